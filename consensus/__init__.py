@@ -1,0 +1,61 @@
+"""Agreement, and nothing else."""
+
+from consensus.codec import (
+    Value,
+    as_array,
+    as_bytes,
+    as_int,
+    as_text,
+    as_tuple,
+    decode,
+    encode,
+    encode_trusted,
+)
+from consensus.errors import (
+    CodecError,
+    ConsensusError,
+    InvalidBlock,
+    InvalidCertificate,
+    InvalidMessage,
+    LocalError,
+    MalformedMessage,
+    PeerError,
+    SigningRefused,
+)
+from consensus.keys import (
+    Digest,
+    PublicKey,
+    Signature,
+    SignatureCache,
+    SigningKey,
+    digest,
+    verify,
+)
+
+__all__ = [
+    "CodecError",
+    "ConsensusError",
+    "Digest",
+    "InvalidBlock",
+    "InvalidCertificate",
+    "InvalidMessage",
+    "LocalError",
+    "MalformedMessage",
+    "PeerError",
+    "PublicKey",
+    "Signature",
+    "SignatureCache",
+    "SigningKey",
+    "SigningRefused",
+    "Value",
+    "as_array",
+    "as_bytes",
+    "as_int",
+    "as_text",
+    "as_tuple",
+    "decode",
+    "digest",
+    "encode",
+    "encode_trusted",
+    "verify",
+]

@@ -1,0 +1,136 @@
+"""The one strict canonical codec: msgpack arrays, integers, byte strings, text and nil.
+
+Signed and hashed things must have exactly one encoding, and msgpack alone does not give that: its
+decoders accept non-minimal headers, duplicate map keys, floats, extension types and trailing bytes.
+So maps, floats, booleans and extensions do not exist here, and bytes are accepted only when encoding
+what was decoded gives the same bytes back. Hash the bytes as received, never a re-encoding.
+Source: the msgpack specification; the acceptance table was measured (see DESIGN.md, "Encoding").
+"""
+
+from typing import TypeAlias
+
+import msgpack
+
+from consensus.errors import CodecError
+
+Value: TypeAlias = "int | bytes | str | None | tuple[Value, ...]"
+"""What can be encoded. Lists are accepted by `encode`; `decode` always answers with tuples."""
+
+MAX_BYTES_DEFAULT = 16 * 1024 * 1024
+MAX_DEPTH_DEFAULT = 16
+"""Deepest nesting of arrays; the deepest real object (a block with a timeout certificate) has 4."""
+
+_INT_MIN, _INT_MAX = -(2**63), 2**64 - 1
+
+
+def encode(value: object) -> bytes:
+    """The canonical bytes of `value` (nested tuples or lists of int, bytes, str, None).
+
+    Raises CodecError for any other type, for integers beyond 64 bits and for nesting beyond the limit.
+    """
+    _check(value, MAX_DEPTH_DEFAULT)
+    return encode_trusted(value)
+
+
+def encode_trusted(value: object) -> bytes:
+    """`encode` without the walk, for values this process built from typed fields (the hot path)."""
+    try:
+        packed: bytes = msgpack.packb(value, use_bin_type=True)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise CodecError(f"cannot be encoded: {error}") from error
+    return packed
+
+
+def decode(data: bytes, *, max_bytes: int = MAX_BYTES_DEFAULT, max_depth: int = MAX_DEPTH_DEFAULT) -> Value:
+    """The value whose canonical encoding is `data`; arrays come back as tuples.
+
+    Raises CodecError when `data` is too long, malformed, too deeply nested, followed by other bytes,
+    holds a type outside the canonical set, or is not the canonical encoding of its own value.
+    """
+    if len(data) > max_bytes:
+        raise CodecError(f"{len(data)} bytes exceed the limit of {max_bytes}")
+    try:
+        value: Value = msgpack.unpackb(
+            data,
+            use_list=False,
+            raw=False,
+            object_pairs_hook=_refuse_map,
+            ext_hook=_refuse_extension,
+            max_map_len=0,
+            max_ext_len=0,
+        )
+    except CodecError:
+        raise
+    except Exception as error:  # msgpack mixes ValueError, StackError, ExtraData, FormatError, Unicode
+        raise CodecError(f"not canonical msgpack: {type(error).__name__} {error}".rstrip()) from error
+    _check(value, max_depth)
+    if encode_trusted(value) != data:
+        raise CodecError("not the canonical encoding of its value (non-minimal header)")
+    return value
+
+
+def _refuse_map(pairs: object) -> object:
+    raise CodecError("maps have no canonical form here")
+
+
+def _refuse_extension(code: int, data: bytes) -> object:
+    raise CodecError(f"extension type {code} is not canonical")
+
+
+def _check(value: object, depth_left: int) -> None:
+    kind = type(value)
+    if kind is bytes or kind is str or value is None:
+        return
+    if kind is int:
+        if not _INT_MIN <= value <= _INT_MAX:  # type: ignore[operator]  # kind is int, checked above
+            raise CodecError(f"integer {value} does not fit 64 bits")
+        return
+    if kind is tuple or kind is list:
+        if depth_left == 0:
+            raise CodecError("arrays are nested too deeply")
+        for item in value:  # type: ignore[attr-defined]  # kind is tuple or list
+            if type(item) is not bytes and type(item) is not int:
+                _check(item, depth_left - 1)
+            elif type(item) is int and not _INT_MIN <= item <= _INT_MAX:
+                raise CodecError(f"integer {item} does not fit 64 bits")
+        return
+    raise CodecError(f"{kind.__name__} has no canonical form here")
+
+
+# --- bytes become types once: the field readers every decoder uses -------------------------------
+
+
+def as_tuple(value: object, length: int, what: str) -> tuple[Value, ...]:
+    """`value` as an array of exactly `length` items, or CodecError naming `what`."""
+    if type(value) is not tuple or len(value) != length:
+        raise CodecError(f"{what} must be an array of {length} items")
+    return value
+
+
+def as_array(value: object, max_length: int, what: str) -> tuple[Value, ...]:
+    """`value` as an array of at most `max_length` items, or CodecError naming `what`."""
+    if type(value) is not tuple or len(value) > max_length:
+        raise CodecError(f"{what} must be an array of at most {max_length} items")
+    return value
+
+
+def as_int(value: object, what: str, *, low: int = 0, high: int = 2**63 - 1) -> int:
+    """`value` as an integer in [low, high], or CodecError naming `what`."""
+    if type(value) is not int or not low <= value <= high:
+        raise CodecError(f"{what} must be an integer from {low} to {high}")
+    return value
+
+
+def as_bytes(value: object, what: str, *, length: int | None = None, max_length: int = 2**32) -> bytes:
+    """`value` as a byte string of `length` (or at most `max_length`) bytes, or CodecError."""
+    if type(value) is not bytes or len(value) > max_length or (length is not None and len(value) != length):
+        wanted = f"exactly {length}" if length is not None else f"at most {max_length}"
+        raise CodecError(f"{what} must be {wanted} bytes")
+    return value
+
+
+def as_text(value: object, what: str, *, max_length: int = 256) -> str:
+    """`value` as text of at most `max_length` characters, or CodecError naming `what`."""
+    if type(value) is not str or len(value) > max_length:
+        raise CodecError(f"{what} must be text of at most {max_length} characters")
+    return value

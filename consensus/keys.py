@@ -1,0 +1,109 @@
+"""Ed25519 and SHA-256 with domain separation: the only cryptography of the agreement layer.
+
+Everything signed or hashed starts with a domain tag (`isthmus/vote/v1`), so that bytes made for one
+purpose can never be replayed for another. Signatures are made over 32-byte digests. One verifier is
+used everywhere (libsodium's, through PyNaCl): verifiers of different libraries accept different sets
+of crafted signatures, which would split a cluster. Source: RFC 8032; FIPS 180-4.
+"""
+
+from collections import OrderedDict
+from hashlib import sha256
+from typing import NewType
+
+from nacl.bindings import crypto_sign, crypto_sign_open, crypto_sign_seed_keypair
+from nacl.exceptions import BadSignatureError, CryptoError
+
+PublicKey = NewType("PublicKey", bytes)
+"""A 32-byte Ed25519 public key."""
+Signature = NewType("Signature", bytes)
+"""A 64-byte Ed25519 signature over a 32-byte digest."""
+Digest = NewType("Digest", bytes)
+"""A 32-byte SHA-256 digest."""
+
+PUBLIC_KEY_BYTES = 32
+SIGNATURE_BYTES = 64
+DIGEST_BYTES = 32
+SEED_BYTES = 32
+
+
+def digest(domain: str, *parts: bytes) -> Digest:
+    """SHA-256 of the length-prefixed domain tag and the concatenated `parts`.
+
+    Callers pass one canonical encoding, or parts of fixed width: the parts are not delimited.
+    """
+    tag = domain.encode("ascii")
+    hasher = sha256(bytes((len(tag),)) + tag)
+    for part in parts:
+        hasher.update(part)
+    return Digest(hasher.digest())
+
+
+class SigningKey:
+    """An Ed25519 private key made from a 32-byte seed; its representation never shows the secret."""
+
+    __slots__ = ("_secret", "public_key")
+
+    def __init__(self, seed: bytes) -> None:
+        """Raises ValueError unless `seed` is 32 bytes."""
+        if len(seed) != SEED_BYTES:
+            raise ValueError(f"a signing key seed has {SEED_BYTES} bytes, not {len(seed)}")
+        public, self._secret = crypto_sign_seed_keypair(seed)
+        self.public_key = PublicKey(public)
+
+    def sign(self, message: Digest) -> Signature:
+        """The signature of a 32-byte digest."""
+        return Signature(crypto_sign(message, self._secret)[:SIGNATURE_BYTES])
+
+    def __repr__(self) -> str:
+        return f"SigningKey(public_key={self.public_key.hex()[:12]}...)"
+
+
+def verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
+    """Whether `signature` is `public_key`'s over `message`; malformed lengths are simply False."""
+    if len(signature) != SIGNATURE_BYTES or len(public_key) != PUBLIC_KEY_BYTES:
+        return False
+    try:
+        crypto_sign_open(signature + message, public_key)
+    except (BadSignatureError, CryptoError):
+        return False
+    return True
+
+
+class SignatureCache:
+    """Remembers signatures that verified, so that each is checked once (votes come back inside QCs).
+
+    The key is message, signer and signature together: a cache that left out the message would accept
+    any message for a known signature. Only successes are kept; bounded, oldest out first.
+    """
+
+    __slots__ = ("_seen", "hits", "limit", "misses")
+
+    def __init__(self, limit: int = 4096) -> None:
+        self._seen: OrderedDict[bytes, None] = OrderedDict()
+        self.limit = limit
+        self.hits = 0
+        self.misses = 0
+
+    def verify(self, public_key: bytes, message: bytes, signature: bytes) -> bool:
+        """`verify`, remembering a success."""
+        entry = message + public_key + signature
+        if entry in self._seen:
+            self.hits += 1
+            return True
+        self.misses += 1
+        if not verify(public_key, message, signature):
+            return False
+        self._remember(entry)
+        return True
+
+    def add(self, public_key: bytes, message: bytes, signature: bytes) -> None:
+        """Remember a signature this process has just made itself."""
+        self._remember(message + public_key + signature)
+
+    def _remember(self, entry: bytes) -> None:
+        self._seen[entry] = None
+        if len(self._seen) > self.limit:
+            self._seen.popitem(last=False)
+
+    def __len__(self) -> int:
+        return len(self._seen)
