@@ -13,7 +13,7 @@ import msgpack
 
 from consensus.errors import CodecError
 
-Value: TypeAlias = "int | bytes | str | None | tuple[Value, ...]"
+Value: TypeAlias = "int | bytes | str | tuple[Value, ...] | None"
 """What can be encoded. Lists are accepted by `encode`; `decode` always answers with tuples."""
 
 MAX_BYTES_DEFAULT = 16 * 1024 * 1024
@@ -61,7 +61,7 @@ def decode(data: bytes, *, max_bytes: int = MAX_BYTES_DEFAULT, max_depth: int = 
         )
     except CodecError:
         raise
-    except Exception as error:  # msgpack mixes ValueError, StackError, ExtraData, FormatError, Unicode
+    except (ValueError, msgpack.UnpackException, OverflowError, RecursionError) as error:
         raise CodecError(f"not canonical msgpack: {type(error).__name__} {error}".rstrip()) from error
     _check(value, max_depth)
     if encode_trusted(value) != data:
