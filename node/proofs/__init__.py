@@ -1,38 +1,22 @@
 """Proofs: what lets somebody who trusts one hash check one fact, offline and without asking anybody.
 
-`rfc6962` holds the append-only trees behind transactions, receipts, header history and outboxes.
-Everything here is pure: bytes in, bytes or a refusal in words out. A `ProofError` blames whoever
-supplied the proof.
+Two trees live here, and their functions are called by the tree's name (`rfc6962.root`, `smt.update`):
+`rfc6962` is the append-only list behind transactions, receipts, header history and outboxes; `smt` is
+the sparse map behind state, anchors and registry. Everything is pure: bytes in, bytes or a refusal in
+words out. A `ProofError` blames whoever supplied the proof.
 """
 
+from node.proofs import rfc6962, smt
 from node.proofs.errors import ProofError
-from node.proofs.rfc6962 import (
-    EMPTY_ROOT,
-    CompactRange,
-    StoredNode,
-    consistency_path_from,
-    inclusion_path,
-    inclusion_path_from,
-    leaf_hash,
-    node_hash,
-    root,
-    verify_consistency,
-    verify_inclusion,
-)
-from node.proofs.rfc6962 import NodeReader as TreeReader
+from node.proofs.rfc6962 import CompactRange
+from node.proofs.smt import OtherLeaf, SmtProof, SmtUpdate
 
 __all__ = [
-    "EMPTY_ROOT",
     "CompactRange",
+    "OtherLeaf",
     "ProofError",
-    "StoredNode",
-    "TreeReader",
-    "consistency_path_from",
-    "inclusion_path",
-    "inclusion_path_from",
-    "leaf_hash",
-    "node_hash",
-    "root",
-    "verify_consistency",
-    "verify_inclusion",
+    "SmtProof",
+    "SmtUpdate",
+    "rfc6962",
+    "smt",
 ]
