@@ -1,0 +1,1 @@
+"""The thin shell: Trio, disk, processes and sockets around a pure validator."""

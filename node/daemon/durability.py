@@ -1,0 +1,91 @@
+"""What "on disk" means, for every file this node promises to remember.
+
+A record counts as durable after `sync_data` returned and not before. A failed sync is never tried
+again: the kernel may have dropped the dirty pages and answer the second call with success, so the
+process stops and recovers from what is really there. Directories are synced too, because a new or
+renamed file is only as durable as its name.
+"""
+
+import errno
+import fcntl
+import os
+import sys
+from pathlib import Path
+from typing import ClassVar
+
+BLOCK_BYTES = 4096
+"""The unit that two independent records never share: the largest sector in common use, and the page
+size of the kernel's cache, so that writing one record cannot tear another that was acknowledged."""
+
+
+class StorageError(Exception):
+    """Base of what this node's own files can do wrong; `str()` is a sentence with the way out."""
+
+    code: ClassVar[str] = "storage"
+
+
+def sync_data(fd: int) -> None:
+    """Bring the file's bytes to stable media; raises OSError.
+
+    macOS answers `fsync` from the drive's volatile cache, only F_FULLFSYNC reaches the media.
+    """
+    if sys.platform == "darwin":
+        fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+    else:
+        os.fdatasync(fd)
+
+
+def sync_file(fd: int) -> None:
+    """Bring a new file's bytes, size and blocks to stable media; raises OSError."""
+    if sys.platform == "darwin":
+        fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+    else:
+        os.fsync(fd)
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names in `directory` durable; raises OSError."""
+    fd = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def write_all(fd: int, data: bytes, offset: int) -> None:
+    """Write `data` at `offset`, going on after a short write until the kernel names its reason."""
+    written = os.pwrite(fd, data, offset)
+    while written < len(data):
+        step = os.pwrite(fd, memoryview(data)[written:], offset + written)
+        if step == 0:
+            raise OSError(errno.EIO, "the file takes no more bytes")
+        written += step
+
+
+def reserve(fd: int, size_bytes: int) -> None:
+    """Give the file its full size, with the blocks reserved where the file system can; OSError if full."""
+    if sys.platform == "darwin":
+        os.ftruncate(fd, size_bytes)
+        return
+    try:
+        os.posix_fallocate(fd, 0, size_bytes)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+            raise
+        os.ftruncate(fd, size_bytes)
+
+
+def explain(error: OSError) -> str:
+    """The reason of a failed operation in words, with the way out where there is a usual one."""
+    reason = error.strerror or str(error)
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return f"the disk is full ({reason}): free some space, then start the node again"
+        case errno.EFBIG:
+            return f"the file may not grow further ({reason}): raise the file size limit (ulimit -f)"
+        case errno.EIO:
+            return f"the disk reports a fault ({reason}): check the device before starting again"
+        case errno.EROFS | errno.EACCES | errno.EPERM:
+            return f"the files cannot be written ({reason}): check the mount and the owner of the folder"
+        case _:
+            return reason

@@ -1,0 +1,188 @@
+"""One journal file as bytes: a header block, then groups, each at a block of its own.
+
+A group is what one append wrote: all of its records or none of them count. Its header holds the
+segment's nonce, the sequence number of its first record, its sizes and a CRC32 over all of it:
+
+    header block   magic(8) format(4) segment id(8) first seq(8) size(8) nonce(16) crc(4)
+    group          nonce(16) first seq(8) body bytes(4) records(4) crc(4) | (length(4) record)*
+
+- The nonce is drawn when a file becomes a segment, so bytes left by its former life never parse, and
+  no content chosen by a client can look like a group.
+- Groups start at multiples of BLOCK_BYTES and are padded with zeros: writing one never rewrites a
+  block that holds an acknowledged one, and later groups are found behind a damaged one by stepping.
+- A group without records is a mark; it proves that what is before it had been synced.
+
+All integers are big-endian.
+"""
+
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from struct import Struct
+
+from node.daemon.durability import BLOCK_BYTES, reserve, sync_directory, sync_file, write_all
+
+MAGIC = b"ISTHJRNL"
+FORMAT = 1
+NONCE_BYTES = 16
+
+_SEGMENT = Struct(">8sIQQQ16s")
+_GROUP = Struct(">16sQII")
+_U32 = Struct(">I")
+_GROUP_HEADER_BYTES = _GROUP.size + _U32.size
+_RECORD_HEADER_BYTES = _U32.size
+_SEARCH_BYTES = 256 * BLOCK_BYTES
+DATA_START = BLOCK_BYTES
+"""Where the first group of a segment starts."""
+
+
+class UnreadableHeader(Exception):
+    """The header block is not one of ours; `str()` says in what way."""
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentHeader:
+    """Which segment a file is: its number, its first sequence number, its size and its nonce."""
+
+    segment_id: int
+    first_seq: int
+    size_bytes: int
+    nonce: bytes
+
+    def encode(self) -> bytes:
+        """The header block, BLOCK_BYTES long."""
+        fields = _SEGMENT.pack(MAGIC, FORMAT, self.segment_id, self.first_seq, self.size_bytes, self.nonce)
+        return (fields + _U32.pack(zlib.crc32(fields))).ljust(BLOCK_BYTES, b"\0")
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One group as read: where it is and what it holds. `end` is where the next one starts."""
+
+    offset: int
+    end: int
+    first_seq: int
+    record_count: int
+    body: bytes
+
+    @property
+    def next_seq(self) -> int:
+        """The sequence number after the last record."""
+        return self.first_seq + self.record_count
+
+    def records(self) -> Iterator[tuple[int, bytes]]:
+        """(sequence number, record) in order."""
+        position = 0
+        for seq in range(self.first_seq, self.next_seq):
+            start = position + _RECORD_HEADER_BYTES
+            position = start + _U32.unpack_from(self.body, position)[0]
+            yield seq, self.body[start:position]
+
+
+def padded_group_bytes(record_count: int, content_bytes: int) -> int:
+    """The room a group of `record_count` records with `content_bytes` in total takes in its segment."""
+    size = _GROUP_HEADER_BYTES + record_count * _RECORD_HEADER_BYTES + content_bytes
+    return -(-size // BLOCK_BYTES) * BLOCK_BYTES
+
+
+def encode_group(nonce: bytes, first_seq: int, records: Sequence[bytes]) -> bytes:
+    """The bytes of one group, padded to whole blocks; copies the records once."""
+    parts = [b"", b""]
+    for record in records:
+        parts.append(_U32.pack(len(record)))
+        parts.append(record)
+    body_bytes = sum(map(len, parts))
+    fields = _GROUP.pack(nonce, first_seq, body_bytes, len(records))
+    crc = zlib.crc32(fields)
+    for part in parts:
+        crc = zlib.crc32(part, crc)
+    parts[0] = fields
+    parts[1] = _U32.pack(crc)
+    parts.append(bytes(-(_GROUP_HEADER_BYTES + body_bytes) % BLOCK_BYTES))
+    return b"".join(parts)
+
+
+def create_file(spare: Path, path: Path, header: SegmentHeader) -> int:
+    """Turn `spare` (a file to reuse, or a name not taken) into the empty segment `path`; its descriptor.
+
+    The header is synced before the file gets its name: a file with a segment's name is always whole.
+    Raises OSError.
+    """
+    fd = os.open(spare, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        if os.fstat(fd).st_size != header.size_bytes:
+            os.ftruncate(fd, 0)
+        reserve(fd, header.size_bytes)
+        write_all(fd, header.encode(), 0)
+        sync_file(fd)
+        spare.rename(path)
+        sync_directory(path.parent)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def read_header(fd: int) -> SegmentHeader:
+    """The header of an open segment file; raises UnreadableHeader, OSError."""
+    block = os.pread(fd, _SEGMENT.size + _U32.size, 0)
+    if len(block) < _SEGMENT.size + _U32.size:
+        raise UnreadableHeader(f"the file ends after {len(block)} bytes")
+    magic, version, segment_id, first_seq, size_bytes, nonce = _SEGMENT.unpack_from(block)
+    if magic != MAGIC:
+        raise UnreadableHeader("it does not start with a journal header")
+    if _U32.unpack_from(block, _SEGMENT.size)[0] != zlib.crc32(block[: _SEGMENT.size]):
+        raise UnreadableHeader("its header does not match its checksum")
+    if version != FORMAT:
+        raise UnreadableHeader(f"it has format {version} and this program reads format {FORMAT}")
+    return SegmentHeader(segment_id, first_seq, size_bytes, nonce)
+
+
+def starts_here(fd: int, header: SegmentHeader, offset: int) -> bool:
+    """Whether a group of this segment was begun at `offset`, complete or not."""
+    return os.pread(fd, NONCE_BYTES, offset) == header.nonce
+
+
+def read_group(fd: int, header: SegmentHeader, offset: int) -> Group | None:
+    """The group at `offset`, or None when there is no complete and undamaged one; raises OSError."""
+    block = os.pread(fd, BLOCK_BYTES, offset)
+    if len(block) < _GROUP_HEADER_BYTES or not block.startswith(header.nonce):
+        return None
+    _, first_seq, body_bytes, record_count = _GROUP.unpack_from(block)
+    end = offset + padded_group_bytes(0, body_bytes)
+    if end > header.size_bytes:
+        return None
+    body = block[_GROUP_HEADER_BYTES : _GROUP_HEADER_BYTES + body_bytes]
+    if len(body) < body_bytes:
+        body += os.pread(fd, body_bytes - len(body), offset + len(block))
+    if zlib.crc32(body, zlib.crc32(block[: _GROUP.size])) != _U32.unpack_from(block, _GROUP.size)[0]:
+        return None
+    return Group(offset, end, first_seq, record_count, body)
+
+
+def scan_groups(fd: int, header: SegmentHeader) -> Iterator[Group]:
+    """The undamaged groups from the start of the segment up to the first that is not; raises OSError."""
+    offset = DATA_START
+    while (group := read_group(fd, header, offset)) is not None:
+        yield group
+        offset = group.end
+
+
+def find_group_behind(fd: int, header: SegmentHeader, offset: int) -> Group | None:
+    """The first undamaged group at or behind `offset`, wherever it is; raises OSError.
+
+    Its existence proves that everything before it was synced, because a group is only ever written
+    after the one before it was.
+    """
+    for start in range(offset, header.size_bytes, _SEARCH_BYTES):
+        window = os.pread(fd, min(_SEARCH_BYTES, header.size_bytes - start), start)
+        if header.nonce not in window:
+            continue
+        for position in range(0, len(window), BLOCK_BYTES):
+            if window.startswith(header.nonce, position):
+                group = read_group(fd, header, start + position)
+                if group is not None:
+                    return group
+    return None

@@ -1,0 +1,175 @@
+"""What the database holds, as names, and the contract its two implementations share.
+
+`store.Store` keeps these tables in LMDB, `memory_store.MemoryStore` in dicts (for the simulator and
+for tests). Chain and state are separate environments (rule C17): the chain is what was agreed, the
+state is what executing it made, and a write to both reaches the chain first, so that after a crash
+the chain is at or ahead of the state, never behind. Keys and values are bytes; what they mean is
+decided elsewhere.
+"""
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from node.daemon.durability import StorageError
+
+MAX_KEY_BYTES = 511
+"""The longest key of either implementation (LMDB's limit); a key has at least one byte."""
+
+DEFAULT_SCAN_BYTES = 16 * 1024 * 1024
+"""One scan returns no more than this in keys and values, but always one entry if there is any."""
+
+
+class ChainTable(Enum):
+    """Tables of the chain environment; integers in keys are big-endian, so that they sort."""
+
+    BLOCKS = "blocks"
+    """Block id -> proposal."""
+    BATCHES = "batches"
+    """Batch digest -> batch."""
+    HEADERS = "headers"
+    """Height u64 -> header."""
+    CERTIFICATES = "certificates"
+    """Height u64 -> certificate of the header of that height."""
+    BODIES = "bodies"
+    """Height u64 -> what was executed at that height and its receipts."""
+    TRANSACTIONS = "transactions"
+    """Transaction id -> height u64, index u32."""
+    BLOCK_HEIGHTS = "block_heights"
+    """Block id -> height u64."""
+    HISTORY = "history"
+    """Level u8, index u64 -> hash: the tree over all headers."""
+    EVIDENCE = "evidence"
+    META = "meta"
+    """Name -> value."""
+
+    __hash__ = object.__hash__
+
+
+class StateTable(Enum):
+    """Tables of the state environment."""
+
+    STATE = "state"
+    """Key -> value."""
+    NODES = "nodes"
+    """Sparse Merkle tree node key -> node."""
+    REPLAY = "replay"
+    META = "meta"
+    """Name -> value."""
+
+    __hash__ = object.__hash__
+
+
+Table = ChainTable | StateTable
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Set `key` to `value` in `table`, or delete it where `value` is None."""
+
+    table: Table
+    key: bytes
+    value: bytes | None
+
+
+class StoreFailed(StorageError):
+    """The database could not be read or written; our fault or the disk's. Stop the process."""
+
+    code = "store_failed"
+
+
+class StoreFull(StorageError):
+    """The map or the disk is full; nothing of the failed transaction is visible, reading goes on."""
+
+    code = "store_full"
+
+
+class StoreForeign(StorageError):
+    """The files are not this program's, or a newer version's."""
+
+    code = "store_foreign"
+
+
+class SnapshotLimit(StorageError):
+    """Too many snapshots at once; the caller is told to come back."""
+
+    code = "snapshot_limit"
+
+
+class SnapshotExpired(StorageError):
+    """The snapshot outlived its age limit and was ended, so that it does not keep old pages for ever."""
+
+    code = "snapshot_expired"
+
+
+class Reader(Protocol):
+    """Point reads of the latest committed data."""
+
+    def get(self, table: Table, key: bytes) -> bytes | None:
+        """The value at `key`, or None."""
+
+
+class Snapshot(Protocol):
+    """One unchanging view of both environments, in which the chain is never behind the state."""
+
+    def get(self, table: Table, key: bytes) -> bytes | None:
+        """The value at `key`, or None."""
+
+    def scan(
+        self,
+        table: Table,
+        start: bytes,
+        *,
+        limit: int,
+        reverse: bool = False,
+        limit_bytes: int = DEFAULT_SCAN_BYTES,
+    ) -> list[tuple[bytes, bytes]]:
+        """Up to `limit` entries from `start` on, `start` included: upwards, or downwards if `reverse`.
+
+        An empty `start` means the first entry, or the last if `reverse`. It ends early once keys and
+        values together reach `limit_bytes`; go on from the last key returned.
+        """
+
+    def count(self, table: Table) -> int:
+        """How many entries the table has."""
+
+
+class Database(Protocol):
+    """What the daemon and the simulator need of a store."""
+
+    def apply(self, chain: Sequence[Write], state: Sequence[Write]) -> None:
+        """All of `chain` or nothing, synced; then all of `state` or nothing, synced.
+
+        Of several writes to one key the last one counts. Raises StoreFull, StoreFailed, ValueError.
+        """
+
+    def snapshot(self) -> AbstractContextManager[Snapshot]:
+        """A view for one reader; raises SnapshotLimit."""
+
+    def reader(self) -> Reader:
+        """Reads that always see what the latest `apply` committed."""
+
+
+Contents = dict[bytes, bytes | None]
+"""Of one table: key -> new value, None for a deletion."""
+
+
+def last_writes(
+    writes: Iterable[Write], tables: type[ChainTable] | type[StateTable]
+) -> dict[Table, Contents]:
+    """The writes by table with the last one to a key kept; raises ValueError for a bad table or key."""
+    contents: dict[Table, Contents] = {}
+    current: Table | None = None
+    entries: Contents = {}
+    for write in writes:
+        if write.table is not current:
+            current = write.table
+            if not isinstance(current, tables):
+                raise ValueError(f"{current} is not a table of this environment ({tables.__name__})")
+            entries = contents.setdefault(current, {})
+        if not 0 < len(write.key) <= MAX_KEY_BYTES:
+            raise ValueError(f"a key has 1 to {MAX_KEY_BYTES} bytes, not {len(write.key)}")
+        entries[write.key] = write.value
+    return contents
