@@ -42,6 +42,7 @@ _BYTE = tuple(bytes((number,)) for number in range(256))
 # of its left slot in units of 32, then both slots. With two inner children (the usual case near the
 # root) that byte is 0x01 and the stored value is already the hash's preimage.
 _NOTHING = b""
+_INNER_PAIR_BYTES = 1 + 2 * HASH_BYTES
 
 
 class NodeReader(Protocol):
@@ -246,20 +247,20 @@ class _Batch:
 
     def _apply_one(self, slot: bytes, key_hash: bytes, leaf: bytes, tile: bytes, at: int) -> bytes:
         """`apply` for a single change below an inner node: down with a stack, up with joins."""
+        get = self._get
         above: list[tuple[bytes, bytes, int]] = []
         current = slot
         bits = key_hash[len(tile) - 1] | 0x100
         shift = 8 - at.bit_length()
         while True:
             key = tile + _BYTE[at]
-            left, right = _children(self._get(key), key)
+            value = get(key) or _NOTHING
             at = bits >> shift
-            if at & 1:
-                current = right
-                above.append((key, left, 1))
+            above.append((key, value, at & 1))
+            if len(value) == _INNER_PAIR_BYTES and value[0] == 1:
+                current = value[33:] if at & 1 else value[1:33]
             else:
-                current = left
-                above.append((key, right, 0))
+                current = _children(value, key)[at & 1]
             if len(current) != HASH_BYTES:
                 break
             shift -= 1
@@ -274,8 +275,15 @@ class _Batch:
             return slot
         if new == current:
             return slot
-        for key, sibling, is_right_child in reversed(above):
-            new = self._join(key, sibling, new) if is_right_child else self._join(key, new, sibling)
+        writes = self.writes
+        for key, value, is_right in reversed(above):
+            if len(value) == _INNER_PAIR_BYTES and value[0] == 1 and len(new) == HASH_BYTES:
+                value = value[:33] + new if is_right else b"\x01" + new + value[33:]
+                writes.append((key, value))
+                new = sha256(value).digest()
+            else:
+                left, right = _children(value, key)
+                new = self._join(key, left, new) if is_right else self._join(key, new, right)
         return new
 
     def _rebuild(self, slot: bytes, low: int, high: int, tile: bytes, at: int) -> bytes:
