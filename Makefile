@@ -1,0 +1,56 @@
+# The commands of this project. `make` alone lists them.
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+SECOND := .venv-wheel
+# A folder to publish with `make demo DATA=path`; empty: the software inventory of this environment.
+DATA ?=
+# The first interpreter that is new enough and can make environments; override with `make PYTHON=...`.
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo $$python && break; done)
+SOURCES := consensus p2p node bench tests
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check lock wheel clean
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## make .venv with everything at the locked versions
+
+$(STAMP): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Isthmus needs Python 3.11 or newer with its venv module (on Debian: apt-get install python3 python3-venv)." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than Python 3.11 or lacks the venv module; give another one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the locked packages into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(STAMP) ## start four validators, publish real data, verify it: make demo [DATA=folder]
+	@$(BIN)/python -m node.cli.main demo $(if $(DATA),--data "$(DATA)")
+
+test: $(STAMP) ## run every test
+	@$(BIN)/python -m pytest
+
+check: $(STAMP) ## lint, format, types, layers, house rules
+	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/ruff format --check $(SOURCES)
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m pytest -q tests/test_tidy.py
+
+lock: ## resolve the newest allowed versions into requirements.lock (needs uv)
+	@uv=$$(command -v $(BIN)/uv || command -v uv) || { echo "make lock needs uv: $(BIN)/python -m pip install uv" >&2; exit 1; }; \
+	$$uv pip compile --quiet --upgrade --generate-hashes --universal --no-emit-index-url --no-emit-find-links \
+	--no-header pyproject.toml --group dev -o requirements.lock
+
+wheel: $(STAMP) ## build the wheel into dist/
+	@rm -rf dist && $(BIN)/hatchling build -t wheel
+
+clean: ## remove everything these commands made
+	rm -rf $(VENV) $(SECOND) .isthmus dist build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+	.import_linter_cache
+	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,12 @@
+"""`isthmus-bench`: measurements of this machine and of a cluster on it.
+
+Thin on purpose: each measurement is a file of its own that registers here under its name.
+"""
+
+import click
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="isthmus", prog_name="isthmus-bench")
+def main() -> None:
+    """Measure Isthmus; a figure without its machine, duration and load is worth nothing."""

@@ -1,0 +1,383 @@
+"""How one node is set up: defaults in code, a few overrides in TOML, the environment on top.
+
+`config.toml` holds only what differs from the defaults, so that a new version's better default reaches
+old homes. Every value is checked with a sentence, an unknown key is an error with a suggestion, and all
+problems are told at once. `ISTHMUS_<SECTION>__<KEY>` overrides a value (`ISTHMUS_API__PORT=8080`; keys
+outside a section: `ISTHMUS__NAME`). What every validator must agree on is not here but in the genesis.
+"""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from node.home import Home
+
+_MIB = 1024 * 1024
+_GIB = 1024 * _MIB
+_KNOB = "knob"
+_ENVIRONMENT = re.compile(r"ISTHMUS_([A-Z0-9]*)__([A-Z0-9_]+)")
+_HOST = re.compile(r"[A-Za-z0-9._:%-]{1,253}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+PEERS_MAX = 256
+
+
+class ConfigError(Exception):
+    """The user's fault: every problem found, each a sentence that says what to write instead."""
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        super().__init__(problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "\n".join(self.problems)
+
+
+# --- kinds of values: how a text from the environment is read, and what is accepted ------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Knob:
+    """One setting: what it is for, how environment text becomes a value, and the check that may refuse it."""
+
+    purpose: str
+    from_text: Callable[[str], object]
+    check: Callable[[object], object]
+
+
+def _integer(default: int | None, low: int, high: int, purpose: str) -> Any:
+    def from_text(text: str) -> object:
+        return int(text) if re.fullmatch(r"[0-9][0-9_]*", text) else text
+
+    def check(value: object) -> object:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ValueError(f"is a whole number from {low} to {high}, not {value!r}")
+        if not low <= value <= high:
+            raise ValueError(f"must be from {low} to {high}, not {value}")
+        return value
+
+    return field(default=default, metadata={_KNOB: Knob(purpose, from_text, check)})
+
+
+def _flag(default: bool, purpose: str) -> Any:
+    def from_text(text: str) -> object:
+        return {"true": True, "false": False}.get(text.lower(), text)
+
+    def check(value: object) -> object:
+        if not isinstance(value, bool):
+            raise ValueError(f"is true or false, not {value!r}")
+        return value
+
+    return field(default=default, metadata={_KNOB: Knob(purpose, from_text, check)})
+
+
+def _choice(default: str, options: tuple[str, ...], purpose: str) -> Any:
+    def check(value: object) -> object:
+        if value not in options:
+            raise ValueError(f"is one of {', '.join(options)}, not {value!r}")
+        return value
+
+    return field(default=default, metadata={_KNOB: Knob(purpose, str, check)})
+
+
+def _pattern(default: str | None, pattern: re.Pattern[str], what: str, purpose: str) -> Any:
+    def check(value: object) -> object:
+        if not isinstance(value, str) or not pattern.fullmatch(value):
+            raise ValueError(f"is {what}, not {value!r}")
+        return value
+
+    return field(default=default, metadata={_KNOB: Knob(purpose, str, check)})
+
+
+def _host(default: str | None, purpose: str) -> Any:
+    return _pattern(default, _HOST, "an address or DNS name without scheme and port", purpose)
+
+
+def _name(default: str, purpose: str) -> Any:
+    return _pattern(default, _NAME, "1 to 64 letters, digits, dots, dashes or underscores", purpose)
+
+
+def _key_of(value: object) -> bytes:
+    if not isinstance(value, str) or not re.fullmatch(r"[0-9a-fA-F]{64}", value):
+        raise ValueError(f"is a node key of 64 hexadecimal digits (isthmus show-node-id), not {value!r}")
+    return bytes.fromhex(value)
+
+
+def _keys_of(value: object) -> object:
+    if not isinstance(value, list) or len(value) > PEERS_MAX:
+        raise ValueError(f"is a list of at most {PEERS_MAX} node keys")
+    return tuple(_key_of(item) for item in value)
+
+
+def _keys_from_text(text: str) -> object:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+# --- the settings -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PeerConfig:
+    """Where another node is found: `[[p2p.peers]]` in TOML. The key decides who it is, not the address."""
+
+    name: str = _name("", "what people call that node")
+    node_key: bytes = field(
+        default=b"", metadata={_KNOB: Knob("its node key: 64 hexadecimal digits", str, _key_of)}
+    )
+    host: str = _host("", "address or DNS name")
+    port: int = _integer(0, 1, 65535, "TCP port")
+
+
+@dataclass(frozen=True, slots=True)
+class P2PSettings:
+    """Links to other nodes: `[p2p]`."""
+
+    host: str = _host("127.0.0.1", "address to listen on")
+    port: int = _integer(27600, 1, 65535, "TCP port to listen on")
+    advertise_host: str | None = _host(None, "address other nodes should dial, when it differs from host")
+    advertise_port: int | None = _integer(None, 1, 65535, "port other nodes should dial, when it differs")
+    peers: tuple[PeerConfig, ...] = ()
+    allowed: tuple[bytes, ...] = field(
+        default=(),
+        metadata={
+            _KNOB: Knob(
+                "node keys of observers and joining nodes that may connect", _keys_from_text, _keys_of
+            )
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ApiSettings:
+    """The HTTP door: `[api]`."""
+
+    host: str = _host("127.0.0.1", "address to listen on; anything but loopback is your decision")
+    port: int = _integer(27601, 1, 65535, "TCP port to listen on")
+
+
+@dataclass(frozen=True, slots=True)
+class StorageSettings:
+    """What lies on disk: `[storage]`. Map sizes are address space, not used disk."""
+
+    chain_map_bytes: int = _integer(64 * _GIB, _MIB, 2**46, "largest size of the chain database")
+    state_map_bytes: int = _integer(16 * _GIB, _MIB, 2**46, "largest size of the state database")
+    journal_segment_bytes: int = _integer(64 * _MIB, _MIB, 4 * _GIB, "size of one preallocated journal file")
+    fsync: bool = _flag(True, "false only for measurements: a power cut may then lose signatures' records")
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSettings:
+    """Bounds a machine's owner may want to change: `[limits]`. Everything else is bounded in code."""
+
+    pool_bytes: int = _integer(64 * _MIB, _MIB, 16 * _GIB, "waiting transactions, in bytes")
+    pool_transactions: int = _integer(100_000, 1_000, 100_000_000, "waiting transactions, in number")
+    connections: int = _integer(256, 8, 65536, "open connections of the API")
+    event_streams: int = _integer(64, 1, 65536, "open event streams of the API")
+    waiting_requests: int = _integer(4_096, 16, 1_000_000, "requests that wait for a receipt")
+    verify_workers: int = _integer(
+        1, 0, 64, "processes that check signatures; 0: in slices between other work"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ConsensusSettings:
+    """Patience of this node: `[consensus]`. Safety depends on none of it."""
+
+    base_timeout_ms: int = _integer(600, 10, 60_000, "how long a round may take before we give it up")
+    max_timeout_ms: int = _integer(30_000, 100, 600_000, "how far that patience may grow")
+
+
+@dataclass(frozen=True, slots=True)
+class LoggingSettings:
+    """What the daemon says: `[logging]`."""
+
+    format: str = _choice("auto", ("auto", "json", "console"), "auto: console on a terminal, JSON elsewhere")
+    level: str = _choice("info", ("debug", "info", "warning", "error"), "least severe event that is shown")
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConfig:
+    """All of one node's settings; `home` comes from the command line or ISTHMUS_HOME."""
+
+    home: Home
+    name: str = _name("node", "what people call this node")
+    role: str = _choice(
+        "validator", ("validator", "observer"), "an observer follows and answers, never votes"
+    )
+    p2p: P2PSettings = P2PSettings()
+    api: ApiSettings = ApiSettings()
+    storage: StorageSettings = StorageSettings()
+    limits: LimitSettings = LimitSettings()
+    consensus: ConsensusSettings = ConsensusSettings()
+    logging: LoggingSettings = LoggingSettings()
+
+
+SECTIONS: Mapping[str, type] = {
+    "p2p": P2PSettings,
+    "api": ApiSettings,
+    "storage": StorageSettings,
+    "limits": LimitSettings,
+    "consensus": ConsensusSettings,
+    "logging": LoggingSettings,
+}
+
+
+def knobs(settings: type) -> dict[str, Knob]:
+    """The settings of one section, by key, in order."""
+    return {f.name: f.metadata[_KNOB] for f in fields(settings) if _KNOB in f.metadata}
+
+
+# --- reading ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedConfig:
+    """A configuration and, for each key that is not a default, where it came from."""
+
+    config: NodeConfig
+    origins: Mapping[str, str]
+
+
+def load_config(home: Home, environ: Mapping[str, str]) -> LoadedConfig:
+    """Read a home's config.toml and the environment. Raises ConfigError with every problem found."""
+    try:
+        text = home.config_file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(
+            (f"{home.path} is not a node's home: config/config.toml is missing; `isthmus init` makes one",)
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError((f"{home.config_file} cannot be read: {error}",)) from error
+    return parse_config(text, home, environ)
+
+
+def parse_config(text: str, home: Home, environ: Mapping[str, str]) -> LoadedConfig:
+    """The configuration in a TOML text with the environment on top. Raises ConfigError."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError((f"{home.config_file} is not valid TOML: {error}",)) from error
+    reading = _Reading(home.config_file.name)
+    reading.environment(environ)
+    top = reading.table(document, NodeConfig, "", (*knobs(NodeConfig), *SECTIONS))
+    sections: dict[str, Any] = {}
+    for section, settings in SECTIONS.items():
+        table = document.get(section, {})
+        if not isinstance(table, dict):
+            reading.problems.append(f"{section}: is a table; write [{section}] on a line of its own")
+            continue
+        extra = ("peers",) if settings is P2PSettings else ()
+        values = reading.table(table, settings, f"{section}.", (*knobs(settings), *extra))
+        if settings is P2PSettings:
+            values["peers"] = reading.peers(table.get("peers", []))
+        sections[section] = settings(**values)
+    reading.finish()
+    config = NodeConfig(home=home, **top, **sections)
+    _check_together(config)
+    return LoadedConfig(config, reading.origins)
+
+
+class _Reading:
+    """One pass over a document: collects problems and origins instead of stopping at the first."""
+
+    def __init__(self, file_name: str) -> None:
+        self._file_name = file_name
+        self._overrides: dict[str, tuple[str, str]] = {}
+        self.problems: list[str] = []
+        self.origins: dict[str, str] = {}
+
+    def environment(self, environ: Mapping[str, str]) -> None:
+        """Note the variables that name a setting; refuse those that look like one and are none."""
+        known = [f"{section}.{key}" for section, settings in SECTIONS.items() for key in knobs(settings)]
+        known += knobs(NodeConfig)
+        for variable in sorted(environ):
+            match = _ENVIRONMENT.fullmatch(variable)
+            if match is None:
+                continue
+            section, key = match.group(1).lower(), match.group(2).lower()
+            path = f"{section}.{key}" if section else key
+            if path in known:
+                self._overrides[path] = (variable, environ[variable])
+            elif path == "p2p.peers":
+                self.problems.append(f"{variable}: peers cannot come from the environment; use [[p2p.peers]]")
+            else:
+                self.problems.append(f"{variable}: there is no setting {path!r}{_suggestion(path, known)}")
+
+    def table(
+        self, table: Mapping[str, object], settings: type, prefix: str, known: tuple[str, ...]
+    ) -> dict[str, Any]:
+        """The checked values of one table, overridden by the environment."""
+        for key in table:
+            if key not in known:
+                self.problems.append(
+                    f"{self._file_name}: unknown key {prefix + key!r}{_suggestion(key, known)}"
+                )
+        values: dict[str, Any] = {}
+        for key, knob in knobs(settings).items():
+            path = prefix + key
+            if path in self._overrides:
+                variable, text = self._overrides[path]
+                self._take(values, key, knob, knob.from_text(text), path, variable)
+            elif key in table:
+                self._take(values, key, knob, table[key], path, self._file_name)
+        return values
+
+    def peers(self, value: object) -> tuple[PeerConfig, ...]:
+        """The `[[p2p.peers]]` tables; all four keys are required."""
+        if not isinstance(value, list) or len(value) > PEERS_MAX:
+            self.problems.append(
+                f"{self._file_name}: p2p.peers is a list of at most {PEERS_MAX} [[p2p.peers]] tables"
+            )
+            return ()
+        if value:
+            self.origins["p2p.peers"] = self._file_name
+        found = []
+        required = tuple(knobs(PeerConfig))
+        for position, item in enumerate(value):
+            prefix = f"p2p.peers[{position}]."
+            if not isinstance(item, dict):
+                self.problems.append(f"{self._file_name}: {prefix[:-1]} is a [[p2p.peers]] table")
+                continue
+            missing = [key for key in required if key not in item]
+            if missing:
+                self.problems.append(f"{self._file_name}: {prefix[:-1]} lacks {', '.join(missing)}")
+            found.append(PeerConfig(**self.table(item, PeerConfig, prefix, required)))
+        return tuple(found)
+
+    def _take(
+        self, values: dict[str, Any], key: str, knob: Knob, value: object, path: str, origin: str
+    ) -> None:
+        try:
+            values[key] = knob.check(value)
+            self.origins[path] = origin
+        except ValueError as error:
+            self.problems.append(f"{origin}: {path} {error}")
+
+    def finish(self) -> None:
+        """Raises ConfigError if anything was wrong."""
+        if self.problems:
+            raise ConfigError(tuple(self.problems))
+
+
+def _suggestion(key: str, known: tuple[str, ...] | list[str]) -> str:
+    close = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}"
+
+
+def _check_together(config: NodeConfig) -> None:
+    """What single values cannot show. Raises ConfigError."""
+    problems = []
+    if config.p2p.port == config.api.port and config.p2p.host == config.api.host:
+        problems.append(f"p2p.port and api.port are both {config.api.port}; give them different ports")
+    if config.consensus.max_timeout_ms < config.consensus.base_timeout_ms:
+        problems.append("consensus.max_timeout_ms must not be below consensus.base_timeout_ms")
+    for what in ("name", "node_key"):
+        values = [getattr(peer, what) for peer in config.p2p.peers]
+        twice = sorted({value for value in values if values.count(value) > 1})
+        for value in twice:
+            shown = value if isinstance(value, str) else value.hex()
+            problems.append(f"p2p.peers lists {what} {shown} more than once; remove one of them")
+    if problems:
+        raise ConfigError(tuple(problems))
