@@ -1,0 +1,227 @@
+"""The running network of one node: bytes by topic to and from authenticated peers.
+
+Delivery is unreliable: a message may be dropped when a queue overflows or a connection ends, and nothing
+is kept for a peer that is away. Sending again is the protocol's business.
+"""
+
+import errno
+import random
+from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
+from contextlib import asynccontextmanager
+
+import trio
+
+from p2p.config import P2PConfig, Priority, Topic
+from p2p.connection import CONTROL_MAX_BYTES, Connection
+from p2p.errors import ConfigError, MalformedFrame, MessageRefused, Misbehaviour, P2PError, PortInUse
+from p2p.events import Delivery, PeerConnected, PeerDisconnected, PeerStatus
+from p2p.frames import CONTROL, Frame, FrameRule, encode
+from p2p.hello import INSTANCE_BYTES, Hello
+from p2p.identity import NodeIdentity, PeerId
+from p2p.inbox import Inbox
+from p2p.link import Link
+from p2p.sessions import Sessions, now_ms
+from p2p.tls import TlsContexts
+
+_TICK_MS = 250
+
+
+class Network:
+    """Made by `open_network`. Every method but the inbox's `receive` returns at once."""
+
+    def __init__(self, config: P2PConfig, identity: NodeIdentity, rng: random.Random) -> None:
+        self._config = config
+        self._topics = {topic.code: topic for topic in config.topics}
+        self._names = {CONTROL: "control", **{topic.code: topic.name for topic in config.topics}}
+        self._links = _make_links(config, identity, rng)
+        self._connections: dict[PeerId, Connection] = {}
+        self._inbox = Inbox(config.inbox_items_per_peer, config.inbox_bytes_per_peer)
+        rules = {CONTROL: FrameRule("control", CONTROL_MAX_BYTES, Priority.URGENT)}
+        rules |= {
+            topic.code: FrameRule(topic.name, topic.max_bytes, topic.priority) for topic in config.topics
+        }
+        hello = Hello(
+            config.protocol_version,
+            config.network_id,
+            config.node_name,
+            config.software,
+            rng.randbytes(INSTANCE_BYTES),
+        )
+        contexts = TlsContexts(identity, self._links)
+        self._sessions = Sessions(
+            config, identity.peer_id, contexts, self._links, hello, rules, self._inbox, self
+        )
+
+    @property
+    def inbox(self) -> Inbox:
+        """Where events come out; see inbox.py for its bounds and fairness."""
+        return self._inbox
+
+    def send(self, peer: PeerId, topic_code: int, body: bytes, *, key: bytes | None = None) -> bool:
+        """Queues a message; False when the peer is not connected. Never blocks.
+
+        A queued message of the same topic and `key` is replaced. Raises MessageRefused (our own fault) for
+        an unknown or gossip topic, an empty body, or one above the topic's limit.
+        """
+        topic = self._direct_topic(topic_code, body)
+        connection = self._connections.get(peer)
+        if connection is None:
+            return False
+        connection.send(topic.priority, topic_code, encode(topic_code, body), key)
+        return True
+
+    def broadcast(
+        self, topic_code: int, body: bytes, *, key: bytes | None = None, to: Iterable[PeerId] | None = None
+    ) -> int:
+        """`send` to every connected peer, or to those of `to` that are; answers how many that were."""
+        topic = self._direct_topic(topic_code, body)
+        frames = encode(topic_code, body)
+        count = 0
+        for peer in self._connections if to is None else to:
+            connection = self._connections.get(peer)
+            if connection is not None:
+                connection.send(topic.priority, topic_code, frames, key)
+                count += 1
+        return count
+
+    def report(self, peer: PeerId, code: str, weight: int) -> None:
+        """Adds `weight` to the peer's score; above the limit it is disconnected and banned for a while."""
+        link = self._links.get(peer)
+        if link is not None and link.standing.report(weight, now_ms()) and link.connection is not None:
+            link.connection.end(Misbehaviour(f"it misbehaved ({code})", link.name))
+
+    def status(self) -> tuple[PeerStatus, ...]:
+        """Every pinned peer, in order of peer id."""
+        now = now_ms()
+        return tuple(self._links[peer].status(self._names, now) for peer in sorted(self._links))
+
+    def limits(self) -> dict[str, tuple[int, int]]:
+        """Everything bounded: name -> (current size, bound), for metrics."""
+        config, peers = self._config, len(self._links)
+        table = {
+            "inbox_items": (self._inbox.items, config.inbox_items_per_peer * 3 * peers),
+            "inbox_bytes": (self._inbox.bytes, config.inbox_bytes_per_peer * 3 * peers),
+            "pending_connections": (self._sessions.pending, config.pending_max),
+            "connections": (len(self._connections), peers),
+        }
+        for priority in Priority:
+            limit = config.queue_limit(priority)
+            lanes = [connection.queue.lanes[priority] for connection in self._connections.values()]
+            name = priority.name.lower()
+            table[f"send_{name}_items"] = (sum(map(len, lanes)), limit.items * peers)
+            table[f"send_{name}_bytes"] = (sum(lane.bytes for lane in lanes), limit.bytes * peers)
+        return table
+
+    def counters(self) -> dict[str, int]:
+        """Counts since the start, for metrics; `internal_faults` above zero is a bug."""
+        return {
+            "refused_connections": self._sessions.refused_connections,
+            "failed_handshakes": self._sessions.failed_handshakes,
+            "internal_faults": self._sessions.internal_faults,
+        }
+
+    def opened(self, connection: Connection) -> None:
+        """Called by the sessions: a peer is connected."""
+        self._connections[connection.peer] = connection
+        self._inbox.put(PeerConnected(connection.peer))
+
+    def closed(self, connection: Connection, reason: P2PError) -> None:
+        """Called by the sessions: a peer is gone."""
+        del self._connections[connection.peer]
+        self._inbox.put(PeerDisconnected(connection.peer, str(reason)))
+
+    def handle(self, connection: Connection, frame: Frame) -> Awaitable[None] | None:
+        """Called by a connection's reader; answers something to await when the inbox has no room."""
+        if frame.topic == CONTROL:
+            raise MalformedFrame(f"it sent an unknown control frame {frame.body[0]}")
+        topic = self._topics[frame.topic]
+        event = Delivery(connection.peer, frame.topic, frame.body)
+        if self._inbox.room_for(connection.peer, topic.priority):
+            self._inbox.put(event, topic.priority)
+            return None
+        return self._put_later(event, topic.priority)
+
+    async def run(self, listeners: Sequence[trio.SocketListener]) -> None:
+        """Listens, dials and watches until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._watch)
+            for link in self._links.values():
+                if link.address is not None:
+                    nursery.start_soon(self._sessions.keep_dialled, link)
+            await trio.serve_listeners(self._sessions.accept, list(listeners))
+
+    async def _put_later(self, event: Delivery, lane: int) -> None:
+        await self._inbox.wait_for_room(event.peer, lane)
+        self._inbox.put(event, lane)
+
+    async def _watch(self) -> None:
+        config = self._config
+        while True:
+            await trio.sleep(_TICK_MS / 1000)
+            now = now_ms()
+            for connection in list(self._connections.values()):
+                connection.check(
+                    now,
+                    ping_ms=config.idle_ping_ms,
+                    idle_ms=config.idle_timeout_ms,
+                    stall_ms=config.stall_timeout_ms,
+                )
+
+    def _direct_topic(self, code: int, body: bytes) -> Topic:
+        topic = self._topic(code, body)
+        if topic.gossip:
+            raise MessageRefused(f"topic {topic.name} is gossip: publish it")
+        return topic
+
+    def _topic(self, code: int, body: bytes) -> Topic:
+        topic = self._topics.get(code)
+        if topic is None:
+            raise MessageRefused(f"no topic has the code {code}")
+        if not 1 <= len(body) <= topic.max_bytes:
+            raise MessageRefused(f"{len(body)} bytes on {topic.name}, allowed are 1 to {topic.max_bytes}")
+        return topic
+
+
+@asynccontextmanager
+async def open_network(
+    config: P2PConfig,
+    identity: NodeIdentity,
+    rng: random.Random,
+    listeners: Sequence[trio.SocketListener] | None = None,
+) -> AsyncIterator[Network]:
+    """A running network for as long as the block lasts.
+
+    `rng` decides jitter, gossip and the instance number; it need not be secret. Sockets bound beforehand
+    may be passed in `listeners` (they are closed at the end). Raises ConfigError and PortInUse.
+    """
+    config.check(identity.peer_id)
+    network = Network(config, identity, rng)
+    if listeners is None:
+        listeners = await listen(config.listen_host, config.listen_port)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(network.run, listeners)
+        try:
+            yield network
+        finally:
+            nursery.cancel_scope.cancel()
+    network.inbox.close()
+
+
+async def listen(host: str, port: int) -> list[trio.SocketListener]:
+    """Bound sockets; port 0 picks a free one. Raises PortInUse, or ConfigError for an unusable address."""
+    try:
+        return list(await trio.open_tcp_listeners(port, host=host))
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise PortInUse(
+                f"port {port} on {host} is in use: stop the other process or choose another listen_port"
+            ) from error
+        raise ConfigError(f"cannot listen on {host}:{port}: {error}") from error
+
+
+def _make_links(config: P2PConfig, identity: NodeIdentity, rng: random.Random) -> dict[PeerId, Link]:
+    links = {address.peer_id: Link(address.peer_id, address, config, rng) for address in config.peers}
+    for peer in sorted(config.allowed):
+        if peer not in links and peer != identity.peer_id:
+            links[peer] = Link(peer, None, config, rng)
+    return links

@@ -1,0 +1,287 @@
+"""How connections come to be: listening, dialling, the handshake, and which connection of a peer stays.
+
+One TCP connection a pair. The node with the smaller id dials; the other one waits `dial_patience_ms`
+longer, so that it only dials when it is not dialled. Everything before admission is bounded: the number of
+unauthenticated connections (in all and per address), the bytes read, and the time.
+"""
+
+import ipaddress
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Protocol
+
+import trio
+
+from p2p.config import P2PConfig, Priority
+from p2p.connection import GOODBYE, Connection, control, exchange_hello
+from p2p.errors import (
+    ConnectionLost,
+    DuplicateConnection,
+    HandshakeTimeout,
+    InternalFault,
+    P2PError,
+    PeerBanned,
+    PeerError,
+    SelfConnection,
+    UntrustedPeer,
+    WrongPeer,
+)
+from p2p.frames import Frame, FrameRule
+from p2p.hello import Hello, check
+from p2p.identity import PeerId
+from p2p.inbox import Inbox
+from p2p.link import Link
+from p2p.peers import Choice, choose
+from p2p.queues import SendQueue
+from p2p.tls import TlsContexts, handshake
+
+_LOG = logging.getLogger("p2p")
+
+
+class Owner(Protocol):
+    """Who the sessions work for: the network."""
+
+    def opened(self, connection: Connection) -> None:
+        """A connection was admitted."""
+
+    def handle(self, connection: Connection, frame: Frame) -> Awaitable[None] | None:
+        """A frame arrived; raises PeerError if it must not have been sent."""
+
+    def closed(self, connection: Connection, reason: P2PError) -> None:
+        """An admitted connection is over."""
+
+
+class Sessions:
+    """Makes and keeps the connections of one node."""
+
+    def __init__(
+        self,
+        config: P2PConfig,
+        own: PeerId,
+        contexts: TlsContexts,
+        links: Mapping[PeerId, Link],
+        hello: Hello,
+        rules: Mapping[int, FrameRule],
+        inbox: Inbox,
+        owner: Owner,
+    ) -> None:
+        self._config = config
+        self._own = own
+        self._contexts = contexts
+        self._links = links
+        self._hello = hello
+        self._rules = rules
+        self._inbox = inbox
+        self._owner = owner
+        self._pending: Counter[str] = Counter()
+        self.refused_connections = 0
+        """Inbound connections closed at once because too many had not finished the handshake."""
+        self.failed_handshakes = 0
+        """Inbound connections that ended before they were admitted."""
+        self.internal_faults = 0
+
+    @property
+    def pending(self) -> int:
+        """Inbound connections that have not finished the handshake."""
+        return self._pending.total()
+
+    async def accept(self, transport: trio.SocketStream) -> None:
+        """Serves one inbound connection from its first byte to its end."""
+        host = _remote_host(transport)
+        source = _address_group(host)
+        if (
+            self._pending.total() >= self._config.pending_max
+            or self._pending[source] >= self._config.pending_per_address
+        ):
+            self.refused_connections += 1
+            await trio.aclose_forcefully(transport)
+            return
+        await self._session(transport, None, f"connection from {host}", source)
+
+    async def keep_dialled(self, link: Link) -> None:
+        """Dials a peer whenever it is not connected, for ever."""
+        address = link.address
+        assert address is not None
+        patience_ms = 0 if self._own < link.peer else self._config.dial_patience_ms
+        delay_ms = patience_ms
+        while True:
+            delay_ms = max(delay_ms, link.standing.banned_for_ms(now_ms()))
+            with trio.move_on_after(delay_ms / 1000):
+                await link.connected.wait()
+            if link.connection is not None:
+                await link.connection.gone.wait()
+            else:
+                await self._dial(link, address.host, address.port)
+            delay_ms = patience_ms + link.backoff.next_delay_ms()
+
+    async def _dial(self, link: Link, host: str, port: int) -> None:
+        try:
+            with trio.fail_after(self._config.handshake_timeout_ms / 1000):
+                transport = await trio.open_tcp_stream(host, port)
+        except trio.TooSlowError:
+            link.failed(HandshakeTimeout(f"no answer from {host}:{port}", link.name), now_ms())
+        except OSError as error:
+            link.failed(ConnectionLost(f"cannot connect to {host}:{port}: {error}", link.name), now_ms())
+        else:
+            await self._session(transport, link, link.name, None)
+
+    async def _session(
+        self, transport: trio.abc.Stream, dialled: Link | None, who: str, source: str | None
+    ) -> None:
+        """One connection, whole; `dialled` is whom we meant to reach, `source` who is charged for waiting.
+
+        The connection's edge: a peer's faults end here as the reason of the connection's end, and bugs of
+        ours that a peer's bytes have reached are logged with their trace and counted, never silent.
+        """
+        link = dialled
+        try:
+            with self._charged(source):
+                stream, link = await self._authenticate(transport, dialled, who)
+                connection, early = await self._introduce(stream, link, dialled_by_us=dialled is not None)
+            await self._live(connection, link, early)
+        except PeerError as error:
+            self.failed_handshakes += dialled is None
+            if link is not None:
+                link.failed(error, now_ms())
+        except Exception as error:
+            _LOG.exception("bug reached by %s", who)
+            self.internal_faults += 1
+            if link is not None:
+                link.failed(InternalFault(f"internal error, please report it: {error!r}"), now_ms())
+        finally:
+            await trio.aclose_forcefully(transport)
+
+    @contextmanager
+    def _charged(self, source: str | None) -> Iterator[None]:
+        """Counts an inbound connection as waiting while it is not admitted."""
+        if source is None:
+            yield
+            return
+        self._pending[source] += 1
+        try:
+            yield
+        finally:
+            self._pending[source] -= 1
+            if not self._pending[source]:
+                del self._pending[source]
+
+    async def _authenticate(
+        self, transport: trio.abc.Stream, dialled: Link | None, who: str
+    ) -> tuple["trio.SSLStream[trio.abc.Stream]", Link]:
+        """TLS: whose key is it, and may it talk to us."""
+        stream = self._contexts.wrap(transport, server_side=dialled is None)
+        with self._deadline(who):
+            peer = await handshake(stream, who)
+        if peer == self._own:
+            raise SelfConnection("the address leads back to this node: correct the peer's address", who)
+        link = self._links.get(peer)
+        if link is None:
+            raise UntrustedPeer(f"its key {peer.hex()[:12]} is not one of the pinned node keys", who)
+        if dialled is not None and link is not dialled:
+            raise WrongPeer(
+                f"expected its key {dialled.peer.hex()[:12]}, found {link.name} with key {peer.hex()[:12]}",
+                who,
+            )
+        return stream, link
+
+    async def _introduce(
+        self, stream: "trio.SSLStream[trio.abc.Stream]", link: Link, *, dialled_by_us: bool
+    ) -> tuple[Connection, bytes]:
+        """The hello both ways and the choice between connections; answers the admitted connection."""
+        with self._deadline(link.name):
+            banned_ms = link.standing.banned_for_ms(now_ms())
+            if banned_ms:
+                await _say_goodbye(stream, f"you are banned for another {banned_ms // 1000 + 1} s")
+                raise PeerBanned(f"it is banned for another {banned_ms // 1000 + 1} s", link.name)
+            theirs, early = await exchange_hello(stream, self._hello, link.name)
+            check(theirs, self._hello, link.name)
+        while (old := link.connection) is not None or not self._inbox.room_for(link.peer, Priority.URGENT):
+            if old is None:
+                await self._inbox.wait_for_room(link.peer, Priority.URGENT)
+                continue
+            choice = choose(
+                self._own,
+                link.peer,
+                old_dialled_by_us=old.dialled_by_us,
+                old_instance=old.hello.instance,
+                new_dialled_by_us=dialled_by_us,
+                new_instance=theirs.instance,
+            )
+            if choice is Choice.REFUSE:
+                with self._deadline(link.name):
+                    await _say_goodbye(stream, "duplicate connection")
+                raise DuplicateConnection("it is already connected", link.name)
+            old.end(ConnectionLost("replaced by a newer connection", link.name))
+            await old.gone.wait()
+        connection = Connection(
+            stream,
+            link.peer,
+            link.name,
+            theirs,
+            dialled_by_us=dialled_by_us,
+            queue=SendQueue(
+                [(limit.items, limit.bytes) for limit in map(self._config.queue_limit, Priority)]
+            ),
+            rules=self._rules,
+            now_ms=now_ms(),
+        )
+        link.opened(connection)
+        return connection, early
+
+    async def _live(self, connection: Connection, link: Link, early: bytes) -> None:
+        """The admitted connection until its end."""
+        reason: P2PError = ConnectionLost("this node stopped", link.name)
+        self._owner.opened(connection)
+        try:
+            reason = await connection.run(self._owner.handle, early)
+        except Exception as error:
+            reason = InternalFault(f"internal error, please report it: {error!r}")
+            raise
+        finally:
+            link.closed(reason, now_ms())
+            self._owner.closed(connection, reason)
+            connection.gone.set()
+
+    @contextmanager
+    def _deadline(self, who: str) -> Iterator[None]:
+        """The time limit of a handshake step, as a peer's error."""
+        try:
+            with trio.fail_after(self._config.handshake_timeout_ms / 1000):
+                yield
+        except trio.TooSlowError as error:
+            raise HandshakeTimeout(
+                f"the handshake took more than {self._config.handshake_timeout_ms} ms", who
+            ) from error
+
+
+def now_ms() -> int:
+    """Monotonic milliseconds of the running Trio clock."""
+    return int(trio.current_time() * 1000)
+
+
+async def _say_goodbye(stream: trio.abc.Stream, reason: str) -> None:
+    """Best effort: the other side learns why."""
+    try:
+        await stream.send_all(control(GOODBYE, reason.encode()))
+    except trio.BrokenResourceError:
+        _LOG.debug("the peer was gone before it could be told: %s", reason)
+
+
+def _remote_host(transport: trio.SocketStream) -> str:
+    try:
+        return str(transport.socket.getpeername()[0])
+    except OSError:
+        return "an address already gone"
+
+
+def _address_group(host: str) -> str:
+    """What counts as one address: an IPv4 address, or the /64 of an IPv6 address."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is None:
+        return str(ipaddress.IPv6Network((address.packed[:8] + bytes(8), 64)))
+    return host
