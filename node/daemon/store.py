@@ -1,0 +1,434 @@
+"""The database on disk: two LMDB environments, `chain/` and `state/` (DESIGN 10, rule C17).
+
+It holds everything that is read; the journal in front of it holds what is not here yet. The only file
+that imports lmdb. Thread rules, because LMDB enforces none of them and breaking them hangs silently:
+
+- `apply` begins and commits its write transactions inside one call; call it in one worker thread at
+  a time (`trio.to_thread.run_sync` with a limiter of 1). It never keeps a write transaction.
+- `Reader.get` opens and ends a read transaction in itself (0.6 microseconds): it needs no renewing,
+  pins no old pages, and any thread may call it.
+- A snapshot may move between threads; its own lock keeps two threads from using it at once. Each has
+  an age limit, because an old view keeps every page freed since from being used again.
+
+The engine is LMDB 0.9 (`lib_version=0`): its format is the one other tools read. A store must be
+opened after a fork, and once per process.
+"""
+
+import errno
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import lmdb
+
+from node.daemon.durability import sync_directory, sync_file
+from node.daemon.failpoints import hit
+from node.daemon.snapshots import SnapshotPool
+from node.daemon.store_check import check
+from node.daemon.tables import (
+    DEFAULT_SCAN_BYTES,
+    ChainTable,
+    Contents,
+    SnapshotExpired,
+    SnapshotLimit,
+    StateTable,
+    StoreFailed,
+    StoreForeign,
+    StoreFull,
+    Table,
+    Write,
+    last_writes,
+)
+
+FORMAT = 1
+MAP_BYTES_SETTING = "storage.map_bytes"
+DEFAULT_MAP_BYTES = 256 * 1024**3
+"""Address space reserved for each environment; the file takes only what is used."""
+
+_LMDB_ENGINE = 0
+_FORMAT_TABLE = b"isthmus"
+_FORMAT_KEY = b"format"
+_SPARE_READERS = 62
+_NEARLY_NOTHING_BYTES = 1024 * 1024
+
+
+def _monotonic_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Environment:
+    """One open LMDB environment with its tables."""
+
+    name: str
+    path: Path
+    env: lmdb.Environment
+    tables: Mapping[Table, lmdb._Database]
+
+    def used_bytes(self) -> int:
+        """The file's high-water mark; pages freed below it are used again."""
+        return (self.env.info()["last_pgno"] + 1) * self.env.stat()["psize"]
+
+    def map_bytes(self) -> int:
+        return self.env.info()["map_size"]
+
+
+class LmdbReader:
+    """Point reads of the latest committed data, for execution on the main thread."""
+
+    __slots__ = ("_places",)
+
+    def __init__(self, environments: Sequence[_Environment]) -> None:
+        """Not for callers: `Store.reader` makes one."""
+        self._places = {
+            table: (environment.env.begin, database)
+            for environment in environments
+            for table, database in environment.tables.items()
+        }
+
+    def get(self, table: Table, key: bytes) -> bytes | None:
+        """The value at `key`, or None; sees every `apply` that returned before this call."""
+        begin, database = self._places[table]
+        try:
+            with begin(database) as transaction:
+                return transaction.get(key)
+        except lmdb.Error as error:
+            raise _unreadable(table, error) from error
+
+
+class LmdbSnapshot:
+    """One unchanging view of both environments. Made by `Store.snapshot`."""
+
+    def __init__(self, chain: _Environment, state: _Environment) -> None:
+        """Begins reading the state first and the chain second: all that the state view rests on was in
+        the chain before the state had it, so the chain view holds it too."""
+        self._lock = threading.Lock()
+        self._ended: str | None = None
+        self._transactions = [state.env.begin()]
+        try:
+            self._transactions.append(chain.env.begin())
+        except lmdb.Error:
+            self._transactions[0].abort()
+            raise
+        self._places = {table: (self._transactions[0], place) for table, place in state.tables.items()}
+        self._places |= {table: (self._transactions[1], place) for table, place in chain.tables.items()}
+
+    def get(self, table: Table, key: bytes) -> bytes | None:
+        """The value at `key`, or None; raises SnapshotExpired."""
+        with self._lock:
+            transaction, database = self._place(table)
+            try:
+                return transaction.get(key, db=database)
+            except lmdb.Error as error:
+                raise _unreadable(table, error) from error
+
+    def scan(
+        self,
+        table: Table,
+        start: bytes,
+        *,
+        limit: int,
+        reverse: bool = False,
+        limit_bytes: int = DEFAULT_SCAN_BYTES,
+    ) -> list[tuple[bytes, bytes]]:
+        """As `tables.Snapshot.scan` says; raises SnapshotExpired."""
+        found: list[tuple[bytes, bytes]] = []
+        if limit < 1:
+            return found
+        with self._lock:
+            transaction, database = self._place(table)
+            try:
+                with transaction.cursor(db=database) as cursor:
+                    if _seek(cursor, start, reverse):
+                        for item in cursor.iterprev() if reverse else cursor.iternext():
+                            found.append(item)
+                            limit_bytes -= len(item[0]) + len(item[1])
+                            if len(found) >= limit or limit_bytes <= 0:
+                                break
+            except lmdb.Error as error:
+                raise _unreadable(table, error) from error
+        return found
+
+    def count(self, table: Table) -> int:
+        """How many entries the table has; raises SnapshotExpired."""
+        with self._lock:
+            transaction, database = self._place(table)
+            return transaction.stat(database)["entries"]
+
+    def end(self, reason: str) -> None:
+        """Give the pages back; reading afterwards raises SnapshotExpired with `reason`."""
+        with self._lock:
+            if self._ended is None:
+                self._ended = reason
+                for transaction in self._transactions:
+                    transaction.abort()
+
+    def _place(self, table: Table) -> "tuple[lmdb.Transaction[bytes], lmdb._Database]":
+        if self._ended is not None:
+            raise SnapshotExpired(self._ended)
+        return self._places[table]
+
+
+class Store:
+    """The tables of one node on disk. Open it with `Store.open`."""
+
+    def __init__(
+        self,
+        directory: Path,
+        chain: _Environment,
+        state: _Environment,
+        snapshots: SnapshotPool[LmdbSnapshot],
+    ) -> None:
+        """Not for callers."""
+        self._directory = directory
+        self._chain = chain
+        self._state = state
+        self._snapshots = snapshots
+        self._failure: str | None = None
+
+    @classmethod
+    def open(
+        cls,
+        directory: Path,
+        *,
+        map_bytes: int = DEFAULT_MAP_BYTES,
+        max_snapshots: int = 64,
+        max_snapshot_age_ms: int = 30_000,
+        clock_ms: Callable[[], int] = _monotonic_ms,
+        fsync: bool = True,
+    ) -> "Store":
+        """Open or create both environments in `directory`.
+
+        `map_bytes` bounds each of them. `fsync=False` is for measurements only. Raises StoreForeign
+        for files that are not ours or newer, StoreFull, StoreFailed.
+        """
+        opened: list[_Environment] = []
+        kinds: tuple[tuple[str, type[ChainTable] | type[StateTable]], ...] = (
+            ("chain", ChainTable),
+            ("state", StateTable),
+        )
+        try:
+            for name, kind in kinds:
+                path = directory / name
+                path.mkdir(mode=0o700, parents=True, exist_ok=True)
+                opened.append(_open_environment(name, path, kind, map_bytes, max_snapshots, fsync))
+        except OSError as error:
+            reason = error.strerror
+            raise StoreFailed(f"the database in {directory} cannot be opened: {reason}") from error
+        finally:
+            if len(opened) < len(kinds):
+                for environment in opened:
+                    environment.env.close()
+        pool: SnapshotPool[LmdbSnapshot] = SnapshotPool(max_snapshots, max_snapshot_age_ms, clock_ms)
+        return cls(directory, opened[0], opened[1], pool)
+
+    @property
+    def snapshots_open(self) -> int:
+        """How many snapshots are open now; at most `snapshots_limit`."""
+        return len(self._snapshots)
+
+    @property
+    def snapshots_limit(self) -> int:
+        """How many snapshots may be open at once."""
+        return self._snapshots.limit
+
+    def apply(self, chain: Sequence[Write], state: Sequence[Write]) -> None:
+        """Commit `chain`, then `state`, each all or nothing and synced. An empty one costs nothing.
+
+        Snapshots over their age are ended first. Raises StoreFull (what failed is not visible, and a
+        later call may succeed), StoreFailed (stop the process), ValueError for a bad key or table,
+        before anything was written.
+        """
+        if self._failure is not None:
+            raise StoreFailed(self._failure)
+        chain_contents = last_writes(chain, ChainTable)
+        state_contents = last_writes(state, StateTable)
+        self._snapshots.end_old()
+        if chain_contents:
+            self._commit(self._chain, chain_contents, "store-before-chain")
+        if state_contents:
+            self._commit(self._state, state_contents, "store-before-state")
+        hit("store-after-state")
+
+    def snapshot(self) -> AbstractContextManager[LmdbSnapshot]:
+        """One view of both environments until the block ends or its age limit; raises SnapshotLimit."""
+        return self._snapshots.lend(self._begin_snapshot)
+
+    def reader(self) -> LmdbReader:
+        """Reads that always see what the latest `apply` committed."""
+        return LmdbReader((self._chain, self._state))
+
+    def size_bytes(self) -> int:
+        """What both databases take on disk."""
+        return sum((place.path / "data.mdb").stat().st_size for place in self._environments())
+
+    def used_ratio(self) -> float:
+        """How full the fuller of the two maps is, 0 to 1."""
+        return max(place.used_bytes() / place.map_bytes() for place in self._environments())
+
+    def disk_free_bytes(self) -> int:
+        """What the file system still gives to this user."""
+        free = os.statvfs(self._directory)
+        return free.f_bavail * free.f_frsize
+
+    def check(self) -> list[str]:
+        """What is wrong with the database, one sentence each; reads every entry once."""
+        return check(self)
+
+    def copy_to(self, path: Path) -> None:
+        """A compact copy for a backup, complete or absent: it gets its name last.
+
+        The state is copied first, so that the copied chain is at or ahead of it. Raises StoreFailed.
+        """
+        partial = path.with_name(path.name + ".partial")
+        try:
+            if path.exists():
+                raise StoreFailed(f"{path} exists already: choose a new place for the backup")
+            for environment in (self._state, self._chain):
+                target = partial / environment.name
+                target.mkdir(mode=0o700, parents=True)
+                environment.env.copy(str(target), compact=True)
+                fd = os.open(target / "data.mdb", os.O_RDWR)
+                try:
+                    sync_file(fd)
+                finally:
+                    os.close(fd)
+                sync_directory(target)
+            partial.rename(path)
+            sync_directory(path.parent)
+        except (lmdb.Error, OSError) as error:
+            raise StoreFailed(f"the copy to {path} failed, remove {partial}: {error}") from error
+
+    def close(self) -> None:
+        """End all snapshots and close the files; no thread may be inside `apply` or a read."""
+        self._snapshots.end_all()
+        self._failure = "the database is closed"
+        for environment in self._environments():
+            environment.env.close()
+
+    def _environments(self) -> tuple[_Environment, _Environment]:
+        return self._chain, self._state
+
+    def _begin_snapshot(self) -> LmdbSnapshot:
+        try:
+            return LmdbSnapshot(self._chain, self._state)
+        except lmdb.ReadersFullError as error:
+            raise SnapshotLimit("the database has no free reader: try again") from error
+
+    def _commit(self, place: _Environment, contents: Mapping[Table, Contents], before: str) -> None:
+        """One write transaction from begin to commit in this thread."""
+        try:
+            with place.env.begin(write=True) as transaction:
+                for table, entries in contents.items():
+                    _write_table(transaction, place.tables[table], entries)
+                hit(before)
+        except lmdb.MapFullError as error:
+            raise StoreFull(
+                f"the {place.name} database is full: {place.used_bytes()} of {place.map_bytes()} bytes are "
+                f"used; raise {MAP_BYTES_SETTING} in the configuration and start the node again"
+            ) from error
+        except lmdb.Error as error:
+            # LMDB reports a write that the disk took only in part as EIO, whatever the reason was.
+            full = error.code in (errno.ENOSPC, errno.EDQUOT)
+            if full or (error.code == errno.EIO and self.disk_free_bytes() < _NEARLY_NOTHING_BYTES):
+                raise StoreFull(
+                    f"the disk under {place.path} is full: {self.disk_free_bytes()} bytes are free; free "
+                    "some space, then start the node again"
+                ) from error
+            self._failure = f"the {place.name} database in {place.path} could not be written: {error}"
+            raise StoreFailed(self._failure) from error
+
+
+def _unreadable(table: Table, error: lmdb.Error) -> StoreFailed:
+    return StoreFailed(f"the table {table.value} cannot be read ({error}): check the disk")
+
+
+def _seek(cursor: "lmdb.Cursor[bytes]", start: bytes, reverse: bool) -> bool:
+    """Go to the first entry of a scan; False when there is none."""
+    if not reverse:
+        return cursor.set_range(start) if start else cursor.first()
+    if not start or not cursor.set_range(start):
+        return cursor.last()
+    return cursor.key() == start or cursor.prev()
+
+
+def _write_table(transaction: "lmdb.Transaction[bytes]", database: lmdb._Database, entries: Contents) -> None:
+    """Deletions, then all other entries in the order of their keys in one call."""
+    written: list[tuple[bytes, bytes]] = []
+    for key, value in entries.items():
+        if value is None:
+            transaction.delete(key, db=database)
+        else:
+            written.append((key, value))
+    if written:
+        written.sort()
+        with transaction.cursor(db=database) as cursor:
+            cursor.putmulti(written)
+
+
+def _open_environment(
+    name: str,
+    path: Path,
+    kind: type[ChainTable] | type[StateTable],
+    map_bytes: int,
+    max_snapshots: int,
+    fsync: bool,
+) -> _Environment:
+    """Open one environment and see that it is ours; raises StoreForeign, StoreFailed, StoreFull."""
+    try:
+        env = lmdb.Environment(
+            str(path),
+            map_size=map_bytes,
+            mode=0o700,
+            max_dbs=len(kind) + 1,
+            max_readers=max_snapshots + _SPARE_READERS,
+            max_spare_txns=1,
+            sync=fsync,
+            metasync=fsync,
+            lib_version=_LMDB_ENGINE,
+        )
+    except (lmdb.InvalidError, lmdb.VersionMismatchError) as error:
+        raise StoreForeign(
+            f"{path} does not hold a database of this program (LMDB 0.9 format): {error}"
+        ) from error
+    except lmdb.Error as error:
+        raise StoreFailed(f"the database in {path} cannot be opened: {error}") from error
+    try:
+        env.reader_check()
+        _check_format(env, path)
+        tables = {table: env.open_db(table.value.encode()) for table in kind}
+    except lmdb.MapFullError as error:
+        env.close()
+        raise StoreFull(
+            f"the map of {path} is too small at {map_bytes} bytes: raise {MAP_BYTES_SETTING}"
+        ) from error
+    except lmdb.Error as error:
+        env.close()
+        raise StoreFailed(f"the database in {path} cannot be opened: {error}") from error
+    except StoreForeign:
+        env.close()
+        raise
+    return _Environment(name, path, env, tables)
+
+
+def _check_format(env: lmdb.Environment, path: Path) -> None:
+    """Mark a new environment as ours, or read the mark of an old one; raises StoreForeign."""
+    is_new = env.stat()["entries"] == 0
+    try:
+        database = env.open_db(_FORMAT_TABLE, create=is_new)
+    except lmdb.NotFoundError as error:
+        raise StoreForeign(f"{path} holds a database that another program made") from error
+    with env.begin(database, write=True) as transaction:
+        if is_new:
+            transaction.put(_FORMAT_KEY, str(FORMAT).encode())
+        marked = transaction.get(_FORMAT_KEY)
+    if marked != str(FORMAT).encode():
+        version = "no" if marked is None else marked.decode("ascii", "replace")
+        raise StoreForeign(
+            f"{path} has database format {version} and this program reads {FORMAT}: "
+            "use the version of isthmus that wrote it"
+        )
