@@ -1,0 +1,72 @@
+"""Which error ends in which exit code, by name: the table costs no import of what it names.
+
+Every error of ours that is the user's to solve carries its sentence already; this file only decides the
+number a script sees. What is not in the table is our bug.
+"""
+
+from dataclasses import dataclass
+
+from node.cli.exits import Exit
+
+EXITS: dict[str, Exit] = {
+    "node.cli.failures.Failure": Exit.BUG,
+    "node.config.ConfigError": Exit.CONFIGURATION,
+    "node.home.HomeError": Exit.CONFIGURATION,
+    "node.home.KeyFileError": Exit.KEYS,
+    "node.daemon.durability.StorageError": Exit.STORAGE,
+    "node.local.testnet.TestnetError": Exit.CONFIGURATION,
+    "node.local.supervisor.ProgramDied": Exit.CHILD_DIED,
+    "p2p.errors.ConfigError": Exit.CONFIGURATION,
+    "p2p.errors.PortInUse": Exit.PORT_IN_USE,
+    "builtins.KeyboardInterrupt": Exit.INTERRUPTED,
+    "builtins.PermissionError": Exit.STORAGE,
+    "builtins.FileNotFoundError": Exit.USAGE,
+    "builtins.IsADirectoryError": Exit.USAGE,
+    "builtins.NotADirectoryError": Exit.USAGE,
+}
+"""Full class name -> exit code; a subclass that is not named has its base's."""
+
+
+class Failure(Exception):
+    """A command's own way to end: an exit code, a sentence and, where one helps, the way out."""
+
+    def __init__(self, exit_code: Exit, message: str, hint: str = "") -> None:
+        super().__init__(exit_code, message, hint)
+        self.exit_code = exit_code
+        self.message = message
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An error as people and scripts see it."""
+
+    exit_code: Exit
+    message: str
+    hint: str = ""
+
+    def as_json(self) -> dict[str, object]:
+        """The one shape of an error under --json."""
+        error = {"code": self.exit_code.name.lower(), "message": self.message, "hint": self.hint}
+        return {"error": error, "exit": int(self.exit_code)}
+
+
+def explain(error: BaseException) -> Told | None:
+    """What to tell about an error, or None when it is a bug of ours."""
+    error = root_of(error)
+    if isinstance(error, Failure):
+        return Told(error.exit_code, error.message, error.hint)
+    for base in type(error).__mro__:
+        exit_code = EXITS.get(f"{base.__module__}.{base.__qualname__}")
+        if exit_code is not None:
+            return Told(exit_code, str(error) or "interrupted", str(getattr(error, "hint", "")))
+    return None
+
+
+def root_of(error: BaseException) -> BaseException:
+    """The first error inside a group that is not a mere cancellation; Trio's nurseries raise groups."""
+    while isinstance(error, BaseExceptionGroup):
+        inner = error.exceptions
+        bugs = [one for one in inner if not isinstance(one, (KeyboardInterrupt, BaseExceptionGroup))]
+        error = (bugs or list(inner))[0]
+    return error

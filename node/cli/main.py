@@ -1,0 +1,117 @@
+"""`isthmus`: the door of the command line.
+
+Commands are imported when they are used and not before: worker processes import this module again
+when they start, and every package imported here would cost them its memory.
+"""
+
+import importlib
+import json
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+
+import click
+
+from node.cli.exits import Exit
+from node.cli.failures import Told, explain
+
+COMMANDS: dict[str, str] = {
+    "testnet": "Write a local cluster's folders and, with --start, run it.",
+    "demo": "Start a cluster, publish real data, verify it, show a table.",
+    "init": "Make the folder and the keys of one node.",
+    "start": "Run the node of a folder.",
+    "status": "Show what nodes say about themselves.",
+    "tx": "Send transactions: put, supersede, raw.",
+    "query": "Read: record, history, tx, header.",
+    "prove": "Export a proof of a transaction or a record as one file.",
+    "verify": "Check a proof offline against a trusted genesis hash.",
+    "show-node-id": "Print a node's public keys.",
+    "config": "Show or check a node's configuration.",
+    "db": "Check a node's database.",
+    "explain": "Say what an exit code or an error code means.",
+}
+"""Name -> one line of help; the command is `node.cli.commands.<name, dashes as underscores>.command`."""
+
+
+class LazyCommands(click.Group):
+    """A command table whose entries are imported on first use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order a newcomer meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command's file; None for an unknown name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module("node.cli.commands." + cmd_name.replace("-", "_"))
+        found: click.Command = module.command
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Help from the table, so that --help imports no command."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.command(cls=LazyCommands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="isthmus", prog_name="isthmus")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def isthmus(debug: bool) -> None:
+    """A permissioned, coin-less ledger: BFT clusters that federate natively."""
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line and return the exit code; nothing is raised and no traceback reaches people."""
+    try:
+        result = isthmus.main(args=arguments, prog_name="isthmus", standalone_mode=False)
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
+    except click.Abort:
+        return _tell(Told(Exit.INTERRUPTED, "interrupted"), arguments)
+    except click.ClickException as wrong:
+        context = getattr(wrong, "ctx", None)
+        hint = f"see `{context.command_path} --help`" if context is not None else ""
+        return _tell(Told(Exit.USAGE, wrong.format_message(), hint), arguments)
+    except (Exception, KeyboardInterrupt, BaseExceptionGroup) as error:
+        if "--debug" in arguments:
+            traceback.print_exc()
+        return _tell(explain(error) or _bug(error), arguments)
+    return int(result) if isinstance(result, int) else Exit.OK
+
+
+def _bug(error: BaseException) -> Told:
+    """Keep the traceback in a file and say where it is."""
+    with tempfile.NamedTemporaryFile(
+        "w",
+        prefix=f"isthmus-{time.strftime('%Y%m%d-%H%M%S')}-",
+        suffix=".log",
+        delete=False,
+        encoding="utf-8",
+    ) as log:
+        traceback.print_exception(error, file=log)
+    first_line = f"{type(error).__name__}: {error}".splitlines()[0]
+    return Told(
+        Exit.BUG,
+        f"this is a fault of Isthmus, not yours: {first_line}",
+        f"please report it together with {Path(log.name)}",
+    )
+
+
+def _tell(told: Told, arguments: list[str]) -> int:
+    if "--json" in arguments:
+        sys.stdout.write(json.dumps(told.as_json(), indent=2, ensure_ascii=False) + "\n")
+    else:
+        sys.stderr.write(f"isthmus: {told.message}\n" + (f"  {told.hint}\n" if told.hint else ""))
+    return int(told.exit_code)
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""How answers leave the command line: one JSON document for programs, tables and sentences for people.
+
+Under --json standard output holds exactly one document and nothing else; progress and remarks go to
+standard error. Without a terminal there are no colours and no moving bars.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where a command writes its answer."""
+
+    as_json: bool
+
+    def answer(self, document: dict[str, Any], for_people: Callable[[Console], None]) -> None:
+        """Write the answer in the form that was asked for."""
+        if self.as_json:
+            sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, default=_plain) + "\n")
+        else:
+            for_people(Console(highlight=False, soft_wrap=True))
+
+    def remark(self, text: str) -> None:
+        """A sentence that is not the answer."""
+        Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False)
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> Table:
+    """A table whose cells are plain text, never markup."""
+    drawn = Table(title=title or None, title_justify="left", header_style="bold", show_edge=False)
+    for heading in headings:
+        drawn.add_column(heading, overflow="fold")
+    for row in rows:
+        drawn.add_row(*(str(cell).replace("[", r"\[") for cell in row))
+    return drawn
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bytes):
+        return value.hex()
+    return str(value)
