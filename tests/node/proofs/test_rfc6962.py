@@ -203,7 +203,8 @@ def test_a_rewritten_history_never_proves_consistent(size1: int, size2: int, cha
 
 @given(cuts=st.lists(st.integers(0, len(LEAVES)), max_size=6))
 def test_appending_in_any_portions_completes_the_same_nodes(cuts: list[int]) -> None:
-    growing, completed = CompactRange(), []
+    growing = CompactRange()
+    completed: list[rfc6962.StoredNode] = []
     for begin, end in zip([0, *sorted(cuts)], [*sorted(cuts), len(LEAVES)], strict=True):
         growing, nodes = growing.append(LEAVES[begin:end])
         completed.extend(nodes)
