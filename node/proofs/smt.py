@@ -310,16 +310,18 @@ class _Batch:
 
     def _join(self, key: bytes, left: bytes, right: bytes) -> bytes:
         """The slot over two child slots at storage key `key`, writing that node or deleting it collapsed."""
-        if not left and len(right) != HASH_BYTES:
+        left_bytes, right_bytes = len(left), len(right)
+        if left_bytes == HASH_BYTES == right_bytes:
+            value = b"\x01" + left + right
+            self.writes.append((key, value))
+            return sha256(value).digest()
+        if not left_bytes and right_bytes != HASH_BYTES:
             self.writes.append((key, None))
             return right
-        if not right and len(left) != HASH_BYTES:
+        if not right_bytes and left_bytes != HASH_BYTES:
             self.writes.append((key, None))
             return left
-        value = _BYTE[len(left) >> 5] + left + right
-        self.writes.append((key, value))
-        if len(left) == HASH_BYTES == len(right):
-            return sha256(value).digest()
+        self.writes.append((key, _BYTE[left_bytes >> 5] + left + right))
         return sha256(b"\x01" + _slot_hash(left) + _slot_hash(right)).digest()
 
 
