@@ -15,6 +15,8 @@ NAMES = (
     "journal-before-write",
     "journal-before-sync",
     "journal-after-sync",
+    "journal-before-name",
+    "journal-after-retire",
     "guard-before-write",
     "guard-after-sync",
     "store-before-chain",

@@ -106,8 +106,9 @@ class GuardFile:
         self._slot = slot
         self._failure: str | None = None
         self.damaged_slot = damaged_slot
-        """Whether a slot could not be read, by rot or by a crash while it was written. It may have held
-        the newer payload: the caller goes on as if that had reserved as much as any one step may."""
+        """Whether a slot could not be read when this was opened, by rot or by a crash while it was written.
+        It may have held the newer payload: the caller goes on as if that had reserved as much as any one
+        step may."""
 
     @classmethod
     def create(cls, path: Path, payload: bytes) -> "GuardFile":

@@ -392,4 +392,5 @@ class Journal:
             self._spares.append(spare)
         else:
             segment.path.unlink()
+        hit("journal-after-retire")
         sync_directory(self._directory)

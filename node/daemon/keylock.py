@@ -63,7 +63,7 @@ class KeyLock:
             who = f"process {holder}" if holder else "another process"
             raise KeyInUse(
                 f"the key in {folder} is already used by {who}: stop it first. Two processes with one key "
-                "would sign against each other, and that counts as treason"
+                "would contradict each other, and the other validators would count that as misbehaviour"
             ) from error
         except OSError as error:
             os.close(fd)

@@ -23,6 +23,7 @@ from pathlib import Path
 from struct import Struct
 
 from node.daemon.durability import BLOCK_BYTES, reserve, sync_directory, sync_file, write_all
+from node.daemon.failpoints import hit
 
 MAGIC = b"ISTHJRNL"
 FORMAT = 1
@@ -117,6 +118,7 @@ def create_file(spare: Path, path: Path, header: SegmentHeader) -> int:
         reserve(fd, header.size_bytes)
         write_all(fd, header.encode(), 0)
         sync_file(fd)
+        hit("journal-before-name")
         spare.rename(path)
         sync_directory(path.parent)
     except OSError:
