@@ -18,7 +18,7 @@ from node.home import Home
 _MIB = 1024 * 1024
 _GIB = 1024 * _MIB
 _KNOB = "knob"
-_ENVIRONMENT = re.compile(r"ISTHMUS_([A-Z0-9]*)__([A-Z0-9_]+)")
+_ENVIRONMENT = re.compile(r"ISTHMUS(?:_([A-Z0-9]+))?__([A-Z0-9_]+)")
 _HOST = re.compile(r"[A-Za-z0-9._:%-]{1,253}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 PEERS_MAX = 256
@@ -159,10 +159,9 @@ class ApiSettings:
 
 @dataclass(frozen=True, slots=True)
 class StorageSettings:
-    """What lies on disk: `[storage]`. Map sizes are address space, not used disk."""
+    """What lies on disk: `[storage]`. The map size is address space, not used disk."""
 
-    chain_map_bytes: int = _integer(64 * _GIB, _MIB, 2**46, "largest size of the chain database")
-    state_map_bytes: int = _integer(16 * _GIB, _MIB, 2**46, "largest size of the state database")
+    map_bytes: int = _integer(256 * _GIB, _MIB, 2**46, "largest size of each database")
     journal_segment_bytes: int = _integer(64 * _MIB, _MIB, 4 * _GIB, "size of one preallocated journal file")
     fsync: bool = _flag(True, "false only for measurements: a power cut may then lose signatures' records")
 
@@ -296,7 +295,7 @@ class _Reading:
             match = _ENVIRONMENT.fullmatch(variable)
             if match is None:
                 continue
-            section, key = match.group(1).lower(), match.group(2).lower()
+            section, key = (match.group(1) or "").lower(), match.group(2).lower()
             path = f"{section}.{key}" if section else key
             if path in known:
                 self._overrides[path] = (variable, environ[variable])

@@ -1,0 +1,165 @@
+"""A configuration is either understood completely or refused with sentences that say what to write."""
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from node.config import SECTIONS, ConfigError, LoadedConfig, NodeConfig, knobs, load_config, parse_config
+from node.home import Home
+
+HOME = Home(Path("/nowhere"))
+KEY = "ab" * 32
+
+
+def parsed(text: str, **environ: str) -> LoadedConfig:
+    return parse_config(text, HOME, environ)
+
+
+def problems(text: str, **environ: str) -> tuple[str, ...]:
+    with pytest.raises(ConfigError) as caught:
+        parsed(text, **environ)
+    return caught.value.problems
+
+
+def peer(name: str = "b", key: str = KEY, port: int = 27610) -> str:
+    return f'[[p2p.peers]]\nname = "{name}"\nnode_key = "{key}"\nhost = "b.example"\nport = {port}\n'
+
+
+def test_an_empty_file_gives_the_defaults() -> None:
+    loaded = parsed("")
+    assert loaded.config == NodeConfig(HOME)
+    assert loaded.origins == {}
+
+
+def test_overrides_are_taken_and_their_origin_is_remembered() -> None:
+    loaded = parsed('name = "a"\nrole = "observer"\n[api]\nport = 8080\n' + peer())
+    assert (loaded.config.name, loaded.config.role, loaded.config.api.port) == ("a", "observer", 8080)
+    assert loaded.config.p2p.peers[0].node_key == bytes.fromhex(KEY)
+    assert loaded.origins == {
+        "name": "config.toml",
+        "role": "config.toml",
+        "api.port": "config.toml",
+        "p2p.peers": "config.toml",
+        "p2p.peers[0].name": "config.toml",
+        "p2p.peers[0].node_key": "config.toml",
+        "p2p.peers[0].host": "config.toml",
+        "p2p.peers[0].port": "config.toml",
+    }
+
+
+def test_the_environment_wins_over_the_file() -> None:
+    loaded = parsed(
+        "[api]\nport = 8080\n",
+        ISTHMUS_API__PORT="9_000",
+        ISTHMUS__NAME="env-name",
+        ISTHMUS_STORAGE__FSYNC="false",
+        ISTHMUS_P2P__ALLOWED=f"{KEY}, {'cd' * 32}",
+        ISTHMUS_HOME="/ignored",
+        ISTHMUS_FAILPOINT="ignored",
+    )
+    config = loaded.config
+    assert (config.api.port, config.name, config.storage.fsync) == (9000, "env-name", False)
+    assert config.p2p.allowed == (bytes.fromhex(KEY), bytes.fromhex("cd" * 32))
+    assert loaded.origins["api.port"] == "ISTHMUS_API__PORT"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[api]\nprot = 1\n", "config.toml: unknown key 'api.prot'; did you mean 'port'?"),
+        ("[pai]\nport = 1\n", "config.toml: unknown key 'pai'; did you mean 'api'?"),
+        ("rolle = 1\n", "config.toml: unknown key 'rolle'; did you mean 'role'?"),
+        ("[logging]\nzzz = 1\n", "config.toml: unknown key 'logging.zzz'; known are format, level"),
+        ("[api]\nport = 70000\n", "config.toml: api.port must be from 1 to 65535, not 70000"),
+        ("[api]\nport = true\n", "config.toml: api.port is a whole number from 1 to 65535, not True"),
+        ("[api]\nport = '80'\n", "config.toml: api.port is a whole number from 1 to 65535, not '80'"),
+        ("[storage]\nfsync = 1\n", "config.toml: storage.fsync is true or false, not 1"),
+        ("role = 'king'\n", "config.toml: role is one of validator, observer, not 'king'"),
+        ("api = 3\n", "api: is a table; write [api] on a line of its own"),
+        ("name = ''\n", "config.toml: name is 1 to 64 letters, digits, dots, dashes or underscores, not ''"),
+        (
+            "[p2p]\nhost = 'https://a'\n",
+            "config.toml: p2p.host is an address or DNS name without scheme and port, not 'https://a'",
+        ),
+        (
+            "[p2p]\nallowed = ['12']\n",
+            "config.toml: p2p.allowed is a node key of 64 hexadecimal digits (isthmus show-node-id), "
+            "not '12'",
+        ),
+        (
+            "[[p2p.peers]]\nname = 'b'\n",
+            "config.toml: p2p.peers[0] lacks node_key, host, port",
+        ),
+        (
+            peer() + "prot = 1\n",
+            "config.toml: unknown key 'p2p.peers[0].prot'; did you mean 'port'?",
+        ),
+        (peer(port=0), "config.toml: p2p.peers[0].port must be from 1 to 65535, not 0"),
+        (peer() + peer(key="cd" * 32), "p2p.peers lists name b more than once; remove one of them"),
+        (peer() + peer("c"), f"p2p.peers lists node_key {KEY} more than once; remove one of them"),
+        ("[api]\nport = 27600\n", "p2p.port and api.port are both 27600; give them different ports"),
+        (
+            "[consensus]\nmax_timeout_ms = 100\n",
+            "consensus.max_timeout_ms must not be below consensus.base_timeout_ms",
+        ),
+    ],
+)
+def test_a_mistake_is_told_in_one_sentence(text: str, sentence: str) -> None:
+    assert problems(text) == (sentence,)
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    assert len(problems("[api]\nport = 0\nhots = 'x'\n[logging]\nlevel = 'loud'\n")) == 3
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "sentence"),
+    [
+        (
+            "ISTHMUS_API__PROT",
+            "1",
+            "ISTHMUS_API__PROT: there is no setting 'api.prot'; did you mean 'api.port'?",
+        ),
+        (
+            "ISTHMUS_API__PORT",
+            "x",
+            "ISTHMUS_API__PORT: api.port is a whole number from 1 to 65535, not 'x'",
+        ),
+        (
+            "ISTHMUS_P2P__PEERS",
+            "x",
+            "ISTHMUS_P2P__PEERS: peers cannot come from the environment; use [[p2p.peers]]",
+        ),
+    ],
+)
+def test_a_mistake_in_the_environment_names_the_variable(variable: str, value: str, sentence: str) -> None:
+    assert problems("", **{variable: value}) == (sentence,)
+
+
+def test_broken_toml_and_a_missing_home_are_sentences(tmp_path: Path) -> None:
+    assert "config.toml is not valid TOML" in problems("[api\n")[0]
+    with pytest.raises(ConfigError, match=r"is not a node's home.*isthmus init"):
+        load_config(Home(tmp_path), {})
+
+
+def test_a_file_that_is_not_text_is_a_sentence(tmp_path: Path) -> None:
+    home = Home(tmp_path / "h")
+    home.create()
+    home.config_file.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_config(home, {})
+
+
+def test_there_are_at_most_25_settings_and_each_says_what_it_is_for() -> None:
+    everything = [knob for settings in (NodeConfig, *SECTIONS.values()) for knob in knobs(settings).values()]
+    assert len(everything) + 1 <= 25  # and the list of peers
+    assert all(knob.purpose for knob in everything)
+
+
+def test_every_default_passes_its_own_check() -> None:
+    for settings in (NodeConfig, *SECTIONS.values()):
+        for field in fields(settings):
+            knob = field.metadata.get("knob")
+            if knob is not None and field.default not in (None, ()):
+                assert knob.check(field.default) == field.default
