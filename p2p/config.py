@@ -73,9 +73,11 @@ class GossipConfig:
     store_bytes: int = 32 * 1024 * 1024
     """Bodies kept to answer pulls, unvalidated ones included; the oldest goes first."""
     pull_timeout_ms: int = 1_000
-    pull_sources_max: int = 4
-    """Peers remembered as holders of a missing body."""
-    pulls_per_peer: int = 256
+    pull_sources_max: int = 8
+    """Further peers remembered as holders of a missing body."""
+    pull_attempts_max: int = 12
+    """Times a missing body is asked for, of its holders in turn, before it is given up."""
+    pulls_per_peer: int = 512
     """Ids asked of one peer and not yet answered."""
     pulls_max: int = 4_096
     """Ids missing and being asked for, all peers together."""

@@ -12,7 +12,7 @@ import msgpack
 from p2p.errors import HelloMismatch, MalformedHello
 
 HELLO_VERSION = 1
-HELLO_MAX_BYTES = 512
+HELLO_MAX_BYTES = 1024
 _NAME_MAX_CHARS = 64
 INSTANCE_BYTES = 8
 

@@ -8,14 +8,26 @@ import errno
 import random
 from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 
 import trio
 
 from p2p.config import P2PConfig, Priority, Topic
-from p2p.connection import CONTROL_MAX_BYTES, Connection
+from p2p.connection import ANNOUNCE, CONTROL_MAX_BYTES, PULL, Connection, control
 from p2p.errors import ConfigError, MalformedFrame, MessageRefused, Misbehaviour, P2PError, PortInUse
 from p2p.events import Delivery, PeerConnected, PeerDisconnected, PeerStatus
 from p2p.frames import CONTROL, Frame, FrameRule, encode
+from p2p.gossip import (
+    Deliver,
+    Effect,
+    Gossip,
+    Penalise,
+    SendAnnounce,
+    SendBody,
+    SendPull,
+    decode_ids,
+    encode_ids,
+)
 from p2p.hello import INSTANCE_BYTES, Hello
 from p2p.identity import NodeIdentity, PeerId
 from p2p.inbox import Inbox
@@ -23,7 +35,8 @@ from p2p.link import Link
 from p2p.sessions import Sessions, now_ms
 from p2p.tls import TlsContexts
 
-_TICK_MS = 250
+_WATCH_MS = 250
+INVALID_GOSSIP_WEIGHT = 20
 
 
 class Network:
@@ -37,9 +50,11 @@ class Network:
         self._connections: dict[PeerId, Connection] = {}
         self._inbox = Inbox(config.inbox_items_per_peer, config.inbox_bytes_per_peer)
         rules = {CONTROL: FrameRule("control", CONTROL_MAX_BYTES, Priority.URGENT)}
-        rules |= {
-            topic.code: FrameRule(topic.name, topic.max_bytes, topic.priority) for topic in config.topics
-        }
+        for topic in config.topics:
+            # A gossip frame carries the push budget before its body.
+            frame_max = topic.max_bytes + 1 if topic.gossip else topic.max_bytes
+            rules[topic.code] = FrameRule(topic.name, frame_max, topic.priority)
+        self._gossip = Gossip(config.gossip, random.Random(rng.getrandbits(64)))
         hello = Hello(
             config.protocol_version,
             config.network_id,
@@ -84,6 +99,30 @@ class Network:
                 count += 1
         return count
 
+    def publish(self, topic_code: int, body: bytes) -> None:
+        """Spreads a message of this node's own on a gossip topic; the caller holds it to be valid.
+
+        Raises MessageRefused (our own fault) as `send` does.
+        """
+        topic = self._topic(topic_code, body)
+        if not topic.gossip:
+            raise MessageRefused(f"topic {topic.name} is not gossip: send it")
+        self._perform(self._gossip.publish(topic_code, body))
+
+    def accept_gossip(self, peer: PeerId, topic_code: int, message_id: bytes) -> None:
+        """The application found a gossip delivery valid: only now is it forwarded."""
+        self._perform(self._gossip.accept(message_id))
+
+    def reject_gossip(
+        self, peer: PeerId, topic_code: int, message_id: bytes, weight: int = INVALID_GOSSIP_WEIGHT
+    ) -> None:
+        """The application found it invalid: it is forgotten, never delivered again, and scores `peer`.
+
+        Use weight 0 for what an honest neighbour may have passed on (expired meanwhile, say).
+        """
+        self._gossip.reject(message_id)
+        self.report(peer, f"invalid {self._names.get(topic_code, 'gossip')}", weight)
+
     def report(self, peer: PeerId, code: str, weight: int) -> None:
         """Adds `weight` to the peer's score; above the limit it is disconnected and banned for a while."""
         link = self._links.get(peer)
@@ -103,6 +142,7 @@ class Network:
             "inbox_bytes": (self._inbox.bytes, config.inbox_bytes_per_peer * 3 * peers),
             "pending_connections": (self._sessions.pending, config.pending_max),
             "connections": (len(self._connections), peers),
+            **self._gossip.sizes(),
         }
         for priority in Priority:
             limit = config.queue_limit(priority)
@@ -118,46 +158,96 @@ class Network:
             "refused_connections": self._sessions.refused_connections,
             "failed_handshakes": self._sessions.failed_handshakes,
             "internal_faults": self._sessions.internal_faults,
+            **{f"gossip_{name}": count for name, count in asdict(self._gossip.counters).items()},
         }
 
     def opened(self, connection: Connection) -> None:
         """Called by the sessions: a peer is connected."""
         self._connections[connection.peer] = connection
         self._inbox.put(PeerConnected(connection.peer))
+        self._perform(self._gossip.connected(connection.peer, now_ms()))
 
     def closed(self, connection: Connection, reason: P2PError) -> None:
         """Called by the sessions: a peer is gone."""
         del self._connections[connection.peer]
+        self._gossip.disconnected(connection.peer)
         self._inbox.put(PeerDisconnected(connection.peer, str(reason)))
 
     def handle(self, connection: Connection, frame: Frame) -> Awaitable[None] | None:
         """Called by a connection's reader; answers something to await when the inbox has no room."""
         if frame.topic == CONTROL:
-            raise MalformedFrame(f"it sent an unknown control frame {frame.body[0]}")
-        topic = self._topics[frame.topic]
-        event = Delivery(connection.peer, frame.topic, frame.body)
-        if self._inbox.room_for(connection.peer, topic.priority):
-            self._inbox.put(event, topic.priority)
+            self._handle_gossip_control(connection.peer, frame.body)
             return None
-        return self._put_later(event, topic.priority)
+        topic = self._topics[frame.topic]
+        if topic.gossip:
+            return self._perform(self._gossip.receive(connection.peer, topic.code, frame.body))
+        return self._deliver(Delivery(connection.peer, topic.code, frame.body), topic.priority)
+
+    def _handle_gossip_control(self, peer: PeerId, body: bytes) -> None:
+        ids = decode_ids(body[1:])
+        if ids is None:
+            raise MalformedFrame("it sent a list of gossip ids that is not one")
+        if body[0] == ANNOUNCE:
+            self._perform(self._gossip.announced(peer, ids, now_ms()))
+        elif body[0] == PULL:
+            self._perform(self._gossip.pulled(peer, ids, now_ms()))
+        else:
+            raise MalformedFrame(f"it sent a control frame of unknown kind {body[0]}")
+
+    def _perform(self, effects: Sequence[Effect]) -> Awaitable[None] | None:
+        """Does what the gossip core decided; answers what its delivery has to wait for, if anything."""
+        waiting = None
+        for effect in effects:
+            match effect:
+                case SendBody(peers, code, payload):
+                    frames, lane = encode(code, payload), self._topics[code].priority
+                    for peer in peers:
+                        self._connections[peer].send(lane, code, frames)
+                case SendAnnounce(peer, ids):
+                    self._send_control(peer, ANNOUNCE, ids)
+                case SendPull(peer, ids):
+                    self._send_control(peer, PULL, ids)
+                case Deliver(peer, code, body, message_id):
+                    event = Delivery(peer, code, body, message_id)
+                    waiting = self._deliver(event, self._topics[code].priority)
+                case Penalise(peer, fault, weight):
+                    self.report(peer, fault, weight)
+        return waiting
+
+    def _send_control(self, peer: PeerId, kind: int, ids: tuple[bytes, ...]) -> None:
+        self._connections[peer].send(Priority.NORMAL, CONTROL, (control(kind, encode_ids(ids)),))
+
+    def _deliver(self, event: Delivery, lane: int) -> Awaitable[None] | None:
+        if not self._inbox.room_for(event.peer, lane):
+            return self._deliver_later(event, lane)
+        self._inbox.put(event, lane)
+        return None
+
+    async def _deliver_later(self, event: Delivery, lane: int) -> None:
+        try:
+            await self._inbox.wait_for_room(event.peer, lane)
+        except trio.Cancelled:
+            if event.message_id is not None:
+                self._gossip.forget(event.message_id)
+            raise
+        self._inbox.put(event, lane)
 
     async def run(self, listeners: Sequence[trio.SocketListener]) -> None:
         """Listens, dials and watches until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch)
+            if any(topic.gossip for topic in self._config.topics):
+                nursery.start_soon(self._tick_gossip)
             for link in self._links.values():
                 if link.address is not None:
                     nursery.start_soon(self._sessions.keep_dialled, link)
             await trio.serve_listeners(self._sessions.accept, list(listeners))
 
-    async def _put_later(self, event: Delivery, lane: int) -> None:
-        await self._inbox.wait_for_room(event.peer, lane)
-        self._inbox.put(event, lane)
-
     async def _watch(self) -> None:
+        """Looks after the links: dead, stalled and silent ones."""
         config = self._config
         while True:
-            await trio.sleep(_TICK_MS / 1000)
+            await trio.sleep(_WATCH_MS / 1000)
             now = now_ms()
             for connection in list(self._connections.values()):
                 connection.check(
@@ -166,6 +256,11 @@ class Network:
                     idle_ms=config.idle_timeout_ms,
                     stall_ms=config.stall_timeout_ms,
                 )
+
+    async def _tick_gossip(self) -> None:
+        while True:
+            await trio.sleep(self._config.gossip.flush_interval_ms / 1000)
+            self._perform(self._gossip.tick(now_ms()))
 
     def _direct_topic(self, code: int, body: bytes) -> Topic:
         topic = self._topic(code, body)

@@ -8,6 +8,9 @@ from enum import Enum
 
 from p2p.identity import PeerId
 
+_FINE = 60_000
+"""Fine points in a point: a decay of so many points a minute is as many fine points a millisecond, exactly."""
+
 
 class Backoff:
     """Exponential waiting between attempts with full jitter in the upper half, so that nodes that lost
@@ -39,7 +42,7 @@ class Standing:
         self._decay_per_minute = decay_per_minute
         self._ban_base_ms = ban_base_ms
         self._ban_max_ms = ban_max_ms
-        self._millipoints = 0
+        self._fine_points = 0
         self._as_of_ms = 0
         self._bans = 0
         self._banned_until_ms = 0
@@ -47,20 +50,20 @@ class Standing:
     def score(self, now_ms: int) -> int:
         """The score left at `now_ms`."""
         self._decay(now_ms)
-        return self._millipoints // 1000
+        return self._fine_points // _FINE
 
     def report(self, weight: int, now_ms: int) -> bool:
         """Adds `weight` points; True if this bans the peer now (the score starts again from zero)."""
         self._decay(now_ms)
-        self._millipoints += max(0, weight) * 1000
-        if self._millipoints < self._limit * 1000 or self.banned_for_ms(now_ms):
+        self._fine_points += max(0, weight) * _FINE
+        if self._fine_points < self._limit * _FINE or self.banned_for_ms(now_ms):
             return False
         quiet_ms = now_ms - self._banned_until_ms
         self._bans = max(0, self._bans - quiet_ms // self._ban_max_ms) if self._bans else 0
         length_ms = min(self._ban_max_ms, self._ban_base_ms << min(self._bans, 30))
         self._bans += 1
         self._banned_until_ms = now_ms + length_ms
-        self._millipoints = 0
+        self._fine_points = 0
         return True
 
     def banned_for_ms(self, now_ms: int) -> int:
@@ -68,11 +71,9 @@ class Standing:
         return max(0, self._banned_until_ms - now_ms)
 
     def _decay(self, now_ms: int) -> None:
-        # points per minute * elapsed ms = millipoints * 60
-        lost = self._decay_per_minute * max(0, now_ms - self._as_of_ms) // 60
-        if lost or now_ms < self._as_of_ms:
-            self._as_of_ms = now_ms
-            self._millipoints = max(0, self._millipoints - lost)
+        lost = self._decay_per_minute * (now_ms - self._as_of_ms)
+        self._as_of_ms = now_ms
+        self._fine_points = max(0, self._fine_points - lost)
 
 
 class Choice(Enum):
