@@ -9,18 +9,17 @@ outside a section: `ISTHMUS__NAME`). What every validator must agree on is not h
 import difflib
 import re
 import tomllib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
+from node import knobs
 from node.home import Home
+from node.knobs import KNOB, Knob
 
 _MIB = 1024 * 1024
 _GIB = 1024 * _MIB
-_KNOB = "knob"
 _ENVIRONMENT = re.compile(r"ISTHMUS(?:_([A-Z0-9]+))?__([A-Z0-9_]+)")
-_HOST = re.compile(r"[A-Za-z0-9._:%-]{1,253}")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 PEERS_MAX = 256
 
 
@@ -35,86 +34,6 @@ class ConfigError(Exception):
         return "\n".join(self.problems)
 
 
-# --- kinds of values: how a text from the environment is read, and what is accepted ------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Knob:
-    """One setting: what it is for, how environment text becomes a value, and the check that may refuse it."""
-
-    purpose: str
-    from_text: Callable[[str], object]
-    check: Callable[[object], object]
-
-
-def _integer(default: int | None, low: int, high: int, purpose: str) -> Any:
-    def from_text(text: str) -> object:
-        return int(text) if re.fullmatch(r"[0-9][0-9_]*", text) else text
-
-    def check(value: object) -> object:
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise ValueError(f"is a whole number from {low} to {high}, not {value!r}")
-        if not low <= value <= high:
-            raise ValueError(f"must be from {low} to {high}, not {value}")
-        return value
-
-    return field(default=default, metadata={_KNOB: Knob(purpose, from_text, check)})
-
-
-def _flag(default: bool, purpose: str) -> Any:
-    def from_text(text: str) -> object:
-        return {"true": True, "false": False}.get(text.lower(), text)
-
-    def check(value: object) -> object:
-        if not isinstance(value, bool):
-            raise ValueError(f"is true or false, not {value!r}")
-        return value
-
-    return field(default=default, metadata={_KNOB: Knob(purpose, from_text, check)})
-
-
-def _choice(default: str, options: tuple[str, ...], purpose: str) -> Any:
-    def check(value: object) -> object:
-        if value not in options:
-            raise ValueError(f"is one of {', '.join(options)}, not {value!r}")
-        return value
-
-    return field(default=default, metadata={_KNOB: Knob(purpose, str, check)})
-
-
-def _pattern(default: str | None, pattern: re.Pattern[str], what: str, purpose: str) -> Any:
-    def check(value: object) -> object:
-        if not isinstance(value, str) or not pattern.fullmatch(value):
-            raise ValueError(f"is {what}, not {value!r}")
-        return value
-
-    return field(default=default, metadata={_KNOB: Knob(purpose, str, check)})
-
-
-def _host(default: str | None, purpose: str) -> Any:
-    return _pattern(default, _HOST, "an address or DNS name without scheme and port", purpose)
-
-
-def _name(default: str, purpose: str) -> Any:
-    return _pattern(default, _NAME, "1 to 64 letters, digits, dots, dashes or underscores", purpose)
-
-
-def _key_of(value: object) -> bytes:
-    if not isinstance(value, str) or not re.fullmatch(r"[0-9a-fA-F]{64}", value):
-        raise ValueError(f"is a node key of 64 hexadecimal digits (isthmus show-node-id), not {value!r}")
-    return bytes.fromhex(value)
-
-
-def _keys_of(value: object) -> object:
-    if not isinstance(value, list) or len(value) > PEERS_MAX:
-        raise ValueError(f"is a list of at most {PEERS_MAX} node keys")
-    return tuple(_key_of(item) for item in value)
-
-
-def _keys_from_text(text: str) -> object:
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
 # --- the settings -----------------------------------------------------------------------------------
 
 
@@ -122,60 +41,62 @@ def _keys_from_text(text: str) -> object:
 class PeerConfig:
     """Where another node is found: `[[p2p.peers]]` in TOML. The key decides who it is, not the address."""
 
-    name: str = _name("", "what people call that node")
-    node_key: bytes = field(
-        default=b"", metadata={_KNOB: Knob("its node key: 64 hexadecimal digits", str, _key_of)}
-    )
-    host: str = _host("", "address or DNS name")
-    port: int = _integer(0, 1, 65535, "TCP port")
+    name: str = knobs.name("", "what people call that node")
+    node_key: bytes = knobs.key("its node key: 64 hexadecimal digits")
+    host: str = knobs.host("", "address or DNS name")
+    port: int = knobs.integer(0, 1, 65535, "TCP port")
 
 
 @dataclass(frozen=True, slots=True)
 class P2PSettings:
     """Links to other nodes: `[p2p]`."""
 
-    host: str = _host("127.0.0.1", "address to listen on")
-    port: int = _integer(27600, 1, 65535, "TCP port to listen on")
-    advertise_host: str | None = _host(None, "address other nodes should dial, when it differs from host")
-    advertise_port: int | None = _integer(None, 1, 65535, "port other nodes should dial, when it differs")
-    peers: tuple[PeerConfig, ...] = ()
-    allowed: tuple[bytes, ...] = field(
-        default=(),
-        metadata={
-            _KNOB: Knob(
-                "node keys of observers and joining nodes that may connect", _keys_from_text, _keys_of
-            )
-        },
+    host: str = knobs.host("127.0.0.1", "address to listen on")
+    port: int = knobs.integer(27600, 1, 65535, "TCP port to listen on")
+    advertise_host: str | None = knobs.host(
+        None, "address other nodes should dial, when it differs from host"
     )
+    advertise_port: int | None = knobs.integer(
+        None, 1, 65535, "port other nodes should dial, when it differs"
+    )
+    peers: tuple[PeerConfig, ...] = ()
+    allowed: tuple[bytes, ...] = knobs.keys("node keys of observers and joining nodes that may connect")
 
 
 @dataclass(frozen=True, slots=True)
 class ApiSettings:
     """The HTTP door: `[api]`."""
 
-    host: str = _host("127.0.0.1", "address to listen on; anything but loopback is your decision")
-    port: int = _integer(27601, 1, 65535, "TCP port to listen on")
+    host: str = knobs.host("127.0.0.1", "address to listen on; anything but loopback is your decision")
+    port: int = knobs.integer(27601, 1, 65535, "TCP port to listen on")
+    allowed_hosts: tuple[str, ...] = knobs.hosts(
+        "names beside loopback under which browsers may reach the API"
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class StorageSettings:
     """What lies on disk: `[storage]`. The map size is address space, not used disk."""
 
-    map_bytes: int = _integer(256 * _GIB, _MIB, 2**46, "largest size of each database")
-    journal_segment_bytes: int = _integer(64 * _MIB, _MIB, 4 * _GIB, "size of one preallocated journal file")
-    fsync: bool = _flag(True, "false only for measurements: a power cut may then lose signatures' records")
+    map_bytes: int = knobs.integer(256 * _GIB, _MIB, 2**46, "largest size of each database")
+    journal_segment_bytes: int = knobs.integer(
+        64 * _MIB, _MIB, 4 * _GIB, "size of one preallocated journal file"
+    )
+    fsync: bool = knobs.flag(
+        True, "false only for measurements: a power cut may then lose signatures' records"
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class LimitSettings:
     """Bounds a machine's owner may want to change: `[limits]`. Everything else is bounded in code."""
 
-    pool_bytes: int = _integer(64 * _MIB, _MIB, 16 * _GIB, "waiting transactions, in bytes")
-    pool_transactions: int = _integer(100_000, 1_000, 100_000_000, "waiting transactions, in number")
-    connections: int = _integer(256, 8, 65536, "open connections of the API")
-    event_streams: int = _integer(64, 1, 65536, "open event streams of the API")
-    waiting_requests: int = _integer(4_096, 16, 1_000_000, "requests that wait for a receipt")
-    verify_workers: int = _integer(
+    pool_bytes: int = knobs.integer(64 * _MIB, _MIB, 16 * _GIB, "waiting transactions, in bytes")
+    pool_transactions: int = knobs.integer(100_000, 1_000, 100_000_000, "waiting transactions, in number")
+    connections: int = knobs.integer(256, 8, 65536, "open connections of the API")
+    event_streams: int = knobs.integer(64, 1, 65536, "open event streams of the API")
+    waiting_requests: int = knobs.integer(4_096, 16, 1_000_000, "requests that wait for a receipt")
+    verify_workers: int = knobs.integer(
         1, 0, 64, "processes that check signatures; 0: in slices between other work"
     )
 
@@ -184,16 +105,20 @@ class LimitSettings:
 class ConsensusSettings:
     """Patience of this node: `[consensus]`. Safety depends on none of it."""
 
-    base_timeout_ms: int = _integer(600, 10, 60_000, "how long a round may take before we give it up")
-    max_timeout_ms: int = _integer(30_000, 100, 600_000, "how far that patience may grow")
+    base_timeout_ms: int = knobs.integer(600, 10, 60_000, "how long a round may take before we give it up")
+    max_timeout_ms: int = knobs.integer(30_000, 100, 600_000, "how far that patience may grow")
 
 
 @dataclass(frozen=True, slots=True)
 class LoggingSettings:
     """What the daemon says: `[logging]`."""
 
-    format: str = _choice("auto", ("auto", "json", "console"), "auto: console on a terminal, JSON elsewhere")
-    level: str = _choice("info", ("debug", "info", "warning", "error"), "least severe event that is shown")
+    format: str = knobs.choice(
+        "auto", ("auto", "json", "console"), "auto: console on a terminal, JSON elsewhere"
+    )
+    level: str = knobs.choice(
+        "info", ("debug", "info", "warning", "error"), "least severe event that is shown"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,8 +126,8 @@ class NodeConfig:
     """All of one node's settings; `home` comes from the command line or ISTHMUS_HOME."""
 
     home: Home
-    name: str = _name("node", "what people call this node")
-    role: str = _choice(
+    name: str = knobs.name("node", "what people call this node")
+    role: str = knobs.choice(
         "validator", ("validator", "observer"), "an observer follows and answers, never votes"
     )
     p2p: P2PSettings = P2PSettings()
@@ -223,9 +148,9 @@ SECTIONS: Mapping[str, type] = {
 }
 
 
-def knobs(settings: type) -> dict[str, Knob]:
+def knobs_of(settings: type) -> dict[str, Knob]:
     """The settings of one section, by key, in order."""
-    return {f.name: f.metadata[_KNOB] for f in fields(settings) if _KNOB in f.metadata}
+    return {f.name: f.metadata[KNOB] for f in fields(settings) if KNOB in f.metadata}
 
 
 # --- reading ----------------------------------------------------------------------------------------
@@ -260,7 +185,7 @@ def parse_config(text: str, home: Home, environ: Mapping[str, str]) -> LoadedCon
         raise ConfigError((f"{home.config_file} is not valid TOML: {error}",)) from error
     reading = _Reading(home.config_file.name)
     reading.environment(environ)
-    top = reading.table(document, NodeConfig, "", (*knobs(NodeConfig), *SECTIONS))
+    top = reading.table(document, NodeConfig, "", (*knobs_of(NodeConfig), *SECTIONS))
     sections: dict[str, Any] = {}
     for section, settings in SECTIONS.items():
         table = document.get(section, {})
@@ -268,7 +193,7 @@ def parse_config(text: str, home: Home, environ: Mapping[str, str]) -> LoadedCon
             reading.problems.append(f"{section}: is a table; write [{section}] on a line of its own")
             continue
         extra = ("peers",) if settings is P2PSettings else ()
-        values = reading.table(table, settings, f"{section}.", (*knobs(settings), *extra))
+        values = reading.table(table, settings, f"{section}.", (*knobs_of(settings), *extra))
         if settings is P2PSettings:
             values["peers"] = reading.peers(table.get("peers", []))
         sections[section] = settings(**values)
@@ -289,8 +214,8 @@ class _Reading:
 
     def environment(self, environ: Mapping[str, str]) -> None:
         """Note the variables that name a setting; refuse those that look like one and are none."""
-        known = [f"{section}.{key}" for section, settings in SECTIONS.items() for key in knobs(settings)]
-        known += knobs(NodeConfig)
+        known = [f"{section}.{key}" for section, settings in SECTIONS.items() for key in knobs_of(settings)]
+        known += knobs_of(NodeConfig)
         for variable in sorted(environ):
             match = _ENVIRONMENT.fullmatch(variable)
             if match is None:
@@ -314,7 +239,7 @@ class _Reading:
                     f"{self._file_name}: unknown key {prefix + key!r}{_suggestion(key, known)}"
                 )
         values: dict[str, Any] = {}
-        for key, knob in knobs(settings).items():
+        for key, knob in knobs_of(settings).items():
             path = prefix + key
             if path in self._overrides:
                 variable, text = self._overrides[path]
@@ -333,7 +258,7 @@ class _Reading:
         if value:
             self.origins["p2p.peers"] = self._file_name
         found = []
-        required = tuple(knobs(PeerConfig))
+        required = tuple(knobs_of(PeerConfig))
         for position, item in enumerate(value):
             prefix = f"p2p.peers[{position}]."
             if not isinstance(item, dict):

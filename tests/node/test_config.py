@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from node.config import SECTIONS, ConfigError, LoadedConfig, NodeConfig, knobs, load_config, parse_config
+from node.config import SECTIONS, ConfigError, LoadedConfig, NodeConfig, knobs_of, load_config, parse_config
 from node.home import Home
 
 HOME = Home(Path("/nowhere"))
@@ -77,7 +77,7 @@ def test_the_environment_wins_over_the_file() -> None:
         ("[storage]\nfsync = 1\n", "config.toml: storage.fsync is true or false, not 1"),
         ("role = 'king'\n", "config.toml: role is one of validator, observer, not 'king'"),
         ("api = 3\n", "api: is a table; write [api] on a line of its own"),
-        ("name = ''\n", "config.toml: name is 1 to 64 letters, digits, dots, dashes or underscores, not ''"),
+        ("name = ''\n", "config.toml: name is 1 to 64 characters of a-z, 0-9, '.', '_', '-', not ''"),
         (
             "[p2p]\nhost = 'https://a'\n",
             "config.toml: p2p.host is an address or DNS name without scheme and port, not 'https://a'",
@@ -152,7 +152,9 @@ def test_a_file_that_is_not_text_is_a_sentence(tmp_path: Path) -> None:
 
 
 def test_there_are_at_most_25_settings_and_each_says_what_it_is_for() -> None:
-    everything = [knob for settings in (NodeConfig, *SECTIONS.values()) for knob in knobs(settings).values()]
+    everything = [
+        knob for settings in (NodeConfig, *SECTIONS.values()) for knob in knobs_of(settings).values()
+    ]
     assert len(everything) + 1 <= 25  # and the list of peers
     assert all(knob.purpose for knob in everything)
 
