@@ -1,0 +1,54 @@
+"""The applications this software brings, and the enabled ones of a cluster."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from consensus import Value
+from node.ledger.apps import records
+from node.ledger.apps.app import App, Method
+from node.ledger.codes import Code, RejectedTransaction
+from node.ledger.policy import Policy
+
+AVAILABLE: tuple[App, ...] = (records.APP,)
+
+
+class Apps:
+    """The applications enabled by a cluster's parameters; immutable.
+
+    Raises ValueError for a name that this software does not bring.
+    """
+
+    __slots__ = ("_methods", "apps")
+
+    def __init__(self, names: Sequence[str], available: Sequence[App] = AVAILABLE) -> None:
+        known = {app.name: app for app in available}
+        for name in names:
+            if name not in known:
+                raise ValueError(f"application {name!r:.40} is not available; there are: {', '.join(known)}")
+        self.apps = tuple(known[name] for name in names)
+        self._methods = {app.name: {method.name: method for method in app.methods} for app in self.apps}
+
+    def method(self, app: str, method: str) -> Method[Any]:
+        """Raises RejectedTransaction UNKNOWN_APP or UNKNOWN_METHOD, naming what there is."""
+        methods = self._methods.get(app)
+        if methods is None:
+            raise RejectedTransaction(Code.UNKNOWN_APP, f"no application {app!r:.40}")
+        found = methods.get(method)
+        if found is None:
+            raise RejectedTransaction(
+                Code.UNKNOWN_METHOD, f"{app} has no method {method!r:.40}, but {', '.join(methods)}"
+            )
+        return found
+
+    def check(self, app: str, method: str, args: tuple[Value, ...]) -> None:
+        """What admission asks of a call: pure in it. Raises RejectedTransaction."""
+        self.method(app, method).parse(args)
+
+    def default_policies(self) -> tuple[tuple[str, str, Policy], ...]:
+        """(app, method, policy) of every method, for a new genesis; sorted."""
+        return tuple(
+            sorted(
+                ((app.name, method.name, method.policy) for app in self.apps for method in app.methods),
+                key=lambda entry: entry[:2],
+            )
+        )

@@ -1,0 +1,132 @@
+"""State as execution sees it: what is stored, under what was executed and is not stored yet.
+
+The `Overlay` holds one layer a height between execution and the flush to disk, merged for reading, so a
+lookup costs the same with one layer as with sixty. A block under way writes to a `BlockState`, a
+transaction to a plain dict above it: rolling back is forgetting the dict.
+"""
+
+from collections import deque
+from enum import IntEnum
+from typing import Protocol, TypeAlias
+
+from consensus import LocalError
+
+LAYERS_MAX = 256
+"""Most heights between execution and flush; certification lag (64) and flush delay stay far below."""
+
+
+class Space(IntEnum):
+    """The key spaces of the state database."""
+
+    STATE = 0
+    """The leaves of the state tree under their own keys: what proofs speak of."""
+    NODES = 1
+    """The inner nodes of the sparse Merkle tree."""
+    REPLAY = 2
+    """Ids of executed transactions until they expire; bound to the state by one leaf a bucket (F17)."""
+
+
+SPACES = len(Space)
+StateWrite: TypeAlias = tuple[Space, bytes, bytes | None]
+"""(space, key, new value), or None to delete the key."""
+
+
+class StateReader(Protocol):
+    """A consistent view of the stored spaces."""
+
+    def get(self, space: Space, key: bytes) -> bytes | None:
+        """The value stored under `key`, or None."""
+        ...
+
+
+Writes: TypeAlias = tuple[dict[bytes, bytes | None], ...]
+"""The writes of one height: one mapping a space, in the order of `Space`."""
+
+
+class Overlay:
+    """Executed layers above a reader that lags behind by as many heights; itself a `StateReader`."""
+
+    __slots__ = ("_layers", "_merged", "_reader", "bytes_held", "entries_held", "layers_max")
+
+    def __init__(self, reader: StateReader, layers_max: int = LAYERS_MAX) -> None:
+        self._reader = reader
+        self._layers: deque[tuple[int, Writes, int]] = deque()
+        self._merged: tuple[dict[bytes, tuple[int, bytes | None]], ...] = tuple({} for _ in range(SPACES))
+        self.layers_max = layers_max
+        self.entries_held = 0
+        self.bytes_held = 0
+
+    def get(self, space: Space, key: bytes) -> bytes | None:
+        """The newest value: of a layer, or else of the reader."""
+        entry = self._merged[space].get(key)
+        return self._reader.get(space, key) if entry is None else entry[1]
+
+    @property
+    def layers_held(self) -> int:
+        """Executed heights that are not dropped yet; at most `layers_max`."""
+        return len(self._layers)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a flush must come before the next layer."""
+        return len(self._layers) >= self.layers_max
+
+    def push(self, height: int, writes: Writes) -> None:
+        """Put the writes of `height` on top. Raises LocalError when full or out of order."""
+        if self.is_full:
+            raise LocalError(f"{len(self._layers)} executed heights wait for the flush; none may be added")
+        if self._layers and self._layers[-1][0] >= height:
+            raise LocalError(f"layer {height} does not follow layer {self._layers[-1][0]}")
+        size = 0
+        for merged, changed in zip(self._merged, writes, strict=True):
+            for key, value in changed.items():
+                merged[key] = (height, value)
+                size += len(key) + (0 if value is None else len(value))
+        self._layers.append((height, writes, size))
+        self.entries_held += sum(map(len, writes))
+        self.bytes_held += size
+
+    def drop_through(self, height: int) -> None:
+        """Forget layers up to `height`, which the reader now shows. Idempotent."""
+        while self._layers and self._layers[0][0] <= height:
+            dropped, writes, size = self._layers.popleft()
+            for merged, changed in zip(self._merged, writes, strict=True):
+                for key in changed:
+                    if merged[key][0] == dropped:
+                        del merged[key]
+            self.entries_held -= sum(map(len, writes))
+            self.bytes_held -= size
+
+
+class BlockState:
+    """The state inside one block under execution: its own writes above the overlay."""
+
+    __slots__ = ("_overlay", "nodes", "replay", "state")
+
+    def __init__(self, overlay: Overlay) -> None:
+        self._overlay = overlay
+        self.state: dict[bytes, bytes | None] = {}
+        self.nodes: dict[bytes, bytes | None] = {}
+        self.replay: dict[bytes, bytes | None] = {}
+
+    def get_state(self, key: bytes) -> bytes | None:
+        """The state leaf as of the transactions executed so far."""
+        if key in self.state:
+            return self.state[key]
+        return self._overlay.get(Space.STATE, key)
+
+    def get_replay(self, key: bytes) -> bytes | None:
+        """The replay record as of this block so far."""
+        if key in self.replay:
+            return self.replay[key]
+        return self._overlay.get(Space.REPLAY, key)
+
+    def get(self, key: bytes) -> bytes | None:
+        """A stored tree node, which makes this the `NodeReader` of the sparse Merkle tree."""
+        if key in self.nodes:
+            return self.nodes[key]
+        return self._overlay.get(Space.NODES, key)
+
+    def writes(self) -> Writes:
+        """All writes of the block, in the order of `Space`."""
+        return (self.state, self.nodes, self.replay)
