@@ -10,6 +10,8 @@ import errno
 import fcntl
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
@@ -73,6 +75,32 @@ def reserve(fd: int, size_bytes: int) -> None:
         if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
             raise
         os.ftruncate(fd, size_bytes)
+
+
+@contextmanager
+def complete_or_absent(path: Path) -> Iterator[Path]:
+    """A folder to fill, which gets the name `path` once the block ended well and all in it is synced.
+
+    After a crash `path` does not exist, and what was written lies beside it under a name that ends in
+    `.partial`. Raises FileExistsError when either name is taken, OSError.
+    """
+    partial = path.with_name(path.name + ".partial")
+    if path.exists():
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+    partial.mkdir(mode=0o700)
+    yield partial
+    for entry in sorted(partial.rglob("*"), reverse=True):
+        if entry.is_dir():
+            sync_directory(entry)
+            continue
+        fd = os.open(entry, os.O_RDWR)
+        try:
+            sync_file(fd)
+        finally:
+            os.close(fd)
+    sync_directory(partial)
+    partial.rename(path)
+    sync_directory(path.parent)
 
 
 def explain(error: OSError) -> str:

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 
 from node.daemon.snapshots import SnapshotPool
 from node.daemon.tables import (
-    DEFAULT_SCAN_BYTES,
+    SCAN_BYTES,
     ChainTable,
     SnapshotExpired,
     StateTable,
@@ -41,7 +41,7 @@ class MemorySnapshot:
         *,
         limit: int,
         reverse: bool = False,
-        limit_bytes: int = DEFAULT_SCAN_BYTES,
+        limit_bytes: int = SCAN_BYTES,
     ) -> list[tuple[bytes, bytes]]:
         """As `tables.Snapshot.scan` says; raises SnapshotExpired."""
         entries = self._entries(table)

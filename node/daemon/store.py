@@ -25,12 +25,12 @@ from pathlib import Path
 
 import lmdb
 
-from node.daemon.durability import sync_directory, sync_file
+from node.daemon.durability import StorageError, complete_or_absent, explain
 from node.daemon.failpoints import hit
 from node.daemon.snapshots import SnapshotPool
 from node.daemon.store_check import check
 from node.daemon.tables import (
-    DEFAULT_SCAN_BYTES,
+    SCAN_BYTES,
     ChainTable,
     Contents,
     SnapshotExpired,
@@ -40,6 +40,7 @@ from node.daemon.tables import (
     StoreForeign,
     StoreFull,
     Table,
+    TablesOfOne,
     Write,
     last_writes,
 )
@@ -127,13 +128,7 @@ class LmdbSnapshot:
                 raise _unreadable(table, error) from error
 
     def scan(
-        self,
-        table: Table,
-        start: bytes,
-        *,
-        limit: int,
-        reverse: bool = False,
-        limit_bytes: int = DEFAULT_SCAN_BYTES,
+        self, table: Table, start: bytes, *, limit: int, reverse: bool = False, limit_bytes: int = SCAN_BYTES
     ) -> list[tuple[bytes, bytes]]:
         """As `tables.Snapshot.scan` says; raises SnapshotExpired."""
         found: list[tuple[bytes, bytes]] = []
@@ -177,17 +172,14 @@ class Store:
     """The tables of one node on disk. Open it with `Store.open`."""
 
     def __init__(
-        self,
-        directory: Path,
-        chain: _Environment,
-        state: _Environment,
-        snapshots: SnapshotPool[LmdbSnapshot],
+        self, directory: Path, chain: _Environment, state: _Environment, snapshots: SnapshotPool[LmdbSnapshot]
     ) -> None:
         """Not for callers."""
         self._directory = directory
         self._chain = chain
         self._state = state
-        self._snapshots = snapshots
+        self.snapshots = snapshots
+        """The open snapshots: `len()` now, `.limit` at most."""
         self._failure: str | None = None
 
     @classmethod
@@ -206,35 +198,14 @@ class Store:
         `map_bytes` bounds each of them. `fsync=False` is for measurements only. Raises StoreForeign
         for files that are not ours or newer, StoreFull, StoreFailed.
         """
-        opened: list[_Environment] = []
-        kinds: tuple[tuple[str, type[ChainTable] | type[StateTable]], ...] = (
-            ("chain", ChainTable),
-            ("state", StateTable),
-        )
+        chain = _open_environment("chain", directory, ChainTable, map_bytes, max_snapshots, fsync)
         try:
-            for name, kind in kinds:
-                path = directory / name
-                path.mkdir(mode=0o700, parents=True, exist_ok=True)
-                opened.append(_open_environment(name, path, kind, map_bytes, max_snapshots, fsync))
-        except OSError as error:
-            reason = error.strerror
-            raise StoreFailed(f"the database in {directory} cannot be opened: {reason}") from error
-        finally:
-            if len(opened) < len(kinds):
-                for environment in opened:
-                    environment.env.close()
+            state = _open_environment("state", directory, StateTable, map_bytes, max_snapshots, fsync)
+        except StorageError:
+            chain.env.close()
+            raise
         pool: SnapshotPool[LmdbSnapshot] = SnapshotPool(max_snapshots, max_snapshot_age_ms, clock_ms)
-        return cls(directory, opened[0], opened[1], pool)
-
-    @property
-    def snapshots_open(self) -> int:
-        """How many snapshots are open now; at most `snapshots_limit`."""
-        return len(self._snapshots)
-
-    @property
-    def snapshots_limit(self) -> int:
-        """How many snapshots may be open at once."""
-        return self._snapshots.limit
+        return cls(directory, chain, state, pool)
 
     def apply(self, chain: Sequence[Write], state: Sequence[Write]) -> None:
         """Commit `chain`, then `state`, each all or nothing and synced. An empty one costs nothing.
@@ -247,7 +218,7 @@ class Store:
             raise StoreFailed(self._failure)
         chain_contents = last_writes(chain, ChainTable)
         state_contents = last_writes(state, StateTable)
-        self._snapshots.end_old()
+        self.snapshots.end_old()
         if chain_contents:
             self._commit(self._chain, chain_contents, "store-before-chain")
         if state_contents:
@@ -256,7 +227,7 @@ class Store:
 
     def snapshot(self) -> AbstractContextManager[LmdbSnapshot]:
         """One view of both environments until the block ends or its age limit; raises SnapshotLimit."""
-        return self._snapshots.lend(self._begin_snapshot)
+        return self.snapshots.lend(self._begin_snapshot)
 
     def reader(self) -> LmdbReader:
         """Reads that always see what the latest `apply` committed."""
@@ -284,28 +255,24 @@ class Store:
 
         The state is copied first, so that the copied chain is at or ahead of it. Raises StoreFailed.
         """
-        partial = path.with_name(path.name + ".partial")
         try:
-            if path.exists():
-                raise StoreFailed(f"{path} exists already: choose a new place for the backup")
-            for environment in (self._state, self._chain):
-                target = partial / environment.name
-                target.mkdir(mode=0o700, parents=True)
-                environment.env.copy(str(target), compact=True)
-                fd = os.open(target / "data.mdb", os.O_RDWR)
-                try:
-                    sync_file(fd)
-                finally:
-                    os.close(fd)
-                sync_directory(target)
-            partial.rename(path)
-            sync_directory(path.parent)
-        except (lmdb.Error, OSError) as error:
-            raise StoreFailed(f"the copy to {path} failed, remove {partial}: {error}") from error
+            with complete_or_absent(path) as partial:
+                for environment in (self._state, self._chain):
+                    target = partial / environment.name
+                    target.mkdir(mode=0o700)
+                    environment.env.copy(str(target), compact=True)
+        except FileExistsError as error:
+            raise StoreFailed(
+                f"{error.filename} exists already: choose another place for the copy"
+            ) from error
+        except OSError as error:
+            raise StoreFailed(f"the database cannot be copied to {path}: {explain(error)}") from error
+        except lmdb.Error as error:
+            raise StoreFailed(f"the database cannot be copied to {path}: {error}") from error
 
     def close(self) -> None:
         """End all snapshots and close the files; no thread may be inside `apply` or a read."""
-        self._snapshots.end_all()
+        self.snapshots.end_all()
         self._failure = "the database is closed"
         for environment in self._environments():
             environment.env.close()
@@ -371,15 +338,13 @@ def _write_table(transaction: "lmdb.Transaction[bytes]", database: lmdb._Databas
 
 
 def _open_environment(
-    name: str,
-    path: Path,
-    kind: type[ChainTable] | type[StateTable],
-    map_bytes: int,
-    max_snapshots: int,
-    fsync: bool,
+    name: str, directory: Path, kind: TablesOfOne, map_bytes: int, max_snapshots: int, fsync: bool
 ) -> _Environment:
     """Open one environment and see that it is ours; raises StoreForeign, StoreFailed, StoreFull."""
+    path = directory / name
+    env: lmdb.Environment | None = None
     try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
         env = lmdb.Environment(
             str(path),
             map_size=map_bytes,
@@ -391,41 +356,41 @@ def _open_environment(
             metasync=fsync,
             lib_version=_LMDB_ENGINE,
         )
-    except (lmdb.InvalidError, lmdb.VersionMismatchError) as error:
-        raise StoreForeign(
-            f"{path} does not hold a database of this program (LMDB 0.9 format): {error}"
-        ) from error
-    except lmdb.Error as error:
-        raise StoreFailed(f"the database in {path} cannot be opened: {error}") from error
-    try:
         env.reader_check()
         _check_format(env, path)
-        tables = {table: env.open_db(table.value.encode()) for table in kind}
-    except lmdb.MapFullError as error:
-        env.close()
-        raise StoreFull(
-            f"the map of {path} is too small at {map_bytes} bytes: raise {MAP_BYTES_SETTING}"
-        ) from error
-    except lmdb.Error as error:
-        env.close()
-        raise StoreFailed(f"the database in {path} cannot be opened: {error}") from error
-    except StoreForeign:
-        env.close()
-        raise
-    return _Environment(name, path, env, tables)
+        return _Environment(name, path, env, {table: env.open_db(table.value.encode()) for table in kind})
+    except (OSError, lmdb.Error, StoreForeign) as error:
+        if env is not None:
+            env.close()
+        if isinstance(error, StoreForeign):
+            raise
+        if isinstance(error, OSError):
+            raise StoreFailed(f"the database in {path} cannot be opened: {explain(error)}") from error
+        raise _unopened(path, map_bytes, error) from error
+
+
+def _unopened(path: Path, map_bytes: int, error: lmdb.Error) -> StorageError:
+    """Why an environment did not open, in the type that says whose fault it is."""
+    match error:
+        case lmdb.InvalidError() | lmdb.VersionMismatchError():
+            return StoreForeign(f"{path} does not hold a database of this program (LMDB 0.9): {error}")
+        case lmdb.MapFullError():
+            return StoreFull(f"the map of {path}, {map_bytes} bytes, is too small: raise {MAP_BYTES_SETTING}")
+        case _:
+            return StoreFailed(f"the database in {path} cannot be opened: {error}")
 
 
 def _check_format(env: lmdb.Environment, path: Path) -> None:
     """Mark a new environment as ours, or read the mark of an old one; raises StoreForeign."""
     is_new = env.stat()["entries"] == 0
     try:
-        database = env.open_db(_FORMAT_TABLE, create=is_new)
+        with env.begin(write=True) as transaction:
+            database = env.open_db(_FORMAT_TABLE, txn=transaction, create=is_new)
+            if is_new:
+                transaction.put(_FORMAT_KEY, str(FORMAT).encode(), db=database)
+            marked = transaction.get(_FORMAT_KEY, db=database)
     except lmdb.NotFoundError as error:
         raise StoreForeign(f"{path} holds a database that another program made") from error
-    with env.begin(database, write=True) as transaction:
-        if is_new:
-            transaction.put(_FORMAT_KEY, str(FORMAT).encode())
-        marked = transaction.get(_FORMAT_KEY)
     if marked != str(FORMAT).encode():
         version = "no" if marked is None else marked.decode("ascii", "replace")
         raise StoreForeign(

@@ -18,7 +18,7 @@ from node.daemon.durability import StorageError
 MAX_KEY_BYTES = 511
 """The longest key of either implementation (LMDB's limit); a key has at least one byte."""
 
-DEFAULT_SCAN_BYTES = 16 * 1024 * 1024
+SCAN_BYTES = 16 * 1024 * 1024
 """One scan returns no more than this in keys and values, but always one entry if there is any."""
 
 
@@ -63,6 +63,8 @@ class StateTable(Enum):
 
 
 Table = ChainTable | StateTable
+TablesOfOne = type[ChainTable] | type[StateTable]
+"""All tables of one environment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,7 @@ class Snapshot(Protocol):
         *,
         limit: int,
         reverse: bool = False,
-        limit_bytes: int = DEFAULT_SCAN_BYTES,
+        limit_bytes: int = SCAN_BYTES,
     ) -> list[tuple[bytes, bytes]]:
         """Up to `limit` entries from `start` on, `start` included: upwards, or downwards if `reverse`.
 
@@ -156,9 +158,7 @@ Contents = dict[bytes, bytes | None]
 """Of one table: key -> new value, None for a deletion."""
 
 
-def last_writes(
-    writes: Iterable[Write], tables: type[ChainTable] | type[StateTable]
-) -> dict[Table, Contents]:
+def last_writes(writes: Iterable[Write], tables: TablesOfOne) -> dict[Table, Contents]:
     """The writes by table with the last one to a key kept; raises ValueError for a bad table or key."""
     contents: dict[Table, Contents] = {}
     current: Table | None = None
