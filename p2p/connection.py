@@ -37,34 +37,46 @@ Handler: TypeAlias = "Callable[[Connection, Frame], Awaitable[None] | None]"
 _HELLO_RULES = {CONTROL: FrameRule("the hello", HELLO_MAX_BYTES + 1, 0)}
 
 
-async def exchange_hello(stream: trio.abc.Stream, ours: Hello, who: str) -> tuple[Hello, bytes]:
+async def exchange_hello(
+    stream: trio.abc.Stream, ours: Hello, who: str, *, speaks_first: bool
+) -> tuple[Hello, bytes]:
     """Sends our hello, reads theirs; answers it and the bytes that already followed it.
 
+    The listener speaks first. A dialler whose key was refused in TLS 1.3 learns of it at its first read
+    only, so it reads before it writes, and no byte of its own can turn the alert into a reset.
     Only a hello-sized frame is accepted. The caller sets the deadline. Raises PeerError.
     """
     try:
-        await stream.send_all(control(HELLO, ours.encode()))
-        buffered = b""
-        while True:
-            data = await stream.receive_some(READ_BYTES)
-            if not data:
-                raise RefusedByPeer("it closed the connection during the handshake", who)
-            buffered += data
-            size = int.from_bytes(buffered[:4], "big") + 4
-            if len(buffered) >= 5:
-                frames = FrameParser(_HELLO_RULES).feed(buffered[:size])
-                if frames:
-                    break
+        if speaks_first:
+            await stream.send_all(control(HELLO, ours.encode()))
+        body, rest = await _read_first_frame(stream, who)
+        if body[0] == GOODBYE:
+            raise RefusedByPeer(goodbye_text(body[1:]), who)
+        if body[0] != HELLO:
+            raise MalformedFrame("its first frame is not a hello", who)
+        theirs = decode(body[1:], who)
+        if not speaks_first:
+            await stream.send_all(control(HELLO, ours.encode()))
     except trio.BrokenResourceError as error:
         raise RefusedByPeer(describe(error), who) from error
-    except MalformedFrame as error:
-        raise error.blamed_on(who) from error
-    kind, body = frames[0].body[0], frames[0].body[1:]
-    if kind == GOODBYE:
-        raise RefusedByPeer(goodbye_text(body), who)
-    if kind != HELLO:
-        raise MalformedFrame("its first frame is not a hello", who)
-    return decode(body, who), buffered[size:]
+    return theirs, rest
+
+
+async def _read_first_frame(stream: trio.abc.Stream, who: str) -> tuple[bytes, bytes]:
+    """The body of the first frame, and the bytes that came with it behind it."""
+    buffered = b""
+    while True:
+        data = await stream.receive_some(READ_BYTES)
+        if not data:
+            raise RefusedByPeer("it closed the connection during the handshake", who)
+        buffered += data
+        size = 4 + int.from_bytes(buffered[:4], "big")
+        try:
+            frames = FrameParser(_HELLO_RULES).feed(buffered[:size])
+        except MalformedFrame as error:
+            raise error.blamed_on(who) from error
+        if frames:
+            return frames[0].body, buffered[size:]
 
 
 def control(kind: int, body: bytes) -> bytes:

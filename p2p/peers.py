@@ -9,7 +9,7 @@ from enum import Enum
 from p2p.identity import PeerId
 
 _FINE = 60_000
-"""Fine points in a point: a decay of so many points a minute is as many fine points a millisecond, exactly."""
+"""Fine points in a point: a decay of n points a minute is exactly n fine points a millisecond."""
 
 
 class Backoff:

@@ -195,7 +195,9 @@ class Sessions:
             if banned_ms:
                 await _say_goodbye(stream, f"you are banned for another {banned_ms // 1000 + 1} s")
                 raise PeerBanned(f"it is banned for another {banned_ms // 1000 + 1} s", link.name)
-            theirs, early = await exchange_hello(stream, self._hello, link.name)
+            theirs, early = await exchange_hello(
+                stream, self._hello, link.name, speaks_first=not dialled_by_us
+            )
             check(theirs, self._hello, link.name)
         while (old := link.connection) is not None or not self._inbox.room_for(link.peer, Priority.URGENT):
             if old is None:
