@@ -22,9 +22,9 @@ from consensus import Digest, LocalError, Value
 from node.ledger.apps import Apps, Context, Method
 from node.ledger.codes import Code, RejectedTransaction
 from node.ledger.header import Header
-from node.ledger.members import ORGANISATIONS_KEY, decode_member, member_key, organisations_of
+from node.ledger.members import ORGANISATIONS_KEY, Member, decode_member, member_key, organisations_of
 from node.ledger.params import Params
-from node.ledger.policy import counts_all_organisations, decode_policy, policy_key, require
+from node.ledger.policy import Policy, Rule, admits_everybody, decode_policy, policy_key, require
 from node.ledger.receipts import NO_WRITES, Receipt, hash_writes
 from node.ledger.replay import ReplayGuard
 from node.ledger.state import LAYERS_MAX, BlockState, Overlay, Space, StateReader, StateWrite
@@ -100,16 +100,32 @@ class _Phase(Enum):
     DONE = 3
 
 
+@dataclass(frozen=True, slots=True)
+class _Door:
+    """A method with its policy, resolved once a block: `is_open` iff every member may call it."""
+
+    method: Method[Any]
+    policy: Policy
+    rule: Rule
+    organisation_count: int
+    is_open: bool
+
+
 class _Run:
-    """One block under execution."""
+    """One block under execution.
+
+    Members and policies are read once a block: applications write below their own prefix only, so no
+    transaction of the block can change them.
+    """
 
     __slots__ = (
         "_apps",
         "_cap_ms",
         "_changes",
         "_cluster_id",
+        "_doors",
         "_guard",
-        "_methods",
+        "_members",
         "_phase",
         "_position",
         "_state_root",
@@ -131,6 +147,8 @@ class _Run:
         self._apps = apps
         self._cap_ms = params.replay_cap_ms
         self._cluster_id = parent.cluster_id
+        self._doors: dict[tuple[str, str], _Door] = {}
+        self._members: dict[bytes, Member] = {}
         self._guard = ReplayGuard(params, self.state, block.height, block.time_ms, parent.time_ms)
         self._phase = _Phase.TRANSACTIONS
         self._position = 0
@@ -192,32 +210,39 @@ class _Run:
 
     def _call(self, transaction: Transaction) -> tuple[Value, dict[bytes, bytes | None]]:
         """Judge authority, run the method; its result and its writes. Raises RejectedTransaction."""
-        stored = self.state.get_state(member_key(transaction.sender))
-        if stored is None:
-            raise RejectedTransaction(Code.UNKNOWN_SENDER, f"key {transaction.sender.hex()}")
-        sender = decode_member(stored)
-        method = self._apps.method(transaction.app, transaction.method)
-        parsed = method.parse(transaction.args)
+        sender = self._member(transaction.sender)
+        door = self._door(transaction.app, transaction.method)
+        parsed = door.method.parse(transaction.args)
         context = Context(
             self.state, transaction.app, sender, transaction.id, self.block.height, self.block.time_ms
         )
-        self._authorise(transaction, method, context, parsed)
-        return method.run(context, parsed), context.writes
+        if not door.is_open:
+            owner = door.method.owner_of(context, parsed) if door.rule.is_about_owner else None
+            require(door.policy, door.rule, sender, door.organisation_count, owner)
+        return door.method.run(context, parsed), context.writes
 
-    def _authorise(
-        self, transaction: Transaction, method: Method[Any], context: Context, parsed: object
-    ) -> None:
-        stored = self.state.get_state(policy_key(transaction.app, transaction.method))
-        if stored is None:
-            raise RejectedTransaction(Code.FORBIDDEN, f"{transaction.app}.{transaction.method} has no policy")
-        policy, rule = decode_policy(stored)
-        if rule.admits_anybody and not policy.organisations and not policy.roles:
-            return
-        count = 0
-        if counts_all_organisations(policy, rule):
+    def _member(self, public_key: bytes) -> Member:
+        known = self._members.get(public_key)
+        if known is None:
+            stored = self.state.get_state(member_key(public_key))
+            if stored is None:
+                raise RejectedTransaction(Code.UNKNOWN_SENDER, f"key {public_key.hex()}")
+            known = self._members[public_key] = decode_member(stored)
+        return known
+
+    def _door(self, app: str, name: str) -> _Door:
+        known = self._doors.get((app, name))
+        if known is None:
+            method = self._apps.method(app, name)
+            stored = self.state.get_state(policy_key(app, name))
+            if stored is None:
+                raise RejectedTransaction(Code.FORBIDDEN, f"{app}.{name} has no policy")
+            policy, rule = decode_policy(stored)
             count = len(organisations_of(self.state.get_state(ORGANISATIONS_KEY)))
-        owner = method.owner_of(context, parsed) if rule.is_about_owner else None
-        require(policy, rule, context.sender, count, owner)
+            known = self._doors[app, name] = _Door(
+                method, policy, rule, count, admits_everybody(policy, rule)
+            )
+        return known
 
     def _fail(self, position: int, transaction: Transaction, rejection: RejectedTransaction) -> None:
         self._leaf(position, transaction, rejection.code, str(rejection), NO_WRITES)

@@ -67,8 +67,7 @@ class Params:
         items = as_tuple(value, len(fields(Params)), "params")
         apps = tuple(as_text(a, "app", max_length=_NAME_MAX) for a in as_array(items[-1], APPS_MAX, "apps"))
         numbers = {
-            field.name: as_int(item, field.name)
-            for field, item in zip(fields(Params), items[:-1], strict=False)
+            field.name: as_int(item, field.name) for field, item in zip(_NUMBERS, items[:-1], strict=True)
         }
         try:
             return Params(**numbers, apps=apps)
@@ -76,6 +75,8 @@ class Params:
             raise CodecError(str(error)) from error
 
 
+_NUMBERS = fields(Params)[:-1]
+"""Every field but `apps`, the last."""
 _HOUR_MS = 3_600_000
 RANGES: dict[str, tuple[int, int]] = {
     "created_ms": (1, 2**52),

@@ -62,11 +62,6 @@ class Rule:
         )
 
     @property
-    def admits_anybody(self) -> bool:
-        """Whether one approval of anybody listed is enough."""
-        return self.kind is Kind.ANY
-
-    @property
     def is_about_owner(self) -> bool:
         """Whether the outcome depends on who owns what the call is about."""
         return self.kind is Kind.SELF
@@ -134,9 +129,9 @@ def decode_policy(stored: bytes) -> tuple[Policy, Rule]:
     return policy, Rule.parse(policy.rule)
 
 
-def counts_all_organisations(policy: Policy, rule: Rule) -> bool:
-    """Whether the outcome depends on how many organisations the cluster has."""
-    return not policy.organisations and rule.kind in (Kind.ALL, Kind.MAJORITY, Kind.FRACTION)
+def admits_everybody(policy: Policy, rule: Rule) -> bool:
+    """Whether every member may call, whoever it is: the usual case, decided once a block."""
+    return rule.kind is Kind.ANY and not policy.organisations and not policy.roles
 
 
 def missing_approvals(

@@ -26,7 +26,6 @@ class Space(IntEnum):
     """Ids of executed transactions until they expire; bound to the state by one leaf a bucket (F17)."""
 
 
-SPACES = len(Space)
 StateWrite: TypeAlias = tuple[Space, bytes, bytes | None]
 """(space, key, new value), or None to delete the key."""
 
@@ -39,27 +38,30 @@ class StateReader(Protocol):
         ...
 
 
-Writes: TypeAlias = tuple[dict[bytes, bytes | None], ...]
+Changes: TypeAlias = dict[bytes, bytes | None]
+Writes: TypeAlias = tuple[Changes, Changes, Changes]
 """The writes of one height: one mapping a space, in the order of `Space`."""
+Merged: TypeAlias = dict[bytes, tuple[int, bytes | None]]
+"""The newest value of every key that a layer wrote, with the height of that layer."""
 
 
 class Overlay:
     """Executed layers above a reader that lags behind by as many heights; itself a `StateReader`."""
 
-    __slots__ = ("_layers", "_merged", "_reader", "bytes_held", "entries_held", "layers_max")
+    __slots__ = ("_layers", "bytes_held", "entries_held", "layers_max", "merged", "reader")
 
     def __init__(self, reader: StateReader, layers_max: int = LAYERS_MAX) -> None:
-        self._reader = reader
+        self.reader = reader
         self._layers: deque[tuple[int, Writes, int]] = deque()
-        self._merged: tuple[dict[bytes, tuple[int, bytes | None]], ...] = tuple({} for _ in range(SPACES))
+        self.merged: tuple[Merged, Merged, Merged] = ({}, {}, {})
         self.layers_max = layers_max
         self.entries_held = 0
         self.bytes_held = 0
 
     def get(self, space: Space, key: bytes) -> bytes | None:
         """The newest value: of a layer, or else of the reader."""
-        entry = self._merged[space].get(key)
-        return self._reader.get(space, key) if entry is None else entry[1]
+        entry = self.merged[space].get(key)
+        return self.reader.get(space, key) if entry is None else entry[1]
 
     @property
     def layers_held(self) -> int:
@@ -78,7 +80,7 @@ class Overlay:
         if self._layers and self._layers[-1][0] >= height:
             raise LocalError(f"layer {height} does not follow layer {self._layers[-1][0]}")
         size = 0
-        for merged, changed in zip(self._merged, writes, strict=True):
+        for merged, changed in zip(self.merged, writes, strict=True):
             for key, value in changed.items():
                 merged[key] = (height, value)
                 size += len(key) + (0 if value is None else len(value))
@@ -90,7 +92,7 @@ class Overlay:
         """Forget layers up to `height`, which the reader now shows. Idempotent."""
         while self._layers and self._layers[0][0] <= height:
             dropped, writes, size = self._layers.popleft()
-            for merged, changed in zip(self._merged, writes, strict=True):
+            for merged, changed in zip(self.merged, writes, strict=True):
                 for key in changed:
                     if merged[key][0] == dropped:
                         del merged[key]
@@ -99,12 +101,17 @@ class Overlay:
 
 
 class BlockState:
-    """The state inside one block under execution: its own writes above the overlay."""
+    """The state inside one block under execution: its own writes above the overlay.
 
-    __slots__ = ("_overlay", "nodes", "replay", "state")
+    The three readers are alike but for the space; they are spelled out because each transaction passes
+    through them some twenty times.
+    """
+
+    __slots__ = ("_nodes_below", "_read", "_replay_below", "_state_below", "nodes", "replay", "state")
 
     def __init__(self, overlay: Overlay) -> None:
-        self._overlay = overlay
+        self._read = overlay.reader.get
+        self._state_below, self._nodes_below, self._replay_below = overlay.merged
         self.state: dict[bytes, bytes | None] = {}
         self.nodes: dict[bytes, bytes | None] = {}
         self.replay: dict[bytes, bytes | None] = {}
@@ -113,19 +120,22 @@ class BlockState:
         """The state leaf as of the transactions executed so far."""
         if key in self.state:
             return self.state[key]
-        return self._overlay.get(Space.STATE, key)
+        entry = self._state_below.get(key)
+        return self._read(Space.STATE, key) if entry is None else entry[1]
 
     def get_replay(self, key: bytes) -> bytes | None:
         """The replay record as of this block so far."""
         if key in self.replay:
             return self.replay[key]
-        return self._overlay.get(Space.REPLAY, key)
+        entry = self._replay_below.get(key)
+        return self._read(Space.REPLAY, key) if entry is None else entry[1]
 
     def get(self, key: bytes) -> bytes | None:
         """A stored tree node, which makes this the `NodeReader` of the sparse Merkle tree."""
         if key in self.nodes:
             return self.nodes[key]
-        return self._overlay.get(Space.NODES, key)
+        entry = self._nodes_below.get(key)
+        return self._read(Space.NODES, key) if entry is None else entry[1]
 
     def writes(self) -> Writes:
         """All writes of the block, in the order of `Space`."""

@@ -7,15 +7,20 @@ from consensus import Value
 from node.ledger.apps import records
 from node.ledger.apps.app import App, Method
 from node.ledger.codes import Code, RejectedTransaction
+from node.ledger.names import check_name
 from node.ledger.policy import Policy
 
 AVAILABLE: tuple[App, ...] = (records.APP,)
 
 
+RESERVED_NAMES = ("members", "organisations", "policies", "replay")
+"""First parts of state keys that are the ledger's own; no application may have such a name."""
+
+
 class Apps:
     """The applications enabled by a cluster's parameters; immutable.
 
-    Raises ValueError for a name that this software does not bring.
+    Raises ValueError for a name that this software does not bring, or that is reserved.
     """
 
     __slots__ = ("_methods", "apps")
@@ -25,6 +30,8 @@ class Apps:
         for name in names:
             if name not in known:
                 raise ValueError(f"application {name!r:.40} is not available; there are: {', '.join(known)}")
+            if check_name(name, "application") in RESERVED_NAMES:
+                raise ValueError(f"application {name} has a name reserved for the ledger's own keys")
         self.apps = tuple(known[name] for name in names)
         self._methods = {app.name: {method.name: method for method in app.methods} for app in self.apps}
 
