@@ -97,7 +97,7 @@ class Supervisor:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env={**os.environ, **program.environment, VARIABLE: _LIFELINE_ON_STDIN},
+                env={**_inherited(os.environ), **program.environment, VARIABLE: _LIFELINE_ON_STDIN},
             )
         self._expected.discard(program.name)
         self._processes[program.name] = process
@@ -137,6 +137,11 @@ class Supervisor:
                 killed.append(name)
         await process.wait()
         await _let_go(process)
+
+
+def _inherited(environ: Mapping[str, str]) -> dict[str, str]:
+    """Our environment without ISTHMUS_ variables: they were meant for one node, not for every child."""
+    return {name: value for name, value in environ.items() if not name.startswith("ISTHMUS_")}
 
 
 async def _let_go(process: trio.Process) -> None:

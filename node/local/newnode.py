@@ -1,0 +1,81 @@
+"""Makes a node: its folder, its keys, the guard that is born with the validator key (rule C14)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from consensus import GuardRecord, SigningKey, encode
+from node.config import PeerConfig
+from node.daemon.guardfile import GuardFile
+from node.home import SEED_BYTES, Home, write_key, write_new
+from p2p import NodeIdentity
+
+RandomBytes = Callable[[int], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeKeys:
+    """The public halves: what others need to know. An observer has no consensus key."""
+
+    node_key: bytes
+    consensus_key: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSetup:
+    """What a new node's config.toml says beside the defaults."""
+
+    name: str
+    role: str
+    p2p_port: int
+    api_port: int
+    p2p_host: str = "127.0.0.1"
+    api_host: str = "127.0.0.1"
+    peers: tuple[PeerConfig, ...] = ()
+
+    def to_toml(self) -> str:
+        """The overrides; every default that holds stays out, so that better defaults reach old homes."""
+        lines = [
+            "# What differs from the defaults; `isthmus config show --effective` prints every setting.",
+            f'name = "{self.name}"',
+            f'role = "{self.role}"',
+            "",
+            "[p2p]",
+            f'host = "{self.p2p_host}"',
+            f"port = {self.p2p_port}",
+            "",
+            "[api]",
+            f'host = "{self.api_host}"',
+            f"port = {self.api_port}",
+        ]
+        for peer in self.peers:
+            lines += [
+                "",
+                "[[p2p.peers]]",
+                f'name = "{peer.name}"',
+                f'node_key = "{peer.node_key.hex()}"',
+                f'host = "{peer.host}"',
+                f"port = {peer.port}",
+            ]
+        return "\n".join(lines) + "\n"
+
+
+def create_keys(home: Home, role: str, random_bytes: RandomBytes) -> NodeKeys:
+    """Make the folder, the keys and the guard. Raises HomeError when the folder is a home already."""
+    home.create()
+    node_seed = random_bytes(SEED_BYTES)
+    write_key(home.node_key_file, node_seed)
+    consensus_key: bytes | None = None
+    if role == "validator":
+        seed = random_bytes(SEED_BYTES)
+        # The guard comes first: a guard without a key is harmless, a key without a guard never signs.
+        GuardFile.create(home.guard_file, encode(GuardRecord.initial().to_value())).close()
+        write_key(home.validator_key_file, seed)
+        consensus_key = SigningKey(seed).public_key
+    return NodeKeys(NodeIdentity.from_seed(node_seed).peer_id, consensus_key)
+
+
+def write_setup(home: Home, setup: NodeSetup, genesis_json: str | None) -> None:
+    """Write config.toml and, when it is known already, genesis.json."""
+    write_new(home.config_file, setup.to_toml().encode(), 0o644)
+    if genesis_json is not None:
+        write_new(home.genesis_file, genesis_json.encode(), 0o644)
