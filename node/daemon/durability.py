@@ -19,6 +19,8 @@ BLOCK_BYTES = 4096
 """The unit that two independent records never share: the largest sector in common use, and the page
 size of the kernel's cache, so that writing one record cannot tear another that was acknowledged."""
 
+_NEARLY_NOTHING_BYTES = 1024 * 1024
+
 
 class StorageError(Exception):
     """Base of what this node's own files can do wrong; `str()` is a sentence with the way out."""
@@ -101,6 +103,22 @@ def complete_or_absent(path: Path) -> Iterator[Path]:
     sync_directory(partial)
     partial.rename(path)
     sync_directory(path.parent)
+
+
+def free_bytes(directory: Path) -> int:
+    """What the file system under `directory` still gives to this user; raises OSError."""
+    status = os.statvfs(directory)
+    return status.f_bavail * status.f_frsize
+
+
+def is_disk_full(error_number: int, directory: Path) -> bool:
+    """Whether a write failed for lack of room.
+
+    Libraries report a write that the disk took only in part as EIO: then the room left decides.
+    """
+    if error_number in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return error_number == errno.EIO and free_bytes(directory) < _NEARLY_NOTHING_BYTES
 
 
 def explain(error: OSError) -> str:

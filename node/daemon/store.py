@@ -14,8 +14,6 @@ The engine is LMDB 0.9 (`lib_version=0`): its format is the one other tools read
 opened after a fork, and once per process.
 """
 
-import errno
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -24,8 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import lmdb
+from lmdb.verify import VerifyError, verify
 
-from node.daemon.durability import StorageError, complete_or_absent, explain
+from node.daemon.durability import StorageError, complete_or_absent, explain, free_bytes, is_disk_full
 from node.daemon.failpoints import hit
 from node.daemon.snapshots import SnapshotPool
 from node.daemon.store_check import check
@@ -54,7 +53,6 @@ _LMDB_ENGINE = 0
 _FORMAT_TABLE = b"isthmus"
 _FORMAT_KEY = b"format"
 _SPARE_READERS = 62
-_NEARLY_NOTHING_BYTES = 1024 * 1024
 
 
 def _monotonic_ms() -> int:
@@ -73,9 +71,6 @@ class _Environment:
     def used_bytes(self) -> int:
         """The file's high-water mark; pages freed below it are used again."""
         return (self.env.info()["last_pgno"] + 1) * self.env.stat()["psize"]
-
-    def map_bytes(self) -> int:
-        return self.env.info()["map_size"]
 
 
 class LmdbReader:
@@ -105,16 +100,16 @@ class LmdbSnapshot:
     """One unchanging view of both environments. Made by `Store.snapshot`."""
 
     def __init__(self, chain: _Environment, state: _Environment) -> None:
-        """Begins reading the state first and the chain second: all that the state view rests on was in
-        the chain before the state had it, so the chain view holds it too."""
+        """The state first: what it rests on was in the chain before, so the chain view holds it too."""
         self._lock = threading.Lock()
         self._ended: str | None = None
-        self._transactions = [state.env.begin()]
+        self._transactions: list[lmdb.Transaction[bytes]] = []
         try:
-            self._transactions.append(chain.env.begin())
-        except lmdb.Error:
-            self._transactions[0].abort()
-            raise
+            for environment in (state, chain):
+                self._transactions.append(environment.env.begin())
+        except lmdb.ReadersFullError as error:
+            self.end("this snapshot never began")
+            raise SnapshotLimit("the database has no free reader: try again") from error
         self._places = {table: (self._transactions[0], place) for table, place in state.tables.items()}
         self._places |= {table: (self._transactions[1], place) for table, place in chain.tables.items()}
 
@@ -227,7 +222,7 @@ class Store:
 
     def snapshot(self) -> AbstractContextManager[LmdbSnapshot]:
         """One view of both environments until the block ends or its age limit; raises SnapshotLimit."""
-        return self.snapshots.lend(self._begin_snapshot)
+        return self.snapshots.lend(lambda: LmdbSnapshot(self._chain, self._state))
 
     def reader(self) -> LmdbReader:
         """Reads that always see what the latest `apply` committed."""
@@ -239,15 +234,14 @@ class Store:
 
     def used_ratio(self) -> float:
         """How full the fuller of the two maps is, 0 to 1."""
-        return max(place.used_bytes() / place.map_bytes() for place in self._environments())
+        return max(place.used_bytes() / place.env.info()["map_size"] for place in self._environments())
 
     def disk_free_bytes(self) -> int:
         """What the file system still gives to this user."""
-        free = os.statvfs(self._directory)
-        return free.f_bavail * free.f_frsize
+        return free_bytes(self._directory)
 
     def check(self) -> list[str]:
-        """What is wrong with the database, one sentence each; reads every entry once."""
+        """What is wrong with the contents, one sentence each; `verify_files` comes first."""
         return check(self)
 
     def copy_to(self, path: Path) -> None:
@@ -265,9 +259,7 @@ class Store:
             raise StoreFailed(
                 f"{error.filename} exists already: choose another place for the copy"
             ) from error
-        except OSError as error:
-            raise StoreFailed(f"the database cannot be copied to {path}: {explain(error)}") from error
-        except lmdb.Error as error:
+        except (OSError, lmdb.Error) as error:
             raise StoreFailed(f"the database cannot be copied to {path}: {error}") from error
 
     def close(self) -> None:
@@ -280,12 +272,6 @@ class Store:
     def _environments(self) -> tuple[_Environment, _Environment]:
         return self._chain, self._state
 
-    def _begin_snapshot(self) -> LmdbSnapshot:
-        try:
-            return LmdbSnapshot(self._chain, self._state)
-        except lmdb.ReadersFullError as error:
-            raise SnapshotLimit("the database has no free reader: try again") from error
-
     def _commit(self, place: _Environment, contents: Mapping[Table, Contents], before: str) -> None:
         """One write transaction from begin to commit in this thread."""
         try:
@@ -294,20 +280,35 @@ class Store:
                     _write_table(transaction, place.tables[table], entries)
                 hit(before)
         except lmdb.MapFullError as error:
+            used, limit = place.used_bytes(), place.env.info()["map_size"]
             raise StoreFull(
-                f"the {place.name} database is full: {place.used_bytes()} of {place.map_bytes()} bytes are "
-                f"used; raise {MAP_BYTES_SETTING} in the configuration and start the node again"
+                f"the {place.name} database is full: {used} of {limit} bytes are used; raise "
+                f"{MAP_BYTES_SETTING} in the configuration and start the node again"
             ) from error
         except lmdb.Error as error:
-            # LMDB reports a write that the disk took only in part as EIO, whatever the reason was.
-            full = error.code in (errno.ENOSPC, errno.EDQUOT)
-            if full or (error.code == errno.EIO and self.disk_free_bytes() < _NEARLY_NOTHING_BYTES):
+            if is_disk_full(error.code, place.path):
                 raise StoreFull(
                     f"the disk under {place.path} is full: {self.disk_free_bytes()} bytes are free; free "
                     "some space, then start the node again"
                 ) from error
             self._failure = f"the {place.name} database in {place.path} could not be written: {error}"
             raise StoreFailed(self._failure) from error
+
+
+def verify_files(directory: Path) -> list[str]:
+    """What is wrong with the files of a store that nobody has open, one sentence each.
+
+    A check starts here, without the engine, which may end the process on a page with rot in it. Raises
+    StoreFailed when there is nothing to check.
+    """
+    findings: list[str] = []
+    for name in ("chain", "state"):
+        try:
+            problems: list[str] = verify(str(directory / name))  # type: ignore[no-untyped-call] # lmdb's tool
+        except (VerifyError, OSError) as error:
+            raise StoreFailed(f"the database in {directory / name} cannot be checked: {error}") from error
+        findings += [f"{name}: {problem}" for problem in problems]
+    return findings
 
 
 def _unreadable(table: Table, error: lmdb.Error) -> StoreFailed:
