@@ -1,0 +1,130 @@
+"""The HTTP application of one node: the route table on Starlette, behind a guard at the door.
+
+The guard refuses what no route should see: another HTTP version, and requests whose Host or Origin is not
+this node's. A page from elsewhere can point its own name at the loopback address (DNS rebinding) and would
+otherwise read and write here with the user's browser. Every error of every layer leaves in one JSON shape.
+"""
+
+import logging
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import trio
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from node.api.backend import Backend
+from node.api.call import Call, Door, Operation, fault_response
+from node.api.faults import ApiFault, Fault, fault
+from node.api.gauges import Gauges
+from node.api.limits import ApiLimits
+from node.api.routes import OPERATIONS
+
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+_log = logging.getLogger("isthmus.api")
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """The application, with the gauges that the server shares."""
+
+    app: ASGIApp
+    gauges: Gauges
+
+
+def build_api(
+    backend: Backend,
+    *,
+    shutdown: trio.Event,
+    limits: ApiLimits | None = None,
+    allowed_hosts: tuple[str, ...] = (),
+) -> Api:
+    """The application in front of `backend`.
+
+    `allowed_hosts` are names (without port) besides the loopback ones under which this node may be
+    addressed. Event streams end themselves once `shutdown` is set.
+    """
+    limits = limits or ApiLimits()
+    gauges = Gauges()
+    door = Door(backend, limits, gauges, shutdown, trio.CapacityLimiter(limits.reads_max))
+    routes = [
+        Route(item.path, _endpoint(door, item), methods=[item.method], name=item.name) for item in OPERATIONS
+    ]
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _on_http_exception})
+    app.router.redirect_slashes = False
+    app.state.operations = OPERATIONS
+    return Api(Guard(app, (*LOOPBACK_HOSTS, *allowed_hosts), gauges), gauges)
+
+
+def _endpoint(door: Door, operation: Operation) -> Callable[[Request], Coroutine[Any, Any, ASGIApp]]:
+    async def endpoint(request: Request) -> ASGIApp:
+        call = Call(door, operation, request)
+        door.gauges.requests_total += 1
+        try:
+            call.check_query()
+            return await operation.handler(call)
+        except ApiFault as error:
+            return fault_response(error)
+        except Exception:
+            _log.exception("%s failed", operation.name)
+            return fault_response(fault(Fault.INTERNAL, f"{operation.name} failed inside this node."))
+
+    return endpoint
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    """What the router itself refuses."""
+    path = request.url.path[:200]
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "")
+        message = f"{path} takes {allowed}, not {request.method}."
+        return fault_response(ApiFault(Fault.METHOD.value, message, headers=(("allow", allowed),)))
+    return fault_response(fault(Fault.UNKNOWN_ROUTE, f"There is no route {path}."))
+
+
+class Guard:
+    """Everything that is refused before a route is chosen."""
+
+    def __init__(self, app: ASGIApp, hosts: tuple[str, ...], gauges: Gauges) -> None:
+        self._app = app
+        self._hosts = frozenset(host.lower() for host in hosts)
+        self._gauges = gauges
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass HTTP/1.1 requests for this node on; refuse all others."""
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        if scope["type"] == "http":
+            refusal = self._refusal(Request(scope))
+            if refusal is not None:
+                self._gauges.refuse("host")
+                await fault_response(refusal)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _refusal(self, request: Request) -> ApiFault | None:
+        if request.scope["http_version"] not in ("1.0", "1.1"):
+            return fault(
+                Fault.HTTP_VERSION, f"This node does not speak HTTP/{request.scope['http_version']}."
+            )
+        hosts = request.headers.getlist("host")
+        if len(hosts) != 1 or not self._is_ours(f"http://{hosts[0]}"):
+            return fault(Fault.HOST, f"Host {', '.join(hosts)[:120]!r} is not a name of this node.")
+        for origin in request.headers.getlist("origin"):
+            if not self._is_ours(origin):
+                return fault(Fault.ORIGIN, f"Pages of {origin[:120]!r} may not use this node.")
+        return None
+
+    def _is_ours(self, url: str) -> bool:
+        try:
+            name = urlsplit(url).hostname or ""
+        except ValueError:
+            return False
+        return name in self._hosts or f"[{name}]" in self._hosts

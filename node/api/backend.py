@@ -1,0 +1,133 @@
+"""What the HTTP door asks of the node behind it.
+
+The door reads storage snapshots and never the validator's memory, so everything it may ask is here. The
+daemon implements it; tests implement it over the in-memory store; both pass the same contract test
+(`tests/node/api/backend_contract.py`).
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from node.daemon.tables import Snapshot
+from node.genesis import Genesis
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A transaction that this node took (or already had: submitting the same bytes again is harmless)."""
+
+    tx_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A transaction that admission refused; `code` and `name` are the ledger's, `sentence` has the way out.
+
+    `tx_id` is None when the bytes are not even a transaction.
+    """
+
+    code: int
+    name: str
+    sentence: str
+    tx_id: bytes | None = None
+
+
+class Busy(Exception):
+    """The node takes no more just now: the pool or the number of waiters is at its bound (C13)."""
+
+    def __init__(self, sentence: str, retry_after_ms: int) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+        self.retry_after_ms = retry_after_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where a transaction and its receipt stand: leaf `index` of the header of `height`."""
+
+    height: int
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether this node can commit, and every reason why not, each a sentence."""
+
+    ready: bool
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PeerStatus:
+    """One configured peer as this node sees it; times in ms, `round_trip_us` is None when not measured."""
+
+    name: str
+    node_key: bytes
+    address: str
+    connected: bool
+    certified_height: int | None
+    round_trip_us: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatus:
+    """One look at the node. `stored_height` is what queries are answered from; all heights are headers'."""
+
+    node_name: str
+    node_key: bytes
+    is_validator: bool
+    cluster_name: str
+    cluster_id: bytes
+    version: str
+    time_ms: int
+    started_ms: int
+    epoch: int
+    round: int
+    leader: str
+    committed_height: int
+    certified_height: int
+    stored_height: int
+    is_diverged: bool
+    pending_transactions: int
+    peers: tuple[PeerStatus, ...]
+
+
+class Backend(Protocol):
+    """One node, seen from its HTTP door. Times are milliseconds from now."""
+
+    @property
+    def genesis(self) -> Genesis:
+        """The cluster's genesis."""
+
+    async def submit(self, transactions: Sequence[bytes]) -> tuple[Submitted | Rejected, ...]:
+        """Admission of each, in order; one refused transaction does not touch the others.
+
+        Bytes that are pending or certified already are answered Submitted again. Raises Busy when
+        nothing of this request was taken.
+        """
+
+    async def wait_certified(self, tx_ids: Sequence[bytes], timeout_ms: int) -> tuple[Location | None, ...]:
+        """Each transaction's place once all are readable in a snapshot, or what is known at the timeout.
+
+        None stands for one that is not there yet. Raises Busy at the bound of waiters.
+        """
+
+    async def wait_height(self, height: int, timeout_ms: int) -> bool:
+        """Whether `height` became readable in a snapshot in time. Raises Busy at the bound of waiters."""
+
+    async def wait_new_height(self, after: int) -> int:
+        """The stored height as soon as it is above `after`."""
+
+    def snapshot(self) -> AbstractContextManager[Snapshot]:
+        """One unchanging view; taken, used and left inside one worker-thread call."""
+
+    def readiness(self) -> Readiness:
+        """Whether this node can commit."""
+
+    def status(self) -> NodeStatus:
+        """One look at the node."""
+
+    def metrics_text(self) -> bytes:
+        """The node's metrics in the Prometheus text format."""

@@ -1,0 +1,203 @@
+"""One HTTP connection: anycorn's protocol machine between a bounded socket and the application.
+
+anycorn's own connection loop shields every send from cancellation, so that one reader who stops reading
+holds a task for ever, through a shutdown even; its read timeout also ends requests that rightly wait for
+an answer. So its HTTP/1.1 machine is driven from here, where each phase has its own deadline: between
+requests, in a request's header, in a send, and in a close (the peer is read and thrown away for a moment,
+because closing with unread bytes resets the connection and destroys the answer, RFC 9112 section 9.6).
+Bodies have theirs where they are read (`bodies.py`).
+"""
+
+import json
+import logging
+from enum import Enum
+
+import trio
+from anycorn.app_wrappers import ASGIWrapper
+from anycorn.config import Config
+from anycorn.events import Closed, Event, RawData, Updated
+from anycorn.protocol.h11 import H2CProtocolRequiredError, H2ProtocolAssumedError, H11Protocol
+from anycorn.task_group import TaskGroup
+from anycorn.typing import ConnectionState
+from anycorn.worker_context import WorkerContext
+
+from node.api.faults import Fault
+from node.api.gauges import Gauges
+from node.api.limits import ApiLimits
+
+_log = logging.getLogger("isthmus.api")
+
+
+class _Phase(Enum):
+    """What the peer is expected to do now."""
+
+    IDLE = "between requests"
+    HEADER = "sending a header"
+    BUSY = "sending a body or waiting for the answer"
+    CLOSING = "taking the answer"
+
+
+class Connection:
+    """Drives one accepted stream until either side ends it. Errors of the peer end only this."""
+
+    def __init__(
+        self,
+        stream: trio.SocketStream,
+        app: ASGIWrapper,
+        config: Config,
+        context: WorkerContext,
+        limits: ApiLimits,
+        gauges: Gauges,
+    ) -> None:
+        self._stream = stream
+        self._app = app
+        self._config = config
+        self._context = context
+        self._limits = limits
+        self._gauges = gauges
+        self._scope = trio.CancelScope()
+        self._reading = trio.CancelScope()
+        self._writing = trio.Lock()
+        self._phase = _Phase.IDLE
+        self._header_bytes = 0
+
+    async def run(self) -> None:
+        """Serve requests until the connection ends; the stream is closed afterwards."""
+        self._set_phase(_Phase.IDLE)
+        try:
+            with self._scope:
+                async with TaskGroup() as group:
+                    protocol = H11Protocol(
+                        self._app,
+                        self._config,
+                        self._context,
+                        group,
+                        ConnectionState({}),
+                        _address(self._stream.socket.getpeername()),
+                        _address(self._stream.socket.getsockname()),
+                        self._handle_output,
+                        None,
+                    )
+                    await self._read(protocol)
+                    await protocol.handle(Closed())
+                    self._scope.cancel()
+        finally:
+            await trio.aclose_forcefully(self._stream)
+
+    def retire(self) -> None:
+        """The server stops: end now if no request is under way; otherwise the answer is the last one."""
+        if self._phase is _Phase.IDLE:
+            self._scope.cancel()
+
+    async def _read(self, protocol: H11Protocol) -> None:
+        while True:
+            data = b""
+            with trio.CancelScope(deadline=self._deadline) as self._reading:
+                data = await self._stream.receive_some(self._limits.header_bytes_max)
+            if self._reading.cancelled_caught:
+                if self._phase is not _Phase.HEADER:
+                    return
+                await self._refuse_slow_header()
+                continue
+            if not data:
+                return
+            if self._phase is _Phase.CLOSING:
+                continue
+            if self._phase is _Phase.IDLE:
+                self._header_bytes = 0
+                self._set_phase(_Phase.HEADER)
+            self._header_bytes += len(data)
+            try:
+                await protocol.handle(RawData(data))
+            except (H2CProtocolRequiredError, H2ProtocolAssumedError):
+                self._gauges.refuse("host")
+                await self._refuse(Fault.HTTP_VERSION, "This node speaks HTTP/1.1 only.")
+                continue
+            if self._phase is _Phase.HEADER and self._header_bytes > self._limits.header_bytes_max:
+                self._gauges.refuse("too-large")
+                limit = self._limits.header_bytes_max
+                await self._refuse(
+                    Fault.HEADER_TOO_LARGE, f"The request header exceeds the limit of {limit} bytes."
+                )
+
+    async def _refuse_slow_header(self) -> None:
+        self._gauges.refuse("too-slow")
+        limit = self._limits.header_timeout_ms
+        await self._refuse(Fault.HEADER_TOO_SLOW, f"The request header did not arrive within {limit} ms.")
+
+    async def _handle_output(self, event: Event) -> None:
+        """What the protocol machine wants done; called by the reader and by the application's task."""
+        if isinstance(event, RawData):
+            await self._send(event.data)
+        elif isinstance(event, Updated):
+            self._set_phase(_Phase.IDLE if event.idle else _Phase.BUSY)
+            if event.idle and self._context.terminated.is_set():
+                self._scope.cancel()
+        elif isinstance(event, Closed):
+            await self._begin_close()
+
+    async def _send(self, data: bytes) -> None:
+        """Every piece must be taken within the write timeout, or the connection ends."""
+        async with self._writing:
+            view = memoryview(data)
+            while view:
+                piece, view = view[: self._limits.write_piece_bytes], view[self._limits.write_piece_bytes :]
+                with trio.move_on_after(self._limits.write_timeout_ms / 1000) as scope:
+                    try:
+                        await self._stream.send_all(piece)
+                    except (trio.BrokenResourceError, trio.ClosedResourceError):
+                        self._scope.cancel()
+                if scope.cancelled_caught:
+                    self._gauges.refuse("slow-reader")
+                    _log.warning(
+                        "dropped a reader that took nothing for %d ms", self._limits.write_timeout_ms
+                    )
+                    self._scope.cancel()
+                if self._scope.cancel_called:
+                    await trio.lowlevel.checkpoint()
+                    return
+
+    async def _begin_close(self) -> None:
+        if self._phase is _Phase.CLOSING:
+            return
+        self._set_phase(_Phase.CLOSING)
+        try:
+            await self._stream.send_eof()
+        except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
+            self._scope.cancel()
+
+    async def _refuse(self, fault: Fault, message: str) -> None:
+        """Answer below the application, where no request has come to be."""
+        await self._send(refusal_bytes(fault, message))
+        await self._begin_close()
+
+    @property
+    def _deadline(self) -> float:
+        times = {
+            _Phase.IDLE: self._limits.idle_timeout_ms,
+            _Phase.HEADER: self._limits.header_timeout_ms,
+            _Phase.CLOSING: self._limits.linger_ms,
+        }
+        if self._phase is _Phase.BUSY:
+            return float("inf")
+        return self._phase_began + times[self._phase] / 1000
+
+    def _set_phase(self, phase: _Phase) -> None:
+        self._phase = phase
+        self._phase_began = trio.current_time()
+        self._reading.deadline = self._deadline
+
+
+def refusal_bytes(fault: Fault, message: str) -> bytes:
+    """A whole HTTP/1.1 response with the JSON error, for connections that never reach the application."""
+    kind = fault.value
+    body = json.dumps({"code": kind.code, "name": kind.name, "message": message, "hint": kind.hint}).encode()
+    head = (
+        f"HTTP/1.1 {kind.status} {kind.name}\r\ncontent-type: application/json\r\n"
+        f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+    )
+    return head.encode("ascii") + body
+
+
+def _address(name: object) -> tuple[str, int] | None:
+    return (str(name[0]), int(name[1])) if isinstance(name, tuple) else None

@@ -1,0 +1,50 @@
+"""Every bound of the HTTP door, in one place, so that each can be stated in an error and exported.
+
+The HTTP server underneath has no limit on bodies, connections or the time a peer may take; these are
+ours. Bodies of all requests together share one budget, because connections times the largest body would
+be more memory than a small machine has.
+"""
+
+from dataclasses import dataclass
+
+_KIB = 1024
+_MIB = 1024 * _KIB
+
+
+@dataclass(frozen=True, slots=True)
+class ApiLimits:
+    """All bounds; sizes in bytes, times in milliseconds."""
+
+    connections_max: int = 256
+    header_bytes_max: int = 16 * _KIB
+    header_timeout_ms: int = 10_000
+    """From the first byte of a request to the end of its header."""
+    idle_timeout_ms: int = 60_000
+    """Between two requests of one connection."""
+    body_slack_bytes: int = 4 * _KIB
+    """What a request may hold beside one transaction of the largest accepted size, in either form."""
+    bulk_bytes_max: int = 8 * _MIB
+    bulk_transactions_max: int = 20_000
+    bodies_bytes_max: int = 64 * _MIB
+    """Bodies of all requests being read or answered now."""
+    body_timeout_ms: int = 30_000
+    write_timeout_ms: int = 10_000
+    """For each piece of an answer of at most `write_piece_bytes` until the reader's system took it."""
+    write_piece_bytes: int = 64 * _KIB
+    linger_ms: int = 1_000
+    """How long a connection closed early is still read and thrown away, so that the answer arrives."""
+    waits_max: int = 1_024
+    """Requests that wait for a certificate or a height at once."""
+    wait_default_ms: int = 10_000
+    wait_max_ms: int = 60_000
+    reads_max: int = 4
+    """Snapshot reads at once, each in a worker thread."""
+    page_max: int = 200
+    """Entries of one list answer."""
+    streams_max: int = 64
+    stream_batch_events: int = 256
+    keep_alive_ms: int = 15_000
+    """A comment is sent on an event stream that was quiet this long."""
+    shutdown_grace_ms: int = 2_000
+    retry_after_ms: int = 1_000
+    """What a busy answer advises."""

@@ -1,0 +1,147 @@
+"""The listening side of the HTTP door, and the one place that knows which server speaks HTTP.
+
+Sockets are bound first, so that a busy port is one sentence before anything else is started. Accepting,
+the bound on connections and the shutdown are Trio's; HTTP/1.1 is anycorn's (`connection.py`).
+"""
+
+import errno
+import logging
+import socket
+from collections.abc import Sequence
+
+import trio
+from anycorn.app_wrappers import ASGIWrapper
+from anycorn.config import Config
+from anycorn.typing import ASGIFramework
+from anycorn.worker_context import WorkerContext
+
+from node.api.connection import Connection, refusal_bytes
+from node.api.faults import Fault, PortInUse
+from node.api.gauges import Gauges
+from node.api.limits import ApiLimits
+
+_BACKLOG = 128
+_REFUSED_AT_ONCE_MAX = 64
+_log = logging.getLogger("isthmus.api")
+
+
+def bind_listener(host: str, port: int) -> socket.socket:
+    """A bound and listening TCP socket; port 0 lets the system choose.
+
+    Raises PortInUse with the sentence for people, OSError when the address is not this machine's.
+    """
+    family, _, _, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise PortInUse(
+                f"Port {port} on {host} is taken by another program: stop it, or choose another port "
+                "with api.port."
+            ) from error
+        raise
+    listener.setblocking(False)
+    return listener
+
+
+async def serve_api(
+    app: ASGIFramework,
+    listeners: Sequence[socket.socket],
+    *,
+    shutdown: trio.Event,
+    limits: ApiLimits,
+    gauges: Gauges,
+) -> None:
+    """Serve `app` on listening sockets until `shutdown` is set, then finish within the grace period.
+
+    Takes the sockets over. The application ends its event streams itself when `shutdown` is set; what is
+    still open after `limits.shutdown_grace_ms` is cut. Nothing a peer sends ends this call.
+    """
+    config = Config()
+    config.errorlog = _log
+    config.accesslog = None
+    config.include_server_header = False
+    config.h11_max_incomplete_size = 2 * limits.header_bytes_max
+    context = WorkerContext(None)
+    door = _Door(ASGIWrapper(app), config, context, limits, gauges)
+    async with trio.open_nursery() as connections:
+        async with trio.open_nursery() as accepting:
+            streams = [trio.SocketListener(trio.socket.from_stdlib_socket(item)) for item in listeners]
+            for stream in streams:
+                accepting.start_soon(_accept, stream, door, connections)
+            await shutdown.wait()
+            accepting.cancel_scope.cancel()
+        await context.terminated.set()
+        connections.cancel_scope.deadline = trio.current_time() + limits.shutdown_grace_ms / 1000
+        for connection in tuple(door.open):
+            connection.retire()
+
+
+async def _accept(listener: trio.SocketListener, door: "_Door", connections: trio.Nursery) -> None:
+    """Accept for ever; running out of file descriptors is waited out, as Trio's own server does."""
+    async with listener:
+        await trio.serve_listeners(door.admit, [listener], handler_nursery=connections)
+
+
+class _Door:
+    """The bound on connections, and the edge that no connection's failure passes."""
+
+    def __init__(
+        self,
+        app: ASGIWrapper,
+        config: Config,
+        context: WorkerContext,
+        limits: ApiLimits,
+        gauges: Gauges,
+    ) -> None:
+        self._app = app
+        self._config = config
+        self._context = context
+        self._limits = limits
+        self._gauges = gauges
+        self._refusing = 0
+        self.open: dict[Connection, None] = {}
+
+    async def admit(self, stream: trio.SocketStream) -> None:
+        """Serve one connection, or say that there are too many."""
+        if len(self.open) >= self._limits.connections_max:
+            await self._turn_away(stream)
+            return
+        connection = Connection(stream, self._app, self._config, self._context, self._limits, self._gauges)
+        self.open[connection] = None
+        self._gauges.connections = len(self.open)
+        try:
+            await connection.run()
+        except OSError as error:
+            _log.debug("a connection ended: %s", error)
+        except Exception:
+            self._gauges.refuse("crash")
+            _log.exception("a connection failed inside this node")
+        finally:
+            del self.open[connection]
+            self._gauges.connections = len(self.open)
+
+    async def _turn_away(self, stream: trio.SocketStream) -> None:
+        self._gauges.refuse("connections")
+        if self._refusing >= _REFUSED_AT_ONCE_MAX:
+            return
+        self._refusing += 1
+        limit = self._limits.connections_max
+        try:
+            with trio.move_on_after(self._limits.linger_ms / 1000):
+                await stream.send_all(
+                    refusal_bytes(Fault.TOO_MANY_CONNECTIONS, f"All {limit} connections are in use.")
+                )
+                await stream.send_eof()
+                while await stream.receive_some(4096):
+                    pass
+        except trio.BrokenResourceError:
+            _log.debug("a refused connection went away")
+        finally:
+            self._refusing -= 1

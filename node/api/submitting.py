@@ -1,0 +1,188 @@
+"""Transactions in: one or many, waiting for the certificate or not.
+
+Success for a client is a certified receipt (C26), so that is what a submission waits for unless told
+otherwise. A wait that ends early loses nothing: the answer says `admitted` and where to ask.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from starlette.responses import Response
+
+from consensus import CodecError, as_array, as_bytes, decode
+from node.api.backend import Busy, Location, Rejected, Submitted
+from node.api.bodies import body_of
+from node.api.call import JSON, MSGPACK, Call
+from node.api.faults import ApiFault, Fault, FaultKind, fault
+from node.api.parameters import Parameter, Place, query_integer
+from node.api.queries import receipts_at
+from node.api.views import Outcome, failure_sentence, status_name
+from node.ledger.codes import Code
+from node.ledger.receipts import Receipt
+
+_WAIT_HOURS_MS = 3_600_000
+_STATUS_OF = {
+    Code.POOL_FULL: 429,
+    Code.QUOTA_EXCEEDED: 429,
+    Code.NOT_READY: 503,
+    Code.OVERSIZED: 413,
+    Code.REPLAYED: 409,
+}
+
+
+def _wait_choice(text: str) -> bool:
+    if text not in ("certified", "admitted"):
+        raise ValueError("must be certified or admitted")
+    return text == "certified"
+
+
+WAIT = Parameter(
+    "wait",
+    Place.QUERY,
+    "What to wait for: `certified` (final, the default) or `admitted` (taken by this node).",
+    (("type", "string"), ("enum", ("certified", "admitted"))),
+    _wait_choice,
+    True,
+)
+TIMEOUT = query_integer(
+    "timeout_ms", "How long to wait at most; the node has its own maximum.", _WAIT_HOURS_MS
+)
+
+
+async def submit_one(call: Call) -> Response:
+    """POST /v1/tx: the transaction's own bytes, or {"transaction": hex}."""
+    limits = call.door.limits
+    max_bytes = 2 * call.door.backend.genesis.params.max_transaction_bytes + limits.body_slack_bytes
+    async with body_of(call.request, max_bytes, limits, call.door.gauges) as body:
+        transaction = body if _is_msgpack(call) else _hex(_json_field(body, "transaction"))
+        (outcome,) = await _submit(call, (transaction,))
+    if outcome.state == "rejected":
+        raise _refusal(outcome, limits.retry_after_ms)
+    return call.answer(outcome, status=200 if outcome.state == "certified" or not call.need(WAIT) else 202)
+
+
+async def submit_many(call: Call) -> Response:
+    """POST /v1/txs: an array of transactions; one outcome each, in order."""
+    limits = call.door.limits
+    async with body_of(call.request, limits.bulk_bytes_max, limits, call.door.gauges) as body:
+        transactions = _array(body, limits.bulk_transactions_max) if _is_msgpack(call) else _hexes(call, body)
+        outcomes = await _submit(call, transactions)
+    return call.answer(outcomes)
+
+
+async def _submit(call: Call, transactions: Sequence[bytes]) -> tuple[Outcome, ...]:
+    door = call.door
+    if door.shutdown.is_set():
+        raise fault(Fault.SHUTTING_DOWN, "This node is stopping and takes nothing more.")
+    if not call.need(WAIT):
+        return tuple(_outcome(item, None, None, "") for item in await _admit(call, transactions))
+    timeout_ms = wait_ms(call)
+    with door.waiting():
+        taken = await _admit(call, transactions)
+        ids = tuple(item.tx_id for item in taken if isinstance(item, Submitted))
+        try:
+            places = await door.backend.wait_certified(ids, timeout_ms) if ids else ()
+            late = f"Taken, but not certified within {timeout_ms} ms"
+        except Busy as error:
+            places, late = (None,) * len(ids), f"Taken, but not waited for: {error.sentence}"
+    known = dict(zip(ids, places, strict=True))
+    found = [known.get(item.tx_id) if isinstance(item, Submitted) else None for item in taken]
+    receipts = await door.read(lambda snapshot: receipts_at(snapshot, found))
+    late += ". Nothing is lost: ask /v1/receipts/ID for it."
+    return tuple(
+        _outcome(item, place, receipt, late)
+        for item, place, receipt in zip(taken, found, receipts, strict=True)
+    )
+
+
+async def _admit(call: Call, transactions: Sequence[bytes]) -> tuple[Submitted | Rejected, ...]:
+    try:
+        return await call.door.backend.submit(transactions)
+    except Busy as error:
+        raise busy(call, error) from error
+
+
+def wait_ms(call: Call) -> int:
+    """How long this call may wait: what it asks for, within the node's maximum."""
+    limits = call.door.limits
+    asked = call.get(TIMEOUT)
+    return limits.wait_default_ms if asked is None else min(asked, limits.wait_max_ms)
+
+
+def busy(call: Call, error: Busy) -> ApiFault:
+    """The node's back-pressure as an answer."""
+    call.door.gauges.refuse("busy")
+    return fault(Fault.BUSY, error.sentence, retry_after_ms=error.retry_after_ms)
+
+
+def _outcome(item: Submitted | Rejected, place: Location | None, receipt: bytes | None, late: str) -> Outcome:
+    if isinstance(item, Rejected):
+        return Outcome(item.tx_id, "rejected", item.code, item.name, item.sentence, None, None, None)
+    if place is None or receipt is None:
+        return Outcome(item.tx_id, "admitted", Code.OK.value, "admitted", late, None, None, None)
+    decoded = Receipt.decode(receipt)
+    message = failure_sentence(decoded)
+    name = status_name(decoded.status)
+    return Outcome(item.tx_id, "certified", decoded.status, name, message, place.height, place.index, receipt)
+
+
+def _refusal(outcome: Outcome, retry_after_ms: int) -> ApiFault:
+    """A rejected single submission as an error answer, under the ledger's own code."""
+    try:
+        code = Code(outcome.code)
+        hint, status = code.sentence, _STATUS_OF.get(code, 400)
+    except ValueError:
+        hint, status = "", 400
+    kind = FaultKind(outcome.code, outcome.name, status, hint)
+    return ApiFault(kind, outcome.message, retry_after_ms=retry_after_ms if status in (429, 503) else None)
+
+
+def _is_msgpack(call: Call) -> bool:
+    kind = call.request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
+    if kind not in (MSGPACK, JSON):
+        raise fault(Fault.MEDIA_TYPE, f"Content-Type {kind[:80]!r} is not understood here.")
+    return kind == MSGPACK
+
+
+def _array(body: bytes, max_items: int) -> tuple[bytes, ...]:
+    try:
+        items = as_array(decode(body, max_bytes=len(body), max_depth=1), max_items, "the body")
+        return tuple(as_bytes(item, "each transaction") for item in items)
+    except CodecError as error:
+        raise fault(Fault.MALFORMED_BODY, f"{error}.") from error
+
+
+def _hexes(call: Call, body: bytes) -> tuple[bytes, ...]:
+    items = _json_field(body, "transactions")
+    most = call.door.limits.bulk_transactions_max
+    if not isinstance(items, list) or len(items) > most:
+        raise fault(Fault.MALFORMED_BODY, f"transactions must be a list of at most {most} hexadecimal texts.")
+    return tuple(_hex(item) for item in items)
+
+
+def _json_field(body: bytes, name: str) -> Any:
+    """The only field of a JSON object; a repeated or unknown one is refused."""
+    try:
+        content = json.loads(body, object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        raise fault(Fault.MALFORMED_BODY, f"The body is not JSON: {str(error)[:200]}.") from error
+    if not isinstance(content, dict) or list(content) != [name]:
+        raise fault(Fault.MALFORMED_BODY, f'The body must be a JSON object with the one field "{name}".')
+    return content[name]
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    content = dict(pairs)
+    if len(content) != len(pairs):
+        raise ValueError("a field occurs twice")
+    return content
+
+
+def _hex(value: object) -> bytes:
+    try:
+        if isinstance(value, str):
+            return bytes.fromhex(value)
+    except ValueError:
+        pass
+    raise fault(Fault.MALFORMED_BODY, "A transaction in JSON must be a text of hexadecimal digits.")

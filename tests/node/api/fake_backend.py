@@ -1,0 +1,292 @@
+"""A whole node behind the HTTP door without consensus: the real ledger over the in-memory store.
+
+It passes the same contract as the daemon (`backend_contract.py`). Submitted transactions are executed at
+once, unless `hold` is set; every header is certified by all four validators, or only every n-th one, so
+that proofs through the history tree occur.
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+
+import trio
+
+from consensus import (
+    Digest,
+    Epoch,
+    HeaderCertificate,
+    Height,
+    SigningKey,
+    bitmap_of,
+    digest,
+    encode,
+)
+from node.api.backend import (
+    Busy,
+    Location,
+    NodeStatus,
+    PeerStatus,
+    Readiness,
+    Rejected,
+    Submitted,
+)
+from node.api.queries import HEIGHT_KEY, height_key
+from node.daemon.memory_store import MemorySnapshot, MemoryStore
+from node.daemon.tables import ChainTable, StateTable, Write
+from node.genesis import Genesis, GenesisValidator
+from node.ledger.codes import Code, RejectedTransaction
+from node.ledger.execution import BlockToExecute, Ledger
+from node.ledger.header import Header
+from node.ledger.members import Member
+from node.ledger.params import Params
+from node.ledger.receipts import Receipt
+from node.ledger.state import Space, StateWrite
+from node.ledger.transactions import Transaction, check_signature
+from node.proofs.rfc6962 import StoredNode
+
+_TABLES = {Space.STATE: StateTable.STATE, Space.NODES: StateTable.NODES, Space.REPLAY: StateTable.REPLAY}
+VALIDATOR_KEYS = tuple(SigningKey(bytes((number,)) * 32) for number in range(1, 5))
+NODE_KEYS = tuple(SigningKey(bytes((number,)) * 32) for number in range(11, 15))
+OPERATOR_KEYS = tuple(SigningKey(bytes((number,)) * 32) for number in range(21, 25))
+MEMBER_KEY = SigningKey(b"\x31" * 32)
+START_MS = 1_700_000_000_000
+
+
+def make_genesis(name: str = "harbour") -> Genesis:
+    """Four validators of equal weight and one member of the organisation `port`."""
+    validators = [
+        GenesisValidator(
+            f"node-{i}",
+            "port",
+            VALIDATOR_KEYS[i].public_key,
+            NODE_KEYS[i].public_key,
+            1,
+            OPERATOR_KEYS[i].public_key,
+        )
+        for i in range(4)
+    ]
+    member = Member(MEMBER_KEY.public_key, "port", ("admin",), "clerk")
+    return Genesis.new(name, Params(created_ms=START_MS), validators, [member])
+
+
+class FakeBackend:
+    """`node.api.Backend` in one process and one thread."""
+
+    def __init__(
+        self, genesis: Genesis | None = None, *, certify_every: int = 1, waiters_max: int = 100
+    ) -> None:
+        self.genesis = genesis or make_genesis()
+        self.store = MemoryStore()
+        self.hold = False
+        self.busy: Busy | None = None
+        self.not_ready: tuple[str, ...] = ()
+        self.submissions = 0
+        self._waiters = 0
+        self._waiters_max = waiters_max
+        self._certify_every = certify_every
+        self._pending: dict[bytes, Transaction] = {}
+        self._certified: dict[bytes, Location] = {}
+        self._news = trio.Event()
+        self._taken = trio.Event()
+        beginning = self.genesis.beginning()
+        self._ledger = Ledger(self.genesis.params, _Reader(self.store), beginning.tip)
+        self._store(beginning.tip.header, beginning.state_writes, beginning.history_nodes, [])
+
+    async def submit(self, transactions: Sequence[bytes]) -> tuple[Submitted | Rejected, ...]:
+        await trio.lowlevel.checkpoint()
+        self.submissions += 1
+        if self.busy is not None:
+            raise self.busy
+        answers = tuple(self._admit(data) for data in transactions)
+        self._taken.set()
+        if self._pending and not self.hold:
+            self.commit()
+        return answers
+
+    async def wait_taken(self) -> None:
+        """Until a submission was taken since the last call."""
+        await self._taken.wait()
+        self._taken = trio.Event()
+
+    def commit(self, *, certified: bool | None = None) -> None:
+        """Order and execute what is pending as one block."""
+        tip = self._ledger.tip
+        height = tip.height + 1
+        block = BlockToExecute(
+            height,
+            digest("test/block", height_key(height)),
+            0,
+            tip.header.time_ms + 1_000,
+            tuple(self._pending.values()),
+        )
+        self._pending.clear()
+        execution = self._ledger.execute(block)
+        leaves = [
+            (transaction.encoded, receipt)
+            for (_, transaction), receipt in zip(execution.leaves, execution.receipts, strict=True)
+        ]
+        certify = height % self._certify_every == 0 if certified is None else certified
+        self._store(
+            execution.header, execution.state_writes, execution.history_nodes, leaves, certify=certify
+        )
+        self._ledger.flushed(height)
+        for receipt in execution.receipts:
+            self._certified[receipt.tx_id] = Location(height, receipt.index)
+        self._news.set()
+        self._news = trio.Event()
+
+    async def wait_certified(self, tx_ids: Sequence[bytes], timeout_ms: int) -> tuple[Location | None, ...]:
+        await self._wait_until(lambda: all(tx_id in self._certified for tx_id in tx_ids), timeout_ms)
+        return tuple(self._certified.get(tx_id) for tx_id in tx_ids)
+
+    async def wait_height(self, height: int, timeout_ms: int) -> bool:
+        return await self._wait_until(lambda: self._ledger.tip.height >= height, timeout_ms)
+
+    async def wait_new_height(self, after: int) -> int:
+        while self._ledger.tip.height <= after:
+            await self._news.wait()
+        await trio.lowlevel.checkpoint()
+        return self._ledger.tip.height
+
+    def snapshot(self) -> AbstractContextManager[MemorySnapshot]:
+        return self.store.snapshot()
+
+    def readiness(self) -> Readiness:
+        return Readiness(not self.not_ready, self.not_ready)
+
+    def status(self) -> NodeStatus:
+        height = self._ledger.tip.height
+        peers = (PeerStatus("node-1", NODE_KEYS[1].public_key, "127.0.0.1:27610", True, height, 210),)
+        return NodeStatus(
+            "node-0",
+            NODE_KEYS[0].public_key,
+            True,
+            self.genesis.name,
+            self.genesis.cluster_id,
+            "0.1.0",
+            self._ledger.tip.header.time_ms,
+            START_MS,
+            0,
+            height + 3,
+            "node-2",
+            height,
+            height,
+            height,
+            False,
+            len(self._pending),
+            peers,
+        )
+
+    def metrics_text(self) -> bytes:
+        return b"# TYPE isthmus_consensus_height gauge\nisthmus_consensus_height 1\n"
+
+    def put_evidence(self, evidence_id: bytes, evidence: bytes) -> None:
+        """Keep a piece of evidence."""
+        self.store.apply([Write(ChainTable.EVIDENCE, evidence_id, evidence)], [])
+
+    def prune_body(self, height: int) -> None:
+        """Forget the transactions of a height."""
+        self.store.apply([Write(ChainTable.BODIES, height_key(height), None)], [])
+
+    @property
+    def height(self) -> int:
+        """The stored height."""
+        return self._ledger.tip.height
+
+    async def _wait_until(self, condition, timeout_ms: int) -> bool:  # type: ignore[no-untyped-def]  # test
+        if self._waiters >= self._waiters_max:
+            raise Busy(f"{self._waiters_max} requests wait already", 500)
+        self._waiters += 1
+        try:
+            with trio.move_on_after(timeout_ms / 1000):
+                while not condition():
+                    await self._news.wait()
+        finally:
+            self._waiters -= 1
+        return bool(condition())
+
+    def _admit(self, data: bytes) -> Submitted | Rejected:
+        try:
+            transaction = Transaction.decode(data, self.genesis.params.max_transaction_bytes)
+            if transaction.cluster_id != self.genesis.cluster_id:
+                raise RejectedTransaction(Code.WRONG_CLUSTER, transaction.cluster_id.hex())
+            if not check_signature(transaction):
+                raise RejectedTransaction(Code.BAD_SIGNATURE, transaction.sender.hex())
+        except RejectedTransaction as error:
+            return Rejected(error.code.value, error.code.label, str(error))
+        if transaction.id not in self._certified:
+            self._pending[transaction.id] = transaction
+        return Submitted(transaction.id)
+
+    def _store(
+        self,
+        header: Header,
+        state_writes: Sequence[StateWrite],
+        history_nodes: Sequence[StoredNode],
+        leaves: Sequence[tuple[bytes, Receipt]],
+        *,
+        certify: bool = True,
+    ) -> None:
+        key = height_key(header.height)
+        chain = [
+            Write(ChainTable.HEADERS, key, header.encoded),
+            Write(ChainTable.BLOCK_HEIGHTS, header.block_id, key),
+        ]
+        for level, index, node in history_nodes:
+            chain.append(Write(ChainTable.HISTORY, bytes((level,)) + index.to_bytes(8, "big"), node))
+        if header.height > 0:
+            body = encode(([data for data, _ in leaves], [receipt.encoded for _, receipt in leaves]))
+            chain.append(Write(ChainTable.BODIES, key, body))
+            if certify:
+                certificate = encode(certify_header(header).to_value())
+                chain.append(Write(ChainTable.CERTIFICATES, key, certificate))
+        for _, receipt in leaves:
+            place = key + receipt.index.to_bytes(4, "big")
+            chain.append(Write(ChainTable.TRANSACTIONS, receipt.tx_id, place))
+        state = [Write(_TABLES[space], name, value) for space, name, value in state_writes]
+        state.append(Write(StateTable.META, HEIGHT_KEY, key))
+        self.store.apply(chain, state)
+
+
+def certify_header(header: Header, signers: Sequence[int] = (0, 1, 2, 3)) -> HeaderCertificate:
+    """The certificate that these validators make for a header."""
+    bare = HeaderCertificate(
+        header.incarnation,
+        Epoch(header.epoch),
+        Height(header.height),
+        header.block_id,
+        Digest(header.hash),
+        bitmap_of(signers, 4),
+        b"",
+    )
+    message = bare.digest(header.cluster_id)
+    signatures = b"".join(VALIDATOR_KEYS[index].sign(message) for index in signers)
+    return HeaderCertificate(
+        bare.incarnation,
+        bare.epoch,
+        bare.height,
+        bare.block_id,
+        bare.header_hash,
+        bare.signers,
+        signatures,
+    )
+
+
+def put_record(
+    genesis: Genesis, record_id: str, number: int, *, method: str = "put", key: SigningKey = MEMBER_KEY
+) -> Transaction:
+    """A signed `records` transaction; `number` makes it and its content unique."""
+    content = (digest("test/content", number.to_bytes(4, "big")), number, "text/plain", "file.txt", (), ())
+    args = (record_id, *content) if method == "put" else (record_id, number - 1, *content)
+    expires_at_ms = START_MS + 300_000
+    unique_id = number.to_bytes(16, "big")
+    return Transaction.sign(key, genesis.cluster_id, unique_id, expires_at_ms, "records", method, args)
+
+
+class _Reader:
+    """The ledger's view of the store."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._reader = store.reader()
+
+    def get(self, space: Space, key: bytes) -> bytes | None:
+        return self._reader.get(_TABLES[space], key)
