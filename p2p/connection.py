@@ -4,6 +4,7 @@ Exactly one task writes to a socket and one reads it. Whatever goes wrong on a c
 connection, with a reason in words, and nothing else.
 """
 
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeAlias
 
@@ -43,7 +44,7 @@ async def exchange_hello(
     """Sends our hello, reads theirs; answers it and the bytes that already followed it.
 
     The listener speaks first. A dialler whose key was refused in TLS 1.3 learns of it at its first read
-    only, so it reads before it writes, and no byte of its own can turn the alert into a reset.
+    only, as a closed connection, so it reads before it writes and words it as what it most likely is.
     Only a hello-sized frame is accepted. The caller sets the deadline. Raises PeerError.
     """
     try:
@@ -58,7 +59,13 @@ async def exchange_hello(
         if not speaks_first:
             await stream.send_all(control(HELLO, ours.encode()))
     except trio.BrokenResourceError as error:
-        raise RefusedByPeer(describe(error), who) from error
+        words = describe(error)
+        if not speaks_first and isinstance(error.__cause__, ssl.SSLEOFError):
+            words = (
+                "it closed the connection right after TLS: most likely it does not know our node key; "
+                "the operator there must add it to the peers or to the allowed keys"
+            )
+        raise RefusedByPeer(words, who) from error
     return theirs, rest
 
 

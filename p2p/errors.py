@@ -59,7 +59,7 @@ class MalformedFrame(PeerError):
     """An empty frame, an unknown topic, a frame above its limit, or a control body that does not parse."""
 
     code = "malformed-frame"
-    weight = 50
+    weight = 60
 
 
 class HelloMismatch(PeerError):
@@ -72,7 +72,7 @@ class MalformedHello(PeerError):
     """The first frame is not a hello, or not a readable one."""
 
     code = "malformed-hello"
-    weight = 50
+    weight = 60
 
 
 class UntrustedPeer(PeerError):

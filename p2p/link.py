@@ -46,7 +46,7 @@ class Link:
         self.connection = connection
         self._software = connection.hello.software
         if self.address is None and connection.hello.node_name:
-            self.name = f"{connection.hello.node_name} ({self.peer.hex()[:12]})"
+            self.name = connection.name = f"{connection.hello.node_name} ({self.peer.hex()[:12]})"
         self.connected.set()
 
     def closed(self, reason: P2PError, now_ms: int) -> None:

@@ -82,10 +82,6 @@ def describe(error: trio.BrokenResourceError) -> str:
         return "it closed the connection without a word"
     if isinstance(cause, ssl.SSLError):
         reason = (cause.reason or str(cause)).lower().replace("_", " ")
-        if "unknown ca" in reason or "decrypt error" in reason or "bad certificate" in reason:
-            return (
-                "it does not know our node key: the operator there must add it to the peers or allowed keys"
-            )
         return f"TLS failed: {reason}"
     if cause is not None:
         return f"the connection broke: {cause}"

@@ -1,7 +1,7 @@
 """Small networks over loopback for the tests: identities from numbers, ephemeral ports, chosen limits."""
 
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -76,13 +76,26 @@ class Place:
     def peer_id(self) -> PeerId:
         return self.identity.peer_id
 
+    async def rebind(self, port: int = 0) -> None:
+        """A fresh listener, after the old one went down with its network."""
+        await self.listener.aclose()
+        self.listener = await bind(port)
+
     def address(self) -> PeerAddress:
         return PeerAddress(self.peer_id, self.name, "127.0.0.1", port_of(self.listener))
 
 
-async def make_places(count: int) -> list[Place]:
+@asynccontextmanager
+async def make_places(count: int) -> AsyncIterator[list[Place]]:
+    """Places in order of peer id, whose listeners are closed at the end; the whole may take PATIENCE."""
     identities = make_identities(count)
-    return [Place(identity, await bind(), f"node-{number}") for number, identity in enumerate(identities)]
+    places = [Place(identity, await bind(), f"node-{number}") for number, identity in enumerate(identities)]
+    try:
+        with trio.fail_after(PATIENCE):
+            yield places
+    finally:
+        for place in places:
+            await place.listener.aclose()
 
 
 @asynccontextmanager
@@ -98,6 +111,19 @@ async def running(
     seed = random.Random(place.name)
     async with open_network(config, place.identity, seed, [place.listener]) as network:
         yield network
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    """For what only `status()` shows: looks again until it is so; the caller's deadline bounds it."""
+    while not condition():  # noqa: ASYNC110  # a status has no event to wait for
+        await trio.sleep(0.005)
+
+
+async def error_of(network: Network, place: Place, words: str) -> None:
+    """Waits until the last error of a peer says `words`."""
+    await eventually(
+        lambda: any(peer.peer == place.peer_id and words in peer.last_error for peer in network.status())
+    )
 
 
 async def next_event(network: Network, kind: type[NetworkEvent]) -> NetworkEvent:

@@ -1,46 +1,298 @@
 """Whole networks over loopback: real sockets, real TLS, ephemeral ports."""
 
+import pytest
 import trio
 
-from p2p import Delivery
+from p2p import (
+    ConfigError,
+    Delivery,
+    MessageRefused,
+    Network,
+    PeerAddress,
+    PortInUse,
+    QueueLimit,
+    listen,
+)
 from tests.p2p.nodes import (
     BATCHES,
-    PATIENCE,
+    PENDING,
+    STATUS,
     VOTES,
+    Place,
+    bind,
     connected,
+    disconnected,
+    error_of,
+    make_config,
+    make_identities,
     make_places,
     next_delivery,
+    port_of,
     running,
 )
 
 
 async def test_two_nodes_exchange_messages_over_mutual_tls() -> None:
-    one, two = await make_places(2)
-    with trio.fail_after(PATIENCE):
-        async with running(one, [two]) as first, running(two, [one]) as second:
-            assert await connected(first) == two.peer_id
-            assert await connected(second) == one.peer_id
-            assert first.send(two.peer_id, VOTES.code, b"a vote")
-            assert await next_delivery(second) == Delivery(one.peer_id, VOTES.code, b"a vote")
-            large = bytes(range(256)) * 12_000
-            assert second.send(one.peer_id, BATCHES.code, large)
-            assert await next_delivery(first) == Delivery(two.peer_id, BATCHES.code, large)
+    async with make_places(2) as [one, two], running(one, [two]) as first, running(two, [one]) as second:
+        assert await connected(first) == two.peer_id
+        assert await connected(second) == one.peer_id
+        assert first.send(two.peer_id, VOTES.code, b"a vote")
+        assert await next_delivery(second) == Delivery(one.peer_id, VOTES.code, b"a vote")
+        large = bytes(range(256)) * 12_000
+        assert second.send(one.peer_id, BATCHES.code, large)
+        assert await next_delivery(first) == Delivery(two.peer_id, BATCHES.code, large)
+        (status,) = first.status()
+        assert (status.name, status.connected, status.software) == ("node-1", True, "isthmus/test")
+        assert dict(status.bytes_in)["batches"] == len(large)
+        assert dict(status.bytes_out)["votes"] == len(b"a vote") + 5
 
 
 async def test_four_nodes_form_a_full_mesh_with_one_connection_a_pair() -> None:
-    places = await make_places(4)
-    with trio.fail_after(PATIENCE):
+    async with (
+        make_places(4) as places,
+        running(places[0], places[1:]) as a,
+        running(places[1], [places[0], *places[2:]]) as b,
+        running(places[2], [*places[:2], places[3]]) as c,
+        running(places[3], places[:3]) as d,
+    ):
+        for place, network in zip(places, (a, b, c, d), strict=True):
+            found = {await connected(network) for _ in range(3)}
+            assert found == {other.peer_id for other in places} - {place.peer_id}
+        assert a.broadcast(VOTES.code, b"to all") == 3
+        for network in (b, c, d):
+            assert (await next_delivery(network)).body == b"to all"
+        for network in (a, b, c, d):
+            assert network.counters()["internal_faults"] == 0
+            assert all(current <= bound for current, bound in network.limits().values())
+
+
+async def test_either_side_may_be_the_only_one_that_knows_an_address() -> None:
+    for smaller_dials in (True, False):
+        async with make_places(2) as [small, large]:
+            dialler, dialled = (small, large) if smaller_dials else (large, small)
+            async with (
+                running(dialler, [dialled]) as one,
+                running(dialled, allowed=[dialler]) as other,
+            ):
+                assert await connected(one) == dialled.peer_id
+                assert await connected(other) == dialler.peer_id
+                (status,) = other.status()
+                assert status.address is None
+                assert status.name == f"{dialler.name} ({dialler.peer_id.hex()[:12]})"
+
+
+async def test_a_pair_that_dials_at_the_same_moment_settles_on_one_connection() -> None:
+    for _ in range(5):
         async with (
-            running(places[0], places[1:]) as a,
-            running(places[1], [places[0], *places[2:]]) as b,
-            running(places[2], [*places[:2], places[3]]) as c,
-            running(places[3], places[:3]) as d,
+            make_places(2) as [one, two],
+            running(one, [two], dial_patience_ms=0) as first,
+            running(two, [one], dial_patience_ms=0) as second,
         ):
-            for network in (a, b, c, d):
-                assert {await connected(network) for _ in range(3)} <= {p.peer_id for p in places}
-            assert a.broadcast(VOTES.code, b"to all") == 3
-            for network in (b, c, d):
-                assert (await next_delivery(network)).body == b"to all"
-            for network in (a, b, c, d):
-                assert network.counters()["internal_faults"] == 0
-                assert all(peer.connected for peer in network.status())
+            await connected(first)
+            await connected(second)
+            await talk_until_settled(first, one, second, two)
+
+
+async def talk_until_settled(first: Network, one: Place, second: Network, two: Place) -> None:
+    """A message each way arrives, however often the connection is replaced in between."""
+    for sender, target, receiver in ((first, two, second), (second, one, first)):
+        with trio.CancelScope() as scope:
+            async with trio.open_nursery() as nursery:
+
+                async def receive(receiver: Network = receiver, scope: trio.CancelScope = scope) -> None:
+                    await next_delivery(receiver)
+                    scope.cancel()
+
+                nursery.start_soon(receive)
+                while True:
+                    sender.send(target.peer_id, STATUS.code, b"are you there?", key=b"probe")
+                    await trio.sleep(0.01)
+
+
+async def test_a_restarted_node_is_found_again_and_nothing_is_kept_for_it_meanwhile() -> None:
+    async with make_places(2) as [one, two]:
+        port = port_of(two.listener)
+        async with running(one, [two]) as first:
+            async with running(two, [one]):
+                await connected(first)
+            gone = await disconnected(first)
+            assert gone.peer == two.peer_id
+            assert gone.reason
+            assert first.send(two.peer_id, VOTES.code, b"lost") is False
+            assert first.broadcast(VOTES.code, b"lost") == 0
+            await two.rebind(port)
+            async with running(two, [one]) as second:
+                assert await connected(first) == two.peer_id
+                first.send(two.peer_id, VOTES.code, b"fresh")
+                assert (await next_delivery(second)).body == b"fresh"
+
+
+async def test_a_queued_message_is_replaced_by_the_next_one_of_its_key() -> None:
+    async with make_places(2) as [one, two], running(one, [two]) as first, running(two, [one]) as second:
+        await connected(first)
+        for height in range(100):
+            first.send(two.peer_id, STATUS.code, b"height %d" % height, key=b"height")
+        first.send(two.peer_id, STATUS.code, b"last")
+        assert (await next_delivery(second)).body == b"height 99"
+        assert (await next_delivery(second)).body == b"last"
+        (status,) = first.status()
+        assert status.queues[STATUS.priority].coalesced == 99
+
+
+async def test_an_overflowing_queue_drops_the_oldest_and_counts_it() -> None:
+    limit = QueueLimit(items=10, bytes=16 * 1024 * 1024)
+    async with (
+        make_places(2) as [one, two],
+        running(one, [two], bulk_queue=limit) as first,
+        running(two, [one]) as second,
+    ):
+        await connected(first)
+        for number in range(30):
+            first.send(two.peer_id, BATCHES.code, b"%d" % number)
+        bodies = [(await next_delivery(second)).body for _ in range(10)]
+        assert bodies == [b"%d" % number for number in range(20, 30)]
+        (status,) = first.status()
+        assert status.queues[BATCHES.priority].dropped == 20
+
+
+async def test_a_slow_application_holds_its_peers_back_and_loses_nothing() -> None:
+    async with (
+        make_places(2) as [one, two],
+        running(one, [two]) as first,
+        running(two, [one], inbox_items_per_peer=4) as second,
+    ):
+        await connected(first)
+        for number in range(200):
+            first.send(two.peer_id, BATCHES.code, b"%d" % number)
+        for number in range(200):
+            assert (await next_delivery(second)).body == b"%d" % number
+            assert second.limits()["inbox_items"][0] <= 4
+
+
+async def test_gossip_crosses_nodes_that_accept_it_and_no_others() -> None:
+    async with (
+        make_places(3) as [left, middle, right],
+        running(left, [middle]) as a,
+        running(middle, [left, right]) as b,
+        running(right, [middle]) as c,
+    ):
+        await connected(a)
+        for _ in range(2):
+            await connected(b)
+        await connected(c)
+        a.publish(PENDING.code, b"invalid")
+        bad = await next_delivery(b)
+        assert bad.message_id is not None
+        b.reject_gossip(bad.peer, bad.topic, bad.message_id)
+        assert [peer.score for peer in b.status() if peer.peer == left.peer_id] == [20]
+        a.publish(PENDING.code, b"valid")
+        good = await next_delivery(b)
+        assert (good.body, good.peer) == (b"valid", left.peer_id)
+        assert good.message_id is not None
+        b.accept_gossip(good.peer, good.topic, good.message_id)
+        relayed = await next_delivery(c)
+        assert (relayed.body, relayed.peer) == (b"valid", middle.peer_id)
+
+
+async def test_gossip_published_before_a_node_came_is_pulled_when_it_comes() -> None:
+    async with make_places(2) as [one, two], running(one, [two]) as first:
+        first.publish(PENDING.code, b"early")
+        async with running(two, [one]) as second:
+            assert (await next_delivery(second)).body == b"early"
+
+
+async def test_a_reported_peer_is_disconnected_banned_and_told_so() -> None:
+    async with (
+        make_places(2) as [one, two],
+        running(one, [two]) as first,
+        running(two, [one], ban_base_ms=600_000) as second,
+    ):
+        await connected(first)
+        await connected(second)
+        second.report(one.peer_id, "junk-certificate", 60)
+        second.report(one.peer_id, "junk-certificate", 60)
+        assert "misbehaved (junk-certificate)" in (await disconnected(second)).reason
+        await disconnected(first)
+        await error_of(first, two, "you are banned")
+        (status,) = second.status()
+        assert 0 < status.banned_for_ms <= 600_000
+        assert not status.connected
+
+
+async def test_a_hello_mismatch_names_both_values_on_both_sides() -> None:
+    other_cluster = bytes.fromhex("cd34" * 16)
+    async with (
+        make_places(2) as [one, two],
+        running(one, [two]) as first,
+        running(two, [one], network_id=other_cluster) as second,
+    ):
+        for network, theirs, ours in ((first, "cd34", "ab12"), (second, "ab12", "cd34")):
+            await error_of(network, one if network is second else two, "another cluster")
+            (status,) = network.status()
+            assert status.last_error == (
+                f"{status.name}: it belongs to another cluster: "
+                f"its genesis is {theirs * 3}, ours is {ours * 3}"
+            )
+            assert status.score == 0
+
+
+async def test_an_address_that_leads_to_somebody_else_or_back_is_named() -> None:
+    async with make_places(3) as [one, two, three]:
+        crossed = Place(two.identity, three.listener, "node-1")
+        async with running(three, allowed=[one]), running(one, [crossed], allowed=[three]) as network:
+            await error_of(network, two, f"expected its key {two.peer_id.hex()[:12]}, found")
+        await one.rebind()
+        back = Place(two.identity, one.listener, "node-1")
+        async with running(one, [back]) as network:
+            await error_of(network, two, "leads back to this node")
+
+
+async def test_a_node_that_is_not_known_learns_what_to_do() -> None:
+    async with make_places(2) as [one, two], running(two) as second, running(one, [two]) as first:
+        await error_of(first, two, "most likely it does not know our node key")
+        assert second.counters()["failed_handshakes"] > 0
+
+
+async def test_a_busy_port_is_one_sentence() -> None:
+    taken = await bind()
+    with pytest.raises(PortInUse, match="is in use: stop the other process or choose another"):
+        await listen("127.0.0.1", port_of(taken))
+    with pytest.raises(ConfigError, match=r"cannot listen on 203\.0\.113\.1"):
+        await listen("203.0.113.1", 0)
+    await taken.aclose()
+
+
+async def test_what_this_network_cannot_carry_is_our_own_error() -> None:
+    async with make_places(2) as [one, two], running(one, [two]) as network:
+        for call in (
+            lambda: network.send(two.peer_id, 99, b"x"),
+            lambda: network.send(two.peer_id, VOTES.code, b""),
+            lambda: network.broadcast(VOTES.code, b"x" * (VOTES.max_bytes + 1)),
+            lambda: network.broadcast(PENDING.code, b"gossip is published"),
+            lambda: network.publish(VOTES.code, b"votes are sent"),
+        ):
+            with pytest.raises(MessageRefused):
+                call()
+
+
+async def test_the_inbox_ends_when_the_network_does() -> None:
+    async with make_places(2) as [one, two], running(one, [two]) as network:
+        inbox = network.inbox
+    async for _ in inbox:
+        pass
+    with pytest.raises(trio.EndOfChannel):
+        await inbox.receive()
+
+
+def test_a_configuration_that_cannot_work_says_what_to_change() -> None:
+    own, other = (identity.peer_id for identity in make_identities(2))
+    address = PeerAddress(other, "node-1", "127.0.0.1", 1)
+    for changes, words in (
+        ({"network_id": b"short"}, "32-byte genesis hash"),
+        ({"peers": (PeerAddress(own, "me", "h", 1),)}, "own key: remove it"),
+        ({"peers": (address, address)}, "listed twice"),
+        ({"topics": (VOTES, VOTES)}, "used twice"),
+        ({"bulk_queue": QueueLimit(items=1, bytes=1_000)}, "raise the bulk queue's bytes"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            make_config(**changes).check(own)
