@@ -1,0 +1,130 @@
+"""Batches and acknowledgements as they come in from peers: what is taken, what is ignored, whose fault it is.
+
+A batch is pushed only by its author, over the author's own link, within the author's quota; any batch may
+come as the answer to a fetch of ours. Raises PeerError for what no correct peer sends; what a correct
+peer may send at a bad moment (a late copy, a quota we see as full) is passed over in silence.
+"""
+
+from consensus import CodecError, Digest, InvalidMessage, MalformedMessage, ValidatorIndex, ValidatorSet
+from node.pool.batches import Batch, batch_digest
+from node.pool.checking import PayloadChecks
+from node.pool.config import PoolConfig
+from node.pool.delivery import Delivery
+from node.pool.effects import PoolEffect, VerifyBatch
+from node.pool.fetching import Fetcher
+from node.pool.ordered import OrderedBlocks
+from node.pool.shelf import FOREIGN, Shelf
+from node.pool.spreading import Spreading
+
+
+class Arrivals:
+    """The door of the pool towards peers."""
+
+    def __init__(
+        self,
+        config: PoolConfig,
+        validators: ValidatorSet,
+        shelf: Shelf,
+        ordered: OrderedBlocks,
+        checks: PayloadChecks,
+        fetcher: Fetcher,
+        delivery: Delivery,
+        spreading: Spreading,
+    ) -> None:
+        self._config = config
+        self._validators = validators
+        self._shelf = shelf
+        self._ordered = ordered
+        self._checks = checks
+        self._fetcher = fetcher
+        self._delivery = delivery
+        self._spreading = spreading
+        self.over_quota = 0
+        """Pushed batches not taken because their author's quota was full; the author pushes them again."""
+
+    def on_push(self, peer: bytes, data: bytes, elapsed_ms: int, cluster_ms: int) -> list[PoolEffect]:
+        """A batch from its author; `cluster_ms` is the later of the wall clock and committed time."""
+        index = self._validator(peer)
+        name = batch_digest(data)
+        if self._ordered.contains(name):
+            return []
+        held = self._shelf.get(name)
+        if held is not None:
+            if held.batch.author != index:
+                raise InvalidMessage("batch-author", f"a batch of {held.batch.author}, pushed by {index}")
+            self._shelf.acknowledge(name, index)
+            if held.group == FOREIGN and self._shelf.has_room(index, len(data)):
+                self._shelf.adopt(held, index)
+                if held.verified and not held.durable:
+                    self._spreading.acknowledge_later(held, elapsed_ms)
+            return self._spreading.acknowledge_again(peer, held)
+        if name in self._checks.invalid:
+            raise InvalidMessage("batch-invalid", "a batch that was refused before")
+        batch = self._decode(data)
+        if batch.author != index:
+            raise InvalidMessage("batch-author", f"a batch of {batch.author}, pushed by {index}")
+        if batch.epoch != self._validators.epoch or batch.is_expired(cluster_ms):
+            return []
+        if batch.expires_at_ms > cluster_ms + self._config.payload.horizon_ms:
+            raise InvalidMessage(
+                "batch-far-ahead", f"expires at {batch.expires_at_ms}, cluster time is {cluster_ms}"
+            )
+        if not self._shelf.has_room(index, len(data)):
+            self.over_quota += 1
+            return []
+        self._fetcher.drop(name)
+        self._shelf.add(batch, index)
+        self._shelf.acknowledge(name, index)
+        return [VerifyBatch(name, data)]
+
+    def on_fetched(self, peer: bytes, data: bytes) -> list[PoolEffect]:
+        """An answer to a fetch; one nobody asked for is its sender's fault, a late one is not."""
+        name = batch_digest(data)
+        if not self._fetcher.was_asked(peer, name):
+            raise InvalidMessage("batch-unsolicited", "a batch that was not asked for")
+        if self._delivery.is_wanted(name):
+            return self._delivery.on_body(name, data, stored=False)
+        if not self._fetcher.is_wanted(name):
+            return []
+        self._fetcher.drop(name)
+        if self._shelf.get(name) is not None:
+            return []
+        try:
+            batch = Batch.decode(data, self._config.batch)
+        except CodecError:
+            self._checks.note_invalid(name, None)
+            return []
+        self.make_room(len(data))
+        self._shelf.add(batch, FOREIGN)
+        return [VerifyBatch(name, data)]
+
+    def on_acknowledged(self, peer: bytes, names: tuple[Digest, ...]) -> None:
+        """A validator holds these; what is ordered already needs no acknowledgement."""
+        index = self._validator(peer)
+        for name in names:
+            if not self._ordered.contains(name):
+                self._shelf.acknowledge(name, index)
+
+    def make_room(self, size: int) -> None:
+        """Blocks may bring in no more than one author may: what no waiting block names any more goes from
+        memory (storage keeps what was voted for)."""
+        if self._shelf.has_room(FOREIGN, size):
+            return
+        foreign = [h.batch.digest for h in self._shelf if h.group == FOREIGN and not h.ordered]
+        for name in foreign:
+            if self._shelf.has_room(FOREIGN, size):
+                return
+            if not self._checks.blocks_with(name):
+                self._shelf.remove(name)
+
+    def _validator(self, peer: bytes) -> ValidatorIndex:
+        index = self._validators.index_of(peer)
+        if index is None:
+            raise InvalidMessage("not-a-validator", "only validators push and acknowledge batches")
+        return index
+
+    def _decode(self, data: bytes) -> Batch:
+        try:
+            return Batch.decode(data, self._config.batch)
+        except CodecError as error:
+            raise MalformedMessage("batch-malformed", str(error)) from error

@@ -1,0 +1,56 @@
+"""The bounds and delays of one node's data plane: local, unlike the rules of batches and payloads."""
+
+from dataclasses import dataclass, field
+
+from node.pool.batches import BatchRules
+from node.pool.payload import PayloadRules
+
+
+@dataclass(frozen=True, slots=True)
+class PoolConfig:
+    """`batch` and `payload` are the cluster's rules; the rest each node chooses for itself.
+
+    Sizes are bytes, delays milliseconds. Memory is bounded by `unsealed + (n + 1) * author_bytes_max +
+    checks_max * body_bytes_max`, plus what is committed and not yet executed, which voters bound (C13).
+    """
+
+    batch: BatchRules
+    payload: PayloadRules = field(default_factory=PayloadRules)
+    seal_delay_ms: int = 25
+    """Longest wait of a transaction for company while own batches are in flight; none when idle."""
+    ack_delay_ms: int = 50
+    """How long a small batch waits to be ordered inline before it is journalled and acknowledged."""
+    author_bytes_max: int = 16 * 1024 * 1024
+    """Unordered batches held of one author; the author itself stops sealing at half of it."""
+    author_batches_max: int = 2048
+    unsealed_bytes_max: int = 16 * 1024 * 1024
+    """Transactions admitted and neither executed nor expired; beyond it, clients are told to wait."""
+    unsealed_count_max: int = 65_536
+    repush_ms: int = 2_000
+    """How often own batches without a quorum are pushed again to those who have not acknowledged."""
+    repush_bytes_max: int = 2 * 1024 * 1024
+    reacknowledge_ms: int = 5_000
+    """How often acknowledgements of batches still unordered are repeated."""
+    early_acknowledgements_max: int = 4096
+    """Acknowledgements of batches not yet held, kept for each validator."""
+    ordered_digests_max: int = 262_144
+    """Ordered digests remembered until they expire; beyond it the replay rule of execution still holds."""
+    checks_max: int = 32
+    """Blocks whose payload is being fetched or verified before a verdict."""
+    parsed_blocks_max: int = 256
+    invalid_digests_max: int = 4096
+    resolve_ahead: int = 8
+    """Committed blocks, from the next to execute, whose missing batches are being fetched."""
+    fetch_retry_ms: int = 200
+    fetch_retry_max_ms: int = 2_000
+    fetches_max: int = 64
+    """Digests asked of peers at a time; further ones wait their turn."""
+    wanted_max: int = 4096
+    reads_max: int = 64
+    """Storage reads under way for peers; beyond it they are told to ask somebody else."""
+    exclusion_base_ms: int = 1_000
+    exclusion_max_ms: int = 64_000
+
+    def __post_init__(self) -> None:
+        if self.payload.body_bytes_max < self.batch.encoded_bytes_max:
+            raise ValueError("body_bytes_max must hold at least one batch of the largest size")

@@ -1,0 +1,48 @@
+"""Authors left out for a while because their batches kept voters waiting (C9).
+
+Only a blocking set of reports counts, so that one liar excludes nobody. While it lasts, leaders name only
+batches of that author that everybody else acknowledged; small ones still go inline, where nothing can be
+missing. The time doubles with each report after it ended, and halves as the author's batches are committed.
+"""
+
+from consensus import ValidatorSet
+from node.pool.config import PoolConfig
+
+
+class Exclusions:
+    """For each author how long it stays excluded; times are elapsed milliseconds. At most n entries."""
+
+    def __init__(self, config: PoolConfig) -> None:
+        self._config = config
+        self._until: dict[int, int] = {}
+        self._duration: dict[int, int] = {}
+
+    def blame(self, author: int, weight: int, validators: ValidatorSet, elapsed_ms: int) -> bool:
+        """Reports of `weight` say that payload of `author` was unavailable; True when it is excluded now."""
+        if not validators.contains(author) or not validators.is_blocking(weight):
+            return False
+        if self.is_excluded(author, elapsed_ms):
+            return True
+        duration = min(
+            2 * self._duration.get(author, self._config.exclusion_base_ms // 2), self._config.exclusion_max_ms
+        )
+        self._duration[author] = duration
+        self._until[author] = elapsed_ms + duration
+        return True
+
+    def is_excluded(self, author: int, elapsed_ms: int) -> bool:
+        """Whether leaders leave this author out now."""
+        return self._until.get(author, 0) > elapsed_ms
+
+    def forgive(self, author: int) -> None:
+        """A referenced batch of this author was committed."""
+        duration = self._duration.get(author)
+        if duration is not None:
+            self._duration[author] = duration // 2
+            if duration // 2 < self._config.exclusion_base_ms // 2:
+                del self._duration[author]
+                self._until.pop(author, None)
+
+    def end_ms(self, elapsed_ms: int) -> int | None:
+        """When the next exclusion ends."""
+        return min((until for until in self._until.values() if until > elapsed_ms), default=None)

@@ -1,0 +1,402 @@
+"""The data plane of one validator: every batch from its arrival until it is executed or expired.
+
+`BatchPool` is told what happened through its `on_*` methods and answers with effects in order. `now_ms` is
+the wall clock; it dates own batches and is otherwise only used for waits. A batch may be named in a block
+once a quorum holds it, and voted for once this node holds it durably; it leaves only by execution or expiry.
+Own acknowledgements count once the batch is on disk (C2).
+Source: consensus.md C9, C21 to C24; Narwhal (arXiv 2105.11827) for digests instead of bodies.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from consensus import (
+    Block,
+    CommittedBlock,
+    Digest,
+    InvalidMessage,
+    PayloadChecked,
+    PayloadReady,
+    PeerError,
+    PendingPayload,
+    Round,
+    ValidatorIndex,
+    ValidatorSet,
+    Verdict,
+)
+from node.ledger.transactions import Transaction
+from node.pool.alarm import Alarm
+from node.pool.arrivals import Arrivals
+from node.pool.batches import Batch, BatchReport, batch_digest
+from node.pool.checking import PayloadChecks
+from node.pool.config import PoolConfig
+from node.pool.contents import ContentsCache
+from node.pool.delivery import Delivery
+from node.pool.effects import Answer, ForgetBatches, Penalise, PoolEffect, VerifyBatch
+from node.pool.exclusion import Exclusions
+from node.pool.fetching import Fetcher
+from node.pool.messages import (
+    Acknowledge,
+    BatchesUnavailable,
+    FetchBatches,
+    FetchedBatch,
+    PoolMessage,
+    PushBatch,
+)
+from node.pool.ordered import OrderedBlocks
+from node.pool.proposing import Slot, build_payload
+from node.pool.sealing import Sealer
+from node.pool.shelf import FOREIGN, HeldBatch, Shelf
+from node.pool.spreading import Spreading
+
+
+class BatchPool:
+    """One validator's data plane in one epoch; `me` is None for an observer, which seals nothing."""
+
+    def __init__(self, config: PoolConfig, validators: ValidatorSet, me: ValidatorIndex | None) -> None:
+        self._config = config
+        self._validators = validators
+        self._me = me
+        self._alarm = Alarm()
+        self._shelf = Shelf(config, validators)
+        self._ordered = OrderedBlocks(config)
+        self._contents = ContentsCache(config)
+        self._checks = PayloadChecks(config, self._shelf, self._ordered)
+        self._fetcher = Fetcher(config)
+        self._delivery = Delivery(config, self._shelf, self._ordered, self._fetcher)
+        self._spreading = Spreading(config, self._shelf, validators, me)
+        self._arrivals = Arrivals(
+            config,
+            validators,
+            self._shelf,
+            self._ordered,
+            self._checks,
+            self._fetcher,
+            self._delivery,
+            self._spreading,
+        )
+        self._exclusions = Exclusions(config)
+        self._sealer = Sealer(config, me if me is not None else ValidatorIndex(0), validators.epoch)
+        self._committed_ms = 0
+        self._announced = False
+        self._answered_empty = False
+
+    # --- what clients and peers bring ------------------------------------------------------------------
+
+    def on_transactions(self, transactions: Iterable[Transaction], now_ms: int) -> list[PoolEffect]:
+        """Transactions that `Admission` let in, signatures checked: seal them now or with company."""
+        self._sealer.add(transactions, self._alarm.advance(now_ms))
+        return self._finish([], now_ms)
+
+    def on_message(self, peer: bytes, message: PoolMessage, now_ms: int) -> list[PoolEffect]:
+        """A message of the batch protocol from the link of `peer` (catch-up has its own machine)."""
+        elapsed = self._alarm.advance(now_ms)
+        effects: list[PoolEffect] = []
+        try:
+            if isinstance(message, PushBatch):
+                cluster_ms = max(now_ms, self._committed_ms)
+                effects = self._arrivals.on_push(peer, message.data, elapsed, cluster_ms)
+            elif isinstance(message, Acknowledge):
+                self._arrivals.on_acknowledged(peer, message.digests)
+            elif isinstance(message, FetchBatches):
+                effects = self._delivery.on_fetch(peer, message)
+            elif isinstance(message, FetchedBatch):
+                effects = self._arrivals.on_fetched(peer, message.data)
+                effects += self._judge(batch_digest(message.data))
+            elif isinstance(message, BatchesUnavailable):
+                self._fetcher.on_unavailable(peer, message.digests, elapsed)
+        except PeerError as error:
+            effects = [Penalise(peer, error.blamed_on(peer))]
+        return self._finish(effects, now_ms)
+
+    def on_peer_connected(self, peer: bytes, now_ms: int) -> list[PoolEffect]:
+        """A link came up: tell a validator what we hold and push what is ours (C9)."""
+        self._alarm.advance(now_ms)
+        index = self._validators.index_of(peer)
+        if index is None or index == self._me:
+            return []
+        self._fetcher.on_connected(peer)
+        return self._finish(self._spreading.on_connected(peer, index), now_ms)
+
+    def on_peer_disconnected(self, peer: bytes, now_ms: int) -> list[PoolEffect]:
+        """A link went down: nothing is asked of it or pushed to it any more."""
+        self._alarm.advance(now_ms)
+        self._fetcher.on_disconnected(peer)
+        self._spreading.connected.pop(peer, None)
+        return self._finish([], now_ms)
+
+    # --- answers of the driver -------------------------------------------------------------------------
+
+    def on_batch_verified(self, report: BatchReport, now_ms: int) -> list[PoolEffect]:
+        """The answer to `VerifyBatch`."""
+        elapsed = self._alarm.advance(now_ms)
+        held = self._shelf.get(report.digest)
+        if held is None or held.verified:
+            return self._finish([], now_ms)
+        effects: list[PoolEffect] = []
+        if report.ok:
+            held.verified = True
+            needed = self._checks.references(report.digest)
+            effects += self._spreading.on_verified(held, elapsed, needed=needed)
+            self._shelf.refresh(held)
+        else:
+            pushed_by = None if held.group == FOREIGN else ValidatorIndex(held.group)
+            self._shelf.remove(report.digest)
+            self._checks.note_invalid(report.digest, pushed_by)
+            if pushed_by is not None:
+                author = self._validators.validators[pushed_by].public_key
+                effects.append(Penalise(author, InvalidMessage("batch-invalid", report.detail, author)))
+        return self._finish(effects + self._judge(report.digest), now_ms)
+
+    def on_persisted(self, digests: Sequence[Digest], now_ms: int) -> list[PoolEffect]:
+        """The answer to `PersistBatch`: from now on our acknowledgement counts and is sent (C2)."""
+        self._alarm.advance(now_ms)
+        effects: list[PoolEffect] = []
+        for name in digests:
+            held = self._shelf.get(name)
+            if held is not None:
+                self._spreading.on_durable(held)
+                effects += self._judge(name)
+        return self._finish(effects, now_ms)
+
+    def on_read(self, name: Digest, data: bytes | None, now_ms: int) -> list[PoolEffect]:
+        """The answer to `ReadBatch`."""
+        elapsed = self._alarm.advance(now_ms)
+        return self._finish(self._delivery.on_read(name, data, elapsed), now_ms)
+
+    def on_tick(self, now_ms: int) -> list[PoolEffect]:
+        """The timer asked for by `Wake` went off."""
+        elapsed = self._alarm.advance(now_ms)
+        self._alarm.fired()
+        self._shelf.became_orderable = True
+        for block in self._checks.waiting():
+            self._fetch_missing(block)
+        return self._finish(self._spreading.run(elapsed), now_ms)
+
+    # --- what agreement asks and tells -----------------------------------------------------------------
+
+    def on_request(
+        self, round: Round, time_ms: int, ancestors: Sequence[Block], bytes_max: int, now_ms: int
+    ) -> list[PoolEffect]:
+        """`RequestPayload`: answered at once."""
+        elapsed = self._alarm.advance(now_ms)
+        in_ancestors: dict[Digest, None] = {}
+        for block in ancestors:
+            in_ancestors.update(dict.fromkeys(self._contents.of(block).names()))
+        slot = Slot(round, time_ms, in_ancestors, bytes_max)
+        payload = build_payload(self._shelf, slot, self._config, lambda h: self._is_left_out(h, elapsed))
+        encoded = payload.encode()
+        self._answered_empty = encoded == b""
+        return [Answer(PayloadReady(round, encoded)), *self._finish([], now_ms)]
+
+    def on_check(self, block: Block, ancestors: Sequence[Block], now_ms: int) -> list[PoolEffect]:
+        """`CheckPayload`: answered now, or again when what is missing has come."""
+        self._alarm.advance(now_ms)
+        contents = self._contents.of(block)
+        older = tuple(self._contents.of(ancestor) for ancestor in ancestors)
+        fault = self._checks.start(block, contents, older)
+        if fault:
+            return [Answer(PayloadChecked(block.id, Verdict.INVALID, None, fault))]
+        effects: list[PoolEffect] = []
+        for batch in contents.inline:
+            if self._shelf.get(batch.digest) is None:
+                self._arrivals.make_room(len(batch.encoded))
+                self._shelf.add(batch, FOREIGN)
+                effects.append(VerifyBatch(batch.digest, batch.encoded))
+        for reference in contents.references:
+            held = self._shelf.get(reference.digest)
+            if held is not None and held.verified:
+                effects += self._spreading.persist(held)
+        self._fetch_missing(block)
+        verdict = self._checks.judge(block.id)
+        if verdict is not None:
+            effects.append(Answer(verdict))
+        return self._finish(effects, now_ms)
+
+    def on_committed(self, blocks: Sequence[CommittedBlock], now_ms: int) -> list[PoolEffect]:
+        """`Commit`: what these blocks order is ordered for good; cluster time moves on (C24)."""
+        elapsed = self._alarm.advance(now_ms)
+        for committed in blocks:
+            block = committed.block
+            contents = self._contents.of(block)
+            self._ordered.commit(committed, contents)
+            self._checks.drop_through(block)
+            for name in contents.names():
+                self._shelf.mark_ordered(name)
+                self._shelf.forget_early(name)
+            for reference in contents.references:
+                self._exclusions.forgive(reference.author)
+            self._committed_ms = max(self._committed_ms, block.time_ms)
+        self._ordered.forget_expired(self._committed_ms)
+        return self._finish(self._expire(elapsed), now_ms)
+
+    def on_executed(self, block_id: Digest, now_ms: int) -> list[PoolEffect]:
+        """The answer to `BlockReady`: executed and flushed, so its batches may leave memory."""
+        self._alarm.advance(now_ms)
+        contents = self._ordered.executing.pop(block_id, None)
+        for name in contents.names() if contents is not None else ():
+            self._shelf.remove(name)
+        return self._finish([], now_ms)
+
+    def on_synced(
+        self, height: int, ordered: Iterable[tuple[Digest, int]], time_ms: int, now_ms: int
+    ) -> list[PoolEffect]:
+        """Catch-up executed everything up to `height`, whose block has time `time_ms`; `ordered` are the
+        digests of those blocks with their blocks' times, as far as they may not have expired."""
+        elapsed = self._alarm.advance(now_ms)
+        for contents in self._delivery.skip_through(height):
+            for name in contents.names():
+                self._shelf.remove(name)
+        for name, block_time_ms in ordered:
+            self._ordered.remember((name,), block_time_ms)
+            self._shelf.remove(name)
+            self._shelf.forget_early(name)
+        self._committed_ms = max(self._committed_ms, time_ms)
+        self._ordered.forget_expired(self._committed_ms)
+        return self._finish(self._expire(elapsed), now_ms)
+
+    def on_blamed(self, author: ValidatorIndex, weight: int, now_ms: int) -> list[PoolEffect]:
+        """Timeouts of `weight` reported that payload of `author` was unavailable; fewer than a blocking set
+        exclude nobody (C9)."""
+        elapsed = self._alarm.advance(now_ms)
+        self._exclusions.blame(author, weight, self._validators, elapsed)
+        return self._finish([], now_ms)
+
+    # --- questions -------------------------------------------------------------------------------------
+
+    def resolve(self, block: Block) -> tuple[Batch, ...] | tuple[Digest, ...]:
+        """The batches a block orders, in order of execution or, when some are not in memory, the digests of
+        those; `BlockReady` brings the same for committed blocks without asking."""
+        return self._delivery.resolve(self._contents.of(block))
+
+    def pending(self) -> bool:
+        """Whether this node knows of payload it could propose now (C7)."""
+        return bool(self._shelf.orderable)
+
+    def limits(self) -> tuple[tuple[str, int, int], ...]:
+        """`(name, current, bound)` of everything that grows, for metrics. Committed blocks are bounded by
+        the voters (C13)."""
+        config = self._config
+        return (
+            *self._shelf.limits(),
+            *self._ordered.limits(),
+            *self._fetcher.limits(),
+            *self._delivery.limits(),
+            *self._spreading.limits(),
+            ("pool_unsealed_bytes", self._sealer.bytes, config.unsealed_bytes_max + config.author_bytes_max),
+            ("pool_payload_checks", len(self._checks), config.checks_max),
+            ("pool_invalid_digests", len(self._checks.invalid), config.invalid_digests_max),
+            ("pool_parsed_blocks", len(self._contents), config.parsed_blocks_max),
+        )
+
+    @property
+    def over_quota(self) -> int:
+        """Pushed batches not taken because their author's quota was full."""
+        return self._arrivals.over_quota
+
+    # --- start -----------------------------------------------------------------------------------------
+
+    def recover(
+        self,
+        stored: Iterable[bytes],
+        ordered: Iterable[tuple[Digest, int]],
+        committed_ms: int,
+        now_ms: int,
+    ) -> list[PoolEffect]:
+        """After a restart: the durable batches not yet executed (verified before they were stored), the
+        digests ordered by recent blocks with their blocks' times, and the time of the last of these."""
+        self._alarm.advance(now_ms)
+        self._committed_ms = committed_ms
+        for name, block_time_ms in ordered:
+            self._ordered.remember((name,), block_time_ms)
+        for data in stored:
+            batch = Batch.decode(data, self._config.batch)
+            known = self._ordered.contains(batch.digest) or self._shelf.get(batch.digest) is not None
+            if known or batch.epoch != self._validators.epoch or batch.is_expired(committed_ms):
+                continue
+            held = self._shelf.add(batch, batch.author)
+            held.verified = True
+            self._spreading.on_durable(held)
+        return self._finish([], now_ms)
+
+    # --- inside ----------------------------------------------------------------------------------------
+
+    def _judge(self, name: Digest) -> list[PoolEffect]:
+        effects: list[PoolEffect] = []
+        for block_id in self._checks.blocks_with(name):
+            verdict = self._checks.judge(block_id)
+            if verdict is not None:
+                effects.append(Answer(verdict))
+        return effects
+
+    def _fetch_missing(self, block: Block) -> None:
+        for reference in self._checks.missing(block.id):
+            holders = (block.author, reference.author, *self._shelf.holders(reference.digest))
+            keys = [
+                self._validators.validators[index].public_key
+                for index in dict.fromkeys(holders)
+                if self._validators.contains(index) and index != self._me
+            ]
+            self._fetcher.want(reference.digest, keys, self._alarm.elapsed_ms)
+
+    def _is_left_out(self, held: HeldBatch, elapsed_ms: int) -> bool:
+        author = held.batch.author
+        if author == self._me or not self._exclusions.is_excluded(author, elapsed_ms):
+            return False
+        return held.weight < self._validators.total_weight
+
+    def _expire(self, elapsed_ms: int) -> list[PoolEffect]:
+        expired = self._shelf.expire(self._committed_ms)
+        for held in expired:
+            if held.group == self._me and self._me is not None:
+                limit = self._config.batch.transaction_bytes_max
+                again = (Transaction.decode(data, limit) for data in held.batch.transactions)
+                self._sealer.add(again, elapsed_ms)
+        names = tuple(held.batch.digest for held in expired if held.durable)
+        return [ForgetBatches(names)] if names else []
+
+    def _finish(self, effects: list[PoolEffect], now_ms: int) -> list[PoolEffect]:
+        """What every event ends with: seal, fetch, hand over, acknowledge, announce, and set the timer."""
+        elapsed = self._alarm.elapsed_ms
+        if len(self._sealer):
+            effects += self._seal(max(now_ms, self._committed_ms), elapsed)
+        effects += self._delivery.run()
+        effects += self._fetcher.run(elapsed)
+        effects += self._spreading.flush()
+        effects += self._announce()
+        seal_due = self._sealer.due_ms()
+        dues = (
+            seal_due if seal_due is not None and seal_due > elapsed else None,
+            self._fetcher.due_ms(),
+            self._spreading.due_ms(elapsed),
+            self._exclusions.end_ms(elapsed),
+        )
+        effects += self._alarm.rearm(min((due for due in dues if due is not None), default=None))
+        return effects
+
+    def _seal(self, created_ms: int, elapsed_ms: int) -> list[PoolEffect]:
+        if self._me is None:
+            return []
+        used, count = self._shelf.group_usage(self._me)
+        room = self._config.author_bytes_max // 2 - used
+        if count >= self._config.author_batches_max // 2:
+            room = 0
+        effects: list[PoolEffect] = []
+        for batch in self._sealer.seal(
+            created_ms=created_ms, elapsed_ms=elapsed_ms, idle=count == 0, room_bytes=room
+        ):
+            held = self._shelf.add(batch, self._me)
+            held.verified = True
+            self._shelf.refresh(held)
+            effects += self._spreading.send_own(held, elapsed_ms)
+        return effects
+
+    def _announce(self) -> list[PoolEffect]:
+        """Tell agreement when there is something to order, when there is not any more, and again when
+        something came, or time went by, after a request found nothing to take."""
+        exists = self.pending()
+        again = exists and self._answered_empty and self._shelf.became_orderable
+        self._shelf.became_orderable = False
+        if exists == self._announced and not again:
+            return []
+        self._announced, self._answered_empty = exists, False
+        return [Answer(PendingPayload(exists))]
