@@ -1,4 +1,4 @@
-"""Bundles out of a storage snapshot: everything between the genesis and one fact, as `isthmus verify` reads it.
+"""Bundles out of a storage snapshot: all there is between the genesis and one fact, for `isthmus verify`.
 
 The smallest certificate at or above a height proves it. Whoever will check the bundle may have pinned a
 checkpoint, a header of his own (height); a bundle made for it is certified at or above that height, too,
