@@ -4,6 +4,7 @@ Commands are imported when they are used and not before: worker processes import
 when they start, and every package imported here would cost them its memory.
 """
 
+import difflib
 import importlib
 import json
 import sys
@@ -42,10 +43,12 @@ class LazyCommands(click.Group):
         """The names, in the order a newcomer meets them."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the command's file; None for an unknown name."""
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+        """Import the command's file. Raises UsageError with a suggestion for an unknown name."""
         if cmd_name not in COMMANDS:
-            return None
+            close = difflib.get_close_matches(cmd_name, COMMANDS, n=1)
+            meant = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(COMMANDS)}"
+            raise click.UsageError(f"there is no command {cmd_name!r}; {meant}", ctx)
         module = importlib.import_module("node.cli.commands." + cmd_name.replace("-", "_"))
         found: click.Command = module.command
         return found

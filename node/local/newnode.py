@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from consensus import GuardRecord, SigningKey, encode
+from consensus import Epoch, GuardRecord, SigningKey, encode
 from node.config import PeerConfig
 from node.daemon.guardfile import GuardFile
 from node.home import SEED_BYTES, Home, write_key, write_new
 from p2p import NodeIdentity
 
 RandomBytes = Callable[[int], bytes]
+_FIRST_EPOCH = Epoch(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ def create_keys(home: Home, role: str, random_bytes: RandomBytes) -> NodeKeys:
     if role == "validator":
         seed = random_bytes(SEED_BYTES)
         # The guard comes first: a guard without a key is harmless, a key without a guard never signs.
-        GuardFile.create(home.guard_file, encode(GuardRecord.initial().to_value())).close()
+        GuardFile.create(home.guard_file, encode(GuardRecord.initial(_FIRST_EPOCH).to_value())).close()
         write_key(home.validator_key_file, seed)
         consensus_key = SigningKey(seed).public_key
     return NodeKeys(NodeIdentity.from_seed(node_seed).peer_id, consensus_key)

@@ -41,7 +41,8 @@ def show(home: Home, output: Output, effective: bool) -> None:
             if before != section:
                 section = before
                 console.print(f"\n[{section}]", markup=False, style="bold")
-            line = Text(f"{key} = {_for_toml(value)}".ljust(36))
+            shown = f"# {key} is not set" if value is None else f"{key} = {_for_toml(value)}"
+            line = Text(shown.ljust(36))
             line.append(f"  # {purpose}" + (f" ({origin})" if origin else ""), style="dim")
             console.print(line)
         for peer in loaded.config.p2p.peers:
@@ -99,8 +100,6 @@ def _for_json(value: Any) -> Any:
 
 
 def _for_toml(value: Any) -> str:
-    if value is None:
-        return '""'
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):

@@ -42,9 +42,7 @@ def check(home: Home, output: Output) -> int:
         for finding in findings:
             console.print(finding, markup=False)
         if findings:
-            console.print(
-                "Remove the data folder (never keys) and start: the node fetches everything again."
-            )
+            console.print("Remove the data folder (never keys) and start: the node fetches everything again.")
         else:
             console.print(f"the database in {home.data_dir} is in order", markup=False)
 
