@@ -5,13 +5,31 @@ come as the answer to a fetch of ours. Raises PeerError for what no correct peer
 peer may send at a bad moment (a late copy, a quota we see as full) is passed over in silence.
 """
 
-from consensus import CodecError, Digest, InvalidMessage, MalformedMessage, ValidatorIndex, ValidatorSet
+from consensus import (
+    CodecError,
+    Digest,
+    InvalidMessage,
+    LocalError,
+    MalformedMessage,
+    ValidatorIndex,
+    ValidatorSet,
+)
 from node.pool.batches import Batch, batch_digest
 from node.pool.checking import PayloadChecks
 from node.pool.config import PoolConfig
 from node.pool.delivery import Delivery
 from node.pool.effects import PoolEffect, VerifyBatch
 from node.pool.fetching import Fetcher
+from node.pool.messages import (
+    Acknowledge,
+    BatchesUnavailable,
+    FetchBatches,
+    FetchedBatch,
+    PoolMessage,
+    PushBatch,
+    SyncRequest,
+    SyncResponse,
+)
 from node.pool.ordered import OrderedBlocks
 from node.pool.shelf import FOREIGN, Shelf
 from node.pool.spreading import Spreading
@@ -42,10 +60,33 @@ class Arrivals:
         self.over_quota = 0
         """Pushed batches not taken because their author's quota was full; the author pushes them again."""
 
+    def on_message(
+        self, peer: bytes, message: PoolMessage, elapsed_ms: int, cluster_ms: int
+    ) -> list[PoolEffect]:
+        """Any message of the batch protocol; `cluster_ms` is the later of the wall clock and committed time.
+        Raises PeerError."""
+        match message:
+            case PushBatch(data):
+                return self.on_push(peer, data, elapsed_ms, cluster_ms)
+            case Acknowledge(digests):
+                self.on_acknowledged(peer, digests)
+                return []
+            case FetchBatches():
+                return self._delivery.on_fetch(peer, message)
+            case FetchedBatch(data):
+                return self.on_fetched(peer, data)
+            case BatchesUnavailable(digests):
+                self._fetcher.on_unavailable(peer, digests, elapsed_ms)
+                return []
+            case SyncRequest() | SyncResponse():
+                raise LocalError("catch-up messages have their own machine")
+
     def on_push(self, peer: bytes, data: bytes, elapsed_ms: int, cluster_ms: int) -> list[PoolEffect]:
-        """A batch from its author; `cluster_ms` is the later of the wall clock and committed time."""
+        """A batch from its author."""
         index = self._validator(peer)
         name = batch_digest(data)
+        if self._delivery.is_wanted(name):
+            return self._delivery.on_body(name, data, stored=False)
         if self._ordered.contains(name):
             return []
         held = self._shelf.get(name)
@@ -110,12 +151,11 @@ class Arrivals:
         memory (storage keeps what was voted for)."""
         if self._shelf.has_room(FOREIGN, size):
             return
-        foreign = [h.batch.digest for h in self._shelf if h.group == FOREIGN and not h.ordered]
-        for name in foreign:
+        for held in [h for h in self._shelf if h.group == FOREIGN and not h.ordered]:
             if self._shelf.has_room(FOREIGN, size):
                 return
-            if not self._checks.blocks_with(name):
-                self._shelf.remove(name)
+            if not self._checks.blocks_with(held.batch.digest):
+                self._shelf.evict(held)
 
     def _validator(self, peer: bytes) -> ValidatorIndex:
         index = self._validators.index_of(peer)

@@ -35,6 +35,8 @@ class PoolConfig:
     """Acknowledgements of batches not yet held, kept for each validator."""
     ordered_digests_max: int = 262_144
     """Ordered digests remembered until they expire; beyond it the replay rule of execution still holds."""
+    evicted_max: int = 65_536
+    """Batches that blocks brought in and memory let go, remembered until storage may delete them."""
     checks_max: int = 32
     """Blocks whose payload is being fetched or verified before a verdict."""
     parsed_blocks_max: int = 256

@@ -7,6 +7,7 @@ missing. The time doubles with each report after it ended, and halves as the aut
 
 from consensus import ValidatorSet
 from node.pool.config import PoolConfig
+from node.pool.shelf import HeldBatch
 
 
 class Exclusions:
@@ -33,6 +34,10 @@ class Exclusions:
     def is_excluded(self, author: int, elapsed_ms: int) -> bool:
         """Whether leaders leave this author out now."""
         return self._until.get(author, 0) > elapsed_ms
+
+    def leaves_out(self, held: HeldBatch, validators: ValidatorSet, elapsed_ms: int) -> bool:
+        """Whether a leader must not name this batch now: its author is excluded, and not everybody has it."""
+        return self.is_excluded(held.batch.author, elapsed_ms) and held.weight < validators.total_weight
 
     def forgive(self, author: int) -> None:
         """A referenced batch of this author was committed."""

@@ -6,7 +6,7 @@ remembered, so that an answer nobody asked for is a fault of its sender and a la
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from consensus import Digest
@@ -57,6 +57,11 @@ class Fetcher:
     def drop(self, name: Digest) -> None:
         """Found, or needed no more."""
         self._wants.pop(name, None)
+
+    def drop_unless(self, is_needed: Callable[[Digest], bool]) -> None:
+        """Give up what nothing needs any more."""
+        for name in [name for name in self._wants if not is_needed(name)]:
+            del self._wants[name]
 
     def was_asked(self, peer: bytes, name: Digest) -> bool:
         """Whether `peer` was asked for this batch and has not answered before; this is its answer."""

@@ -17,7 +17,6 @@ from consensus import (
     PayloadChecked,
     PayloadReady,
     PeerError,
-    PendingPayload,
     Round,
     ValidatorIndex,
     ValidatorSet,
@@ -25,6 +24,7 @@ from consensus import (
 )
 from node.ledger.transactions import Transaction
 from node.pool.alarm import Alarm
+from node.pool.announcing import Announcer
 from node.pool.arrivals import Arrivals
 from node.pool.batches import Batch, BatchReport, batch_digest
 from node.pool.checking import PayloadChecks
@@ -35,17 +35,13 @@ from node.pool.effects import Answer, ForgetBatches, Penalise, PoolEffect, Verif
 from node.pool.exclusion import Exclusions
 from node.pool.fetching import Fetcher
 from node.pool.messages import (
-    Acknowledge,
-    BatchesUnavailable,
-    FetchBatches,
     FetchedBatch,
     PoolMessage,
-    PushBatch,
 )
 from node.pool.ordered import OrderedBlocks
 from node.pool.proposing import Slot, build_payload
 from node.pool.sealing import Sealer
-from node.pool.shelf import FOREIGN, HeldBatch, Shelf
+from node.pool.shelf import FOREIGN, Shelf
 from node.pool.spreading import Spreading
 
 
@@ -75,10 +71,9 @@ class BatchPool:
             self._spreading,
         )
         self._exclusions = Exclusions(config)
-        self._sealer = Sealer(config, me if me is not None else ValidatorIndex(0), validators.epoch)
+        self._sealer = Sealer(config, me, validators.epoch, self._shelf, self._spreading)
         self._committed_ms = 0
-        self._announced = False
-        self._answered_empty = False
+        self._announcer = Announcer(self._shelf)
 
     # --- what clients and peers bring ------------------------------------------------------------------
 
@@ -90,20 +85,11 @@ class BatchPool:
     def on_message(self, peer: bytes, message: PoolMessage, now_ms: int) -> list[PoolEffect]:
         """A message of the batch protocol from the link of `peer` (catch-up has its own machine)."""
         elapsed = self._alarm.advance(now_ms)
-        effects: list[PoolEffect] = []
+        cluster_ms = max(now_ms, self._committed_ms)
         try:
-            if isinstance(message, PushBatch):
-                cluster_ms = max(now_ms, self._committed_ms)
-                effects = self._arrivals.on_push(peer, message.data, elapsed, cluster_ms)
-            elif isinstance(message, Acknowledge):
-                self._arrivals.on_acknowledged(peer, message.digests)
-            elif isinstance(message, FetchBatches):
-                effects = self._delivery.on_fetch(peer, message)
-            elif isinstance(message, FetchedBatch):
-                effects = self._arrivals.on_fetched(peer, message.data)
+            effects = self._arrivals.on_message(peer, message, elapsed, cluster_ms)
+            if isinstance(message, FetchedBatch):
                 effects += self._judge(batch_digest(message.data))
-            elif isinstance(message, BatchesUnavailable):
-                self._fetcher.on_unavailable(peer, message.digests, elapsed)
         except PeerError as error:
             effects = [Penalise(peer, error.blamed_on(peer))]
         return self._finish(effects, now_ms)
@@ -167,7 +153,8 @@ class BatchPool:
         """The timer asked for by `Wake` went off."""
         elapsed = self._alarm.advance(now_ms)
         self._alarm.fired()
-        self._shelf.became_orderable = True
+        self._announcer.on_tick()
+        self._drop_needless_fetches()
         for block in self._checks.waiting():
             self._fetch_missing(block)
         return self._finish(self._spreading.run(elapsed), now_ms)
@@ -183,9 +170,14 @@ class BatchPool:
         for block in ancestors:
             in_ancestors.update(dict.fromkeys(self._contents.of(block).names()))
         slot = Slot(round, time_ms, in_ancestors, bytes_max)
-        payload = build_payload(self._shelf, slot, self._config, lambda h: self._is_left_out(h, elapsed))
+        payload = build_payload(
+            self._shelf,
+            slot,
+            self._config,
+            lambda held: self._exclusions.leaves_out(held, self._validators, elapsed),
+        )
         encoded = payload.encode()
-        self._answered_empty = encoded == b""
+        self._announcer.on_answered(encoded)
         return [Answer(PayloadReady(round, encoded)), *self._finish([], now_ms)]
 
     def on_check(self, block: Block, ancestors: Sequence[Block], now_ms: int) -> list[PoolEffect]:
@@ -227,6 +219,7 @@ class BatchPool:
                 self._exclusions.forgive(reference.author)
             self._committed_ms = max(self._committed_ms, block.time_ms)
         self._ordered.forget_expired(self._committed_ms)
+        self._drop_needless_fetches()
         return self._finish(self._expire(elapsed), now_ms)
 
     def on_executed(self, block_id: Digest, now_ms: int) -> list[PoolEffect]:
@@ -338,65 +331,30 @@ class BatchPool:
             ]
             self._fetcher.want(reference.digest, keys, self._alarm.elapsed_ms)
 
-    def _is_left_out(self, held: HeldBatch, elapsed_ms: int) -> bool:
-        author = held.batch.author
-        if author == self._me or not self._exclusions.is_excluded(author, elapsed_ms):
-            return False
-        return held.weight < self._validators.total_weight
-
     def _expire(self, elapsed_ms: int) -> list[PoolEffect]:
-        expired = self._shelf.expire(self._committed_ms)
+        expired, stored = self._shelf.expire(self._committed_ms)
         for held in expired:
-            if held.group == self._me and self._me is not None:
-                limit = self._config.batch.transaction_bytes_max
-                again = (Transaction.decode(data, limit) for data in held.batch.transactions)
-                self._sealer.add(again, elapsed_ms)
-        names = tuple(held.batch.digest for held in expired if held.durable)
-        return [ForgetBatches(names)] if names else []
+            if held.group == self._me:
+                self._sealer.take_back(held, elapsed_ms)
+        return [ForgetBatches(tuple(stored))] if stored else []
+
+    def _drop_needless_fetches(self) -> None:
+        if len(self._fetcher):
+            self._fetcher.drop_unless(lambda n: self._delivery.is_wanted(n) or self._checks.references(n))
 
     def _finish(self, effects: list[PoolEffect], now_ms: int) -> list[PoolEffect]:
         """What every event ends with: seal, fetch, hand over, acknowledge, announce, and set the timer."""
         elapsed = self._alarm.elapsed_ms
-        if len(self._sealer):
-            effects += self._seal(max(now_ms, self._committed_ms), elapsed)
+        effects += self._sealer.run(max(now_ms, self._committed_ms), elapsed)
         effects += self._delivery.run()
         effects += self._fetcher.run(elapsed)
         effects += self._spreading.flush()
-        effects += self._announce()
-        seal_due = self._sealer.due_ms()
+        effects += self._announcer.run()
         dues = (
-            seal_due if seal_due is not None and seal_due > elapsed else None,
+            self._sealer.due_ms(elapsed),
             self._fetcher.due_ms(),
             self._spreading.due_ms(elapsed),
             self._exclusions.end_ms(elapsed),
         )
         effects += self._alarm.rearm(min((due for due in dues if due is not None), default=None))
         return effects
-
-    def _seal(self, created_ms: int, elapsed_ms: int) -> list[PoolEffect]:
-        if self._me is None:
-            return []
-        used, count = self._shelf.group_usage(self._me)
-        room = self._config.author_bytes_max // 2 - used
-        if count >= self._config.author_batches_max // 2:
-            room = 0
-        effects: list[PoolEffect] = []
-        for batch in self._sealer.seal(
-            created_ms=created_ms, elapsed_ms=elapsed_ms, idle=count == 0, room_bytes=room
-        ):
-            held = self._shelf.add(batch, self._me)
-            held.verified = True
-            self._shelf.refresh(held)
-            effects += self._spreading.send_own(held, elapsed_ms)
-        return effects
-
-    def _announce(self) -> list[PoolEffect]:
-        """Tell agreement when there is something to order, when there is not any more, and again when
-        something came, or time went by, after a request found nothing to take."""
-        exists = self.pending()
-        again = exists and self._answered_empty and self._shelf.became_orderable
-        self._shelf.became_orderable = False
-        if exists == self._announced and not again:
-            return []
-        self._announced, self._answered_empty = exists, False
-        return [Answer(PendingPayload(exists))]

@@ -12,15 +12,27 @@ from consensus import Epoch, ValidatorIndex
 from node.ledger.transactions import Transaction
 from node.pool.batches import Batch
 from node.pool.config import PoolConfig
+from node.pool.effects import PoolEffect
+from node.pool.shelf import HeldBatch, Shelf
+from node.pool.spreading import Spreading
 
 
 class Sealer:
     """A first-in first-out queue of transactions with a cut rule; times are elapsed milliseconds."""
 
-    def __init__(self, config: PoolConfig, me: ValidatorIndex, epoch: Epoch) -> None:
+    def __init__(
+        self,
+        config: PoolConfig,
+        me: ValidatorIndex | None,
+        epoch: Epoch,
+        shelf: Shelf,
+        spreading: Spreading,
+    ) -> None:
         self._config = config
         self._me = me
         self._epoch = epoch
+        self._shelf = shelf
+        self._spreading = spreading
         self._waiting: deque[tuple[Transaction, int]] = deque()
         self.bytes = 0
 
@@ -33,16 +45,44 @@ class Sealer:
             self._waiting.append((transaction, elapsed_ms))
             self.bytes += len(transaction.encoded)
 
-    def due_ms(self) -> int | None:
-        """When the oldest waiting transaction must be sealed; None when nothing waits."""
+    def take_back(self, held: HeldBatch, elapsed_ms: int) -> None:
+        """A batch of ours expired before it was ordered: what lives longer in it is sealed anew."""
+        limit = self._config.batch.transaction_bytes_max
+        self.add((Transaction.decode(data, limit) for data in held.batch.transactions), elapsed_ms)
+
+    def due_ms(self, elapsed_ms: int) -> int | None:
+        """When the oldest waiting transaction must be sealed; None when nothing waits, or when it is overdue
+        and waits for room, which a commit makes and no timer."""
+        due = self._oldest_due_ms()
+        return due if due is not None and due > elapsed_ms else None
+
+    def run(self, created_ms: int, elapsed_ms: int) -> list[PoolEffect]:
+        """Seal and send what is due, within half of what others hold for one author: they may see our
+        batches ordered later than we do."""
+        if not self._waiting or self._me is None:
+            return []
+        used, count = self._shelf.group_usage(self._me)
+        config = self._config
+        room = config.author_bytes_max // 2 - used if count < config.author_batches_max // 2 else 0
+        effects: list[PoolEffect] = []
+        for batch in self._seal(self._me, created_ms, elapsed_ms, idle=count == 0, room_bytes=room):
+            held = self._shelf.add(batch, self._me)
+            held.verified = True
+            self._shelf.refresh(held)
+            effects += self._spreading.send_own(held, elapsed_ms)
+        return effects
+
+    def _oldest_due_ms(self) -> int | None:
         return self._waiting[0][1] + self._config.seal_delay_ms if self._waiting else None
 
-    def seal(self, *, created_ms: int, elapsed_ms: int, idle: bool, room_bytes: int) -> list[Batch]:
-        """The batches to send now: full ones always, a part-filled one when `idle` (nothing of ours in
-        flight) or overdue; none beyond `room_bytes`. Transactions expired at `created_ms` are left out."""
+    def _seal(
+        self, author: ValidatorIndex, created_ms: int, elapsed_ms: int, *, idle: bool, room_bytes: int
+    ) -> list[Batch]:
+        """Full batches always, a part-filled one when `idle` (nothing of ours in flight) or overdue; none
+        beyond `room_bytes`. Transactions expired at `created_ms` are left out."""
         batches: list[Batch] = []
         rules = self._config.batch
-        due = self.due_ms()
+        due = self._oldest_due_ms()
         flush = idle or (due is not None and due <= elapsed_ms)
         while self._waiting and room_bytes >= rules.encoded_bytes_max:
             full = self.bytes >= rules.batch_bytes_max or len(self._waiting) >= rules.transactions_max
@@ -50,7 +90,7 @@ class Sealer:
                 break
             taken = self._take(created_ms)
             if taken:
-                batch = self._sealed(taken, created_ms)
+                batch = self._sealed(author, taken, created_ms)
                 batches.append(batch)
                 room_bytes -= len(batch.encoded)
         return batches
@@ -71,11 +111,11 @@ class Sealer:
                 size += length
         return taken
 
-    def _sealed(self, transactions: list[bytes], created_ms: int) -> Batch:
+    def _sealed(self, author: ValidatorIndex, transactions: list[bytes], created_ms: int) -> Batch:
         rules = self._config.batch
         return Batch.make(
             cluster_id=rules.cluster_id,
-            author=self._me,
+            author=author,
             epoch=self._epoch,
             created_ms=created_ms,
             expires_at_ms=created_ms + rules.lifetime_max_ms,

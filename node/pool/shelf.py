@@ -47,6 +47,7 @@ class Shelf:
         self._validators = validators
         self._held: dict[Digest, HeldBatch] = {}
         self._expiry = ExpiryIndex()
+        self._evicted: dict[Digest, int] = {}
         self._early: list[OrderedDict[Digest, None]] = [OrderedDict() for _ in range(len(validators))]
         self._group_bytes: dict[int, int] = {}
         self._group_count: dict[int, int] = {}
@@ -81,6 +82,7 @@ class Shelf:
         """Hold a batch (not held before); acknowledgements that came before it count at once."""
         held = HeldBatch(batch, group, len(batch.encoded) <= self._config.payload.inline_bytes_max)
         self._held[batch.digest] = held
+        self._evicted.pop(batch.digest, None)
         self._expiry.add(batch.digest, batch.expires_at_ms)
         self.bytes += len(batch.encoded)
         self._charge(held, 1)
@@ -140,6 +142,9 @@ class Shelf:
 
     def mark_ordered(self, name: Digest) -> HeldBatch | None:
         """A committed block orders it: it is no candidate, fills no quota and does not expire any more."""
+        evicted_ms = self._evicted.pop(name, None)
+        if evicted_ms is not None:
+            self._expiry.remove(name, evicted_ms)
         held = self._held.get(name)
         if held is not None and not held.ordered:
             held.ordered = True
@@ -162,19 +167,31 @@ class Shelf:
                 self._unlist(held)
         return held
 
+    def evict(self, held: HeldBatch) -> None:
+        """Let a batch go from memory alone; a durable copy is remembered until it expires."""
+        name = held.batch.digest
+        self.remove(name)
+        if held.durable and len(self._evicted) < self._config.evicted_max:
+            self._evicted[name] = held.batch.expires_at_ms
+            self._expiry.add(name, held.batch.expires_at_ms)
+
     def forget_early(self, name: Digest) -> None:
         """Drop acknowledgements kept for a batch that is ordered and gone."""
         for early in self._early:
             early.pop(name, None)
 
-    def expire(self, time_ms: int) -> list[HeldBatch]:
-        """Remove and give what can no longer be ordered at cluster time `time_ms` (C24)."""
-        expired = []
-        for name in self._expiry.take_ended(time_ms):
-            held = self.remove(Digest(name))
+    def expire(self, time_ms: int) -> tuple[list[HeldBatch], list[Digest]]:
+        """Remove what can no longer be ordered at cluster time `time_ms` (C24): the batches that were held,
+        and the digests of which storage may have a copy."""
+        expired, stored = [], []
+        for key in self._expiry.take_ended(time_ms):
+            name = Digest(key)
+            held = self.remove(name)
             if held is not None:
                 expired.append(held)
-        return expired
+            if self._evicted.pop(name, None) is not None or (held is not None and held.durable):
+                stored.append(name)
+        return expired, stored
 
     def limits(self) -> tuple[tuple[str, int, int], ...]:
         """`(name, current, bound)` for metrics."""
@@ -185,6 +202,7 @@ class Shelf:
             ("pool_batches", len(self._held), groups * config.author_batches_max),
             ("pool_bytes", self.bytes, groups * config.author_bytes_max),
             ("pool_author_bytes", most, config.author_bytes_max),
+            ("pool_evicted_batches", len(self._evicted), config.evicted_max),
             ("pool_early_acknowledgements", early, config.early_acknowledgements_max),
         )
 
