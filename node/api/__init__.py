@@ -1,33 +1,6 @@
-"""HTTP in: one node's answers for people, programs and probes, read from storage snapshots."""
+"""HTTP in: one node's answers for people, programs and probes, read from storage snapshots.
 
-from node.api.app import Api, build_api
-from node.api.backend import (
-    Backend,
-    Busy,
-    Location,
-    NodeStatus,
-    PeerStatus,
-    Readiness,
-    Rejected,
-    Submitted,
-)
-from node.api.faults import PortInUse
-from node.api.limits import ApiLimits
-from node.api.server import bind_listener, serve_api
-
-__all__ = [
-    "Api",
-    "ApiLimits",
-    "Backend",
-    "Busy",
-    "Location",
-    "NodeStatus",
-    "PeerStatus",
-    "PortInUse",
-    "Readiness",
-    "Rejected",
-    "Submitted",
-    "bind_listener",
-    "build_api",
-    "serve_api",
-]
+`app.build_api(backend, ...)` makes the application, `server.bind_listener` and `server.serve_api` serve it,
+`backend.Backend` is what the daemon implements. Nothing is imported here: clients share the answer types
+(`views.py`, `shapes.py`) and must not pay for a server.
+"""

@@ -38,6 +38,7 @@ class Media(Enum):
     JSON_ONLY = "json"
     TEXT = "text"
     EVENTS = "events"
+    FILE = "file"
 
 
 @dataclass(frozen=True, slots=True)

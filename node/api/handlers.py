@@ -2,7 +2,8 @@
 
 from starlette.responses import PlainTextResponse, Response
 
-from node.api import queries, record_queries
+from node.anchoring import Bundle
+from node.api import bundles, queries, record_queries
 from node.api.backend import Busy
 from node.api.call import Call, json_response
 from node.api.faults import Fault, fault
@@ -18,6 +19,7 @@ from node.api.parameters import (
 from node.api.shapes import to_json
 from node.api.submitting import TIMEOUT, busy, wait_ms
 from node.api.views import GenesisAnswer, ValidatorAnswer, ValidatorsAnswer
+from node.daemon.tables import Snapshot
 from node.ledger.apps.records import check_record_id
 from node.ledger.codes import RejectedTransaction
 
@@ -56,6 +58,9 @@ MIN_HEIGHT = query_integer(
     "min_height", "Answer from this height or a later one; waits for it up to timeout_ms.", _HEIGHT_MAX
 )
 BEFORE = query_integer("before", "Only versions with smaller numbers (for the next page).", 2**32)
+CHECKPOINT = query_integer(
+    "checkpoint", "A height whose header the reader has pinned: the bundle connects to it.", _HEIGHT_MAX
+)
 LIMIT = query_integer("limit", "Entries of the answer; the node has its own maximum.", 10_000)
 RECORD_ID = Parameter(
     "record_id", Place.PATH, "The record's id, slashes included.", (("type", "string"),), _record_id
@@ -142,13 +147,13 @@ async def get_record(call: Call) -> Response:
 
 async def get_history(call: Call) -> Response:
     """GET /v1/history/{record_id}."""
-    record_id, with_proof, below = call.need(RECORD_ID), call.need(PROOF), call.get(BEFORE)
+    record_id, with_proof, before = call.need(RECORD_ID), call.need(PROOF), call.get(BEFORE)
     limit = _page(call)
     await _reach_min_height(call)
     return call.answer(
         await call.door.read(
             lambda view: record_queries.history(
-                view, record_id, below=below, limit=limit, with_proof=with_proof
+                view, record_id, before=before, limit=limit, with_proof=with_proof
             )
         )
     )
@@ -159,6 +164,42 @@ async def get_state(call: Call) -> Response:
     key, with_proof = call.need(STATE_KEY), call.need(PROOF)
     await _reach_min_height(call)
     return call.answer(await call.door.read(lambda view: queries.state(view, key, with_proof=with_proof)))
+
+
+async def prove_transaction(call: Call) -> Response:
+    """GET /v1/prove/tx/{tx_id}."""
+    tx_id, checkpoint = call.need(TX_ID), call.get(CHECKPOINT)
+    genesis = call.door.backend.genesis
+    return _file(
+        await call.door.read(
+            lambda view: bundles.transaction_bundle(view, genesis, tx_id, checkpoint=checkpoint)
+        )
+    )
+
+
+async def prove_record(call: Call) -> Response:
+    """GET /v1/prove/record/{record_id}: its newest version, or that there is no such record."""
+    record_id, checkpoint = call.need(RECORD_ID), call.get(CHECKPOINT)
+    genesis = call.door.backend.genesis
+    await _reach_min_height(call)
+
+    def prove(view: Snapshot) -> Bundle:
+        key = record_queries.record_state_key(view, record_id)
+        return bundles.state_bundle(view, genesis, key, checkpoint=checkpoint)
+
+    return _file(await call.door.read(prove))
+
+
+async def prove_header(call: Call) -> Response:
+    """GET /v1/prove/header/{height}."""
+    height, checkpoint = call.get(HEADER_HEIGHT), call.get(CHECKPOINT)
+    genesis = call.door.backend.genesis
+
+    def prove(view: Snapshot) -> Bundle:
+        at = queries.stored_height(view) if height is None else height
+        return bundles.header_bundle(view, genesis, at, checkpoint=checkpoint)
+
+    return _file(await call.door.read(prove))
 
 
 async def get_evidence(call: Call) -> Response:
@@ -230,6 +271,10 @@ async def _reach_min_height(call: Call) -> None:
             f"Height {wanted} was not reached within {timeout_ms} ms; this node stores up to {at}.",
             retry_after_ms=call.door.limits.retry_after_ms,
         )
+
+
+def _file(bundle: Bundle) -> Response:
+    return Response(bundle.encode(), media_type="application/octet-stream")
 
 
 def _page(call: Call) -> int:

@@ -86,6 +86,8 @@ def _content(operation: Operation) -> dict[str, object]:
         return {"text/plain": {"schema": {"type": "string"}}}
     if operation.media is Media.EVENTS:
         return {"text/event-stream": {"schema": {"type": "string"}}}
+    if operation.media is Media.FILE:
+        return {"application/octet-stream": {"schema": {"type": "string", "contentEncoding": "binary"}}}
     shape = {"type": "object"} if operation.answer is None else schema(operation.answer)
     content: dict[str, object] = {JSON: {"schema": shape}}
     if operation.media is Media.VIEW:

@@ -48,12 +48,12 @@ def state_height(snapshot: Snapshot) -> int:
 def proven_header(snapshot: Snapshot, height: int) -> ProvenHeader:
     """The header of `height` with the nearest certificate at or above it. Raises ApiFault NOT_FOUND.
 
-    Header 0 needs none: it follows from the genesis document.
+    Header 0 may have none yet: it follows from the genesis document.
     """
     header = snapshot.get(ChainTable.HEADERS, height_key(height))
-    if header is not None and height == 0:
-        return ProvenHeader(header, None, None, ())
     certificates = snapshot.scan(ChainTable.CERTIFICATES, height_key(height), limit=1)
+    if header is not None and height == 0 and not certificates:
+        return ProvenHeader(header, None, None, ())
     if header is None or not certificates:
         raise _no_height(snapshot, height)
     key, certificate = certificates[0]
@@ -150,14 +150,13 @@ def state(snapshot: Snapshot, key: bytes, *, with_proof: bool) -> StateAnswer:
     """One state entry, present or absent, at the state's height."""
     height = state_height(snapshot)
     header = proven_header(snapshot, height) if with_proof else None
-    return StateAnswer(height, state_entry(snapshot, key, with_proof=with_proof), header)
+    proof = state_proof(snapshot, key) if with_proof else None
+    return StateAnswer(height, StateEntry(key, snapshot.get(StateTable.STATE, key), proof), header)
 
 
-def state_entry(snapshot: Snapshot, key: bytes, *, with_proof: bool) -> StateEntry:
-    """One key's value with, if asked for, the proof of its presence or absence."""
-    value = snapshot.get(StateTable.STATE, key)
-    proof = encode(smt.prove(StateNodes(snapshot), key).to_value()) if with_proof else None
-    return StateEntry(key, value, proof)
+def state_proof(snapshot: Snapshot, key: bytes) -> bytes:
+    """The encoded proof of what stands at `key`, or that nothing does."""
+    return encode(smt.prove(StateNodes(snapshot), key).to_value())
 
 
 def evidence(snapshot: Snapshot, after: bytes, limit: int) -> EvidenceAnswer:

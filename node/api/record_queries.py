@@ -7,15 +7,15 @@ A record's versions are ordinary state leaves (`node/ledger/apps/records.py`), s
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from consensus import CodecError
+from consensus import CodecError, LocalError
 from node.api.faults import Fault, fault
-from node.api.queries import proven_header, state_entry, state_height
+from node.api.queries import proven_header, state_height, state_proof
 from node.api.views import ProvenHeader, StateEntry
-from node.daemon.tables import Snapshot
-from node.ledger.apps.app import app_prefix
-from node.ledger.apps.records import NAME, Entry, current_key, version_key
-
-_PREFIX = app_prefix(NAME)
+from node.daemon.tables import Snapshot, StateTable
+from node.ledger.apps import record_queries
+from node.ledger.apps.record_queries import Lookup
+from node.ledger.apps.records import Entry
+from node.ledger.state import Space
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,41 +47,57 @@ class HistoryAnswer:
         return {"decoded": [version_fields(entry.value) for entry in self.entries]}
 
 
-def record_state_key(record_id: str) -> bytes:
-    """The state key of a record's newest version."""
-    return _PREFIX + current_key(record_id)
-
-
 def record(snapshot: Snapshot, record_id: str, *, with_proof: bool) -> RecordAnswer:
     """The newest version. Raises ApiFault NOT_FOUND, unless a proof of absence was asked for."""
     height = state_height(snapshot)
-    entry = state_entry(snapshot, record_state_key(record_id), with_proof=with_proof)
-    if entry.value is None and not with_proof:
+    found = record_queries.current(_States(snapshot), record_id)
+    if found.stored is None and not with_proof:
         raise _no_record(record_id, height)
-    return RecordAnswer(record_id, height, entry, proven_header(snapshot, height) if with_proof else None)
+    header = proven_header(snapshot, height) if with_proof else None
+    return RecordAnswer(record_id, height, _entry(snapshot, found, with_proof), header)
 
 
 def history(
-    snapshot: Snapshot, record_id: str, *, below: int | None, limit: int, with_proof: bool
+    snapshot: Snapshot, record_id: str, *, before: int | None, limit: int, with_proof: bool
 ) -> HistoryAnswer:
-    """Up to `limit` versions with numbers below `below` (None: from the newest on), newest first.
+    """Up to `limit` versions with numbers below `before` (None: from the newest on), newest first.
 
     Raises ApiFault NOT_FOUND.
     """
     height = state_height(snapshot)
-    newest = state_entry(snapshot, record_state_key(record_id), with_proof=with_proof)
-    if newest.value is None:
+    newest = None if before is None else before - 1
+    found = record_queries.history(_States(snapshot), record_id, newest=newest, limit=limit)
+    if not found and record_queries.current(_States(snapshot), record_id).stored is None:
         raise _no_record(record_id, height)
-    newest_number = Entry.decode(newest.value).number
-    first = newest_number if below is None else min(newest_number, below - 1)
-    entries = []
-    for number in range(first, max(first - limit, 0), -1):
-        key = _PREFIX + version_key(record_id, number)
-        entries.append(
-            newest if number == newest_number else state_entry(snapshot, key, with_proof=with_proof)
-        )
+    entries = tuple(_entry(snapshot, lookup, with_proof) for lookup in found)
     header = proven_header(snapshot, height) if with_proof else None
-    return HistoryAnswer(record_id, height, tuple(entries), first - limit > 0, header)
+    last = found[-1].entry if found else None
+    return HistoryAnswer(record_id, height, entries, last is not None and last.number > 1, header)
+
+
+def record_state_key(snapshot: Snapshot, record_id: str) -> bytes:
+    """The state key whose value, or whose absence, says what the newest version of a record is."""
+    return record_queries.current(_States(snapshot), record_id).key
+
+
+class _States:
+    """A snapshot as the ledger's queries read it."""
+
+    __slots__ = ("_snapshot",)
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    def get(self, space: Space, key: bytes) -> bytes | None:
+        """The value of a state leaf; records need no other space."""
+        if space is not Space.STATE:
+            raise LocalError(f"records are not read from {space.name}")
+        return self._snapshot.get(StateTable.STATE, key)
+
+
+def _entry(snapshot: Snapshot, found: Lookup, with_proof: bool) -> StateEntry:
+    proof = state_proof(snapshot, found.key) if with_proof else None
+    return StateEntry(found.key, found.stored, proof)
 
 
 def version_fields(value: bytes | None) -> dict[str, object] | None:

@@ -17,7 +17,7 @@ from node.api.call import JSON, MSGPACK, Call
 from node.api.faults import ApiFault, Fault, FaultKind, fault
 from node.api.parameters import Parameter, Place, query_integer
 from node.api.queries import receipts_at
-from node.api.views import Outcome, failure_sentence, status_name
+from node.api.views import Outcome, status_name
 from node.ledger.codes import Code
 from node.ledger.receipts import Receipt
 
@@ -122,8 +122,7 @@ def _outcome(item: Submitted | Rejected, place: Location | None, receipt: bytes 
     if place is None or receipt is None:
         return Outcome(item.tx_id, "admitted", Code.OK.value, "admitted", late, None, None, None)
     decoded = Receipt.decode(receipt)
-    message = failure_sentence(decoded)
-    name = status_name(decoded.status)
+    name, message = status_name(decoded.status), decoded.explanation
     return Outcome(item.tx_id, "certified", decoded.status, name, message, place.height, place.index, receipt)
 
 

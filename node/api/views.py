@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from consensus import CodecError, HeaderCertificate, decode
 from node.ledger.codes import Code, RejectedTransaction
-from node.ledger.header import Header
 from node.ledger.receipts import Receipt
 from node.ledger.transactions import Transaction
+from node.proofs.header import Header
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class ProvenHeader:
 
     `certificate` (encoded) is for this header, or for `certified_header`, a later one whose history root
     contains this header's hash by `history_path` (RFC 6962, leaf index = this header's height). Header 0
-    has no certificate: it follows from the genesis document.
+    may have no certificate yet: it follows from the genesis document.
     """
 
     header: bytes
@@ -195,18 +195,6 @@ def status_name(status: int) -> str:
         return f"status-{status}"
 
 
-def failure_sentence(receipt: Receipt) -> str:
-    """What went wrong and the way out, for a failed receipt; empty for success."""
-    if receipt.ok:
-        return ""
-    detail = receipt.result if isinstance(receipt.result, str) else ""
-    try:
-        sentence = Code(receipt.status).sentence
-    except ValueError:
-        return detail
-    return detail if sentence in detail else f"{detail}: {sentence}"
-
-
 def header_fields(header: Header) -> dict[str, object]:
     """A header by field name, with its hash."""
     return {
@@ -241,6 +229,7 @@ def receipt_fields(data: bytes) -> dict[str, object] | None:
         "index": receipt.index,
         "status": receipt.status,
         "name": status_name(receipt.status),
+        "explanation": receipt.explanation,
         "result": receipt.result,
         "writes_hash": receipt.writes_hash,
     }

@@ -35,12 +35,12 @@ from node.daemon.tables import ChainTable, StateTable, Write
 from node.genesis import Genesis, GenesisValidator
 from node.ledger.codes import Code, RejectedTransaction
 from node.ledger.execution import BlockToExecute, Ledger
-from node.ledger.header import Header
 from node.ledger.members import Member
 from node.ledger.params import Params
 from node.ledger.receipts import Receipt
 from node.ledger.state import Space, StateWrite
 from node.ledger.transactions import Transaction, check_signature
+from node.proofs.header import Header
 from node.proofs.rfc6962 import StoredNode
 
 _TABLES = {Space.STATE: StateTable.STATE, Space.NODES: StateTable.NODES, Space.REPLAY: StateTable.REPLAY}

@@ -8,7 +8,9 @@ from functools import partial
 
 import trio
 
-from node.api import Api, ApiLimits, bind_listener, build_api, serve_api
+from node.api.app import Api, build_api
+from node.api.limits import ApiLimits
+from node.api.server import bind_listener, serve_api
 from tests.node.api.fake_backend import FakeBackend
 
 

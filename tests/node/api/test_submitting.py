@@ -5,7 +5,8 @@ import pytest
 import trio
 
 from consensus import decode, encode
-from node.api import ApiLimits, Busy
+from node.api.backend import Busy
+from node.api.limits import ApiLimits
 from node.api.shapes import from_value
 from node.api.views import Outcome
 from node.ledger.codes import Code
