@@ -4,7 +4,6 @@ Exactly one task writes to a socket and one reads it. Whatever goes wrong on a c
 connection, with a reason in words, and nothing else.
 """
 
-import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeAlias
 
@@ -44,7 +43,7 @@ async def exchange_hello(
     """Sends our hello, reads theirs; answers it and the bytes that already followed it.
 
     The listener speaks first. A dialler whose key was refused in TLS 1.3 learns of it at its first read
-    only, as a closed connection, so it reads before it writes and words it as what it most likely is.
+    only, so it reads before it writes, and no byte of its own can turn the alert into a reset.
     Only a hello-sized frame is accepted. The caller sets the deadline. Raises PeerError.
     """
     try:
@@ -59,13 +58,7 @@ async def exchange_hello(
         if not speaks_first:
             await stream.send_all(control(HELLO, ours.encode()))
     except trio.BrokenResourceError as error:
-        words = describe(error)
-        if not speaks_first and isinstance(error.__cause__, ssl.SSLEOFError):
-            words = (
-                "it closed the connection right after TLS: most likely it does not know our node key; "
-                "the operator there must add it to the peers or to the allowed keys"
-            )
-        raise RefusedByPeer(words, who) from error
+        raise RefusedByPeer(describe(error), who) from error
     return theirs, rest
 
 

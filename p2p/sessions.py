@@ -36,6 +36,7 @@ from p2p.link import Link
 from p2p.peers import Choice, choose
 from p2p.queues import SendQueue
 from p2p.tls import TlsContexts, handshake
+from p2p.tlsstream import TlsStream
 
 _LOG = logging.getLogger("p2p")
 
@@ -169,7 +170,7 @@ class Sessions:
 
     async def _authenticate(
         self, transport: trio.abc.Stream, dialled: Link | None, who: str
-    ) -> tuple["trio.SSLStream[trio.abc.Stream]", Link]:
+    ) -> tuple[TlsStream, Link]:
         """TLS: whose key is it, and may it talk to us."""
         stream = self._contexts.wrap(transport, server_side=dialled is None)
         with self._deadline(who):
@@ -187,7 +188,7 @@ class Sessions:
         return stream, link
 
     async def _introduce(
-        self, stream: "trio.SSLStream[trio.abc.Stream]", link: Link, *, dialled_by_us: bool
+        self, stream: TlsStream, link: Link, *, dialled_by_us: bool
     ) -> tuple[Connection, bytes]:
         """The hello both ways and the choice between connections; answers the admitted connection."""
         with self._deadline(link.name):

@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from p2p.errors import ConfigError, UntrustedPeer
 from p2p.identity import NodeIdentity, PeerId, issue
+from p2p.tlsstream import TlsStream
 
 
 class TlsContexts:
@@ -40,13 +41,13 @@ class TlsContexts:
         # No session tickets: every connection proves possession of its key afresh.
         self.server.num_tickets = 0
 
-    def wrap(self, stream: trio.abc.Stream, *, server_side: bool) -> "trio.SSLStream[trio.abc.Stream]":
+    def wrap(self, stream: trio.abc.Stream, *, server_side: bool) -> TlsStream:
         """The stream with TLS on it; the handshake has not happened yet."""
         context = self.server if server_side else self.client
-        return trio.SSLStream(stream, context, server_side=server_side, https_compatible=False)
+        return TlsStream(stream, context, server_side=server_side)
 
 
-async def handshake(stream: "trio.SSLStream[trio.abc.Stream]", who: str) -> PeerId:
+async def handshake(stream: TlsStream, who: str) -> PeerId:
     """Does the handshake and answers whose key it was; `who` names the other end in errors.
 
     Raises UntrustedPeer when TLS refuses the other side or it refuses us. Being one of the pinned keys is
@@ -57,7 +58,7 @@ async def handshake(stream: "trio.SSLStream[trio.abc.Stream]", who: str) -> Peer
         await stream.do_handshake()
     except trio.BrokenResourceError as error:
         raise UntrustedPeer(describe(error), who) from error
-    return authenticated_key(stream.getpeercert(binary_form=True), who)
+    return authenticated_key(stream.peer_certificate(), who)
 
 
 def authenticated_key(certificate_der: bytes | None, who: str) -> PeerId:
@@ -82,6 +83,8 @@ def describe(error: trio.BrokenResourceError) -> str:
         return "it closed the connection without a word"
     if isinstance(cause, ssl.SSLError):
         reason = (cause.reason or str(cause)).lower().replace("_", " ")
+        if "unknown ca" in reason or "decrypt error" in reason:
+            return "it does not know our node key: its operator must add it to the peers or the allowed keys"
         return f"TLS failed: {reason}"
     if cause is not None:
         return f"the connection broke: {cause}"

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from typing import TypeAlias
 
 import trio
 
@@ -11,9 +10,9 @@ from p2p.connection import exchange_hello
 from p2p.frames import Frame, FrameParser, FrameRule
 from p2p.hello import Hello
 from p2p.tls import TlsContexts, handshake
+from p2p.tlsstream import TlsStream
 from tests.p2p.nodes import CLUSTER, TOPICS, Place, port_of
 
-TlsStream: TypeAlias = "trio.SSLStream[trio.abc.Stream]"
 RULES = {topic.code: FrameRule(topic.name, topic.max_bytes + 1, topic.priority) for topic in TOPICS}
 RULES[0] = FrameRule("control", 64 * 1024, 0)
 

@@ -249,7 +249,7 @@ async def test_an_address_that_leads_to_somebody_else_or_back_is_named() -> None
 
 async def test_a_node_that_is_not_known_learns_what_to_do() -> None:
     async with make_places(2) as [one, two], running(two) as second, running(one, [two]) as first:
-        await error_of(first, two, "most likely it does not know our node key")
+        await error_of(first, two, "it does not know our node key")
         assert second.counters()["failed_handshakes"] > 0
 
 
