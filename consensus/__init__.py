@@ -1,5 +1,36 @@
-"""Agreement, and nothing else."""
+"""Agreement, and nothing else.
 
+A `Replica` is told what happened (events.py) and answers with what must be done (effects.py), in order. It
+never waits, reads a clock or touches a disk; given the same events it gives the same effects. The order of
+the effects is the durability contract: nothing after a `Persist` may leave before it is on disk.
+
+One round: the leader broadcasts a `Proposal`, everybody who may votes, and broadcasts the `Vote`; a quorum of
+votes is a QC, which everybody forms alone, which opens the next round and, when two rounds in a row are
+certified, commits the first. A round that yields no QC is left by a quorum of `Timeout`s, the TC. Committed
+blocks are executed elsewhere; a quorum of signatures over the resulting header certifies it.
+
+Start reading with effects.py and safety.py; the rules are numbered in DESIGN.md and cited at their lines.
+Import from here only: the modules behind this door may change.
+"""
+
+from consensus.blocks import (
+    BLOCK_BYTES_MAX,
+    PAYLOAD_BYTES_MAX,
+    Block,
+    CommittedBlock,
+    proposal_digest,
+)
+from consensus.certificates import (
+    HeaderCertificate,
+    QuorumCertificate,
+    TimeoutCertificate,
+    header_digest,
+    root_certificate,
+    root_id,
+    timeout_digest,
+    verify_signatures,
+    vote_digest,
+)
 from consensus.codec import (
     Value,
     as_array,
@@ -10,6 +41,23 @@ from consensus.codec import (
     decode,
     encode,
     encode_trusted,
+)
+from consensus.config import RecoveredState, ReplicaConfig
+from consensus.effects import (
+    Broadcast,
+    CancelTimer,
+    Certified,
+    CheckPayload,
+    Commit,
+    Diverged,
+    Effect,
+    FellBehind,
+    KeepEvidence,
+    Penalise,
+    Persist,
+    RequestPayload,
+    Send,
+    SetTimer,
 )
 from consensus.errors import (
     CodecError,
@@ -22,6 +70,22 @@ from consensus.errors import (
     PeerError,
     SigningRefused,
 )
+from consensus.events import (
+    ChainSynced,
+    Event,
+    HeaderComputed,
+    PayloadChecked,
+    PayloadReady,
+    PeerConnected,
+    PendingPayload,
+    Persisted,
+    Received,
+    Started,
+    TimerFired,
+    Verdict,
+)
+from consensus.evidence import Evidence, Offence, ProposalClaim, TimeoutClaim
+from consensus.guard import SigningFloor, StartKind, admit
 from consensus.keys import (
     Digest,
     PublicKey,
@@ -31,31 +95,148 @@ from consensus.keys import (
     digest,
     verify,
 )
+from consensus.leader import LeaderSchedule
+from consensus.messages import (
+    BLOCKS_COUNT_MAX,
+    MESSAGE_BYTES_MAX,
+    Blocks,
+    BlocksRequest,
+    Certificates,
+    CertificatesRequest,
+    HeaderSignature,
+    Message,
+    MessageKind,
+    Proposal,
+    Status,
+    Timeout,
+    TimeoutReason,
+    Vote,
+    decode_message,
+    encode_message,
+)
+from consensus.replica import Replica, ReplicaView
+from consensus.safety import GuardRecord, SafetyRecord, SafetyRules
+from consensus.timers import Timer, TimerKind
+from consensus.validators import (
+    VALIDATORS_MAX,
+    WEIGHT_MAX,
+    Epoch,
+    Height,
+    Round,
+    Validator,
+    ValidatorIndex,
+    ValidatorSet,
+    bitmap_indices,
+    bitmap_of,
+)
 
 __all__ = [
+    "BLOCKS_COUNT_MAX",
+    "BLOCK_BYTES_MAX",
+    "MESSAGE_BYTES_MAX",
+    "PAYLOAD_BYTES_MAX",
+    "VALIDATORS_MAX",
+    "WEIGHT_MAX",
+    "Block",
+    "Blocks",
+    "BlocksRequest",
+    "Broadcast",
+    "CancelTimer",
+    "Certificates",
+    "CertificatesRequest",
+    "Certified",
+    "ChainSynced",
+    "CheckPayload",
     "CodecError",
+    "Commit",
+    "CommittedBlock",
     "ConsensusError",
     "Digest",
+    "Diverged",
+    "Effect",
+    "Epoch",
+    "Event",
+    "Evidence",
+    "FellBehind",
+    "GuardRecord",
+    "HeaderCertificate",
+    "HeaderComputed",
+    "HeaderSignature",
+    "Height",
     "InvalidBlock",
     "InvalidCertificate",
     "InvalidMessage",
+    "KeepEvidence",
+    "LeaderSchedule",
     "LocalError",
     "MalformedMessage",
+    "Message",
+    "MessageKind",
+    "Offence",
+    "PayloadChecked",
+    "PayloadReady",
+    "PeerConnected",
     "PeerError",
+    "Penalise",
+    "PendingPayload",
+    "Persist",
+    "Persisted",
+    "Proposal",
+    "ProposalClaim",
     "PublicKey",
+    "QuorumCertificate",
+    "Received",
+    "RecoveredState",
+    "Replica",
+    "ReplicaConfig",
+    "ReplicaView",
+    "RequestPayload",
+    "Round",
+    "SafetyRecord",
+    "SafetyRules",
+    "Send",
+    "SetTimer",
     "Signature",
     "SignatureCache",
+    "SigningFloor",
     "SigningKey",
     "SigningRefused",
+    "StartKind",
+    "Started",
+    "Status",
+    "Timeout",
+    "TimeoutCertificate",
+    "TimeoutClaim",
+    "TimeoutReason",
+    "Timer",
+    "TimerFired",
+    "TimerKind",
+    "Validator",
+    "ValidatorIndex",
+    "ValidatorSet",
     "Value",
+    "Verdict",
+    "Vote",
+    "admit",
     "as_array",
     "as_bytes",
     "as_int",
     "as_text",
     "as_tuple",
+    "bitmap_indices",
+    "bitmap_of",
     "decode",
+    "decode_message",
     "digest",
     "encode",
+    "encode_message",
     "encode_trusted",
+    "header_digest",
+    "proposal_digest",
+    "root_certificate",
+    "root_id",
+    "timeout_digest",
     "verify",
+    "verify_signatures",
+    "vote_digest",
 ]

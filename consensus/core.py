@@ -1,0 +1,243 @@
+"""What the rooms of a replica share: identity, tree, pacemaker, outbox, faults; and how to believe.
+
+The rooms are ordering.py (proposals, votes, payload), rounds.py (timeouts, status, timers),
+certification.py (headers) and fetching.py (missing blocks). None of them calls another's internals: a
+message changes what is known here, and `Replica` then lets each room do what follows from it.
+"""
+
+from consensus.blocktree import BlockTree, Node
+from consensus.certificates import HeaderCertificate, QuorumCertificate, TimeoutCertificate
+from consensus.config import RecoveredState, ReplicaConfig
+from consensus.effects import Commit, Diverged, KeepEvidence, Penalise
+from consensus.errors import InvalidBlock, InvalidCertificate, InvalidMessage, PeerError
+from consensus.evidence import Evidence, EvidenceLog, Statement
+from consensus.keys import Digest, SignatureCache
+from consensus.leader import LeaderSchedule
+from consensus.messages import HeaderSignature, Proposal, Timeout, Vote
+from consensus.outbox import Outbox
+from consensus.pacemaker import Pacemaker
+from consensus.safety import SafetyRules, extends_safely
+from consensus.validators import Height, ValidatorIndex, ValidatorSet
+
+
+class ReplicaCore:
+    """Shared knowledge; every attribute has one meaning and the rooms that change it are named."""
+
+    def __init__(
+        self,
+        config: ReplicaConfig,
+        validators: ValidatorSet,
+        me: ValidatorIndex | None,
+        safety: SafetyRules | None,
+        recovered: RecoveredState,
+    ) -> None:
+        self.config = config
+        self.validators = validators
+        self.me = me
+        self.safety = safety
+        self.root_qc = recovered.root_certificate
+        self.epoch_height = recovered.epoch_height
+        self.schedule = LeaderSchedule(validators)
+        # four rounds of everything a full set can send, at least the default
+        self.signatures = SignatureCache(max(4096, 16 * len(validators)))
+        self.evidence = EvidenceLog(config.evidence_max)
+        self.outbox = Outbox(safety)
+        self.pacemaker = Pacemaker(
+            recovered.high_qc or recovered.root_certificate,
+            recovered.high_tc,
+            config.base_timeout_ms,
+            config.max_timeout_ms,
+        )
+        self.tree = BlockTree(_root_node(recovered), config.heartbeat_ms, config.tree_blocks_max)
+        self.certified = recovered.certified  # changed by certification
+        self.behind: HeaderCertificate | None = None  # set by certification, cleared by commits
+        self.diverged: Diverged | None = None
+        self.pending_payload = False  # set by the data plane
+        self.now_ms = 0  # the driver's clock, for timestamps only
+        self._commit_proof: QuorumCertificate | None = None
+
+    # --- who ----------------------------------------------------------------------------------
+
+    def require_author(self, peer: bytes, author: ValidatorIndex, what: str) -> None:
+        """Votes, timeouts and header signatures come only over their author's own link (V1)."""
+        if self.validators.index_of(peer) != author:
+            raise InvalidMessage(f"{what}-link", f"a {what} of validator {author} over another's link")
+
+    def require_signature(self, message: Vote | Timeout | HeaderSignature, what: str) -> None:
+        """The signature is the author's (V2); its index was checked by `require_author`."""
+        key = self.validators.validators[message.author].public_key
+        if not self.signatures.verify(key, message.digest(self.config.cluster_id), message.signature):
+            raise InvalidMessage(f"{what}-signature", f"not signed by validator {message.author}")
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether the current round is ours to propose in."""
+        return self.me is not None and self.me == self.schedule.leader_of(
+            self.pacemaker.round, self.pacemaker.opened_by
+        )
+
+    # --- certificates -------------------------------------------------------------------------
+
+    def verify_proposal(self, proposal: Proposal) -> None:
+        """The author may propose this, signed it, and every embedded certificate is good (V3, C6)."""
+        block = proposal.block
+        if block.cluster_id != self.config.cluster_id or block.epoch != self.validators.epoch:
+            raise InvalidBlock("block-epoch", f"epoch {block.epoch}, expected {self.validators.epoch}")
+        leader = self.schedule.leader_of(block.round, block.qc if block.tc is None else block.tc)
+        if block.author != leader:
+            raise InvalidBlock(
+                "block-leader", f"author {block.author}, but round {block.round} belongs to {leader}"
+            )
+        unsafe = extends_safely(block)
+        if unsafe is not None:
+            raise InvalidBlock("block-parent", unsafe)
+        self._verify_author(proposal)
+        self.verify_qc(block.qc)
+        if block.tc is not None:
+            self.verify_tc(block.tc)
+        if block.certified is not None:
+            self.verify_header(block.certified)
+
+    def verify_fetched(self, proposal: Proposal) -> None:
+        """A block asked for by a certified id: the quorum checked its content, we check its signature, so
+        that we never pass on a proposal its author did not sign."""
+        block = proposal.block
+        if block.epoch != self.validators.epoch or not self.validators.contains(block.author):
+            raise InvalidBlock("block-epoch", f"epoch {block.epoch}, author {block.author}")
+        self._verify_author(proposal)
+
+    def _verify_author(self, proposal: Proposal) -> None:
+        key = self.validators.validators[proposal.block.author].public_key
+        if not self.signatures.verify(key, proposal.digest(), proposal.signature):
+            raise InvalidBlock("block-signature", f"not signed by validator {proposal.block.author}")
+
+    def verify_qc(self, qc: QuorumCertificate) -> None:
+        """Raises InvalidCertificate; the one we hold is known to be good."""
+        if qc != self.pacemaker.hqc:
+            qc.verify(self.config.cluster_id, self.validators, self.signatures, self.root_qc.block_id)
+
+    def verify_tc(self, tc: TimeoutCertificate) -> None:
+        """Raises InvalidCertificate; the one we hold is known to be good."""
+        if tc != self.pacemaker.htc:
+            tc.verify(self.config.cluster_id, self.validators, self.signatures)
+
+    def verify_header(self, certificate: HeaderCertificate) -> None:
+        """Raises InvalidCertificate; the one we hold is known to be good."""
+        if certificate != self.certified:
+            certificate.verify(self.config.cluster_id, self.validators, self.signatures)
+            if certificate.incarnation != self.config.incarnation:
+                raise InvalidCertificate("header-incarnation", f"incarnation {certificate.incarnation}")
+
+    def adopt_qc(self, qc: QuorumCertificate) -> None:
+        """Take a verified QC: it may open a round, and it may commit (P1, S9)."""
+        if self.pacemaker.on_qc(qc):
+            self.outbox.stage_qc(qc)
+        if qc.commit_id is not None and (self._commit_proof is None or qc.round > self._commit_proof.round):
+            self._commit_proof = qc
+
+    def adopt_tc(self, tc: TimeoutCertificate) -> None:
+        """Take a verified TC; the highest QC is at least its `max_hqc_round` by the caller's check."""
+        if self.pacemaker.on_tc(tc):
+            self.outbox.stage_tc(tc)
+
+    # --- commits ------------------------------------------------------------------------------
+
+    def commit_what_is_proven(self) -> None:
+        """S9: a QC whose block and parent have consecutive rounds commits the parent."""
+        proof = self._commit_proof
+        if proof is None or proof.commit_id is None:
+            return
+        if proof.commit_id not in self.tree:
+            committed = self.tree.committed
+            if proof.parent_round == committed.round and proof.commit_id != committed.id:
+                self.diverge(
+                    committed.height, committed.id, proof.commit_id, "two blocks of one round are committed"
+                )
+            if proof.parent_round > committed.round:
+                return  # the block is being fetched
+        else:
+            self.commit(proof.commit_id)
+        self._commit_proof = None
+
+    def commit(self, block_id: Digest) -> None:
+        """Commit a proven block that is in the tree, with its ancestors."""
+        committed = self.tree.commit(block_id)
+        if not committed:
+            return
+        self.outbox.emit(Commit(committed))
+        self.pacemaker.on_commit()
+        if self.behind is not None and self.tree.committed.height >= self.behind.height:
+            self.behind = None
+        self.tree.shrink()
+        self.outbox.unstage_except(self.tree)
+
+    # --- heights ------------------------------------------------------------------------------
+
+    @property
+    def certified_height(self) -> Height:
+        """The highest certified height, the epoch's start before the first."""
+        return self.epoch_height if self.certified is None else self.certified.height
+
+    def lag(self, parent: Node, certified: HeaderCertificate | None) -> int:
+        """How far ordering would run ahead of what the block itself shows as certified (C13)."""
+        return parent.height - (self.epoch_height if certified is None else certified.height)
+
+    @property
+    def tip(self) -> Node:
+        """What the next block extends, if we hold it; else the committed block."""
+        return self.tree.get(self.pacemaker.hqc.block_id) or self.tree.committed
+
+    @property
+    def heartbeat_in_ms(self) -> int:
+        """Time until an empty block would yield a header (C24); 0 when overdue."""
+        return max(self.tip.header_time_ms + self.config.heartbeat_ms - self.now_ms, 0)
+
+    @property
+    def must_drive(self) -> bool:
+        """Whether the next block is needed at once, be it empty: payload to commit, heartbeat overdue."""
+        return self.tree.uncommitted_headers > 0 or self.heartbeat_in_ms == 0
+
+    # --- faults -------------------------------------------------------------------------------
+
+    def penalise(self, peer: bytes, error: PeerError) -> None:
+        """Name and score the sender."""
+        self.outbox.emit(Penalise(peer, error.blamed_on(peer)))
+
+    def accuse(self, first: Statement, second: Statement) -> None:
+        """Report two verified statements if they conflict, once (C20)."""
+        evidence = Evidence.of(self.validators, first, second)
+        if evidence is not None and self.evidence.add(evidence):
+            self.outbox.emit(KeepEvidence(evidence))
+
+    def diverge(self, height: Height, ours: Digest, theirs: Digest, detail: str) -> None:
+        """C3: stop payload and header signing, say so once."""
+        if self.diverged is None:
+            self.diverged = Diverged(height, ours, theirs, detail)
+            self.outbox.emit(self.diverged)
+
+
+def _root_node(recovered: RecoveredState) -> Node:
+    block = recovered.root
+    if block is None:
+        certificate = recovered.root_certificate
+        time_ms = recovered.root_header_time_ms
+        return Node(
+            certificate.block_id,
+            certificate.round,
+            time_ms,
+            recovered.root_height,
+            time_ms,
+            False,
+            None,
+            None,
+        )
+    return Node(
+        block.id,
+        block.round,
+        block.time_ms,
+        recovered.root_height,
+        recovered.root_header_time_ms,
+        True,
+        block,
+        None,
+    )

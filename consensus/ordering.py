@@ -1,0 +1,337 @@
+"""Proposals, votes and payload: the happy path of a round.
+
+The settle methods (`propose`, `vote`) look at what is known and do what is due and not done yet, so it does
+not matter which event made it possible: a certificate, a fetched parent, an answer of the data plane.
+"""
+
+from consensus.blocks import Block
+from consensus.blocktree import Node
+from consensus.certification import Certification
+from consensus.core import ReplicaCore
+from consensus.effects import CheckPayload, RequestPayload
+from consensus.errors import InvalidMessage
+from consensus.events import PayloadChecked, PayloadReady, Verdict
+from consensus.evidence import ProposalClaim, TimeoutClaim
+from consensus.fetching import Fetching
+from consensus.keys import Digest
+from consensus.messages import Proposal, Timeout, TimeoutReason, Vote
+from consensus.tally import VoteTally
+from consensus.validators import Round, ValidatorIndex
+
+PROPOSALS_KEPT_PER_ROUND = 2
+"""The second one is evidence; more are not needed unless certified, and then they are fetched by id."""
+ROUNDS_KEPT_BELOW = 2
+"""Votes and proposals of the last rounds stay for evidence that arrives late."""
+
+
+class Ordering:
+    """The current round's candidate block and everybody's votes."""
+
+    def __init__(self, core: ReplicaCore, fetching: Fetching, certification: Certification) -> None:
+        self._core = core
+        self._fetching = fetching
+        self._certification = certification
+        self._votes = VoteTally(core.validators)
+        self._lock_votes: dict[ValidatorIndex, Vote] = {}  # an author's vote with the highest parent
+        self._seen: dict[Round, list[Proposal]] = {}
+        self._decided: Digest | None = None  # the candidate we voted for, or refused for good
+        self._checking: Digest | None = None  # the candidate whose payload is being looked at
+        self._verdict: PayloadChecked | None = None
+        self._requested: tuple[Round, Digest, int] | None = None  # payload asked: round, parent, time
+        self._barren_round = Round(0)  # the data plane had nothing in this round
+        self.idle_over_round = Round(0)  # the leader has waited long enough in this round
+        self.deferred_ms: int | None = None  # the candidate's timestamp lies this far ahead (C8)
+        self.refusal: str | None = None  # why the current candidate got no vote
+
+    @property
+    def votes(self) -> int:
+        """Votes kept."""
+        return len(self._votes)
+
+    @property
+    def proposals_seen(self) -> int:
+        """Proposals kept for the current rounds."""
+        return sum(len(proposals) for proposals in self._seen.values())
+
+    def enter_round(self) -> None:
+        """The round changed: forget what is superseded."""
+        floor = Round(max(self._core.pacemaker.round - ROUNDS_KEPT_BELOW, 0))
+        self._votes.prune(min(floor, Round(self._core.pacemaker.hqc.round + 1)))
+        for round in [known for known in self._seen if known < floor]:
+            del self._seen[round]
+        self._decided = self._checking = self._verdict = self._requested = None
+        self.deferred_ms = self.refusal = None
+
+    # --- proposals ----------------------------------------------------------------------------
+
+    def on_proposal(self, peer: bytes, proposal: Proposal) -> None:
+        """Verify, keep and place a proposal; raises PeerError."""
+        core, block = self._core, proposal.block
+        if block.id in core.tree or block.round <= core.tree.committed.round:
+            return
+        core.verify_proposal(proposal)
+        core.adopt_qc(block.qc)
+        if block.tc is not None:
+            core.adopt_tc(block.tc)
+        if block.certified is not None:
+            self._certification.adopt(block.certified, peer)
+        if self._see(proposal):
+            self._fetching.place(proposal, peer)
+
+    def _see(self, proposal: Proposal) -> bool:
+        """Whether a verified proposal is worth keeping; a second one of a round is evidence (C20)."""
+        block = proposal.block
+        if block.round < self._core.pacemaker.round - ROUNDS_KEPT_BELOW:
+            return True  # late and certified by now, or dead: the tree decides
+        seen = self._seen.setdefault(block.round, [])
+        if any(other.block.id == block.id for other in seen):
+            return True
+        if len(seen) >= PROPOSALS_KEPT_PER_ROUND:
+            return False
+        if seen:
+            self._core.accuse(ProposalClaim.of(seen[0]), ProposalClaim.of(proposal))
+        seen.append(proposal)
+        return True
+
+    def candidate(self) -> Node | None:
+        """The first proposal of the current round, once it is in the tree."""
+        seen = self._seen.get(self._core.pacemaker.round)
+        return None if not seen else self._core.tree.get(seen[0].block.id)
+
+    def recall(self, proposal: Proposal) -> None:
+        """A proposal from our own journal counts as seen."""
+        self._see(proposal)
+
+    # --- voting -------------------------------------------------------------------------------
+
+    def vote(self) -> None:
+        """Vote for the current round's candidate as soon as every rule allows it (S1-S5, V4-V7)."""
+        core = self._core
+        node = self.candidate()
+        if node is None or node.block is None or node.id == self._decided or core.safety is None:
+            return
+        block = node.block
+        last = core.safety.record.last_vote
+        if last is not None and last.round == block.round:
+            self._decided = node.id  # S1: sent again by rounds.py, never signed again
+            return
+        refusal = core.safety.may_vote(block) or self._refuses(block)
+        if refusal is not None:
+            self._decided, self.refusal = node.id, refusal
+            return
+        if not self._is_timely(block) or not self._payload_is_here(block):
+            return
+        if self._verdict is not None and self._verdict.verdict is Verdict.INVALID:
+            self._decided, self.refusal = node.id, f"payload: {self._verdict.reason}"
+            return
+        self._decided = node.id
+        core.outbox.release(core.safety.sign_vote(block))
+
+    def _refuses(self, block: Block) -> str | None:
+        """What safety.py cannot know: the chain the block is in."""
+        core = self._core
+        parent = core.tree.get(block.parent_id)
+        if parent is None:
+            return "the parent was dropped"
+        certified = block.certified
+        if certified is not None:  # V5
+            if certified.height > parent.height:
+                return f"certified height {certified.height} above the parent's height {parent.height}"
+            ancestor = core.tree.ancestor_at(parent.id, certified.height)
+            if ancestor is not None and ancestor.id != certified.block_id:
+                return f"the certified header of height {certified.height} is of another chain"
+        if not block.has_payload:
+            return None
+        if core.diverged is not None:  # C3
+            return "this replica has diverged and votes for no payload"
+        lag = core.lag(parent, certified)
+        if lag > core.config.certification_lag_max:  # C13
+            return f"payload while certification lags by {lag} > {core.config.certification_lag_max}"
+        return None
+
+    def _is_timely(self, block: Block) -> bool:
+        """C8: not ahead of our clock, but for the smallest step; too early is deferred, not refused."""
+        core = self._core
+        parent = core.tree.get(block.parent_id)
+        ahead_ms = block.time_ms - (core.now_ms + core.config.precision_ms)
+        if ahead_ms <= 0 or (parent is not None and block.time_ms == parent.time_ms + 1):
+            self.deferred_ms = None
+            return True
+        self.deferred_ms = ahead_ms
+        return False
+
+    def _payload_is_here(self, block: Block) -> bool:
+        """Whether the data plane has given its verdict; asks it once (C9)."""
+        if not block.has_payload or block.author == self._core.me:
+            return True
+        if self._checking != block.id:
+            self._checking, self._verdict = block.id, None
+            self._core.outbox.emit(
+                CheckPayload(block, self._core.tree.uncommitted_ancestors(block.parent_id))
+            )
+        return self._verdict is not None and self._verdict.verdict is not Verdict.MISSING
+
+    def on_payload_checked(self, event: PayloadChecked) -> None:
+        """The data plane's verdict; only that on the current candidate matters."""
+        if event.block_id == self._checking:
+            self._verdict = event
+
+    def on_vote(self, peer: bytes, vote: Vote) -> None:
+        """Count a peer's vote; raises InvalidMessage."""
+        core = self._core
+        core.require_author(peer, vote.author, "vote")
+        if vote.epoch != core.validators.epoch:
+            return
+        if not vote.is_consistent:
+            raise InvalidMessage("vote-shape", f"round {vote.round}, parent round {vote.parent_round}")
+        if vote.round > core.pacemaker.round + core.config.rounds_ahead_max:
+            return
+        known = self._votes.get(vote.round, vote.author)
+        if known is not None:
+            if known != vote:
+                core.require_signature(vote, "vote")
+                core.accuse(known, vote)
+        elif vote.round > core.pacemaker.hqc.round:  # later ones change nothing: not even verified
+            core.require_signature(vote, "vote")
+            self.count(vote)
+
+    def count(self, vote: Vote) -> None:
+        """A verified vote, ours when it is durable (C2)."""
+        core = self._core
+        if vote.round <= core.pacemaker.hqc.round:
+            return
+        best = self._lock_votes.get(vote.author)
+        if best is None or vote.parent_round > best.parent_round:
+            self._lock_votes[vote.author] = vote
+        qc = self._votes.add(vote)
+        if qc is not None:
+            core.adopt_qc(qc)
+
+    def compare_lock(self, timeout: Timeout) -> None:
+        """C20: a timeout must not claim less than its author's earlier vote has locked."""
+        vote = self._lock_votes.get(timeout.author)
+        if vote is not None and vote.parent_round > timeout.hqc_round:
+            self._core.accuse(vote, TimeoutClaim.of(timeout))
+
+    # --- proposing ----------------------------------------------------------------------------
+
+    def may_propose(self) -> bool:
+        """Whether this round is ours and not used yet, and we hold what it must extend."""
+        core = self._core
+        return (
+            core.safety is not None
+            and core.is_leader
+            and core.safety.may_propose(core.pacemaker.round) is None
+            and core.safety.record.highest_timeout_round < core.pacemaker.round
+            and self._parent() is not None
+        )
+
+    def _parent(self) -> Node | None:
+        tree = self._core.tree
+        node = tree.get(self._core.pacemaker.hqc.block_id)
+        if node is None or (tree.is_committed(node.id) and node.id != tree.committed.id):
+            return None
+        return node
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a leader lets the round lie idle (DESIGN.md, idle clusters)."""
+        core = self._core
+        return (
+            self.may_propose()
+            and self._requested is None
+            and not core.must_drive
+            and self.idle_over_round != core.pacemaker.round
+        )
+
+    def propose(self) -> None:
+        """Propose when there is something to order, something to drive, or the idle wait is over."""
+        core = self._core
+        if not self.may_propose():
+            return
+        parent = self._parent()
+        if parent is None:
+            return
+        round = core.pacemaker.round
+        if self._requested is not None and self._requested[:2] == (round, parent.id):
+            return  # the data plane is answering
+        time_ms = max(core.now_ms, parent.time_ms + 1)  # C8
+        overdue = core.must_drive or self.idle_over_round == round
+        if self._may_carry_payload(parent) and (overdue or self._barren_round != round):
+            self._requested = (round, parent.id, time_ms)
+            ancestors = core.tree.uncommitted_ancestors(parent.id)
+            core.outbox.emit(RequestPayload(round, time_ms, ancestors, core.config.payload_bytes_max))
+        elif overdue:
+            self._make(parent, b"", time_ms)
+
+    def _may_carry_payload(self, parent: Node) -> bool:
+        core = self._core
+        if not core.pending_payload or core.diverged is not None:  # C3
+            return False
+        return core.lag(parent, core.certified) <= core.config.certification_lag_max  # C13
+
+    def on_pending_payload(self, exists: bool) -> None:
+        """News from the data plane: what it did not have a moment ago it may have now."""
+        self._core.pending_payload = exists
+        if exists:
+            self._barren_round = Round(0)
+
+    def on_payload_ready(self, event: PayloadReady) -> None:
+        """The data plane's answer; too late when the round or its parent changed: nothing is lost, the
+        data plane keeps what is not ordered."""
+        core = self._core
+        requested, parent = self._requested, self._parent()
+        if requested is None or parent is None or not self.may_propose():
+            return
+        round, parent_id, time_ms = requested
+        if event.round != round or round != core.pacemaker.round or parent.id != parent_id:
+            return
+        self._requested = None
+        if event.payload == b"":
+            self._barren_round = round  # a false alarm: wait, as without it
+            if not core.must_drive and self.idle_over_round != round:
+                return
+        self._make(parent, event.payload, time_ms)
+
+    def _make(self, parent: Node, payload: bytes, time_ms: int) -> None:
+        core = self._core
+        if core.safety is None or core.me is None:
+            return
+        certified = core.certified
+        if certified is not None and certified.height > parent.height:
+            certified = None  # of a chain we do not hold yet
+        block = Block.make(
+            cluster_id=core.config.cluster_id,
+            epoch=core.validators.epoch,
+            round=core.pacemaker.round,
+            qc=core.pacemaker.hqc,
+            tc=core.pacemaker.tc_to_carry,
+            certified=certified,
+            payload=payload,
+            author=core.me,
+            time_ms=time_ms,
+        )
+        proposal = core.safety.sign_proposal(block)
+        core.signatures.add(core.safety.public_key, proposal.digest(), proposal.signature)
+        self._see(proposal)
+        core.tree.insert(proposal)
+        core.outbox.stage_proposal(proposal)
+        core.outbox.release(proposal)
+
+    # --- why a round fails --------------------------------------------------------------------
+
+    def timeout_reason(self) -> tuple[TimeoutReason, ValidatorIndex | None]:
+        """What to say when this round is given up, and the batch author to blame, if any (C9)."""
+        core = self._core
+        seen = self._seen.get(core.pacemaker.round)
+        if not seen:
+            return TimeoutReason.PROPOSAL_NOT_RECEIVED, None
+        if seen[0].block.id not in core.tree:
+            return TimeoutReason.PARENT_MISSING, None
+        if self._verdict is not None and self._verdict.verdict is not Verdict.AVAILABLE:
+            return TimeoutReason.PAYLOAD_UNAVAILABLE, self._verdict.blamed
+        if self._checking is not None and self._verdict is None:
+            return TimeoutReason.PAYLOAD_UNAVAILABLE, None
+        if self.refusal is not None or self.deferred_ms is not None:
+            return TimeoutReason.PROPOSAL_REFUSED, None
+        return TimeoutReason.NO_QUORUM, None

@@ -1,0 +1,379 @@
+"""May I sign? The only holder of the consensus key, small enough to audit in ten minutes.
+
+Every method computes the new safety record first, then signs, and the caller makes the record durable
+before the signature leaves (C1, C2). The rules are Jolteon's (section 3.1) as in Diem's
+`safety_rules_2chain.rs`; numbers in brackets are the rules of DESIGN.md.
+
+A block handed to `sign_vote` has been verified by the caller: author is the leader of its round, every
+signature of every embedded certificate is good. What is decided here needs only rounds, heights and the
+record. `may_*` answers None or a sentence with the numbers compared; `sign_*` raises SigningRefused with
+that sentence, because asking without having looked is a local fault.
+"""
+
+from dataclasses import dataclass, replace
+
+from consensus.blocks import Block, proposal_digest
+from consensus.certificates import (
+    QuorumCertificate,
+    TimeoutCertificate,
+    header_digest,
+    timeout_digest,
+    vote_digest,
+)
+from consensus.codec import Value, as_int, as_tuple
+from consensus.errors import SigningRefused
+from consensus.keys import Digest, PublicKey, SigningKey
+from consensus.messages import HeaderSignature, Proposal, Timeout, TimeoutReason, Vote
+from consensus.validators import Epoch, Height, Round, ValidatorIndex
+
+GUARD_ROUNDS = 64
+"""Rounds the guard reserves ahead: one extra sync in 64 signatures (C14)."""
+GUARD_HEIGHTS = 64
+"""Heights the guard reserves ahead (C14)."""
+_RECORD_VERSION = 1
+_GUARD_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SafetyRecord:
+    """Everything a signer must never forget (C1). `(epoch, round)` compare lexicographically (C4).
+
+    `boot` counts starts; `floor_round` and `floor_height` are below or at everything this key may have
+    signed with data that was lost (C14); `last_vote`, `last_timeout` and `last_header` are kept whole,
+    so that after a crash the same bytes are sent again instead of new ones being signed (C15).
+    """
+
+    boot: int
+    epoch: Epoch
+    last_voted_round: Round
+    locked_round: Round
+    highest_timeout_round: Round
+    last_proposed_round: Round
+    last_signed_height: Height
+    floor_round: Round
+    floor_height: Height
+    last_vote: Vote | None
+    last_timeout: Timeout | None
+    last_header: HeaderSignature | None
+
+    @property
+    def highest_signed_round(self) -> Round:
+        """No signature of this epoch by this record is of a higher round."""
+        return max(
+            self.last_voted_round, self.highest_timeout_round, self.last_proposed_round, self.floor_round
+        )
+
+    @staticmethod
+    def initial(epoch: Epoch, boot: int, height: Height) -> "SafetyRecord":
+        """Nothing signed in `epoch` yet, and no header above `height`."""
+        zero = Round(0)
+        return SafetyRecord(boot, epoch, zero, zero, zero, zero, height, zero, Height(0), None, None, None)
+
+    def enter(self, epoch: Epoch) -> "SafetyRecord":
+        """The record with which `epoch` starts: rounds restart, heights go on, no return (C4)."""
+        if epoch <= self.epoch:
+            raise SigningRefused(f"epoch {epoch} does not follow epoch {self.epoch}")
+        fresh = SafetyRecord.initial(epoch, self.boot, self.last_signed_height)
+        return replace(fresh, floor_height=self.floor_height, last_header=self.last_header)
+
+    def to_value(self) -> tuple[Value, ...]:
+        """`[version, nine integers in field order, last vote, last timeout, last header]`."""
+        vote, timeout, header = self.last_vote, self.last_timeout, self.last_header
+        return (
+            _RECORD_VERSION,
+            self.boot,
+            self.epoch,
+            self.last_voted_round,
+            self.locked_round,
+            self.highest_timeout_round,
+            self.last_proposed_round,
+            self.last_signed_height,
+            self.floor_round,
+            self.floor_height,
+            None if vote is None else vote.to_value(),
+            None if timeout is None else timeout.to_value(),
+            None if header is None else header.to_value(),
+        )
+
+    @staticmethod
+    def from_value(value: Value) -> "SafetyRecord":
+        """The inverse of `to_value`; raises CodecError."""
+        version, *numbers, vote, timeout, header = as_tuple(value, 13, "safety record")
+        as_int(version, "safety record version", low=_RECORD_VERSION, high=_RECORD_VERSION)
+        boot, epoch, voted, locked, timed_out, proposed, height, floor_round, floor_height = (
+            as_int(number, "safety record field") for number in numbers
+        )
+        return SafetyRecord(
+            boot,
+            Epoch(epoch),
+            Round(voted),
+            Round(locked),
+            Round(timed_out),
+            Round(proposed),
+            Height(height),
+            Round(floor_round),
+            Height(floor_height),
+            None if vote is None else Vote.from_value(vote),
+            None if timeout is None else Timeout.from_value(timeout),
+            None if header is None else HeaderSignature.from_value(header),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class GuardRecord:
+    """The reservation kept beside the key, outside data and backups (C14).
+
+    Nothing above `round_bound` or `height_bound` was ever signed, whatever the data directory says. The
+    journal held at least `round_start` and `height_start` when the reservation was made. `locked_round`
+    is reserved like the rounds: no vote inside the reservation can have raised the lock above it.
+    """
+
+    boot: int
+    epoch: Epoch
+    round_start: Round
+    round_bound: Round
+    height_start: Height
+    height_bound: Height
+    locked_round: Round
+
+    @staticmethod
+    def initial(epoch: Epoch) -> "GuardRecord":
+        """What `init` writes together with a new key: nothing reserved, nothing signed."""
+        zero = Round(0)
+        return GuardRecord(0, epoch, zero, zero, Height(0), Height(0), zero)
+
+    def to_value(self) -> tuple[Value, ...]:
+        """`[version, boot, epoch, round start, bound, height start, bound, locked round]`."""
+        return (
+            _GUARD_VERSION,
+            self.boot,
+            self.epoch,
+            self.round_start,
+            self.round_bound,
+            self.height_start,
+            self.height_bound,
+            self.locked_round,
+        )
+
+    @staticmethod
+    def from_value(value: Value) -> "GuardRecord":
+        """The inverse of `to_value`; raises CodecError."""
+        version, *numbers = as_tuple(value, 8, "guard record")
+        as_int(version, "guard record version", low=_GUARD_VERSION, high=_GUARD_VERSION)
+        boot, epoch, round_start, round_bound, height_start, height_bound, locked = (
+            as_int(number, "guard record field") for number in numbers
+        )
+        return GuardRecord(
+            boot,
+            Epoch(epoch),
+            Round(round_start),
+            Round(round_bound),
+            Height(height_start),
+            Height(height_bound),
+            Round(locked),
+        )
+
+
+class SafetyRules:
+    """Signs for one validator in one epoch; `record` and `guard` are what must be durable (C1, C14)."""
+
+    def __init__(
+        self,
+        key: SigningKey,
+        cluster_id: bytes,
+        author: ValidatorIndex,
+        record: SafetyRecord,
+        guard: GuardRecord,
+    ) -> None:
+        """`record` and `guard` come from `consensus.guard.admit` and are both on disk already."""
+        self._key = key
+        self._cluster_id = cluster_id
+        self._author = author
+        self.record = record
+        self.guard = guard
+        self._durable = record
+        self._guard_raised = False
+
+    @property
+    def public_key(self) -> PublicKey:
+        """The key that signs."""
+        return self._key.public_key
+
+    # --- votes ---------------------------------------------------------------------------------
+
+    def may_vote(self, block: Block) -> str | None:
+        """None when this block may be voted for, else why not (S1-S5)."""
+        record = self.record
+        if block.epoch != record.epoch:
+            return f"block of epoch {block.epoch}, signing in epoch {record.epoch}"
+        last = record.last_vote
+        if last is not None and last.round == block.round:  # S1, C15: the stored vote comes first
+            return None if last.block_id == block.id else f"voted in round {block.round} for another block"
+        if block.round <= record.floor_round:  # C14
+            return f"round {block.round} is not above the reserved round {record.floor_round}"
+        if block.round <= record.last_voted_round:  # S2
+            return f"round {block.round} is not above the last voted round {record.last_voted_round}"
+        return extends_safely(block)
+
+    def sign_vote(self, block: Block) -> Vote:
+        """The vote for `block`: a stored one again (C15), or a new one; raises SigningRefused."""
+        refusal = self.may_vote(block)
+        if refusal is not None:
+            raise SigningRefused(f"vote: {refusal}")
+        record = self.record
+        if record.last_vote is not None and record.last_vote.round == block.round:
+            return record.last_vote
+        fields = (block.epoch, block.round, block.id, block.qc.block_id, block.qc.round, block.commit_id)
+        self._reserve(block.round, record.last_signed_height)
+        signature = self._key.sign(vote_digest(self._cluster_id, *fields))
+        vote = Vote(*fields, self._author, signature)
+        self.record = replace(
+            record,
+            last_voted_round=block.round,
+            locked_round=max(record.locked_round, block.qc.round),  # S4
+            last_vote=vote,
+            last_timeout=None,  # of an earlier round by S2, S5: superseded
+        )
+        return vote
+
+    # --- timeouts ------------------------------------------------------------------------------
+
+    def may_time_out(self, round: Round, hqc: QuorumCertificate, tc: TimeoutCertificate | None) -> str | None:
+        """None when `round` may be given up holding `hqc` and `tc`, else why not (S6)."""
+        record = self.record
+        if hqc.epoch != record.epoch:
+            return f"certificate of epoch {hqc.epoch}, signing in epoch {record.epoch}"
+        if round <= record.floor_round:  # C14
+            return f"round {round} is not above the reserved round {record.floor_round}"
+        if round < record.last_voted_round:
+            return f"round {round} is below the last voted round {record.last_voted_round}"
+        if hqc.round < record.locked_round:
+            return f"the highest QC of round {hqc.round} is below the locked round {record.locked_round}"
+        if hqc.round >= round:
+            return f"the highest QC of round {hqc.round} already ends round {round}"
+        opened_by_tc = tc is not None and tc.round + 1 == round
+        if hqc.round + 1 != round and not opened_by_tc:
+            return f"no certificate opens round {round}: highest QC is of round {hqc.round}"
+        if tc is not None and hqc.round < tc.max_hqc_round:
+            return f"the highest QC of round {hqc.round} is below {tc.max_hqc_round} in the TC"
+        return None
+
+    def sign_timeout(
+        self,
+        round: Round,
+        hqc: QuorumCertificate,
+        tc: TimeoutCertificate | None,
+        reason: TimeoutReason,
+        blamed: ValidatorIndex | None,
+    ) -> Timeout:
+        """The timeout of `round`; after it no vote of this round is signed. Raises SigningRefused."""
+        refusal = self.may_time_out(round, hqc, tc)
+        if refusal is not None:
+            raise SigningRefused(f"timeout: {refusal}")
+        record = self.record
+        self._reserve(round, record.last_signed_height)
+        signature = self._key.sign(timeout_digest(self._cluster_id, record.epoch, round, hqc.round))
+        carried = None if hqc.round + 1 == round else tc
+        timeout = Timeout(record.epoch, round, hqc, carried, reason, blamed, self._author, signature)
+        self.record = replace(
+            record,
+            last_voted_round=max(record.last_voted_round, round),  # S5
+            highest_timeout_round=max(record.highest_timeout_round, round),
+            last_timeout=timeout,
+        )
+        return timeout
+
+    # --- proposals and headers -----------------------------------------------------------------
+
+    def may_propose(self, round: Round) -> str | None:
+        """None when a proposal of `round` may be signed, else why not (S7)."""
+        if round <= self.record.floor_round:  # C14
+            return f"round {round} is not above the reserved round {self.record.floor_round}"
+        if round <= self.record.last_proposed_round:
+            return f"round {round} is not above the last proposed round {self.record.last_proposed_round}"
+        return None
+
+    def sign_proposal(self, block: Block) -> Proposal:
+        """The only proposal of its round by this key; raises SigningRefused."""
+        refusal = self.may_propose(block.round)
+        if refusal is None and (block.epoch != self.record.epoch or block.author != self._author):
+            refusal = f"block of epoch {block.epoch} by author {block.author} is not ours"
+        if refusal is not None:
+            raise SigningRefused(f"proposal: {refusal}")
+        self._reserve(block.round, self.record.last_signed_height)
+        signature = self._key.sign(proposal_digest(self._cluster_id, block.epoch, block.round, block.id))
+        self.record = replace(self.record, last_proposed_round=block.round)
+        return Proposal(block, signature)
+
+    def may_sign_header(self, height: Height) -> str | None:
+        """None when a header of `height` may be signed, else why not (S8, C3)."""
+        if height <= self.record.floor_height:  # C14
+            return f"height {height} is not above the reserved height {self.record.floor_height}"
+        if height <= self.record.last_signed_height:
+            return f"height {height} is not above the last signed height {self.record.last_signed_height}"
+        return None
+
+    def sign_header(
+        self, incarnation: int, height: Height, block_id: Digest, header_hash: Digest
+    ) -> HeaderSignature:
+        """The only signature of this key at `height` (S8, C3); raises SigningRefused."""
+        refusal = self.may_sign_header(height)
+        if refusal is not None:
+            raise SigningRefused(f"header: {refusal}")
+        record = self.record
+        self._reserve(record.highest_signed_round, height)
+        fields = (incarnation, record.epoch, height, block_id, header_hash)
+        signature = self._key.sign(header_digest(self._cluster_id, *fields))
+        signed = HeaderSignature(*fields, self._author, signature)
+        self.record = replace(record, last_signed_height=height, last_header=signed)
+        return signed
+
+    # --- the guard (C14) -----------------------------------------------------------------------
+
+    def _reserve(self, round: Round, height: Height) -> None:
+        """Raise the guard when this signature lies beyond it; it is written in the same `Persist`."""
+        guard, durable = self.guard, self._durable
+        if guard.epoch == self.record.epoch and round <= guard.round_bound and height <= guard.height_bound:
+            return
+        round_bound = Round(max(round, self.record.highest_signed_round) + GUARD_ROUNDS)
+        self.guard = GuardRecord(
+            self.record.boot,
+            self.record.epoch,
+            # what is durable, not what is signed: the guard reaches the disk before the journal does
+            durable.highest_signed_round if durable.epoch == self.record.epoch else Round(0),
+            round_bound,
+            durable.last_signed_height,
+            Height(max(height, self.record.last_signed_height) + GUARD_HEIGHTS),
+            Round(round_bound - 1),
+        )
+        self._guard_raised = True
+
+    def take_raised_guard(self) -> GuardRecord | None:
+        """The guard if it was raised since it was last taken: it goes out with the next `Persist`."""
+        raised = self.guard if self._guard_raised else None
+        self._guard_raised = False
+        return raised
+
+    def on_durable(self, record: SafetyRecord) -> None:
+        """This record is on disk now."""
+        self._durable = record
+
+
+def extends_safely(block: Block) -> str | None:
+    """None when the block's parent is allowed to be its parent, else why not (S3).
+
+    Either the parent was certified in the round before, or a TC of the round before shows that no
+    quorum can have locked above the parent.
+    """
+    qc, tc = block.qc, block.tc
+    if qc.round >= block.round:
+        return f"QC of round {qc.round} in a block of round {block.round}"
+    if block.round == qc.round + 1:
+        return None if tc is None else f"a TC of round {tc.round} although the QC opens round {block.round}"
+    if tc is None:
+        return f"round {block.round} does not follow QC round {qc.round}, and there is no TC"
+    if tc.round + 1 != block.round:
+        return f"a TC of round {tc.round} does not open round {block.round}"
+    if qc.round < tc.max_hqc_round:
+        return f"QC of round {qc.round} is below the highest round {tc.max_hqc_round} in the TC"
+    return None

@@ -1,0 +1,189 @@
+"""Counting: verified signatures go in, certificates come out.
+
+Each tally holds a window of rounds (or heights) and one entry per author in each, so a peer can fill
+nothing (limits are window times validators). Signatures are grouped by the full signed content, never
+demanded to agree: one validator's odd field must not poison the others' certificate. What is added has
+been verified by the caller; what conflicts comes back as evidence material, not as an error.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from consensus.certificates import HeaderCertificate, QuorumCertificate, TimeoutCertificate
+from consensus.keys import Digest, Signature
+from consensus.messages import HeaderSignature, Timeout, Vote
+from consensus.validators import Height, Round, ValidatorIndex, ValidatorSet, bitmap_of
+
+
+def _joined(signatures: Mapping[ValidatorIndex, Signature]) -> bytes:
+    return b"".join(signatures[index] for index in sorted(signatures))
+
+
+class VoteTally:
+    """Votes by round and author."""
+
+    __slots__ = ("_by_round", "_validators")
+
+    def __init__(self, validators: ValidatorSet) -> None:
+        self._validators = validators
+        self._by_round: dict[Round, dict[ValidatorIndex, Vote]] = {}
+
+    def get(self, round: Round, author: ValidatorIndex) -> Vote | None:
+        """The author's first vote of a round."""
+        return self._by_round.get(round, {}).get(author)
+
+    def add(self, vote: Vote) -> QuorumCertificate | None:
+        """Count a verified vote, the author's first of its round (L1); the QC when it completes one."""
+        votes = self._by_round.setdefault(vote.round, {})
+        if vote.author in votes:  # one entry an author: repetition adds no weight
+            return None
+        votes[vote.author] = vote
+        block_id, parent_round = vote.block_id, vote.parent_round
+        agreeing = {
+            author: other.signature
+            for author, other in votes.items()
+            if other.block_id == block_id
+            and other.parent_round == parent_round
+            and other.parent_id == vote.parent_id
+            and other.commit_id == vote.commit_id
+        }
+        if not self._validators.is_quorum(self._validators.weight_of(agreeing)):
+            return None
+        signers = bitmap_of(agreeing, len(self._validators))
+        return QuorumCertificate(
+            vote.epoch,
+            vote.round,
+            block_id,
+            vote.parent_id,
+            parent_round,
+            vote.commit_id,
+            signers,
+            _joined(agreeing),
+        )
+
+    def voters(self, round: Round) -> tuple[ValidatorIndex, ...]:
+        """Whose votes of a round were counted, ascending."""
+        return tuple(sorted(self._by_round.get(round, {})))
+
+    def prune(self, below: Round) -> None:
+        """Forget rounds before `below`."""
+        for round in [known for known in self._by_round if known < below]:
+            del self._by_round[round]
+
+    def __len__(self) -> int:
+        return sum(len(votes) for votes in self._by_round.values())
+
+
+class TimeoutTally:
+    """Timeouts by round and author; of an author's several, the one with the highest hqc (C20)."""
+
+    __slots__ = ("_by_round", "_validators")
+
+    def __init__(self, validators: ValidatorSet) -> None:
+        self._validators = validators
+        self._by_round: dict[Round, dict[ValidatorIndex, Timeout]] = {}
+
+    def get(self, round: Round, author: ValidatorIndex) -> Timeout | None:
+        """The author's best timeout of a round."""
+        return self._by_round.get(round, {}).get(author)
+
+    def of_round(self, round: Round) -> tuple[Timeout, ...]:
+        """All timeouts of a round, by author."""
+        timeouts = self._by_round.get(round, {})
+        return tuple(timeouts[author] for author in sorted(timeouts))
+
+    def by_author(self, author: ValidatorIndex) -> tuple[Timeout, ...]:
+        """All timeouts of an author in the window, by round."""
+        rounds = sorted(self._by_round)
+        return tuple(self._by_round[r][author] for r in rounds if author in self._by_round[r])
+
+    def add(self, timeout: Timeout) -> TimeoutCertificate | None:
+        """Count a verified timeout; the TC when the round has a quorum of them."""
+        timeouts = self._by_round.setdefault(timeout.round, {})
+        known = timeouts.get(timeout.author)
+        if known is not None and known.hqc_round >= timeout.hqc_round:
+            return None
+        timeouts[timeout.author] = timeout
+        if not self._validators.is_quorum(self._validators.weight_of(timeouts)):
+            return None
+        authors = sorted(timeouts)
+        return TimeoutCertificate(
+            timeout.epoch,
+            timeout.round,
+            bitmap_of(authors, len(self._validators)),
+            tuple(timeouts[author].hqc_round for author in authors),
+            b"".join(timeouts[author].signature for author in authors),
+        )
+
+    def is_blocking(self, round: Round) -> bool:
+        """Whether more than a third of the weight gave this round up (C10)."""
+        return self._validators.is_blocking(self._validators.weight_of(self._by_round.get(round, {})))
+
+    def prune(self, below: Round) -> None:
+        """Forget rounds before `below`."""
+        for round in [known for known in self._by_round if known < below]:
+            del self._by_round[round]
+
+    def __len__(self) -> int:
+        return sum(len(timeouts) for timeouts in self._by_round.values())
+
+
+class HeaderTally:
+    """Header signatures by height and author."""
+
+    __slots__ = ("_by_height", "_validators")
+
+    def __init__(self, validators: ValidatorSet) -> None:
+        self._validators = validators
+        self._by_height: dict[Height, dict[ValidatorIndex, HeaderSignature]] = {}
+
+    def get(self, height: Height, author: ValidatorIndex) -> HeaderSignature | None:
+        """The author's first signature of a height."""
+        return self._by_height.get(height, {}).get(author)
+
+    def add(self, signed: HeaderSignature) -> HeaderCertificate | None:
+        """Count a verified signature, the author's first of its height; the certificate it completes."""
+        signatures = self._by_height.setdefault(signed.height, {})
+        if signed.author in signatures:
+            return None
+        signatures[signed.author] = signed
+        agreeing = {
+            author: other.signature
+            for author, other in signatures.items()
+            if other.header_hash == signed.header_hash
+            and other.block_id == signed.block_id
+            and other.incarnation == signed.incarnation
+            and other.epoch == signed.epoch
+        }
+        if not self._validators.is_quorum(self._validators.weight_of(agreeing)):
+            return None
+        return HeaderCertificate(
+            signed.incarnation,
+            signed.epoch,
+            signed.height,
+            signed.block_id,
+            signed.header_hash,
+            bitmap_of(agreeing, len(self._validators)),
+            _joined(agreeing),
+        )
+
+    def contradiction(self, height: Height, ours: Digest) -> Digest | None:
+        """A hash other than `ours` that more than a third of the weight signed at `height` (C3)."""
+        signatures = self._by_height.get(height, {})
+        hashes: dict[Digest, list[ValidatorIndex]] = {}
+        for author in sorted(signatures):
+            hashes.setdefault(signatures[author].header_hash, []).append(author)
+        for header_hash, authors in hashes.items():
+            if header_hash != ours and self._blocks(authors):
+                return header_hash
+        return None
+
+    def _blocks(self, authors: Iterable[ValidatorIndex]) -> bool:
+        return self._validators.is_blocking(self._validators.weight_of(authors))
+
+    def prune(self, below: Height) -> None:
+        """Forget heights before `below`."""
+        for height in [known for known in self._by_height if known < below]:
+            del self._by_height[height]
+
+    def __len__(self) -> int:
+        return sum(len(signatures) for signatures in self._by_height.values())
