@@ -23,7 +23,7 @@ from node.proofs import ProofError
 _HASH_BYTES = 32
 
 
-class HashType(click.ParamType):
+class HashType(click.ParamType[bytes]):
     """A SHA-256 of 64 hexadecimal digits, as bytes."""
 
     name = "hash"
@@ -39,7 +39,7 @@ class HashType(click.ParamType):
         return found
 
 
-class CheckpointType(click.ParamType):
+class CheckpointType(click.ParamType[tuple[int, bytes]]):
     """HEIGHT:HASH."""
 
     name = "height:hash"
