@@ -73,9 +73,12 @@ def explain(error: BaseException) -> Told | None:
 
 
 def root_of(error: BaseException) -> BaseException:
-    """The first error inside a group that is not a mere cancellation; Trio's nurseries raise groups."""
-    while isinstance(error, BaseExceptionGroup):
-        inner = error.exceptions
-        bugs = [one for one in inner if not isinstance(one, (KeyboardInterrupt, BaseExceptionGroup))]
-        error = (bugs or list(inner))[0]
-    return error
+    """The first error inside a group, an interruption only when there is nothing else in it."""
+    leaves = _leaves(error)
+    return next((leaf for leaf in leaves if not isinstance(leaf, KeyboardInterrupt)), leaves[0])
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
+    return [error]
