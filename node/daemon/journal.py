@@ -126,6 +126,7 @@ class Journal:
         journal = cls(directory, segment_bytes, max_record_bytes, max_segments, fsync)
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            sync_directory(directory.parent)
             journal._recover(start_seq)
         except OSError as error:
             journal._release()
@@ -327,7 +328,8 @@ class Journal:
         """Cut what the last write left unfinished, and sync what is kept.
 
         The last group is written once more before the sync: after a failed sync the kernel may hold
-        it in memory as if it were on disk, and would not write it again by itself.
+        it in memory as if it were on disk, and would not write it again by itself. The names are synced
+        for the same reason: the crash may have come between a new segment's naming and its sync.
         """
         segment = self._segments[-1]
         self._fd = os.open(segment.path, os.O_RDWR)
@@ -340,12 +342,13 @@ class Journal:
                 f"{segment.path.name}, was never completed (a crash in the middle of a write); "
                 "it was not acknowledged to anyone and is dropped"
             )
-        last_group = segment.end
+        last_group = DATA_START
         for group in scan_groups(self._fd, segment.header):
             if group.record_count:
                 last_group = group.offset
         write_all(self._fd, os.pread(self._fd, segment.end - last_group, last_group), last_group)
         self._sync()
+        sync_directory(self._directory)
         self._mark()
 
     def _mark(self) -> None:

@@ -24,7 +24,8 @@ from pathlib import Path
 import lmdb
 from lmdb.verify import VerifyError, verify
 
-from node.daemon.durability import StorageError, complete_or_absent, explain, free_bytes, is_disk_full
+from node.daemon import durability
+from node.daemon.durability import StorageError
 from node.daemon.failpoints import hit
 from node.daemon.snapshots import SnapshotPool
 from node.daemon.store_check import check
@@ -53,10 +54,6 @@ _LMDB_ENGINE = 0
 _FORMAT_TABLE = b"isthmus"
 _FORMAT_KEY = b"format"
 _SPARE_READERS = 62
-
-
-def _monotonic_ms() -> int:
-    return time.monotonic_ns() // 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +170,7 @@ class Store:
         self._directory = directory
         self._chain = chain
         self._state = state
+        self._environments = chain, state
         self.snapshots = snapshots
         """The open snapshots: `len()` now, `.limit` at most."""
         self._failure: str | None = None
@@ -185,7 +183,7 @@ class Store:
         map_bytes: int = DEFAULT_MAP_BYTES,
         max_snapshots: int = 64,
         max_snapshot_age_ms: int = 30_000,
-        clock_ms: Callable[[], int] = _monotonic_ms,
+        clock_ms: Callable[[], int] = lambda: time.monotonic_ns() // 1_000_000,
         fsync: bool = True,
     ) -> "Store":
         """Open or create both environments in `directory`.
@@ -230,15 +228,15 @@ class Store:
 
     def size_bytes(self) -> int:
         """What both databases take on disk."""
-        return sum((place.path / "data.mdb").stat().st_size for place in self._environments())
+        return sum((place.path / "data.mdb").stat().st_size for place in self._environments)
 
     def used_ratio(self) -> float:
         """How full the fuller of the two maps is, 0 to 1."""
-        return max(place.used_bytes() / place.env.info()["map_size"] for place in self._environments())
+        return max(place.used_bytes() / place.env.info()["map_size"] for place in self._environments)
 
     def disk_free_bytes(self) -> int:
         """What the file system still gives to this user."""
-        return free_bytes(self._directory)
+        return durability.free_bytes(self._directory)
 
     def check(self) -> list[str]:
         """What is wrong with the contents, one sentence each; `verify_files` comes first."""
@@ -250,7 +248,7 @@ class Store:
         The state is copied first, so that the copied chain is at or ahead of it. Raises StoreFailed.
         """
         try:
-            with complete_or_absent(path) as partial:
+            with durability.complete_or_absent(path) as partial:
                 for environment in (self._state, self._chain):
                     target = partial / environment.name
                     target.mkdir(mode=0o700)
@@ -266,11 +264,8 @@ class Store:
         """End all snapshots and close the files; no thread may be inside `apply` or a read."""
         self.snapshots.end_all()
         self._failure = "the database is closed"
-        for environment in self._environments():
+        for environment in self._environments:
             environment.env.close()
-
-    def _environments(self) -> tuple[_Environment, _Environment]:
-        return self._chain, self._state
 
     def _commit(self, place: _Environment, contents: Mapping[Table, Contents], before: str) -> None:
         """One write transaction from begin to commit in this thread."""
@@ -286,7 +281,7 @@ class Store:
                 f"{MAP_BYTES_SETTING} in the configuration and start the node again"
             ) from error
         except lmdb.Error as error:
-            if is_disk_full(error.code, place.path):
+            if durability.is_disk_full(error.code, place.path):
                 raise StoreFull(
                     f"the disk under {place.path} is full: {self.disk_free_bytes()} bytes are free; free "
                     "some space, then start the node again"
@@ -357,6 +352,8 @@ def _open_environment(
             metasync=fsync,
             lib_version=_LMDB_ENGINE,
         )
+        for named in (path, directory, directory.parent):
+            durability.sync_directory(named)
         env.reader_check()
         _check_format(env, path)
         return _Environment(name, path, env, {table: env.open_db(table.value.encode()) for table in kind})
@@ -366,7 +363,9 @@ def _open_environment(
         if isinstance(error, StoreForeign):
             raise
         if isinstance(error, OSError):
-            raise StoreFailed(f"the database in {path} cannot be opened: {explain(error)}") from error
+            raise StoreFailed(
+                f"the database in {path} cannot be opened: {durability.explain(error)}"
+            ) from error
         raise _unopened(path, map_bytes, error) from error
 
 

@@ -5,24 +5,31 @@ of the journal is recorded while it really happens, and a disk is rebuilt as a p
 left it: all that was synced, and any blocks of what was not.
 """
 
+import contextlib
+import errno
 import os
 import random
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from node.daemon import durability, journal, segment
+from node.daemon import durability, guardfile, journal, segment
 from node.daemon.durability import BLOCK_BYTES
-from node.daemon.journal import Journal
+from node.daemon.guardfile import GuardFile
+from node.daemon.journal import Journal, JournalFailed
 
 SEGMENT_BYTES = 8 * BLOCK_BYTES
 
 
+class Crash(Exception):
+    """The process ends here."""
+
+
 class RecordedDisk:
-    """Passes everything through, and remembers what a power cut would keep."""
+    """Passes everything through, remembers what a power cut would keep, and ends the process when due."""
 
     def __init__(self, directory: Path, chance: random.Random) -> None:
         self.directory = directory
@@ -30,125 +37,134 @@ class RecordedDisk:
         self._synced = {path.stat().st_ino: path.read_bytes() for path in directory.iterdir()}
         self._names = self._current_names()
         self._unsynced: list[tuple[int, int, bytes]] = []
-        self.images: list[Path] = []
+        self._countdown = 0
+        self._fails_syncs = False
+
+    def arm(self, countdown: int, fails_syncs: bool) -> None:
+        """Crash at the `countdown`-th chance, or let the first sync from then on fail and lose its writes."""
+        self._countdown = countdown
+        self._fails_syncs = fails_syncs
+
+    def _due(self) -> bool:
+        self._countdown -= 1
+        if self._countdown == 0 and not self._fails_syncs:
+            raise Crash
+        return self._countdown <= 0
 
     def _current_names(self) -> dict[str, int]:
         return {path.name: path.stat().st_ino for path in self.directory.iterdir()}
 
     def write_all(self, fd: int, data: bytes, offset: int) -> None:
+        self._due()
         durability.write_all(fd, data, offset)
         self._unsynced.append((os.fstat(fd).st_ino, offset, data))
+        self._due()
 
     def sync_data(self, fd: int) -> None:
-        durability.sync_data(fd)
+        is_due = self._due()
         file = os.fstat(fd).st_ino
-        content = bytearray(self._synced[file])
-        for _, offset, data in (write for write in self._unsynced if write[0] == file):
+        mine = [write for write in self._unsynced if write[0] == file]
+        self._unsynced = [write for write in self._unsynced if write[0] != file]
+        if is_due:
+            # As Linux does it: the pages count as clean from now on, and the next sync succeeds.
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        content = bytearray(self._synced.get(file, bytes(os.fstat(fd).st_size)))
+        for _, offset, data in mine:
             content[offset : offset + len(data)] = data
         self._synced[file] = bytes(content)
-        self._unsynced = [write for write in self._unsynced if write[0] != file]
-
-    def sync_file(self, fd: int) -> None:
-        durability.sync_file(fd)
-        file = os.fstat(fd).st_ino
-        self._synced[file] = os.pread(fd, os.fstat(fd).st_size, 0)
-        self._unsynced = [write for write in self._unsynced if write[0] != file]
+        self._due()
 
     def sync_directory(self, directory: Path) -> None:
-        durability.sync_directory(directory)
-        self._names = self._current_names()
+        if self._due():
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        if directory == self.directory:
+            self._names = self._current_names()
+        self._due()
 
-    def cut_power(self, target: Path) -> Path:
-        """Rebuild into `target` what is left."""
+    def cut_power(self, target: Path) -> "RecordedDisk":
+        """What is left, in the folder `target`."""
         target.mkdir()
         names = self._chance.choice((self._names, self._current_names()))
         for name, file in names.items():
-            content = bytearray(self._synced.get(file, b""))
+            if file not in self._synced:
+                continue
+            content = bytearray(self._synced[file])
             for _, offset, data in (write for write in self._unsynced if write[0] == file):
                 for start in range(0, len(data), BLOCK_BYTES):
-                    if self._chance.random() < 0.5 and offset + start < len(content):
-                        content[offset + start : offset + start + BLOCK_BYTES] = data[
-                            start : start + BLOCK_BYTES
-                        ]
+                    if self._chance.random() < 0.5:
+                        block = data[start : start + BLOCK_BYTES]
+                        content[offset + start : offset + start + len(block)] = block
             (target / name).write_bytes(content)
-        return target
+        return RecordedDisk(target, self._chance)
+
+    def record(self, patch: pytest.MonkeyPatch) -> None:
+        """See all that the journal and the guard do."""
+        for module in (journal, segment, guardfile):
+            for name in ("write_all", "sync_data", "sync_directory"):
+                if hasattr(module, name):
+                    patch.setattr(module, name, getattr(self, name))
+            if hasattr(module, "sync_file"):
+                patch.setattr(module, "sync_file", self.sync_data)
 
 
-class PowerCut(Exception):
-    """Thrown in the middle of an operation."""
+ends = st.tuples(st.integers(1, 45), st.sampled_from(("power", "kill", "sync")))
 
 
-class CutAt(RecordedDisk):
-    """Throws PowerCut at the write or sync number `countdown`, before or after it happened."""
-
-    def __init__(self, directory: Path, chance: random.Random, countdown: int) -> None:
-        super().__init__(directory, chance)
-        self._countdown = countdown
-
-    def _tick(self) -> None:
-        self._countdown -= 1
-        if self._countdown == 0:
-            raise PowerCut
-
-    def write_all(self, fd: int, data: bytes, offset: int) -> None:
-        self._tick()
-        super().write_all(fd, data, offset)
-        self._tick()
-
-    def sync_data(self, fd: int) -> None:
-        self._tick()
-        super().sync_data(fd)
-        self._tick()
-
-    def sync_file(self, fd: int) -> None:
-        self._tick()
-        super().sync_file(fd)
-        self._tick()
-
-    def sync_directory(self, directory: Path) -> None:
-        self._tick()
-        super().sync_directory(directory)
-        self._tick()
-
-
-def _use(disk: RecordedDisk, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(journal, "write_all", disk.write_all)
-    patch.setattr(journal, "sync_data", disk.sync_data)
-    patch.setattr(journal, "sync_directory", disk.sync_directory)
-    patch.setattr(segment, "write_all", disk.write_all)
-    patch.setattr(segment, "sync_file", disk.sync_file)
-    patch.setattr(segment, "sync_directory", disk.sync_directory)
-
-
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    seed=st.integers(0, 2**32), cuts=st.lists(st.integers(1, 40), min_size=1, max_size=5), trims=st.booleans()
-)
-def test_after_any_chain_of_power_cuts_all_that_was_acknowledged_is_there(
-    monkeypatch: pytest.MonkeyPatch, seed: int, cuts: list[int], trims: bool
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 2**32), crashes=st.lists(ends, min_size=1, max_size=7), trims=st.booleans())
+@example(seed=0, crashes=[(21, "power"), (35, "power"), (8, "sync"), (10, "power")], trims=False)
+def test_after_any_chain_of_crashes_all_that_was_acknowledged_is_there(
+    monkeypatch: pytest.MonkeyPatch, seed: int, crashes: list[tuple[int, str]], trims: bool
 ) -> None:
-    """Also when the power fails while the journal recovers from the cut before."""
+    """Power cuts, kills and failing syncs, also while the journal recovers from the one before."""
     chance = random.Random(seed)
     history: list[bytes] = []
     attempt: list[bytes] = []
     with TemporaryDirectory() as name:
-        directory = Path(name) / "0"
-        directory.mkdir()
-        for number, countdown in enumerate(cuts, start=1):
-            disk = CutAt(directory, chance, countdown)
-            with monkeypatch.context() as patch:
-                _use(disk, patch)
-                try:
-                    opened = Journal.open(
-                        directory, segment_bytes=SEGMENT_BYTES, max_record_bytes=9000, max_segments=99
-                    )
-                    _check_and_continue(opened, history, attempt, chance, trims)
-                except PowerCut:
-                    pass
-            directory = disk.cut_power(Path(name) / str(number))
-        final = Journal.open(directory, segment_bytes=SEGMENT_BYTES, max_record_bytes=9000, max_segments=99)
+        (Path(name) / "0").mkdir()
+        disk = RecordedDisk(Path(name) / "0", chance)
+        for number, (countdown, end) in enumerate(crashes, start=1):
+            disk.arm(countdown, end == "sync")
+            with monkeypatch.context() as patch, contextlib.suppress(Crash, JournalFailed):
+                disk.record(patch)
+                opened = _open(disk.directory)
+                _check_and_continue(opened, history, attempt, chance, trims)
+            if end == "power":
+                disk = disk.cut_power(Path(name) / str(number))
+        final = _open(disk.cut_power(Path(name) / "final").directory)
         _check(final, history, attempt)
         final.close()
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 2**32), crashes=st.lists(ends, min_size=1, max_size=4))
+def test_a_guard_never_forgets_a_bound_that_was_acknowledged(
+    monkeypatch: pytest.MonkeyPatch, seed: int, crashes: list[tuple[int, str]]
+) -> None:
+    bound = 0
+    with TemporaryDirectory() as name:
+        (Path(name) / "0").mkdir()
+        GuardFile.create(Path(name) / "0" / "guard", b"0").close()
+        disk = RecordedDisk(Path(name) / "0", random.Random(seed))
+        for number, (countdown, end) in enumerate(crashes, start=1):
+            disk.arm(countdown, fails_syncs=False)
+            with monkeypatch.context() as patch, contextlib.suppress(Crash):
+                disk.record(patch)
+                guard = GuardFile.open(disk.directory / "guard")
+                assert int(guard.payload) in (bound, bound + 1)
+                bound = int(guard.payload)
+                while True:
+                    guard.store(b"%d" % (bound + 1))
+                    bound += 1
+            if end == "power":
+                disk = disk.cut_power(Path(name) / str(number))
+        final = GuardFile.open(disk.cut_power(Path(name) / "final").directory / "guard")
+        assert int(final.payload) in (bound, bound + 1)
+        final.close()
+
+
+def _open(directory: Path) -> Journal:
+    return Journal.open(directory, segment_bytes=SEGMENT_BYTES, max_record_bytes=9000, max_segments=99)
 
 
 def _check(opened: Journal, history: list[bytes], attempt: list[bytes]) -> None:
