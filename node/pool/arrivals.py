@@ -9,7 +9,6 @@ from consensus import (
     CodecError,
     Digest,
     InvalidMessage,
-    LocalError,
     MalformedMessage,
     ValidatorIndex,
     ValidatorSet,
@@ -79,7 +78,7 @@ class Arrivals:
                 self._fetcher.on_unavailable(peer, digests, elapsed_ms)
                 return []
             case SyncRequest() | SyncResponse():
-                raise LocalError("catch-up messages have their own machine")
+                raise InvalidMessage("pool-topic", "a catch-up message among batches")
 
     def on_push(self, peer: bytes, data: bytes, elapsed_ms: int, cluster_ms: int) -> list[PoolEffect]:
         """A batch from its author."""

@@ -30,7 +30,7 @@ SYNC_HEIGHTS_MAX = 1024
 SYNC_BATCHES_MAX = 64
 SYNC_BYTES_MAX = 8 * 1024 * 1024
 """Most bytes of items and links in one catch-up response; one block with all its batches fits (4 MiB)."""
-MESSAGE_BYTES_MAX = SYNC_BYTES_MAX + 64 * 1024
+MESSAGE_BYTES_MAX = SYNC_BYTES_MAX + 512 * 1024
 _DIGEST_BYTES = 32
 _HEADER_BYTES_MAX = 1024
 _PROPOSAL_BYTES_MAX = 2 * 1024 * 1024

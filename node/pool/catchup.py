@@ -1,0 +1,323 @@
+"""Catching up with certified headers from other nodes (C25): at start, after being away, after losing data.
+
+The way from the own tip to the target is cut into ranges that several peers are asked for in parallel. Each
+answer proves itself (`verifying`); proven heights go to execution in order; the header our own execution
+makes is compared with the certified one, and if they differ it is we who are wrong (C3). Slow, empty and lying
+peers are rotated out and ranges asked again elsewhere, without a global deadline. Memory is bounded by bytes.
+"""
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+
+from consensus import Digest, HeaderCertificate, Height, InvalidMessage, PeerError
+from node.pool.alarm import Alarm
+from node.pool.config import PoolConfig
+from node.pool.effects import (
+    CatchUpEffect,
+    Execute,
+    Penalise,
+    Send,
+    SyncDiverged,
+    SyncFinished,
+    SyncProgress,
+    VerifiedItem,
+)
+from node.pool.messages import SYNC_BYTES_MAX, SyncRequest, SyncResponse
+from node.pool.sources import SourceLimits, Sources
+from node.pool.verifying import Trust, verify_range
+
+
+@dataclass(frozen=True, slots=True)
+class CatchUpConfig:
+    """Bounds of catch-up; delays in milliseconds.
+
+    `buffer_bytes_max` bounds what is asked for, held and handed over together, but for the range that
+    execution waits for, which may always be asked for.
+    """
+
+    pool: PoolConfig
+    sources: SourceLimits = field(default_factory=SourceLimits)
+    range_heights: int = 64
+    ranges_max: int = 4
+    execute_ahead: int = 32
+    response_bytes_max: int = SYNC_BYTES_MAX
+    buffer_bytes_max: int = 4 * SYNC_BYTES_MAX
+    request_timeout_ms: int = 5_000
+    late_max: int = 64
+
+
+@dataclass(slots=True, eq=False)
+class _Range:
+    """Heights `start` to `start + count - 1`: not asked for yet, asked of `peer`, answered but of an unknown
+    epoch (`parked`), or proven (`items`)."""
+
+    start: int
+    count: int
+    peer: bytes | None = None
+    deadline_ms: int = 0
+    failures: int = 0
+    tried: dict[bytes, None] = field(default_factory=dict)
+    parked: SyncResponse | None = None
+    items: deque[VerifiedItem] | None = None
+    bytes: int = 0
+
+    @property
+    def is_open(self) -> bool:
+        """No answer yet."""
+        return self.items is None and self.parked is None
+
+    @property
+    def is_asked(self) -> bool:
+        """A peer was asked and has not answered."""
+        return self.is_open and self.peer is not None
+
+
+class CatchUp:
+    """One run after another; idle without a target. While it runs nothing else may execute blocks."""
+
+    def __init__(self, config: CatchUpConfig, trust: Trust) -> None:
+        self._config = config
+        self._trust = trust
+        self._alarm = Alarm()
+        self._sources = Sources(config.sources)
+        self._target: HeaderCertificate | None = None
+        self._from_height = self._at_height = 0
+        self._last_hash = Digest(b"")
+        self._ranges: deque[_Range] = deque()
+        self._handed: deque[VerifiedItem] = deque()
+        self._late: OrderedDict[tuple[bytes, int], None] = OrderedDict()
+        self.diverged = False
+        """Our execution contradicts a certificate; nothing more is fetched until an operator acts (C3)."""
+
+    @property
+    def running(self) -> bool:
+        """Whether there is a target not yet reached."""
+        return self._target is not None
+
+    def progress(self) -> SyncProgress | None:
+        """How far the current run has come; None when idle."""
+        if self._target is None:
+            return None
+        return SyncProgress(Height(self._from_height), Height(self._at_height), self._target.height)
+
+    # --- events ----------------------------------------------------------------------------------------
+
+    def on_target(
+        self,
+        certificate: HeaderCertificate,
+        peer: bytes | None,
+        tip_height: int,
+        tip_hash: Digest,
+        now_ms: int,
+    ) -> list[CatchUpEffect]:
+        """A certificate, verified already, lies above what we executed (the tip); `peer` has it. A later
+        one while running moves the target."""
+        self._alarm.advance(now_ms)
+        if peer is not None:
+            self._sources.claim(peer, certificate.height)
+        if self.diverged:
+            return []
+        if self._target is None and certificate.height > tip_height:
+            self._target = certificate
+            self._from_height = self._at_height = tip_height
+            self._last_hash = tip_hash
+        elif self._target is not None and certificate.height > self._target.height:
+            self._target = certificate
+        return self._finish([])
+
+    def on_peer_height(self, peer: bytes, certified_height: int, now_ms: int) -> list[CatchUpEffect]:
+        """A peer's status: what it has certified."""
+        self._alarm.advance(now_ms)
+        self._sources.claim(peer, certified_height)
+        return self._finish([])
+
+    def on_peer_gone(self, peer: bytes, now_ms: int) -> list[CatchUpEffect]:
+        """A link went down: what was asked of it is asked elsewhere."""
+        self._alarm.advance(now_ms)
+        self._sources.drop(peer)
+        for range_ in self._ranges:
+            if range_.peer == peer and range_.is_open:
+                range_.peer = None
+        return self._finish([])
+
+    def on_response(self, peer: bytes, response: SyncResponse, now_ms: int) -> list[CatchUpEffect]:
+        """An answer: proven, or held against its sender."""
+        elapsed = self._alarm.advance(now_ms)
+        asked = next(
+            (r for r in self._ranges if r.is_asked and (r.peer, r.start) == (peer, response.from_height)),
+            None,
+        )
+        if asked is None:
+            if self._late.pop((peer, response.from_height), 0) is None:
+                return self._finish([])
+            error = InvalidMessage("sync-unsolicited", f"heights from {response.from_height}", peer)
+            return [Penalise(peer, error)]
+        if not response.items:
+            self._fail(asked, elapsed, lied=False)
+            return self._finish([])
+        return self._finish(self._prove(asked, peer, response, elapsed))
+
+    def on_executed(self, height: int, header_hash: Digest, now_ms: int) -> list[CatchUpEffect]:
+        """The answer to `Execute`. Another header than the certified one is our own divergence (C3)."""
+        elapsed = self._alarm.advance(now_ms)
+        target = self._target
+        if target is None or not self._handed or self._handed[0].header.height != height:
+            return []
+        item = self._handed.popleft()
+        if header_hash != item.header.hash:
+            return self._diverge(height, header_hash, item.header.hash)
+        if height == target.height and header_hash != target.header_hash:
+            return self._diverge(height, header_hash, target.header_hash)
+        self._at_height = height
+        effects: list[CatchUpEffect] = [
+            SyncProgress(Height(self._from_height), Height(height), target.height)
+        ]
+        if height == target.height:
+            self._reset()
+            return [*effects, SyncFinished(target, item)]
+        for range_ in self._ranges:
+            if range_.start == height + 1 and range_.parked is not None and range_.peer is not None:
+                effects += self._prove(range_, range_.peer, range_.parked, elapsed)
+        return self._finish(effects)
+
+    def on_tick(self, now_ms: int) -> list[CatchUpEffect]:
+        """The timer asked for by `Wake` went off: slow answers are asked for elsewhere."""
+        elapsed = self._alarm.advance(now_ms)
+        self._alarm.fired()
+        for range_ in self._ranges:
+            if range_.is_asked and range_.deadline_ms <= elapsed:
+                self._remember_late(range_)
+                self._fail(range_, elapsed, lied=False)
+        return self._finish([])
+
+    def limits(self) -> tuple[tuple[str, int, int], ...]:
+        """`(name, current, bound)` for metrics."""
+        config = self._config
+        bound = config.buffer_bytes_max + config.response_bytes_max
+        return (
+            ("sync_buffered_bytes", self._buffered_bytes(), bound),
+            ("sync_ranges", len(self._ranges), config.ranges_max * (config.range_heights + 1)),
+            ("sync_handed_over", len(self._handed), config.execute_ahead),
+            ("sync_sources", len(self._sources), config.sources.sources_max),
+        )
+
+    # --- inside ----------------------------------------------------------------------------------------
+
+    def _prove(
+        self, range_: _Range, peer: bytes, response: SyncResponse, elapsed_ms: int
+    ) -> list[CatchUpEffect]:
+        try:
+            items = verify_range(response, range_.count, self._config.pool, self._trust)
+            if items is None and range_.start == self._at_height + 1:
+                raise InvalidMessage("sync-epoch", "a certificate of an epoch that does not follow")
+        except PeerError as error:
+            self._fail(range_, elapsed_ms, lied=True)
+            return [Penalise(peer, error.blamed_on(peer))]
+        if items is None:
+            range_.parked = response
+            range_.bytes = sum(item.size for item in response.items)
+            return []
+        self._sources.succeeded(peer)
+        if len(items) < range_.count:
+            rest = _Range(range_.start + len(items), range_.count - len(items))
+            self._ranges.insert(self._ranges.index(range_) + 1, rest)
+        range_.count, range_.items, range_.parked = len(items), deque(items), None
+        range_.bytes = sum(item.size for item in response.items)
+        return []
+
+    def _fail(self, range_: _Range, elapsed_ms: int, *, lied: bool) -> None:
+        if range_.peer is not None:
+            self._sources.failed(range_.peer, elapsed_ms, lied=lied)
+            range_.tried[range_.peer] = None
+        range_.failures += 1
+        range_.peer = range_.parked = None
+        range_.bytes = 0
+
+    def _remember_late(self, range_: _Range) -> None:
+        if range_.peer is not None:
+            self._late[(range_.peer, range_.start)] = None
+            if len(self._late) > self._config.late_max:
+                self._late.popitem(last=False)
+
+    def _diverge(self, height: int, ours: Digest, certified: Digest) -> list[CatchUpEffect]:
+        self.diverged = True
+        self._reset()
+        return [SyncDiverged(Height(height), ours, certified)]
+
+    def _reset(self) -> None:
+        for range_ in self._ranges:
+            if range_.is_asked and range_.peer is not None:
+                self._remember_late(range_)
+                self._sources.succeeded(range_.peer)
+        self._target = None
+        self._ranges.clear()
+        self._handed.clear()
+
+    def _finish(self, effects: list[CatchUpEffect]) -> list[CatchUpEffect]:
+        """What every event ends with: hand over what is proven, ask for what is not, set the timer."""
+        if self._target is not None:
+            effects += self._hand_over()
+        if self._target is not None:
+            effects += self._ask(self._target)
+            effects += self._alarm.rearm(self._due_ms())
+        return effects
+
+    def _hand_over(self) -> list[CatchUpEffect]:
+        effects: list[CatchUpEffect] = []
+        while self._ranges and self._ranges[0].items is not None:
+            items = self._ranges[0].items
+            while items and len(self._handed) < self._config.execute_ahead:
+                header = items[0].header
+                if header.parent_hash != self._last_hash:
+                    return effects + self._diverge(header.height - 1, self._last_hash, header.parent_hash)
+                self._last_hash = header.hash
+                self._handed.append(items[0])
+                effects.append(Execute(items.popleft()))
+            if items:
+                break
+            self._ranges.popleft()
+        return effects
+
+    def _ask(self, target: HeaderCertificate) -> list[CatchUpEffect]:
+        config, elapsed = self._config, self._alarm.elapsed_ms
+        self._extend(target)
+        effects: list[CatchUpEffect] = []
+        for position, range_ in enumerate(self._ranges):
+            if range_.is_asked or not range_.is_open:
+                continue
+            room = self._buffered_bytes() + config.response_bytes_max <= config.buffer_bytes_max
+            if position and not room:
+                break
+            peer = self._sources.choose(range_.start, range_.tried, elapsed)
+            if peer is None:
+                continue
+            range_.peer = peer
+            range_.deadline_ms = elapsed + (config.request_timeout_ms << min(range_.failures, 3))
+            bytes_max = config.response_bytes_max >> min(range_.failures, 4)
+            effects.append(Send(peer, SyncRequest(Height(range_.start), range_.count, bytes_max)))
+        return effects
+
+    def _extend(self, target: HeaderCertificate) -> None:
+        while len(self._ranges) < self._config.ranges_max:
+            if self._ranges:
+                start = self._ranges[-1].start + self._ranges[-1].count
+            else:
+                start = (self._handed[-1].header.height if self._handed else self._at_height) + 1
+            count = min(self._config.range_heights, target.height - start + 1)
+            if count < 1:
+                return
+            self._ranges.append(_Range(start, count))
+
+    def _buffered_bytes(self) -> int:
+        held = sum(range_.bytes for range_ in self._ranges)
+        asked = sum(1 for range_ in self._ranges if range_.is_asked)
+        handed = sum(len(i.proposal.block.encoded) + sum(map(len, i.referenced)) for i in self._handed)
+        return held + handed + asked * self._config.response_bytes_max
+
+    def _due_ms(self) -> int | None:
+        dues = [range_.deadline_ms for range_ in self._ranges if range_.is_asked]
+        if any(range_.is_open and not range_.is_asked for range_ in self._ranges):
+            free_at_ms = self._sources.free_at_ms(self._alarm.elapsed_ms)
+            if free_at_ms is not None:
+                dues.append(free_at_ms)
+        return min(dues, default=None)
