@@ -122,6 +122,7 @@ class Connection:
         self._heard_ms = now_ms
         self._pinged_ms = now_ms
         self._writing_since_ms: int | None = None
+        self._held_back = False
 
     def send(self, lane: int, topic: int, frames: tuple[bytes, ...], key: bytes | None = None) -> None:
         """Queues an encoded message and wakes the writer; never blocks."""
@@ -139,7 +140,7 @@ class Connection:
         """Called regularly: ends a dead or stalled link and pings a silent one."""
         if self._writing_since_ms is not None and now_ms - self._writing_since_ms > stall_ms:
             self.end(SlowReader(f"it did not read for {stall_ms} ms", self.name))
-        elif now_ms - self._heard_ms > idle_ms:
+        elif now_ms - self._heard_ms > idle_ms and not self._held_back:
             self.end(PeerSilent(f"nothing was heard for {idle_ms} ms", self.name))
         elif now_ms - self._heard_ms > ping_ms and now_ms - self._pinged_ms > ping_ms:
             self._pinged_ms = now_ms
@@ -177,7 +178,10 @@ class Connection:
                     continue
                 waiting = handle(self, frame)
                 if waiting is not None:
+                    # Our application is slow: the peer is not silent, we do not listen.
+                    self._held_back = True
                     await waiting
+                    self._held_back = False
             data = bytes(await self._stream.receive_some(READ_BYTES))
             if not data:
                 raise ConnectionLost("it closed the connection", self.name)

@@ -33,6 +33,10 @@ class Link:
             ban_max_ms=config.ban_max_ms,
         )
         self.last_error = ""
+        self.dialling = False
+        """Set while a task keeps this peer dialled."""
+        self.retired = False
+        """Set when the peer is no longer a member: it is neither dialled nor admitted again."""
         self._stable_after_ms = config.stable_after_ms
         self._software = ""
         self._past_in: dict[int, int] = {}

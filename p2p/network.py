@@ -8,13 +8,21 @@ import errno
 import random
 from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import trio
 
-from p2p.config import P2PConfig, Priority, Topic
+from p2p.config import P2PConfig, PeerAddress, Priority, Topic
 from p2p.connection import ANNOUNCE, CONTROL_MAX_BYTES, PULL, Connection, control
-from p2p.errors import ConfigError, MalformedFrame, MessageRefused, Misbehaviour, P2PError, PortInUse
+from p2p.errors import (
+    ConfigError,
+    ConnectionLost,
+    MalformedFrame,
+    MessageRefused,
+    Misbehaviour,
+    P2PError,
+    PortInUse,
+)
 from p2p.events import Delivery, PeerConnected, PeerDisconnected, PeerStatus
 from p2p.frames import CONTROL, Frame, FrameRule, encode
 from p2p.gossip import (
@@ -44,9 +52,12 @@ class Network:
 
     def __init__(self, config: P2PConfig, identity: NodeIdentity, rng: random.Random) -> None:
         self._config = config
+        self._identity = identity
+        self._rng = rng
+        self._nursery: trio.Nursery | None = None
         self._topics = {topic.code: topic for topic in config.topics}
         self._names = {CONTROL: "control", **{topic.code: topic.name for topic in config.topics}}
-        self._links = _make_links(config, identity, rng)
+        self._links = {peer: Link(peer, where, config, rng) for peer, where in _members(config, identity)}
         self._connections: dict[PeerId, Connection] = {}
         self._inbox = Inbox(config.inbox_items_per_peer, config.inbox_bytes_per_peer)
         rules = {CONTROL: FrameRule("control", CONTROL_MAX_BYTES, Priority.URGENT)}
@@ -128,6 +139,33 @@ class Network:
         link = self._links.get(peer)
         if link is not None and link.standing.report(weight, now_ms()) and link.connection is not None:
             link.connection.end(Misbehaviour(f"it misbehaved ({code})", link.name))
+
+    def update_members(self, peers: Iterable[PeerAddress], allowed: Iterable[PeerId] = ()) -> None:
+        """Pins exactly these keys from now on (an epoch changed the membership).
+
+        Who is no longer among them is disconnected; newcomers are dialled; a changed address counts from
+        the next attempt on. Nobody else notices. Raises ConfigError, and then nothing has changed.
+        """
+        config = replace(self._config, peers=tuple(peers), allowed=frozenset(allowed))
+        config.check(self._identity.peer_id)
+        members = dict(_members(config, self._identity))
+        contexts = TlsContexts(self._identity, members)
+        self._config, self._sessions.contexts = config, contexts
+        for peer in [peer for peer in self._links if peer not in members]:
+            link = self._links.pop(peer)
+            link.retired = True
+            if link.connection is not None:
+                link.connection.end(ConnectionLost("it is no longer a member", link.name))
+        for peer, address in members.items():
+            known = self._links.get(peer)
+            if known is None:
+                self._links[peer] = Link(peer, address, config, self._rng)
+                self._dial(self._links[peer])
+            elif known.address is None and address is not None:
+                known.address, known.name = address, address.name
+                self._dial(known)
+            else:
+                known.address = address
 
     def status(self) -> tuple[PeerStatus, ...]:
         """Every pinned peer, in order of peer id."""
@@ -232,16 +270,28 @@ class Network:
             raise
         self._inbox.put(event, lane)
 
-    async def run(self, listeners: Sequence[trio.SocketListener]) -> None:
+    async def run(
+        self,
+        listeners: Sequence[trio.SocketListener],
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
         """Listens, dials and watches until cancelled."""
         async with trio.open_nursery() as nursery:
+            self._nursery = nursery
             nursery.start_soon(self._watch)
             if any(topic.gossip for topic in self._config.topics):
                 nursery.start_soon(self._tick_gossip)
             for link in self._links.values():
-                if link.address is not None:
-                    nursery.start_soon(self._sessions.keep_dialled, link)
+                self._dial(link)
+            task_status.started()
             await trio.serve_listeners(self._sessions.accept, list(listeners))
+
+    def _dial(self, link: Link) -> None:
+        """Starts the task that keeps a peer dialled, if its address is known."""
+        assert self._nursery is not None
+        if link.address is not None:
+            self._nursery.start_soon(self._sessions.keep_dialled, link)
 
     async def _watch(self) -> None:
         """Looks after the links: dead, stalled and silent ones."""
@@ -294,7 +344,7 @@ async def open_network(
     if listeners is None:
         listeners = await listen(config.listen_host, config.listen_port)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(network.run, listeners)
+        await nursery.start(network.run, listeners)
         try:
             yield network
         finally:
@@ -314,9 +364,8 @@ async def listen(host: str, port: int) -> list[trio.SocketListener]:
         raise ConfigError(f"cannot listen on {host}:{port}: {error}") from error
 
 
-def _make_links(config: P2PConfig, identity: NodeIdentity, rng: random.Random) -> dict[PeerId, Link]:
-    links = {address.peer_id: Link(address.peer_id, address, config, rng) for address in config.peers}
-    for peer in sorted(config.allowed):
-        if peer not in links and peer != identity.peer_id:
-            links[peer] = Link(peer, None, config, rng)
-    return links
+def _members(config: P2PConfig, identity: NodeIdentity) -> list[tuple[PeerId, PeerAddress | None]]:
+    """Everybody that is pinned, with the address where one is known; in a fixed order."""
+    known = {address.peer_id: address for address in config.peers}
+    others = sorted(config.allowed - known.keys() - {identity.peer_id})
+    return [*known.items(), *((peer, None) for peer in others)]

@@ -70,7 +70,8 @@ class Sessions:
     ) -> None:
         self._config = config
         self._own = own
-        self._contexts = contexts
+        self.contexts = contexts
+        """Whom TLS trusts from the next connection on."""
         self._links = links
         self._hello = hello
         self._rules = rules
@@ -102,18 +103,25 @@ class Sessions:
         await self._session(transport, None, f"connection from {host}", source)
 
     async def keep_dialled(self, link: Link) -> None:
-        """Dials a peer whenever it is not connected, for ever."""
-        address = link.address
-        assert address is not None
+        """Dials a peer whenever it is not connected, while it is a member with an address; once a peer."""
+        if link.dialling:
+            return
+        link.dialling = True
+        try:
+            await self._keep_dialled(link)
+        finally:
+            link.dialling = False
+
+    async def _keep_dialled(self, link: Link) -> None:
         patience_ms = 0 if self._own < link.peer else self._config.dial_patience_ms
         delay_ms = patience_ms
-        while True:
+        while not link.retired and (address := link.address) is not None:
             delay_ms = max(delay_ms, link.standing.banned_for_ms(now_ms()))
             with trio.move_on_after(delay_ms / 1000):
                 await link.connected.wait()
             if link.connection is not None:
                 await link.connection.gone.wait()
-            else:
+            elif not link.retired:
                 await self._dial(link, address.host, address.port)
             delay_ms = patience_ms + link.backoff.next_delay_ms()
 
@@ -172,7 +180,7 @@ class Sessions:
         self, transport: trio.abc.Stream, dialled: Link | None, who: str
     ) -> tuple[TlsStream, Link]:
         """TLS: whose key is it, and may it talk to us."""
-        stream = self._contexts.wrap(transport, server_side=dialled is None)
+        stream = self.contexts.wrap(transport, server_side=dialled is None)
         with self._deadline(who):
             peer = await handshake(stream, who)
         if peer == self._own:
@@ -218,6 +226,8 @@ class Sessions:
                 raise DuplicateConnection("it is already connected", link.name)
             old.end(ConnectionLost("replaced by a newer connection", link.name))
             await old.gone.wait()
+        if link.retired:
+            raise UntrustedPeer("it is no longer a member", link.name)
         connection = Connection(
             stream,
             link.peer,

@@ -253,6 +253,47 @@ async def test_a_node_that_is_not_known_learns_what_to_do() -> None:
         assert second.counters()["failed_handshakes"] > 0
 
 
+async def test_membership_changes_while_the_network_runs_and_bystanders_do_not_notice() -> None:
+    async with (
+        make_places(4) as [node, stays, leaves, comes],
+        running(node, [stays, leaves]) as network,
+        running(stays, [node]) as bystander,
+        running(leaves, [node]) as leaver,
+    ):
+        assert {await connected(network), await connected(network)} == {stays.peer_id, leaves.peer_id}
+        await connected(leaver)
+        await connected(bystander)
+        network.update_members([stays.address(), comes.address()])
+        gone = await disconnected(network)
+        assert (gone.peer, "no longer a member" in gone.reason) == (leaves.peer_id, True)
+        await error_of(leaver, node, "does not know our node key")
+        async with running(comes, [node]):
+            assert await connected(network) == comes.peer_id
+            assert network.send(stays.peer_id, VOTES.code, b"still the same link")
+            event = await bystander.inbox.receive()
+            assert event == Delivery(node.peer_id, VOTES.code, b"still the same link")
+        with pytest.raises(ConfigError):
+            network.update_members([node.address()])
+        assert {peer.peer for peer in network.status()} == {stays.peer_id, comes.peer_id}
+
+
+async def test_an_application_that_sleeps_longer_than_the_idle_limit_keeps_its_links() -> None:
+    async with (
+        make_places(2) as [one, two],
+        running(one, [two], idle_ping_ms=100, idle_timeout_ms=600) as first,
+        running(two, [one], idle_ping_ms=100, idle_timeout_ms=600, inbox_items_per_peer=1) as second,
+    ):
+        await connected(first)
+        await connected(second)
+        for number in range(5):
+            first.send(two.peer_id, VOTES.code, b"%d" % number)
+        with trio.move_on_after(1.5):
+            await disconnected(first)
+            raise AssertionError("the link ended although both processes live")
+        for number in range(5):
+            assert await second.inbox.receive() == Delivery(one.peer_id, VOTES.code, b"%d" % number)
+
+
 async def test_a_busy_port_is_one_sentence() -> None:
     taken = await bind()
     with pytest.raises(PortInUse, match="is in use: stop the other process or choose another"):
