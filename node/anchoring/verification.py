@@ -223,12 +223,7 @@ def _check_checkpoint(
     if proof is not None:
         with _step("checkpoint path"):
             _check_history(proof.height, proof.header_hash, certified, proof.history_path)
-        hashes.setdefault(proof.height, proof.header_hash)
-        if hashes[proof.height] != proof.header_hash:
-            raise ProofError(
-                f"checkpoint path: two hashes for height {proof.height}: {hashes[proof.height].hex()} and "
-                f"{proof.header_hash.hex()}"
-            )
+        hashes[proof.height] = proof.header_hash
     if pinned is None:
         return []
     height, expected = pinned

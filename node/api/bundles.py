@@ -18,10 +18,10 @@ from node.anchoring import (
 from node.anchoring.bundle import Statement
 from node.api.faults import Fault, fault
 from node.api.queries import StateNodes, body, height_key, locate, state_height
-from node.daemon.tables import ChainTable, Snapshot, StateTable, Table
 from node.genesis import Genesis
 from node.proofs import rfc6962, smt
 from node.proofs.header import Header
+from node.storage import ChainTable, Snapshot, StateTable, Table
 
 
 def transaction_bundle(

@@ -13,7 +13,6 @@ from consensus import (
     encode,
 )
 from node.daemon.memory_store import MemoryStore
-from node.daemon.tables import ChainTable, StateTable, Write
 from node.genesis import Genesis, GenesisValidator
 from node.ledger.execution import BlockToExecute, Ledger
 from node.ledger.members import Member
@@ -22,6 +21,7 @@ from node.ledger.state import Space, StateWrite
 from node.ledger.transactions import Transaction
 from node.proofs.header import Header
 from node.proofs.rfc6962 import StoredNode
+from node.storage import ChainTable, StateTable, Write
 
 START_MS = 1_700_000_000_000
 VALIDATOR_KEYS = tuple(SigningKey(bytes((number,)) * 32) for number in range(1, 5))

@@ -1,6 +1,7 @@
 """A second verifier of bundles, written from the format alone: hashlib, nacl and msgpack, nothing of ours."""
 
 from hashlib import sha256
+from typing import Any
 
 import msgpack
 from nacl.exceptions import BadSignatureError
@@ -11,7 +12,7 @@ class Refused(Exception):
     """The bundle proves nothing."""
 
 
-def verify(data, trust):
+def verify(data: bytes, trust: bytes) -> tuple[Any, ...]:
     """(kind, height, what is proven) of a bundle that holds; Refused otherwise."""
     try:
         return _verify(data, trust)
