@@ -82,11 +82,22 @@ SENTENCES: dict[Code, str] = {
 }
 
 
+def explain(status: int, detail: str) -> str:
+    """The sentence for a person: what was found, and the way out. `status` may be of newer software."""
+    try:
+        sentence = SENTENCES[Code(status)]
+    except ValueError:
+        sentence = f"status {status}, which this software does not know; use a newer one to read it"
+    return f"{detail}: {sentence}" if detail else sentence
+
+
 class RejectedTransaction(Exception):
     """The sender's fault: refused at the door, or failed at execution with a receipt.
 
     `code` is stable; `detail` names the compared values; `str()` is both in one sentence. A receipt
-    carries that sentence, so it must be a function of the transaction and the state alone.
+    carries code and detail, so at execution a detail is a function of transaction and state alone, the
+    same in every Python (no `repr` of text, whose escapes follow the Unicode tables), and rewording one
+    is a change of protocol. The sentences are added for people and may be reworded.
     """
 
     def __init__(self, code: Code, detail: str) -> None:
@@ -95,4 +106,4 @@ class RejectedTransaction(Exception):
         self.detail = detail
 
     def __str__(self) -> str:
-        return f"{self.detail}: {self.code.sentence}" if self.detail else self.code.sentence
+        return explain(self.code, self.detail)

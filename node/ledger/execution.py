@@ -131,9 +131,11 @@ class _Run:
         "_state_root",
         "block",
         "leaves",
+        "receipt_hashes",
         "receipts",
         "skipped",
         "state",
+        "transaction_hashes",
     )
 
     def __init__(
@@ -143,6 +145,8 @@ class _Run:
         self.state = BlockState(overlay)
         self.leaves: list[Leaf] = []
         self.receipts: list[Receipt] = []
+        self.transaction_hashes: list[bytes] = []
+        self.receipt_hashes: list[bytes] = []
         self.skipped: list[tuple[int, Code]] = []
         self._apps = apps
         self._cap_ms = params.replay_cap_ms
@@ -245,7 +249,7 @@ class _Run:
         return known
 
     def _fail(self, position: int, transaction: Transaction, rejection: RejectedTransaction) -> None:
-        self._leaf(position, transaction, rejection.code, str(rejection), NO_WRITES)
+        self._leaf(position, transaction, rejection.code, rejection.detail, NO_WRITES)
 
     def _leaf(
         self, position: int, transaction: Transaction, status: Code, result: Value, writes_hash: Digest
@@ -255,6 +259,8 @@ class _Run:
         )
         self.leaves.append((position, transaction))
         self.receipts.append(receipt)
+        self.transaction_hashes.append(leaf_hash(transaction.encoded))
+        self.receipt_hashes.append(leaf_hash(receipt.encoded))
 
 
 class Ledger:
@@ -337,8 +343,8 @@ class Ledger:
             parent_hash=parent.hash,
             block_id=block.block_id,
             time_ms=block.time_ms,
-            tx_root=rfc6962.root([leaf_hash(transaction.encoded) for _, transaction in run.leaves]),
-            receipt_root=rfc6962.root([leaf_hash(receipt.encoded) for receipt in run.receipts]),
+            tx_root=rfc6962.root(run.transaction_hashes),
+            receipt_root=rfc6962.root(run.receipt_hashes),
             state_root=state_root,
             history_root=self.tip.history.root(),
             validators_hash=parent.next_validators_hash or parent.validators_hash,

@@ -14,7 +14,7 @@ def check_name(text: object, what: str) -> str:
     """`text` when it is a plain name. Raises ValueError naming `what` and the rule."""
     if type(text) is not str or _NAME.fullmatch(text) is None:
         raise ValueError(
-            f"{what} {text!r:.80} must be 1 to {NAME_CHARACTERS_MAX} characters of a-z, 0-9, '.', '_', '-' "
+            f"{what} {text!a:.80} must be 1 to {NAME_CHARACTERS_MAX} characters of a-z, 0-9, '.', '_', '-' "
             "and start with a letter or digit"
         )
     return text

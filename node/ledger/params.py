@@ -43,7 +43,7 @@ class Params:
         for name, (low, high) in RANGES.items():
             value = getattr(self, name)
             if type(value) is not int or not low <= value <= high:
-                raise ValueError(f"{name} must be an integer from {low} to {high}, not {value!r:.40}")
+                raise ValueError(f"{name} must be an integer from {low} to {high}, not {value!a:.40}")
         if self.replay_cap_ms < self.replay_bucket_ms:
             raise ValueError(
                 f"replay_cap_ms ({self.replay_cap_ms}) must be at least "

@@ -57,7 +57,7 @@ class Rule:
         if fraction and int(fraction[1]) <= int(fraction[2]):
             return Rule(Kind.FRACTION, int(fraction[1]), int(fraction[2]))
         raise ValueError(
-            f"policy rule {text!r:.40} is none of ALL, ANY, MAJORITY, SELF, FORBIDDEN, "
+            f"policy rule {text!a:.40} is none of ALL, ANY, MAJORITY, SELF, FORBIDDEN, "
             "a count such as 3, or a fraction up to one such as 2/3"
         )
 

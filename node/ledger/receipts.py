@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from consensus import (
     CodecError,
     Digest,
+    LocalError,
     Value,
     as_bytes,
     as_int,
@@ -19,6 +20,7 @@ from consensus import (
     digest,
     encode_trusted,
 )
+from node.ledger.codes import explain
 
 RECEIPT_VERSION = 1
 RECEIPT_BYTES_MAX = 16 * 1024
@@ -43,7 +45,7 @@ class Receipt:
 
     `index` is the leaf position within its block. `status` is 0 for success, else a number of
     node/ledger/codes.py (kept as a number, so that old software reads receipts of newer applications).
-    `result` is what the method answered, or the sentence that explains the failure.
+    `result` is what the method answered, or the detail of a failure (`explanation` adds the sentence).
     """
 
     tx_id: Digest
@@ -59,6 +61,11 @@ class Receipt:
         """Whether the transaction took effect."""
         return self.status == 0
 
+    @property
+    def explanation(self) -> str:
+        """What became of the transaction, for a person."""
+        return explain(self.status, self.result if not self.ok and type(self.result) is str else "")
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Receipt) and other.encoded == self.encoded
 
@@ -69,9 +76,12 @@ class Receipt:
     def make(
         tx_id: Digest, height: int, index: int, status: int, result: Value, writes_hash: Digest
     ) -> "Receipt":
-        """A receipt with its encoding, from values that are canonical already."""
+        """A receipt with its encoding, from values that are canonical already. Raises LocalError when a
+        method answered with more than a receipt can hold."""
         status = int(status)
         encoded = encode_trusted((RECEIPT_VERSION, tx_id, height, index, status, result, writes_hash))
+        if len(encoded) > RECEIPT_BYTES_MAX:
+            raise LocalError(f"a receipt of {len(encoded)} bytes exceeds {RECEIPT_BYTES_MAX}")
         return Receipt(tx_id, height, index, status, result, writes_hash, encoded)
 
     @staticmethod
@@ -80,7 +90,7 @@ class Receipt:
         value = decode(data, max_bytes=RECEIPT_BYTES_MAX)
         version, tx_id, height, index, status, result, writes_hash = as_tuple(value, 7, "receipt")
         if version != RECEIPT_VERSION:
-            raise CodecError(f"receipt version {version!r:.20} is not {RECEIPT_VERSION}")
+            raise CodecError(f"receipt version {version!a:.20} is not {RECEIPT_VERSION}")
         return Receipt(
             Digest(as_bytes(tx_id, "transaction id", length=32)),
             as_int(height, "receipt height"),

@@ -116,7 +116,7 @@ class Transaction:
         inner = _strict(body, BODY_DEPTH_MAX, "body")
         if type(inner) is tuple and inner and inner[0] != TRANSACTION_VERSION:
             raise RejectedTransaction(
-                Code.BAD_VERSION, f"version {inner[0]!r:.20} is not {TRANSACTION_VERSION}"
+                Code.BAD_VERSION, f"version {inner[0]!a:.20} is not {TRANSACTION_VERSION}"
             )
         try:
             _, cluster_id, sender, unique_id, expires_at_ms, app, method, args = as_tuple(inner, 8, "body")

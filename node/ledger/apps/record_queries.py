@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from node.ledger.apps import records
 from node.ledger.apps.app import app_prefix
-from node.ledger.apps.records import Entry, check_record_id
+from node.ledger.apps.records import VERSIONS_MAX, Entry, check_record_id
+from node.ledger.codes import Code, RejectedTransaction
 from node.ledger.state import Space, StateReader
 
 HISTORY_PAGE_MAX = 100
@@ -38,10 +39,9 @@ def current(reader: StateReader, record_id: str) -> Lookup:
 def version(reader: StateReader, record_id: str, number: int) -> Lookup:
     """Version `number` (from 1). The newest is found under the current key; for a number never reached
     the key is that of a superseded version, whose absence proves it."""
-    newest = current(reader, record_id)
-    if newest.entry is not None and newest.entry.number == number:
-        return newest
-    return _look_up(reader, record_id, records.version_key(record_id, number))
+    if not 1 <= number <= VERSIONS_MAX:
+        raise RejectedTransaction(Code.INVALID_ARGUMENTS, f"a version is 1 to {VERSIONS_MAX}, not {number}")
+    return _version_below(reader, current(reader, record_id), number)
 
 
 def history(
@@ -54,7 +54,13 @@ def history(
         return ()
     first = head.entry.number if newest is None else min(newest, head.entry.number)
     last = max(1, first - min(limit, HISTORY_PAGE_MAX) + 1)
-    return tuple(version(reader, record_id, number) for number in range(first, last - 1, -1))
+    return tuple(_version_below(reader, head, number) for number in range(first, last - 1, -1))
+
+
+def _version_below(reader: StateReader, head: Lookup, number: int) -> Lookup:
+    if head.entry is not None and head.entry.number == number:
+        return head
+    return _look_up(reader, head.record_id, records.version_key(head.record_id, number))
 
 
 def _look_up(reader: StateReader, record_id: str, key: bytes) -> Lookup:

@@ -70,7 +70,7 @@ def check_record_id(value: Value, what: str = "record id") -> str:
         return value
     raise RejectedTransaction(
         Code.INVALID_ARGUMENTS,
-        f"{what} {value!r:.80} must be namespace/name of at most {RECORD_ID_CHARACTERS_MAX} characters "
+        f"{what} {value!a:.80} must be namespace/name of at most {RECORD_ID_CHARACTERS_MAX} characters "
         "from letters, digits and ._@+=:~%-",
     )
 
@@ -141,7 +141,7 @@ class Entry:
             decode(data), 9, "record"
         )
         if version != ENTRY_VERSION:
-            raise CodecError(f"record format {version!r:.20} is not {ENTRY_VERSION}")
+            raise CodecError(f"record format {version!a:.20} is not {ENTRY_VERSION}")
         try:
             parsed = Content.from_value(as_tuple(content, 6, "content"))
         except RejectedTransaction as error:

@@ -29,7 +29,7 @@ class Apps:
         known = {app.name: app for app in available}
         for name in names:
             if name not in known:
-                raise ValueError(f"application {name!r:.40} is not available; there are: {', '.join(known)}")
+                raise ValueError(f"application {name!a:.40} is not available; there are: {', '.join(known)}")
             if check_name(name, "application") in RESERVED_NAMES:
                 raise ValueError(f"application {name} has a name reserved for the ledger's own keys")
         self.apps = tuple(known[name] for name in names)
@@ -39,11 +39,11 @@ class Apps:
         """Raises RejectedTransaction UNKNOWN_APP or UNKNOWN_METHOD, naming what there is."""
         methods = self._methods.get(app)
         if methods is None:
-            raise RejectedTransaction(Code.UNKNOWN_APP, f"no application {app!r:.40}")
+            raise RejectedTransaction(Code.UNKNOWN_APP, f"no application {app!a:.40}")
         found = methods.get(method)
         if found is None:
             raise RejectedTransaction(
-                Code.UNKNOWN_METHOD, f"{app} has no method {method!r:.40}, but {', '.join(methods)}"
+                Code.UNKNOWN_METHOD, f"{app} has no method {method!a:.40}, but {', '.join(methods)}"
             )
         return found
 

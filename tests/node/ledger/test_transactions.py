@@ -1,0 +1,159 @@
+"""The door for bytes: one encoding, every damage refused with its own stable code."""
+
+import msgpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consensus import SigningKey, digest, encode, encode_trusted
+from node.ledger.codes import Code, RejectedTransaction
+from node.ledger.transactions import TRANSACTION_BYTES_MAX, Transaction, check_signature
+
+KEY = SigningKey(bytes(range(32)))
+CLUSTER = bytes(range(32, 64))
+ARGS = ("acme/a", b"\x01" * 32, 5, ("x", ("y", None)), -1)
+
+
+def signed(**changes: object) -> Transaction:
+    fields = {
+        "cluster_id": CLUSTER,
+        "unique_id": bytes(16),
+        "expires_at_ms": 1_700_000_000_000,
+        "app": "records",
+        "method": "put",
+        "args": ARGS,
+    }
+    return Transaction.sign(KEY, **(fields | changes))
+
+
+def body_of(*fields: object) -> bytes:
+    defaults = [1, CLUSTER, KEY.public_key, bytes(16), 1_700_000_000_000, "records", "put", ARGS]
+    for position, value in zip(fields[::2], fields[1::2], strict=True):
+        defaults[position] = value
+    return encode_trusted(defaults)
+
+
+def wrap(body: bytes, signature: bytes = bytes(64)) -> bytes:
+    return encode_trusted((body, signature))
+
+
+def refusal(data: bytes, **limits: int) -> RejectedTransaction:
+    with pytest.raises(RejectedTransaction) as caught:
+        Transaction.decode(data, **limits)
+    return caught.value
+
+
+def test_what_was_signed_decodes_to_itself_and_verifies() -> None:
+    transaction = signed()
+    decoded = Transaction.decode(transaction.encoded)
+    assert decoded == transaction
+    assert hash(decoded) == hash(transaction)
+    assert (decoded.sender, decoded.args, decoded.cluster_id) == (KEY.public_key, ARGS, CLUSTER)
+    assert decoded.id == digest("isthmus/transaction/v1", body_of())
+    assert check_signature(decoded)
+
+
+@pytest.mark.parametrize("field", range(1, 8))
+def test_a_changed_field_changes_the_id_and_breaks_the_signature(field: int) -> None:
+    other = [None, bytes(32), bytes(32), b"\x01" * 16, 5, "recordz", "putt", ("acme/b",)][field]
+    genuine = signed()
+    tampered = Transaction.decode(wrap(body_of(field, other), genuine.signature))
+    assert tampered.id != genuine.id
+    assert tampered != genuine
+    assert not check_signature(tampered)
+
+
+def test_every_flipped_bit_is_refused_or_fails_the_signature() -> None:
+    genuine = signed().encoded
+    for position in range(len(genuine)):
+        for bit in (0, 3, 7):
+            damaged = bytearray(genuine)
+            damaged[position] ^= 1 << bit
+            try:
+                transaction = Transaction.decode(bytes(damaged))
+            except RejectedTransaction:
+                continue
+            assert not check_signature(transaction)
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"", Code.MALFORMED),
+        (b"\xc1", Code.MALFORMED),
+        (signed().encoded[:-1], Code.MALFORMED),
+        (signed().encoded + b"\x00", Code.MALFORMED),
+        (encode(5), Code.MALFORMED),
+        (encode((b"", bytes(64), 1)), Code.MALFORMED),
+        (encode(("text", bytes(64))), Code.MALFORMED),
+        (wrap(body_of(), bytes(63)), Code.MALFORMED),
+        (wrap(b""), Code.MALFORMED),
+        (wrap(encode((1, 2))), Code.MALFORMED),
+        (wrap(encode("body")), Code.MALFORMED),
+        (wrap(body_of(1, bytes(31))), Code.MALFORMED),
+        (wrap(body_of(2, "key")), Code.MALFORMED),
+        (wrap(body_of(3, bytes(17))), Code.MALFORMED),
+        (wrap(body_of(4, -1)), Code.MALFORMED),
+        (wrap(body_of(4, 2**53 + 1)), Code.MALFORMED),
+        (wrap(body_of(5, "a" * 65)), Code.MALFORMED),
+        (wrap(body_of(6, b"put")), Code.MALFORMED),
+        (wrap(body_of(7, "args")), Code.MALFORMED),
+        (wrap(body_of(7, tuple(range(65)))), Code.MALFORMED),
+        (wrap(body_of(7, "\ud800".encode("utf-8", "surrogatepass"))), Code.MALFORMED),
+        (wrap(body_of(0, 2)), Code.BAD_VERSION),
+        (wrap(body_of(0, b"1")), Code.BAD_VERSION),
+        (b"\xdc\x00\x02" + signed().encoded[1:], Code.NON_CANONICAL),
+        (wrap(b"\xdc\x00\x08" + body_of()[1:]), Code.NON_CANONICAL),
+        (wrap(body_of(7, (1.5,))), Code.NON_CANONICAL),
+        (wrap(body_of(7, (True,))), Code.NON_CANONICAL),
+        (wrap(body_of(7, ((((((((1,),),),),),),),))), Code.OVER_NESTED),
+        (b"\x91" * 40 + b"\x01", Code.OVER_NESTED),
+        (b"\x91" * 5000 + b"\x01", Code.OVER_NESTED),
+        (wrap(body_of(7, ({},))), Code.NON_CANONICAL),
+        (msgpack.packb({b"a": 1}), Code.MALFORMED),
+        (b"\x82\x01\x01\x01\x02", Code.MALFORMED),
+        (wrap(body_of(7, (msgpack.ExtType(4, b"x"),))), Code.MALFORMED),
+    ],
+)
+def test_each_damage_has_its_code(data: bytes, code: Code) -> None:
+    assert refusal(data).code == code
+
+
+def test_the_deepest_allowed_arguments_pass() -> None:
+    assert signed(args=((((((1,),),),),),)).args == ((((((1,),),),),),)
+
+
+def test_an_oversized_transaction_is_told_the_limit_before_it_is_parsed() -> None:
+    rejection = refusal(b"\xc1" * 1025, max_bytes=1024)
+    assert rejection.code == Code.OVERSIZED
+    assert "1025 bytes exceed the limit of 1024" in str(rejection)
+    exact = signed(args=(b"x" * 60_000,)).encoded
+    assert Transaction.decode(exact, max_bytes=len(exact)).encoded == exact
+    assert refusal(exact, max_bytes=len(exact) - 1).code == Code.OVERSIZED
+    assert refusal(bytes(TRANSACTION_BYTES_MAX + 1)).code == Code.OVERSIZED
+
+
+def test_signing_refuses_what_no_node_would_accept() -> None:
+    for changes, code in [
+        ({"unique_id": bytes(3)}, Code.MALFORMED),
+        ({"args": (1.5,)}, Code.MALFORMED),
+        ({"args": (b"x" * TRANSACTION_BYTES_MAX,)}, Code.OVERSIZED),
+    ]:
+        with pytest.raises(RejectedTransaction) as caught:
+            signed(**changes)
+        assert caught.value.code == code
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_raise_anything_but_a_rejection(data: bytes) -> None:
+    try:
+        decoded = Transaction.decode(data)
+    except RejectedTransaction:
+        return
+    assert decoded.encoded == data
+
+
+@given(st.binary(max_size=200))
+def test_no_body_raises_anything_but_a_rejection(body: bytes) -> None:
+    with pytest.raises(RejectedTransaction):
+        Transaction.decode(wrap(body))
