@@ -10,8 +10,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from node.daemon.tables import Snapshot
 from node.genesis import Genesis
+from node.storage import Snapshot
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from node.api.gauges import Gauges
 from node.api.limits import ApiLimits
 from node.api.parameters import Parameter, Place, unknown_parameter
 from node.api.shapes import to_json, to_value
-from node.daemon.tables import Snapshot, SnapshotExpired, SnapshotLimit
+from node.storage import Snapshot, SnapshotExpired, SnapshotLimit
 
 T = TypeVar("T")
 MSGPACK = "application/msgpack"

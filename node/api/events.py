@@ -20,8 +20,8 @@ from node.api.parameters import Parameter, Place
 from node.api.queries import height_key, leaves_stored, stored_height
 from node.api.shapes import to_json
 from node.api.views import header_fields, receipt_fields, transaction_fields
-from node.daemon.tables import ChainTable, Snapshot
 from node.proofs.header import Header
+from node.storage import ChainTable, Snapshot
 
 _RETRY_MS = 2_000
 _MEDIA_TYPE = "text/event-stream"

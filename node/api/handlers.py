@@ -19,9 +19,9 @@ from node.api.parameters import (
 from node.api.shapes import to_json
 from node.api.submitting import TIMEOUT, busy, wait_ms
 from node.api.views import GenesisAnswer, ValidatorAnswer, ValidatorsAnswer
-from node.daemon.tables import Snapshot
 from node.ledger.apps.records import check_record_id
 from node.ledger.codes import RejectedTransaction
+from node.storage import Snapshot
 
 _HEIGHT_MAX = 2**63 - 1
 _STATE_KEY_BYTES_MAX = 400

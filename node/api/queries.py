@@ -21,8 +21,8 @@ from node.api.views import (
     StateEntry,
     TransactionAnswer,
 )
-from node.daemon.tables import ChainTable, Snapshot, StateTable, Table
 from node.proofs import rfc6962, smt
+from node.storage import ChainTable, Snapshot, StateTable, Table
 
 HEIGHT_KEY = b"height"
 _BODY_BYTES_MAX = 256 * 1024 * 1024

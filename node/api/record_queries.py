@@ -11,11 +11,11 @@ from consensus import CodecError, LocalError
 from node.api.faults import Fault, fault
 from node.api.queries import proven_header, state_height, state_proof
 from node.api.views import ProvenHeader, StateEntry
-from node.daemon.tables import Snapshot, StateTable
 from node.ledger.apps import record_queries
 from node.ledger.apps.record_queries import Lookup
 from node.ledger.apps.records import Entry
 from node.ledger.state import Space
+from node.storage import Snapshot, StateTable
 
 
 @dataclass(frozen=True, slots=True)

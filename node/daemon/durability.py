@@ -13,19 +13,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import ClassVar
 
 BLOCK_BYTES = 4096
 """The unit that two independent records never share: the largest sector in common use, and the page
 size of the kernel's cache, so that writing one record cannot tear another that was acknowledged."""
 
 _NEARLY_NOTHING_BYTES = 1024 * 1024
-
-
-class StorageError(Exception):
-    """Base of what this node's own files can do wrong; `str()` is a sentence with the way out."""
-
-    code: ClassVar[str] = "storage"
 
 
 def sync_data(fd: int) -> None:

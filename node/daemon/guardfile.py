@@ -20,7 +20,6 @@ from struct import Struct
 
 from node.daemon.durability import (
     BLOCK_BYTES,
-    StorageError,
     explain,
     sync_data,
     sync_directory,
@@ -28,6 +27,7 @@ from node.daemon.durability import (
     write_all,
 )
 from node.daemon.failpoints import hit
+from node.storage import StorageError
 
 MAGIC = b"ISTHGRD1"
 _CHECKED = Struct(">IQ")

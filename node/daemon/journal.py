@@ -25,7 +25,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from node.daemon.durability import StorageError, explain, reserve, sync_data, sync_directory, write_all
+from node.daemon.durability import explain, reserve, sync_data, sync_directory, write_all
 from node.daemon.failpoints import hit
 from node.daemon.segment import (
     DATA_START,
@@ -41,6 +41,7 @@ from node.daemon.segment import (
     scan_groups,
     starts_here,
 )
+from node.storage import StorageError
 
 DEFAULT_SEGMENT_BYTES = 64 * 1024 * 1024
 DEFAULT_MAX_RECORD_BYTES = 8 * 1024 * 1024
@@ -72,12 +73,14 @@ class JournalFull(StorageError):
 
 @dataclass(slots=True)
 class _Segment:
-    """A file of the journal: its header, where its next group goes, and its next sequence number."""
+    """A file of the journal: where its next group goes, and with what sequence number."""
 
     path: Path
     header: SegmentHeader
     end: int
     next_seq: int
+    last_group: int = DATA_START
+    """Where the last group started when this was recovered."""
 
 
 class Journal:
@@ -302,7 +305,7 @@ class Journal:
                 if group.first_seq != segment.next_seq:
                     what = f"record {segment.next_seq} is missing before {group.first_seq}"
                     raise self._corrupt(path, what)
-                segment.end, segment.next_seq = group.end, group.next_seq
+                segment.last_group, segment.end, segment.next_seq = group.offset, group.end, group.next_seq
             behind = find_group_behind(fd, header, segment.end)
         except UnreadableHeader as error:
             # A file gets a segment's name only after its header was synced, so this is never a crash.
@@ -342,11 +345,8 @@ class Journal:
                 f"{segment.path.name}, was never completed (a crash in the middle of a write); "
                 "it was not acknowledged to anyone and is dropped"
             )
-        last_group = DATA_START
-        for group in scan_groups(self._fd, segment.header):
-            if group.record_count:
-                last_group = group.offset
-        write_all(self._fd, os.pread(self._fd, segment.end - last_group, last_group), last_group)
+        last_group = os.pread(self._fd, segment.end - segment.last_group, segment.last_group)
+        write_all(self._fd, last_group, segment.last_group)
         self._sync()
         sync_directory(self._directory)
         self._mark()

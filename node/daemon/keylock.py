@@ -12,7 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from node.daemon.durability import StorageError, explain
+from node.daemon.durability import explain
+from node.storage import StorageError
 
 LOCK_NAME = "lock"
 _PID_BYTES_MAX = 20

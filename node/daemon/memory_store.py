@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 from node.daemon.snapshots import SnapshotPool
-from node.daemon.tables import (
+from node.storage import (
     SCAN_BYTES,
     ChainTable,
     SnapshotExpired,

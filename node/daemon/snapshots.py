@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Generic, Protocol, TypeVar
 
-from node.daemon.tables import SnapshotLimit
+from node.storage import SnapshotLimit
 
 
 class Endable(Protocol):

@@ -25,17 +25,17 @@ import lmdb
 from lmdb.verify import VerifyError, verify
 
 from node.daemon import durability
-from node.daemon.durability import StorageError
 from node.daemon.failpoints import hit
 from node.daemon.snapshots import SnapshotPool
 from node.daemon.store_check import check
-from node.daemon.tables import (
+from node.storage import (
     SCAN_BYTES,
     ChainTable,
     Contents,
     SnapshotExpired,
     SnapshotLimit,
     StateTable,
+    StorageError,
     StoreFailed,
     StoreForeign,
     StoreFull,

@@ -4,7 +4,7 @@ Works page by page, each in a view of its own, so that the age limit of views do
 check; run it while nothing writes.
 """
 
-from node.daemon.tables import ChainTable, Database, StateTable, StoreFailed, Table
+from node.storage import ChainTable, Database, StateTable, StoreFailed, Table
 
 PAGE_ENTRIES = 10_000
 HEIGHT_BYTES = 8

@@ -11,7 +11,7 @@ from node.daemon.guardfile import GuardFile
 from node.daemon.journal import Journal
 from node.daemon.keylock import KeyInUse, KeyLock
 from node.daemon.store import Store
-from node.daemon.tables import ChainTable, StateTable, Write
+from node.storage import ChainTable, StateTable, Write
 
 STEPS = 20
 SEGMENT_BYTES = 4 * 4096

@@ -8,11 +8,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from node.daemon.durability import StorageError
 from node.daemon.guardfile import GuardFile
 from node.daemon.journal import Journal
 from node.daemon.store import Store
-from node.daemon.tables import ChainTable, Write
+from node.storage import ChainTable, StorageError, Write
 
 LIMIT_BYTES = 128 * 1024
 

@@ -11,7 +11,7 @@ import pytest
 from node.daemon.failpoints import NAMES, VARIABLE
 from node.daemon.guardfile import GuardFile
 from node.daemon.store import Store
-from node.daemon.tables import ChainTable, StateTable
+from node.storage import ChainTable, StateTable
 from tests.node.daemon.crash_child import STEPS, group, open_journal
 
 ROOT = Path(__file__).parents[3]

@@ -9,7 +9,7 @@ import pytest
 
 from node.daemon.journal import Journal, JournalFailed
 from node.daemon.store import Store
-from node.daemon.tables import ChainTable, StoreFailed, StoreFull, Write
+from node.storage import ChainTable, StoreFailed, StoreFull, Write
 
 ROOT = Path(__file__).parents[3]
 DISK_BYTES = 1024 * 1024

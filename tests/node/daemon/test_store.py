@@ -10,7 +10,7 @@ import pytest
 
 from node.daemon.durability import BLOCK_BYTES
 from node.daemon.store import Store, verify_files
-from node.daemon.tables import (
+from node.storage import (
     ChainTable,
     SnapshotExpired,
     StateTable,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from node.daemon.memory_store import MemoryStore
 from node.daemon.store import Store
 from node.daemon.store_check import check
-from node.daemon.tables import (
+from node.storage import (
     ChainTable,
     Database,
     SnapshotExpired,

@@ -11,15 +11,19 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
-
-from node.daemon.durability import StorageError
+from typing import ClassVar, Protocol
 
 MAX_KEY_BYTES = 511
 """The longest key of either implementation (LMDB's limit); a key has at least one byte."""
 
 SCAN_BYTES = 16 * 1024 * 1024
 """One scan returns no more than this in keys and values, but always one entry if there is any."""
+
+
+class StorageError(Exception):
+    """Base of what this node's own files can do wrong; `str()` is a sentence with the way out."""
+
+    code: ClassVar[str] = "storage"
 
 
 class ChainTable(Enum):

@@ -1,0 +1,148 @@
+"""The loop between the pure validator and the world: drain, step, make durable, send.
+
+One task owns the validator. It drains the inbox up to a bound, steps through it, writes everything
+that asked for durability to the journal in one write and one sync (C1), tells the validator, and only
+then lets go of what was waiting behind it (C2). Whoever has something to say puts an input into the
+inbox; nobody else touches the validator.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import trio
+
+from node.daemon.journal import Journal
+from node.daemon.performer import Performer
+from node.validator import Append, Input, Output, Resume, Resumed, Written
+
+DRAIN_MAX = 256
+"""Inputs stepped before the journal is synced and frames leave: enough to share one sync under load,
+few enough that a vote does not wait for a backlog."""
+INBOX_MAX = 16_384
+"""Inputs waiting; the network has its own, smaller bounds per peer, clients are refused before this."""
+
+
+class Stepper(Protocol):
+    """The validator, as the driver sees it."""
+
+    def step(self, item: Input, now_ms: int) -> list[Output]:
+        """The outputs of one input, to be performed in order."""
+
+
+class GuardStore(Protocol):
+    """The guard file, as the driver sees it."""
+
+    def store(self, payload: bytes) -> None:
+        """Make the payload durable."""
+
+
+class InboxFull(Exception):
+    """Our own producers outran the bound; a bug in a producer's back-pressure."""
+
+
+@dataclass(slots=True)
+class DriverCounts:
+    """What the loop has done, for metrics."""
+
+    inputs: int = 0
+    groups: int = 0
+    appends: int = 0
+    journal_bytes: int = 0
+    inbox_peak: int = 0
+
+
+class Driver:
+    """Owns the validator and its inbox; `run` never returns normally."""
+
+    def __init__(
+        self,
+        validator: Stepper,
+        journal: Journal,
+        guard: GuardStore | None,
+        performer: Performer,
+        wall_ms: Callable[[], int],
+    ) -> None:
+        self._validator = validator
+        self._journal = journal
+        self._guard = guard
+        self._performer = performer
+        self._wall_ms = wall_ms
+        self._inbox: deque[Input] = deque()
+        self._wake = trio.Event()
+        self.counts = DriverCounts()
+
+    def put(self, item: Input) -> None:
+        """Add an input; raises InboxFull."""
+        if len(self._inbox) >= INBOX_MAX:
+            raise InboxFull(f"more than {INBOX_MAX} inputs are waiting")
+        self._inbox.append(item)
+        self._wake.set()
+
+    @property
+    def waiting(self) -> int:
+        """Inputs in the inbox."""
+        return len(self._inbox)
+
+    async def run(self) -> None:
+        """Step until cancelled. Raises what the journal or the validator raises: both are fatal."""
+        deferred = False
+        while True:
+            if not self._inbox and not deferred:
+                await self._wake.wait()
+            self._wake = trio.Event()
+            outputs = self._drain(deferred)
+            deferred = self._settle(outputs)
+            # Writers and workers get their turn between groups, also when the inbox never runs empty.
+            await trio.lowlevel.checkpoint()
+
+    def _drain(self, deferred: bool) -> list[Output]:
+        now_ms = self._wall_ms()
+        self.counts.inbox_peak = max(self.counts.inbox_peak, len(self._inbox))
+        outputs: list[Output] = []
+        count = min(len(self._inbox), DRAIN_MAX)
+        for _ in range(count):
+            outputs += self._validator.step(self._inbox.popleft(), now_ms)
+        self.counts.inputs += count
+        if deferred:
+            outputs += self._validator.step(Resumed(), now_ms)
+        return outputs
+
+    def _settle(self, outputs: list[Output]) -> bool:
+        """Perform outputs in order, and what the durable ones lead to; True when work was deferred."""
+        deferred = False
+        while outputs:
+            group = [output for output in outputs if type(output) is Append]
+            following: list[Output] = []
+            for output in outputs:
+                if type(output) is Append:
+                    if group:
+                        following += self._make_durable(group)
+                        group = []
+                elif type(output) is Resume:
+                    deferred = True
+                else:
+                    self._performer.perform(output)
+            outputs = following
+        return deferred
+
+    def _make_durable(self, group: list[Append]) -> list[Output]:
+        # All appends of the group go in one write at the place of the first: what stood between them
+        # waits a little longer than it must, and nothing leaves too early.
+        for append in group:
+            if append.guard is not None and self._guard is not None:
+                self._guard.store(append.guard)
+        records: list[bytes] = []
+        size = 0
+        for append in group:
+            if records and not self._journal.fits_one_group(len(records) + 1, size + len(append.record)):
+                self._journal.append(records)
+                records, size = [], 0
+            records.append(append.record)
+            size += len(append.record)
+        self._journal.append(records)
+        self.counts.groups += 1
+        self.counts.appends += len(group)
+        self.counts.journal_bytes += sum(len(append.record) for append in group)
+        return self._validator.step(Written(group[-1].seq), self._wall_ms())
