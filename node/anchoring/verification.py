@@ -99,7 +99,9 @@ def verify(
 ) -> Verified:
     """Check the bundle in `data` against the pinned genesis hash `trust` (32 bytes).
 
-    `checkpoint` pins a later header (height, 32-byte hash) as well: the bundle must be of the same history.
+    `checkpoint` pins another header (height, 32-byte hash) as well: the bundle must name it in its history.
+    Only where the pinned header is the fact's own or the certified one does the fact rest on its hash; a
+    forger with leaked keys knows old hashes, too, and would name them, so elsewhere the keys stay open.
     `not_before_ms` refuses facts of headers older than that cluster time. Raises ProofError, which opens
     with the name of the step that failed.
     """
@@ -127,7 +129,7 @@ def verify(
         header,
         fact,
         (f"The genesis is that of cluster {identity.name!r}, whose hash is pinned: {trust.hex()}.", *facts),
-        _not_checked(bundle.kind, header, certified, has_checkpoint=checkpoint is not None),
+        _not_checked(bundle.kind, header, certified, checkpoint),
     )
 
 
@@ -235,7 +237,11 @@ def _check_checkpoint(
         )
     if held != expected:
         raise ProofError(f"checkpoint: header {height} has the hash {held.hex()}, pinned is {expected.hex()}")
-    return [f"The pinned checkpoint, header {height}, is of the same history."]
+    if height in (header.height, certified.height):
+        return [f"Header {height} is the pinned checkpoint, on whose hash the fact rests."]
+    return [
+        f"The pinned checkpoint, header {height}, is in the history that header {certified.height} names."
+    ]
 
 
 def _check_statement(bundle: Bundle, header: Header) -> tuple[Fact, str]:
@@ -310,7 +316,7 @@ def _read_transaction(data: bytes, cluster_id: bytes) -> tuple[Digest, PublicKey
 
 
 def _not_checked(
-    kind: BundleKind, header: Header, certified: Header, *, has_checkpoint: bool
+    kind: BundleKind, header: Header, certified: Header, checkpoint: tuple[int, bytes] | None
 ) -> tuple[str, ...]:
     after = f"after height {header.height} (time {header.time_ms} ms)"
     changed = {
@@ -324,12 +330,12 @@ def _not_checked(
         "that this verifier has not seen.",
         changed[kind],
     )
-    if has_checkpoint:
+    if checkpoint is not None and checkpoint[0] in (header.height, certified.height):
         return sentences
     return (
         *sentences,
-        "Keys: trust starts from the genesis keys alone, and retired keys that leaked could forge all of "
-        "this; pin a recent checkpoint.",
+        "Keys: the fact rests on the genesis keys, and retired keys that leaked could forge all of this; pin "
+        f"a recent certified header at or above height {header.height} as checkpoint.",
     )
 
 

@@ -1,9 +1,10 @@
 """Bundles out of a storage snapshot: all there is between the genesis and one fact, for `isthmus verify`.
 
 The smallest certificate at or above a height proves it. Whoever will check the bundle may have pinned a
-checkpoint, a header of his own (height); a bundle made for it is certified at or above that height, too,
-and holds the checkpoint's place in the same history. A missing row that another row promises is this
-node's own fault (LocalError).
+checkpoint, a header by height (>= 0); a bundle made for it is certified at or above that height, too: by
+the checkpoint itself where that has its own certificate, so that older facts rest on its hash alone, else
+with the checkpoint's place in the same history. A missing row that another row promises is this node's own
+fault (LocalError).
 """
 
 from consensus import HeaderCertificate, LocalError, decode

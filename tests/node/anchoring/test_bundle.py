@@ -11,6 +11,7 @@ from consensus import CodecError, Digest, Value, digest, encode
 from node.anchoring import (
     Bundle,
     BundleKind,
+    CheckpointProof,
     ClusterIdentity,
     HeaderStatement,
     StateFact,
@@ -271,12 +272,12 @@ def test_a_transaction_signed_for_another_cluster_is_refused_even_when_certified
 
 
 def test_a_checkpoint_is_met_at_the_certified_header_at_the_fact_or_by_its_own_path() -> None:
-    assert "checkpoint" in checked("header", checkpoint=(5, header_hash(5))).facts[-2]
+    assert "rests" in checked("header", checkpoint=(5, header_hash(5))).facts[-2]
     pinned = Bundle.decode(FILES["header-with-checkpoint"]).checkpoint
     assert pinned is not None
-    assert "checkpoint" in checked("header-with-checkpoint", checkpoint=(4, pinned.header_hash)).facts[-2]
-    assert "checkpoint" in checked("header-with-checkpoint", checkpoint=(1, header_hash(1))).facts[-2]
-    assert "checkpoint" in checked("header-with-checkpoint", checkpoint=(5, header_hash(5))).facts[-2]
+    assert "names" in checked("header-with-checkpoint", checkpoint=(4, pinned.header_hash)).facts[-2]
+    assert "rests" in checked("header-with-checkpoint", checkpoint=(1, header_hash(1))).facts[-2]
+    assert "rests" in checked("header-with-checkpoint", checkpoint=(5, header_hash(5))).facts[-2]
 
 
 @pytest.mark.parametrize("height", [1, 4, 5])
@@ -327,9 +328,31 @@ def test_every_verdict_names_what_it_did_not_check(name: str) -> None:
     assert topics == ["Freshness", "Forks", "Revocation", "Keys"]
 
 
-def test_only_a_pinned_checkpoint_settles_the_question_of_leaked_keys() -> None:
-    pinned = checked("header", checkpoint=(5, header_hash(5)))
-    assert [sentence.split(":")[0] for sentence in pinned.not_checked] == ["Freshness", "Forks", "Revocation"]
+@pytest.mark.parametrize(("height", "is_settled"), [(1, True), (4, False), (5, True)])
+def test_leaked_keys_are_settled_only_where_the_fact_rests_on_the_pinned_hash(
+    height: int, is_settled: bool
+) -> None:
+    bundle = Bundle.decode(FILES["header-with-checkpoint"])
+    assert bundle.checkpoint is not None
+    pinned = bundle.checkpoint.header_hash if height == 4 else header_hash(height)
+    topics = [
+        sentence.split(":")[0]
+        for sentence in checked("header-with-checkpoint", checkpoint=(height, pinned)).not_checked
+    ]
+    assert topics == ["Freshness", "Forks", "Revocation"] + ([] if is_settled else ["Keys"])
+
+
+def test_a_forger_with_all_keys_can_name_an_old_checkpoint_but_cannot_settle_the_keys() -> None:
+    cluster = genesis()
+    first = cluster.genesis_header()
+    leaves = [leaf_hash(first.hash), leaf_hash(header_hash(1))]
+    fields = {name: getattr(first, name) for name in HEADER[1:]}
+    changed = {"height": 2, "history_root": root(leaves), "time_ms": first.time_ms + 9}
+    forged = Header.make(**(fields | changed))
+    proof = CheckpointProof(1, Digest(header_hash(1)), (leaves[0],))
+    bundle = Bundle(cluster.body, forged.encoded, certificate(forged), None, proof, HeaderStatement())
+    verified = verify(bundle.encode(), trust=TRUST, checkpoint=(1, header_hash(1)))
+    assert verified.not_checked[-1].startswith("Keys: ")
 
 
 def test_a_header_bundle_without_payload_is_the_smallest() -> None:
