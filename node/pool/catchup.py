@@ -2,8 +2,8 @@
 
 The way from the own tip to the target is cut into ranges that several peers are asked for in parallel. Each
 answer proves itself (`verifying`); proven heights go to execution in order; the header our own execution
-makes is compared with the certified one, and if they differ it is we who are wrong (C3). Slow, empty and lying
-peers are rotated out and ranges asked again elsewhere, without a global deadline. Memory is bounded by bytes.
+makes is compared with the certified one, and if they differ it is we who are wrong (C3). Slow, empty and
+lying peers are rotated out and ranges asked again elsewhere, without a global deadline. Memory is bounded.
 """
 
 from collections import OrderedDict, deque

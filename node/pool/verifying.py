@@ -1,8 +1,9 @@
 """Believing another node's chain: a range of heights is final because one certificate says so (C25).
 
 The certificate of the last header is verified by its own epoch's set; parent hashes carry that back to the
-first, and no range goes beyond the header that ends an epoch, since only that one tells who signs after it; each header names its block, each block its batches. Whatever differs is the sender's lie. Nothing here
-trusts the sender, and nothing is stored or executed before it passed.
+first, and no range goes beyond the header that ends an epoch, since only that one tells who signs after it;
+each header names its block, each block its batches. Whatever differs is the sender's lie. Nothing here trusts
+the sender, and nothing is stored or executed before it passed.
 """
 
 from collections.abc import Callable
