@@ -7,16 +7,14 @@ lower class is let through after every `STRICT_RUN` of a higher one, so that no 
 """
 
 from collections import deque
-from typing import TypeAlias
 
 import trio
 
-from p2p.events import Delivery, NetworkEvent, PeerConnected, PeerDisconnected
+from p2p.events import Delivery, NetworkEvent
 from p2p.identity import PeerId
 
 STRICT_RUN = 64
 _CLASSES = 3
-_Slot: TypeAlias = tuple[PeerId, int]
 
 
 class _PeerQueue:
@@ -33,18 +31,18 @@ class Inbox(trio.abc.ReceiveChannel[NetworkEvent]):
     def __init__(self, items_per_peer: int, bytes_per_peer: int) -> None:
         self._items_per_peer = items_per_peer
         self._bytes_per_peer = bytes_per_peer
-        self._queues: dict[_Slot, _PeerQueue] = {}
-        self._turns: tuple[deque[_Slot], ...] = tuple(deque() for _ in range(_CLASSES))
+        self._queues: tuple[dict[PeerId, _PeerQueue], ...] = tuple({} for _ in range(_CLASSES))
+        self._turns: tuple[deque[PeerId], ...] = tuple(deque() for _ in range(_CLASSES))
         self._passed = [0] * _CLASSES
         self._readers = trio.lowlevel.ParkingLot()
-        self._writers: dict[_Slot, trio.Event] = {}
+        self._writers: dict[tuple[PeerId, int], trio.Event] = {}
         self._closed = False
         self.items = 0
         self.bytes = 0
 
     def room_for(self, peer: PeerId, lane: int) -> bool:
         """Whether `put` of one more message of this peer and class stays within the bounds."""
-        queue = self._queues.get((peer, lane))
+        queue = self._queues[lane].get(peer)
         return queue is None or (
             len(queue.events) < self._items_per_peer and queue.bytes < self._bytes_per_peer
         )
@@ -57,13 +55,13 @@ class Inbox(trio.abc.ReceiveChannel[NetworkEvent]):
 
     def put(self, event: NetworkEvent, lane: int = 0) -> None:
         """Adds an event of a peer; the caller has waited for room, unless the event is rare."""
-        slot = (event.peer, lane)
-        queue = self._queues.get(slot)
+        peer = event.peer
+        queue = self._queues[lane].get(peer)
         if queue is None:
-            queue = self._queues[slot] = _PeerQueue()
-            self._turns[lane].append(slot)
+            queue = self._queues[lane][peer] = _PeerQueue()
+            self._turns[lane].append(peer)
         queue.events.append(event)
-        size = _size(event)
+        size = len(event.body) if isinstance(event, Delivery) else 0
         queue.bytes += size
         self.bytes += size
         self.items += 1
@@ -72,24 +70,25 @@ class Inbox(trio.abc.ReceiveChannel[NetworkEvent]):
 
     def receive_nowait(self) -> NetworkEvent:
         """The next event; raises trio.WouldBlock when there is none, trio.EndOfChannel after the end."""
-        turns = self._next_turns()
-        if turns is None:
+        lane = self._next_lane()
+        if lane is None:
             if self._closed:
                 raise trio.EndOfChannel
             raise trio.WouldBlock
-        slot = turns.popleft()
-        queue = self._queues[slot]
+        turns, queues = self._turns[lane], self._queues[lane]
+        peer = turns.popleft()
+        queue = queues[peer]
         event = queue.events.popleft()
-        size = _size(event)
+        size = len(event.body) if isinstance(event, Delivery) else 0
         queue.bytes -= size
         self.bytes -= size
         self.items -= 1
         if queue.events:
-            turns.append(slot)
+            turns.append(peer)
         else:
-            del self._queues[slot]
-        if self._writers and self.room_for(*slot):
-            waiting = self._writers.pop(slot, None)
+            del queues[peer]
+        if self._writers and self.room_for(peer, lane):
+            waiting = self._writers.pop((peer, lane), None)
             if waiting is not None:
                 waiting.set()
         return event
@@ -113,29 +112,20 @@ class Inbox(trio.abc.ReceiveChannel[NetworkEvent]):
         self.close()
         await trio.lowlevel.checkpoint()
 
-    def _next_turns(self) -> deque[_Slot] | None:
+    def _next_lane(self) -> int | None:
         """The highest class with events, unless a lower one was passed over too often."""
         chosen = None
-        for lane in range(_CLASSES):
-            turns = self._turns[lane]
+        passed = self._passed
+        for lane, turns in enumerate(self._turns):
             if not turns:
-                self._passed[lane] = 0
+                passed[lane] = 0
             elif chosen is None:
                 chosen = lane
-            elif self._passed[lane] >= STRICT_RUN:
-                self._passed[lane] = 0
-                return turns
+            elif passed[lane] >= STRICT_RUN:
+                passed[lane] = 0
+                return lane
             else:
-                self._passed[lane] += 1
-        if chosen is None:
-            return None
-        self._passed[chosen] = 0
-        return self._turns[chosen]
-
-
-def _size(event: NetworkEvent) -> int:
-    match event:
-        case Delivery():
-            return len(event.body)
-        case PeerConnected() | PeerDisconnected():
-            return 0
+                passed[lane] += 1
+        if chosen is not None:
+            passed[chosen] = 0
+        return chosen

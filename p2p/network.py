@@ -336,7 +336,8 @@ async def open_network(
 ) -> AsyncIterator[Network]:
     """A running network for as long as the block lasts.
 
-    `rng` decides jitter, gossip and the instance number; it need not be secret. Sockets bound beforehand
+    `rng` decides jitter, gossip and the instance number: it need not be secret, but two starts of a node
+    must not draw the same, or a restart is taken for a second dial. Sockets bound beforehand
     may be passed in `listeners` (they are closed at the end). Raises ConfigError and PortInUse.
     """
     config.check(identity.peer_id)

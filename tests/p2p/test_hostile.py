@@ -240,3 +240,21 @@ async def test_a_hello_in_single_bytes_and_messages_right_behind_it_are_understo
         last = control(HELLO, hello.encode())[-1:]
         await stream.send_all(last + encode(VOTES.code, b"early")[0])
         assert (await next_delivery(network)).body == b"early"
+
+
+async def test_a_bug_reached_by_a_peer_is_told_loudly_and_ends_that_link_only(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with make_places(2) as [node, peer], running(node, allowed=[peer]) as network:
+        topic = network._topics.pop(VOTES.code)
+        async with admitted(node, peer.identity) as stream:
+            await stream.send_all(encode(VOTES.code, b"the frame that finds the bug")[0])
+            assert "internal error, please report it: " in (await disconnected(network)).reason
+        assert network.counters()["internal_faults"] == 1
+        assert network.status()[0].score == 0, "our bug is not the peer's fault"
+        (record,) = [record for record in caplog.records if record.name == "p2p"]
+        assert record.exc_info is not None
+        network._topics[VOTES.code] = topic
+        async with admitted(node, peer.identity) as stream:
+            await stream.send_all(encode(VOTES.code, b"the node still works")[0])
+            assert (await next_delivery(network)).body == b"the node still works"
