@@ -23,6 +23,12 @@ EXITS: dict[str, Exit] = {
     "node.genesis.GenesisError": Exit.CONFIGURATION,
     "node.ledger.codes.RejectedTransaction": Exit.REFUSED,
     "node.api.faults.PortInUse": Exit.PORT_IN_USE,
+    "node.api.exchange.NotReachable": Exit.NOT_REACHABLE,
+    "node.api.exchange.UnexpectedAnswer": Exit.NOT_REACHABLE,
+    "node.api.exchange.ApiError": Exit.REFUSED,
+    "node.api.exchange.StillPending": Exit.TIMEOUT,
+    "node.api.conversation.NotTrusted": Exit.NEGATIVE,
+    "node.local.inventory.InventoryError": Exit.USAGE,
     "node.local.testnet.TestnetError": Exit.CONFIGURATION,
     "node.local.supervisor.ProgramDied": Exit.CHILD_DIED,
     "p2p.errors.ConfigError": Exit.CONFIGURATION,
@@ -34,6 +40,10 @@ EXITS: dict[str, Exit] = {
     "builtins.NotADirectoryError": Exit.USAGE,
 }
 """Full class name -> exit code; a subclass that is not named has its base's."""
+
+
+_ABSENT = "not-found"
+"""The API's name for what is not there: a negative answer, no refusal."""
 
 
 class Failure(Exception):
@@ -65,6 +75,8 @@ def explain(error: BaseException) -> Told | None:
     error = root_of(error)
     if isinstance(error, Failure):
         return Told(error.exit_code, error.message, error.hint)
+    if getattr(error, "name", None) == _ABSENT:
+        return Told(Exit.NEGATIVE, str(error))
     for base in type(error).__mro__:
         exit_code = EXITS.get(f"{base.__module__}.{base.__qualname__}")
         if exit_code is not None:

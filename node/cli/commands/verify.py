@@ -13,45 +13,13 @@ from consensus import CodecError
 from node.anchoring import StateFact, TransactionFact, Verified
 from node.anchoring import verify as verify_bundle
 from node.cli.exits import Exit
+from node.cli.hashes import CheckpointType, HashType
 from node.cli.options import json_option
 from node.cli.output import Output
 from node.ledger.apps.records import Entry
 from node.ledger.codes import RejectedTransaction
 from node.ledger.transactions import Transaction
 from node.proofs import ProofError
-
-_HASH_BYTES = 32
-
-
-class HashType(click.ParamType[bytes]):
-    """A SHA-256 of 64 hexadecimal digits, as bytes."""
-
-    name = "hash"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> bytes:
-        """Raises a usage error for anything else."""
-        try:
-            found = bytes.fromhex(str(value))
-        except ValueError:
-            found = b""
-        if len(found) != _HASH_BYTES:
-            self.fail(f"a hash has 64 hexadecimal digits, not {value!r}", param, ctx)
-        return found
-
-
-class CheckpointType(click.ParamType[tuple[int, bytes]]):
-    """HEIGHT:HASH."""
-
-    name = "height:hash"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, bytes]:
-        """Raises a usage error for anything else."""
-        height, _, text = str(value).partition(":")
-        if not height.isdecimal():
-            self.fail(f"a checkpoint is HEIGHT:HASH, not {value!r}", param, ctx)
-        return int(height), HashType().convert(text, param, ctx)
 
 
 @click.command("verify", help="Check a proof offline. Exit code 0: it holds; 1: it does not.")
