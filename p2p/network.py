@@ -83,6 +83,11 @@ class Network:
         """Where events come out; see inbox.py for its bounds and fairness."""
         return self._inbox
 
+    @property
+    def last_refused(self) -> str:
+        """Why the latest inbound connection that was not admitted ended; empty if there was none."""
+        return self._sessions.last_refused
+
     def send(self, peer: PeerId, topic_code: int, body: bytes, *, key: bytes | None = None) -> bool:
         """Queues a message; False when the peer is not connected. Never blocks.
 

@@ -82,6 +82,8 @@ class Sessions:
         """Inbound connections closed at once because too many had not finished the handshake."""
         self.failed_handshakes = 0
         """Inbound connections that ended before they were admitted."""
+        self.last_refused = ""
+        """Why the latest of them ended, in words: a stranger has no status of its own."""
         self.internal_faults = 0
 
     @property
@@ -151,7 +153,9 @@ class Sessions:
                 connection, early = await self._introduce(stream, link, dialled_by_us=dialled is not None)
             await self._live(connection, link, early)
         except PeerError as error:
-            self.failed_handshakes += dialled is None
+            if dialled is None:
+                self.failed_handshakes += 1
+                self.last_refused = str(error)
             if link is not None:
                 link.failed(error, now_ms())
         except Exception as error:

@@ -23,6 +23,7 @@ from tests.p2p.nodes import (
     connected,
     disconnected,
     error_of,
+    eventually,
     make_config,
     make_identities,
     make_places,
@@ -250,7 +251,8 @@ async def test_an_address_that_leads_to_somebody_else_or_back_is_named() -> None
 async def test_a_node_that_is_not_known_learns_what_to_do() -> None:
     async with make_places(2) as [one, two], running(two) as second, running(one, [two]) as first:
         await error_of(first, two, "it does not know our node key")
-        assert second.counters()["failed_handshakes"] > 0
+        await eventually(lambda: second.counters()["failed_handshakes"] > 0)
+        assert "connection from 127.0.0.1: its key is not one of the pinned node keys" in second.last_refused
 
 
 async def test_membership_changes_while_the_network_runs_and_bystanders_do_not_notice() -> None:
