@@ -27,7 +27,7 @@ from node.ledger.params import Params
 from node.ledger.policy import Policy, Rule, admits_everybody, decode_policy, policy_key, require
 from node.ledger.receipts import NO_WRITES, Receipt, hash_writes
 from node.ledger.replay import ReplayGuard
-from node.ledger.state import LAYERS_MAX, BlockState, Overlay, Space, StateReader, StateWrite
+from node.ledger.state import LAYERS_MAX, BlockState, Overlay, Space, StateReader, StateWrite, Writes
 from node.ledger.transactions import Transaction
 from node.proofs import rfc6962, smt
 from node.proofs.rfc6962 import CompactRange, StoredNode, leaf_hash
@@ -79,14 +79,24 @@ Leaf: TypeAlias = tuple[int, Transaction]
 @dataclass(frozen=True, slots=True)
 class Execution:
     """What a block came to. `receipts[i]` belongs to `leaves[i]`; `skipped` lists the positions that got
-    neither, with the reason; `state_writes` and `history_nodes` are to be stored in one transaction."""
+    neither, with the reason; `state_writes` and `history_nodes` are to be stored in one transaction.
+    `writes` are the same as `state_writes`, one mapping a space, and must not be changed."""
 
     header: Header
     leaves: tuple[Leaf, ...]
     receipts: tuple[Receipt, ...]
     skipped: tuple[tuple[int, Code], ...]
-    state_writes: tuple[StateWrite, ...]
+    writes: Writes
     history_nodes: tuple[StoredNode, ...]
+
+    @property
+    def state_writes(self) -> tuple[StateWrite, ...]:
+        """Every (space, key, new value or None to delete), each key once; made anew at each call."""
+        return tuple(
+            (space, key, value)
+            for space, changed in zip(Space, self.writes, strict=True)
+            for key, value in changed.items()
+        )
 
     @property
     def header_hash(self) -> Digest:
@@ -288,6 +298,11 @@ class Ledger:
         self._run: _Run | None = None
 
     @property
+    def has_room(self) -> bool:
+        """Whether the next block may begin; False asks composition to flush first."""
+        return self.overlay.has_room
+
+    @property
     def is_busy(self) -> bool:
         """Whether a block is under execution."""
         return self._run is not None
@@ -304,7 +319,7 @@ class Ledger:
             raise LocalError(f"block {block.height} is of epoch {block.epoch}, expected {epoch}")
         if block.time_ms <= parent.time_ms:
             raise LocalError(f"block {block.height} at {block.time_ms} ms is not after {parent.time_ms} ms")
-        if self.overlay.is_full:
+        if self.overlay.layers_held >= self.overlay.layers_max:
             raise LocalError(f"{self.overlay.layers_held} executed heights wait for the flush")
         self._run = _Run(block, parent, self.params, self._apps, self.overlay)
 
@@ -352,9 +367,6 @@ class Ledger:
         history, nodes = self.tip.history.append([leaf_hash(header.hash)])
         self.overlay.push(block.height, run.state.writes())
         self.tip = Tip(header, history)
-        writes = tuple(
-            (space, key, value)
-            for space, changed in zip(Space, run.state.writes(), strict=True)
-            for key, value in changed.items()
+        return Execution(
+            header, tuple(run.leaves), tuple(run.receipts), tuple(run.skipped), run.state.writes(), nodes
         )
-        return Execution(header, tuple(run.leaves), tuple(run.receipts), tuple(run.skipped), writes, nodes)

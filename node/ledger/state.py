@@ -1,8 +1,8 @@
 """State as execution sees it: what is stored, under what was executed and is not stored yet.
 
-The `Overlay` holds one layer a height between execution and the flush to disk, merged for reading, so a
-lookup costs the same with one layer as with sixty. A block under way writes to a `BlockState`, a
-transaction to a plain dict above it: rolling back is forgetting the dict.
+The `Overlay` holds one layer a height between execution and the flush to disk, merged for reading: a lookup
+costs the same with one layer as with sixty, and adding a layer runs at the speed of `dict.update`. A block
+under way writes to a `BlockState`, a transaction to a plain dict above it: rolling back is forgetting it.
 """
 
 from collections import deque
@@ -13,6 +13,8 @@ from consensus import LocalError
 
 LAYERS_MAX = 256
 """Most heights between execution and flush; certification lag (64) and flush delay stay far below."""
+BYTES_MAX = 256 * 1024 * 1024
+"""Bytes of keys and values above which execution should wait for the flush; a few full blocks."""
 
 
 class Space(IntEnum):
@@ -41,27 +43,40 @@ class StateReader(Protocol):
 Changes: TypeAlias = dict[bytes, bytes | None]
 Writes: TypeAlias = tuple[Changes, Changes, Changes]
 """The writes of one height: one mapping a space, in the order of `Space`."""
-Merged: TypeAlias = dict[bytes, tuple[int, bytes | None]]
-"""The newest value of every key that a layer wrote, with the height of that layer."""
 
 
 class Overlay:
-    """Executed layers above a reader that lags behind by as many heights; itself a `StateReader`."""
+    """Executed layers above a reader that lags behind by as many heights; itself a `StateReader`.
 
-    __slots__ = ("_layers", "bytes_held", "entries_held", "layers_max", "merged", "reader")
+    Composition begins no block while `has_room` is False. The bound on layers is hard; the one on bytes
+    may be passed by the block that was under way.
+    """
 
-    def __init__(self, reader: StateReader, layers_max: int = LAYERS_MAX) -> None:
+    __slots__ = (
+        "_layers",
+        "_written_at",
+        "bytes_held",
+        "bytes_max",
+        "entries_held",
+        "layers_max",
+        "merged",
+        "reader",
+    )
+
+    def __init__(self, reader: StateReader, layers_max: int = LAYERS_MAX, bytes_max: int = BYTES_MAX) -> None:
         self.reader = reader
         self._layers: deque[tuple[int, Writes, int]] = deque()
-        self.merged: tuple[Merged, Merged, Merged] = ({}, {}, {})
+        self.merged: Writes = ({}, {}, {})
+        self._written_at: tuple[dict[bytes, int], ...] = ({}, {}, {})
         self.layers_max = layers_max
+        self.bytes_max = bytes_max
         self.entries_held = 0
         self.bytes_held = 0
 
     def get(self, space: Space, key: bytes) -> bytes | None:
         """The newest value: of a layer, or else of the reader."""
-        entry = self.merged[space].get(key)
-        return self.reader.get(space, key) if entry is None else entry[1]
+        merged = self.merged[space]
+        return merged[key] if key in merged else self.reader.get(space, key)
 
     @property
     def layers_held(self) -> int:
@@ -69,21 +84,28 @@ class Overlay:
         return len(self._layers)
 
     @property
-    def is_full(self) -> bool:
-        """Whether a flush must come before the next layer."""
-        return len(self._layers) >= self.layers_max
+    def has_room(self) -> bool:
+        """Whether the next block may be executed before a flush."""
+        return len(self._layers) < self.layers_max and self.bytes_held < self.bytes_max
+
+    def limits(self) -> tuple[tuple[str, int, int], ...]:
+        """(name, current, bound) of what can grow, for metrics."""
+        return (
+            ("ledger_overlay_layers", len(self._layers), self.layers_max),
+            ("ledger_overlay_bytes", self.bytes_held, self.bytes_max),
+        )
 
     def push(self, height: int, writes: Writes) -> None:
         """Put the writes of `height` on top. Raises LocalError when full or out of order."""
-        if self.is_full:
+        if len(self._layers) >= self.layers_max:
             raise LocalError(f"{len(self._layers)} executed heights wait for the flush; none may be added")
         if self._layers and self._layers[-1][0] >= height:
             raise LocalError(f"layer {height} does not follow layer {self._layers[-1][0]}")
         size = 0
-        for merged, changed in zip(self.merged, writes, strict=True):
-            for key, value in changed.items():
-                merged[key] = (height, value)
-                size += len(key) + (0 if value is None else len(value))
+        for merged, written_at, changed in zip(self.merged, self._written_at, writes, strict=True):
+            merged.update(changed)
+            written_at.update(dict.fromkeys(changed, height))
+            size += sum(map(len, changed)) + sum(map(len, filter(None, changed.values())))
         self._layers.append((height, writes, size))
         self.entries_held += sum(map(len, writes))
         self.bytes_held += size
@@ -92,10 +114,10 @@ class Overlay:
         """Forget layers up to `height`, which the reader now shows. Idempotent."""
         while self._layers and self._layers[0][0] <= height:
             dropped, writes, size = self._layers.popleft()
-            for merged, changed in zip(self.merged, writes, strict=True):
+            for merged, written_at, changed in zip(self.merged, self._written_at, writes, strict=True):
                 for key in changed:
-                    if merged[key][0] == dropped:
-                        del merged[key]
+                    if written_at[key] == dropped:
+                        del merged[key], written_at[key]
             self.entries_held -= sum(map(len, writes))
             self.bytes_held -= size
 
@@ -120,22 +142,25 @@ class BlockState:
         """The state leaf as of the transactions executed so far."""
         if key in self.state:
             return self.state[key]
-        entry = self._state_below.get(key)
-        return self._read(Space.STATE, key) if entry is None else entry[1]
+        if key in self._state_below:
+            return self._state_below[key]
+        return self._read(Space.STATE, key)
 
     def get_replay(self, key: bytes) -> bytes | None:
         """The replay record as of this block so far."""
         if key in self.replay:
             return self.replay[key]
-        entry = self._replay_below.get(key)
-        return self._read(Space.REPLAY, key) if entry is None else entry[1]
+        if key in self._replay_below:
+            return self._replay_below[key]
+        return self._read(Space.REPLAY, key)
 
     def get(self, key: bytes) -> bytes | None:
         """A stored tree node, which makes this the `NodeReader` of the sparse Merkle tree."""
         if key in self.nodes:
             return self.nodes[key]
-        entry = self._nodes_below.get(key)
-        return self._read(Space.NODES, key) if entry is None else entry[1]
+        if key in self._nodes_below:
+            return self._nodes_below[key]
+        return self._read(Space.NODES, key)
 
     def writes(self) -> Writes:
         """All writes of the block, in the order of `Space`."""

@@ -318,6 +318,7 @@ def test_execution_waits_for_the_flush_when_the_overlay_is_full() -> None:
     ledger = Ledger(world.genesis.params, world.store, world.ledger.tip, layers_max=3)
     world.ledger = ledger
     done = [world.execute(world.put(ALICE, f"acme/{i}"), flush=False) for i in range(3)]
+    assert not ledger.has_room
     with pytest.raises(LocalError, match="wait for the flush"):
         ledger.begin(world.block())
     world.flush(done[0])

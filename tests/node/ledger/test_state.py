@@ -64,7 +64,8 @@ def test_a_full_overlay_and_a_lower_height_are_our_own_fault() -> None:
     with pytest.raises(LocalError, match="does not follow"):
         overlay.push(5, ({}, {}, {}))
     overlay.push(6, ({}, {}, {}))
-    assert overlay.is_full
+    assert not overlay.has_room
+    assert overlay.limits()[0] == ("ledger_overlay_layers", 2, 2)
     with pytest.raises(LocalError, match="wait for the flush"):
         overlay.push(7, ({}, {}, {}))
 
@@ -81,3 +82,14 @@ def test_a_block_sees_its_own_writes_first_then_layers_then_the_store() -> None:
     block.nodes[b"n"] = b"own"
     assert (block.get_state(b"a"), block.get_replay(b"r"), block.get(b"n")) == (None, b"own", b"own")
     assert overlay.get(Space.STATE, b"a") == b"stored"
+
+
+def test_bytes_held_close_the_door_before_the_layers_do() -> None:
+    overlay = Overlay(Store(), layers_max=100, bytes_max=10)
+    overlay.push(1, ({b"key": b"123456"}, {}, {}))
+    assert overlay.has_room
+    overlay.push(2, ({b"key": b"123456"}, {}, {}))
+    assert not overlay.has_room
+    assert overlay.limits()[1] == ("ledger_overlay_bytes", 18, 10)
+    overlay.drop_through(1)
+    assert overlay.has_room
