@@ -51,7 +51,7 @@ async def run_cluster(testnet: Testnet, say: Callable[[str], None]) -> bool:
 
     async def tell_ready() -> None:
         with trio.move_on_after(READY_SECONDS):
-            await wait_ready(testnet, READY_SECONDS * 1000)
+            await wait_ready(testnet, 10 * READY_SECONDS * 1000)
             say(f"All {len(testnet.nodes)} nodes are ready. Ctrl-C stops them.")
             return
         say(f"Not all nodes are ready after {READY_SECONDS} s; ask: isthmus status {testnet.directory}")
