@@ -14,6 +14,9 @@ from consensus.keys import Digest, Signature
 from consensus.messages import Proposal
 from consensus.validators import Height, Round
 
+BRANCH_BLOCKS_MIN = 32
+"""Uncommitted blocks below which nobody looks for failed branches; a good round has two."""
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
@@ -49,6 +52,7 @@ class BlockTree:
         "_nodes",
         "_uncommitted_headers",
         "blocks_max",
+        "committed",
     )
 
     def __init__(self, root: Node, heartbeat_ms: int, blocks_max: int) -> None:
@@ -60,6 +64,7 @@ class BlockTree:
         self._nodes: dict[Digest, Node] = {root.id: root}
         self._children: dict[Digest, list[Digest]] = {}
         self._committed_ids: dict[Digest, None] = {root.id: None}  # ordered, root first
+        self.committed = root  # the newest committed block
         self._uncommitted_headers = 0
 
     # --- looking -------------------------------------------------------------------------------
@@ -78,11 +83,6 @@ class BlockTree:
     def root(self) -> Node:
         """The oldest block held; committed."""
         return self._nodes[next(iter(self._committed_ids))]
-
-    @property
-    def committed(self) -> Node:
-        """The newest committed block."""
-        return self._nodes[next(reversed(self._committed_ids))]
 
     @property
     def uncommitted_headers(self) -> int:
@@ -184,6 +184,7 @@ class BlockTree:
             self._drop_siblings_of(step)
             self._committed_ids[step.id] = None
             self._uncommitted_headers -= int(step.yields_header)
+        self.committed = path[-1]
         return tuple(CommittedBlock(s.block, s.height, s.yields_header) for s in path if s.block is not None)
 
     def _drop_siblings_of(self, node: Node) -> None:
@@ -191,10 +192,33 @@ class BlockTree:
         siblings = self._children[node.block.parent_id]
         doomed = [child for child in siblings if child != node.id]
         self._children[node.block.parent_id] = [node.id]
+        self._drop(doomed)
+
+    def _drop(self, doomed: list[Digest]) -> None:
+        """Forget these blocks and all that extend them."""
         while doomed:
             dropped = self._nodes.pop(doomed.pop())
             self._uncommitted_headers -= int(dropped.yields_header)
             doomed.extend(self._children.pop(dropped.id, ()))
+
+    def drop_branches(self, keep: Digest, below: Round) -> None:
+        """Drop uncommitted blocks of rounds before `below` that `keep` does not descend from."""
+        if len(self._nodes) - len(self._committed_ids) <= BRANCH_BLOCKS_MIN:
+            return
+        path: dict[Digest, None] = {}
+        node = self._nodes.get(keep)
+        while node is not None and node.block is not None and node.id not in self._committed_ids:
+            path[node.id] = None
+            node = self._nodes.get(node.block.parent_id)
+        failed = [
+            node
+            for node in self._nodes.values()
+            if node.round < below and node.id not in self._committed_ids and node.id not in path
+        ]
+        for node in failed:
+            if node.block is not None and node.id in self._nodes:  # not dropped with an earlier one
+                self._children[node.block.parent_id].remove(node.id)
+                self._drop([node.id])
 
     # --- shrinking -----------------------------------------------------------------------------
 

@@ -78,6 +78,13 @@ class Certification:
         if theirs is not None:
             self._core.diverge(height, ours[1], theirs, "a blocking set signed another header")
 
+    @property
+    def _lowest(self) -> Height:
+        """Signatures at or below this are of no use: final already, or, if certification has been stuck for
+        very long, too old to be the next certificate."""
+        core = self._core
+        return max(core.certified_height, Height(core.tree.committed.height - core.config.heights_ahead_max))
+
     # --- everybody's signatures ----------------------------------------------------------------
 
     def on_header_signature(self, peer: bytes, signed: HeaderSignature) -> None:
@@ -86,8 +93,9 @@ class Certification:
         core.require_author(peer, signed.author, "header signature")
         if signed.epoch != core.validators.epoch or signed.incarnation != core.config.incarnation:
             return
-        highest = max(core.certified_height, core.tree.committed.height) + core.config.heights_ahead_max
-        if not core.certified_height < signed.height <= highest:
+        window = core.config.heights_ahead_max
+        highest = max(core.certified_height, core.tree.committed.height) + window
+        if signed.height <= self._lowest or signed.height > highest:
             return  # final already, or too far above: the status will bring us there
         known = self._tally.get(signed.height, signed.author)
         if known is None:
@@ -99,8 +107,9 @@ class Certification:
 
     def count(self, signed: HeaderSignature) -> None:
         """A verified signature, ours when it is durable (C2)."""
-        if signed.height <= self._core.certified_height:
+        if signed.height <= self._lowest:
             return
+        self._tally.prune(Height(self._lowest + 1))
         certificate = self._tally.add(signed)
         self._compare(signed.height)
         if certificate is not None:
@@ -180,5 +189,6 @@ class Certification:
         core = self._core
         if core.behind is not None:
             target = core.certified if core.certified is not None else core.behind
-            peer = self._behind_peer or core.validators.validators[0].public_key
+            members = core.validators.validators
+            peer = self._behind_peer or members[1 if core.me == 0 and len(members) > 1 else 0].public_key
             core.outbox.emit(FellBehind(target, peer))

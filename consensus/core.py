@@ -190,7 +190,8 @@ class ReplicaCore:
     @property
     def heartbeat_in_ms(self) -> int:
         """Time until an empty block would yield a header (C24); 0 when overdue."""
-        return max(self.tip.header_time_ms + self.config.heartbeat_ms - self.now_ms, 0)
+        due_ms = self.tip.header_time_ms + self.config.heartbeat_ms - self.now_ms
+        return due_ms if due_ms > 0 else 0
 
     @property
     def must_drive(self) -> bool:

@@ -168,6 +168,8 @@ class Fetching:
 
     def ask(self) -> None:
         """Ask for everything missing: first the peer that showed it, then one validator after the other."""
+        if self._core.behind is not None:
+            self._wants.clear()  # catch-up brings them; what is missing above it is wanted again then
         for block_id, want in self._wants.items():
             peer = self._whom_to_ask(want)
             want.attempts += 1

@@ -58,6 +58,10 @@ class TimeoutReason(IntEnum):
     """A blocking set gave the round up first."""
 
 
+_KIND_MAX = max(MessageKind)
+_REASON_MAX = max(TimeoutReason)
+
+
 @dataclass(frozen=True, slots=True)
 class Proposal:
     """A block with its author's signature over `proposal_digest` (C21)."""
@@ -192,7 +196,7 @@ class Timeout:
             Round(as_int(round, "timeout round", low=1)),
             QuorumCertificate.from_value(hqc),
             None if tc is None else TimeoutCertificate.from_value(tc),
-            TimeoutReason(as_int(reason, "timeout reason", low=1, high=max(TimeoutReason))),
+            TimeoutReason(as_int(reason, "timeout reason", low=1, high=_REASON_MAX)),
             None if blamed is None else ValidatorIndex(as_int(blamed, "blamed author")),
             ValidatorIndex(as_int(author, "timeout author")),
             _signature(signature),
@@ -336,7 +340,7 @@ def decode_message(data: bytes) -> Message:
         value = decode(data, max_bytes=MESSAGE_BYTES_MAX)
         if type(value) is not tuple or not value:
             raise CodecError("a message is a non-empty array")
-        kind = as_int(value[0], "message kind", low=1, high=max(MessageKind))
+        kind = as_int(value[0], "message kind", low=1, high=_KIND_MAX)
         return _from_fields(MessageKind(kind), value[1:])
     except CodecError as error:
         raise MalformedMessage("message-malformed", str(error)) from error

@@ -24,6 +24,10 @@ ROUNDS_KEPT_BELOW = 2
 """Votes and proposals of the last rounds stay for evidence that arrives late."""
 
 
+BRANCH_ROUNDS_KEPT = 16
+"""Uncertified blocks of failed rounds are dropped after so many rounds; certified late, they are fetched."""
+
+
 class Ordering:
     """The current round's candidate block and everybody's votes."""
 
@@ -38,6 +42,7 @@ class Ordering:
         self._checking: Digest | None = None  # the candidate whose payload is being looked at
         self._verdict: PayloadChecked | None = None
         self._requested: tuple[Round, Digest, int] | None = None  # payload asked: round, parent, time
+        self._answers_due = 0  # of this round: a late QC moves the parent while an answer is under way
         self._barren_round = Round(0)  # the data plane had nothing in this round
         self.idle_over_round = Round(0)  # the leader has waited long enough in this round
         self.deferred_ms: int | None = None  # the candidate's timestamp lies this far ahead (C8)
@@ -55,12 +60,22 @@ class Ordering:
 
     def enter_round(self) -> None:
         """The round changed: forget what is superseded."""
-        floor = Round(max(self._core.pacemaker.round - ROUNDS_KEPT_BELOW, 0))
-        self._votes.prune(min(floor, Round(self._core.pacemaker.hqc.round + 1)))
-        for round in [known for known in self._seen if known < floor]:
-            del self._seen[round]
+        core, round = self._core, self._core.pacemaker.round
+        floor = Round(round - ROUNDS_KEPT_BELOW)
+        self._votes.prune(max(min(floor, Round(core.pacemaker.hqc.round + 1)), self._oldest_vote_round))
+        core.tree.drop_branches(core.pacemaker.hqc.block_id, Round(round - BRANCH_ROUNDS_KEPT))
+        core.outbox.unstage_except(core.tree)
+        for past in [known for known in self._seen if known < floor]:
+            del self._seen[past]
         self._decided = self._checking = self._verdict = self._requested = None
+        self._answers_due = 0
         self.deferred_ms = self.refusal = None
+
+    @property
+    def _oldest_vote_round(self) -> Round:
+        """Votes of rounds that only failed since the highest QC are kept for so long: they may still
+        certify a block late, and an outage of days must not fill the memory."""
+        return Round(self._core.pacemaker.round - self._core.config.rounds_ahead_max)
 
     # --- proposals ----------------------------------------------------------------------------
 
@@ -184,7 +199,7 @@ class Ordering:
             return
         if not vote.is_consistent:
             raise InvalidMessage("vote-shape", f"round {vote.round}, parent round {vote.parent_round}")
-        if vote.round > core.pacemaker.round + core.config.rounds_ahead_max:
+        if not self._oldest_vote_round <= vote.round <= core.pacemaker.round + core.config.rounds_ahead_max:
             return
         known = self._votes.get(vote.round, vote.author)
         if known is not None:
@@ -219,8 +234,8 @@ class Ordering:
         """Whether this round is ours and not used yet, and we hold what it must extend."""
         core = self._core
         return (
-            core.safety is not None
-            and core.is_leader
+            core.is_leader
+            and core.safety is not None
             and core.safety.may_propose(core.pacemaker.round) is None
             and core.safety.record.highest_timeout_round < core.pacemaker.round
             and self._parent() is not None
@@ -259,6 +274,7 @@ class Ordering:
         overdue = core.must_drive or self.idle_over_round == round
         if self._may_carry_payload(parent) and (overdue or self._barren_round != round):
             self._requested = (round, parent.id, time_ms)
+            self._answers_due += 1
             ancestors = core.tree.uncommitted_ancestors(parent.id)
             core.outbox.emit(RequestPayload(round, time_ms, ancestors, core.config.payload_bytes_max))
         elif overdue:
@@ -280,13 +296,16 @@ class Ordering:
         """The data plane's answer; too late when the round or its parent changed: nothing is lost, the
         data plane keeps what is not ordered."""
         core = self._core
+        if event.round != core.pacemaker.round:
+            return
+        self._answers_due -= 1
         requested, parent = self._requested, self._parent()
-        if requested is None or parent is None or not self.may_propose():
-            return
+        if requested is None or parent is None or self._answers_due > 0 or not self.may_propose():
+            return  # only the answer to the last question knows the right ancestors
         round, parent_id, time_ms = requested
-        if event.round != round or round != core.pacemaker.round or parent.id != parent_id:
-            return
         self._requested = None
+        if parent.id != parent_id:
+            return  # `propose` asks again
         if event.payload == b"":
             self._barren_round = round  # a false alarm: wait, as without it
             if not core.must_drive and self.idle_over_round != round:
@@ -298,8 +317,10 @@ class Ordering:
         if core.safety is None or core.me is None:
             return
         certified = core.certified
-        if certified is not None and certified.height > parent.height:
-            certified = None  # of a chain we do not hold yet
+        if certified is not None and (
+            certified.height > parent.height or certified.epoch != core.validators.epoch
+        ):
+            certified = None  # of a chain we do not hold yet, or of the epoch before
         block = Block.make(
             cluster_id=core.config.cluster_id,
             epoch=core.validators.epoch,

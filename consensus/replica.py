@@ -106,6 +106,15 @@ class Replica:
         Raises LocalError when a local invariant is broken, and nothing that a peer can cause.
         """
         self._core.now_ms = now_ms
+        hqc = self._core.pacemaker.hqc
+        self._learn(event)
+        is_vote = isinstance(event, Received) and isinstance(event.message, Vote)
+        if not is_vote or self._core.pacemaker.hqc is not hqc:
+            self._settle()  # nothing follows from a vote that completes no QC: the hot path ends here
+        return self._core.outbox.flush()
+
+    def _learn(self, event: Event) -> None:
+        """Change what is known."""
         match event:
             case Received(peer, message):
                 self._on_received(peer, message)
@@ -130,8 +139,6 @@ class Replica:
                 self._on_started()
             case _:
                 assert_never(event)
-        self._settle()
-        return self._core.outbox.flush()
 
     def _settle(self) -> None:
         """Everything that follows from what is known; each part does nothing when nothing is due."""
@@ -308,7 +315,7 @@ class Replica:
             ("orphans", self._fetching.orphans, config.orphans_max),
             ("orphan_bytes", self._fetching.orphan_bytes, config.orphan_bytes_max),
             ("wants", self._fetching.wants, config.wants_max),
-            ("votes", self._ordering.votes, rounds * n),
+            ("votes", self._ordering.votes, 2 * rounds * n),
             ("proposals_seen", self._ordering.proposals_seen, 8),
             ("timeouts", self._rounds.timeouts, n),
             ("header_signatures", self._certification.signatures, 2 * config.heights_ahead_max * n),

@@ -167,9 +167,10 @@ class Rounds:
     def _answer(self, peer: bytes) -> None:
         if self._may_contact(self._answered, peer):
             core = self._core
-            self._core.outbox.emit(
-                Send(peer, Certificates(core.pacemaker.hqc, core.pacemaker.htc, core.certified))
-            )
+            certified = core.certified
+            if certified is not None and certified.epoch != core.validators.epoch:
+                certified = None  # the peer's set could not verify it
+            core.outbox.emit(Send(peer, Certificates(core.pacemaker.hqc, core.pacemaker.htc, certified)))
 
     def _may_contact(self, contacted: dict[bytes, Round], peer: bytes) -> bool:
         """At most once a peer and round (C16), and a status tick, since answers may get lost."""
@@ -248,7 +249,7 @@ class Rounds:
             core.pending_payload
             or core.tree.uncommitted_headers > 0
             or core.tree.committed.height > core.certified_height
-            or len(self._timeouts) > 0
+            or self._timeouts.has_any()
             or core.heartbeat_in_ms == 0
         )
 
@@ -257,11 +258,16 @@ class Rounds:
         core = self._core
         round = core.pacemaker.round
         signer = core.safety
-        waits = signer is not None and signer.record.highest_timeout_round < round and self.is_armed
-        expired = self._expired_round == round
-        self._keep(TimerKind.ROUND, round, core.pacemaker.duration_ms if waits and not expired else None)
+        armed = self.is_armed
+        waits = (
+            armed
+            and signer is not None
+            and signer.record.highest_timeout_round < round
+            and self._expired_round != round
+        )
+        self._keep(TimerKind.ROUND, round, core.pacemaker.duration_ms if waits else None)
         idle = self._ordering.is_waiting
-        self._keep(TimerKind.IDLE, round, self._idle_delay_ms() if idle else None, self.is_armed)
+        self._keep(TimerKind.IDLE, round, self._idle_delay_ms(armed) if idle else None, armed)
         self._keep(TimerKind.DEFERRED, round, self._ordering.deferred_ms)
         self._keep(TimerKind.STATUS, Round(0), core.config.status_ms)
         self._keep_resending()
@@ -269,7 +275,7 @@ class Rounds:
     def _keep_resending(self) -> None:
         """Runs while something may have to be sent again, and lapses by itself: cheaper than a timer a
         round. A missing block brings it forward."""
-        hurry = self._fetching.has_new_wants
+        hurry = self._fetching.wants > 0 and self._fetching.has_new_wants
         running = self._running.get(TimerKind.RESEND)
         if running is not None and (running[1] or not hurry):
             return
@@ -279,11 +285,11 @@ class Rounds:
             delay_ms = min(config.fetch_delay_ms, config.resend_ms) if hurry else config.resend_ms
             self._core.outbox.emit(SetTimer(Timer(TimerKind.RESEND, Round(0)), delay_ms))
 
-    def _idle_delay_ms(self) -> int:
+    def _idle_delay_ms(self, armed: bool) -> int:
         """An idle leader waits; shorter than a round lasts when others may be waiting for it."""
         core = self._core
         wait_ms = min(core.config.idle_interval_ms, core.heartbeat_in_ms)
-        return min(wait_ms, core.config.base_timeout_ms // 2) if self.is_armed else wait_ms
+        return min(wait_ms, core.config.base_timeout_ms // 2) if armed else wait_ms
 
     def _keep(self, kind: TimerKind, round: Round, delay_ms: int | None, paced: bool = False) -> None:
         """Let this kind of timer run for `round`, or not at all; a running one keeps its start, unless

@@ -114,9 +114,14 @@ class TimeoutTally:
             b"".join(timeouts[author].signature for author in authors),
         )
 
+    def has_any(self) -> bool:
+        """Whether there is any timeout in the window."""
+        return bool(self._by_round)
+
     def is_blocking(self, round: Round) -> bool:
         """Whether more than a third of the weight gave this round up (C10)."""
-        return self._validators.is_blocking(self._validators.weight_of(self._by_round.get(round, {})))
+        timeouts = self._by_round.get(round)
+        return timeouts is not None and self._validators.is_blocking(self._validators.weight_of(timeouts))
 
     def prune(self, below: Round) -> None:
         """Forget rounds before `below`."""

@@ -100,7 +100,8 @@ def validators_of(keys: list[SigningKey], weights: list[int] | None = None) -> V
 
 def config_of(**changes: object) -> ReplicaConfig:
     """The default bounds with short waits."""
-    return replace(ReplicaConfig(CLUSTER_ID, idle_interval_ms=2_000, heartbeat_ms=10**9), **changes)  # type: ignore[arg-type]  # a test helper passes what the dataclass checks
+    config = ReplicaConfig(CLUSTER_ID, idle_interval_ms=2_000, heartbeat_ms=10**9)
+    return replace(config, **changes)  # type: ignore[arg-type]  # the dataclass checks what tests pass
 
 
 @dataclass
@@ -203,6 +204,7 @@ class Node:
     def perform(self, effect: Effect) -> None:
         """The driver's duty (effects.py)."""
         cluster = self.cluster
+        self._report(effect)
         match effect:
             case Persist(seq):
                 self.outgoing.append(seq)
@@ -228,6 +230,14 @@ class Node:
                 self._commit(blocks)
             case Certified(certificate):
                 self._certify(certificate)
+            case FellBehind(certificate, _):
+                cluster.after(20, lambda: self._catch_up(certificate))
+            case _:
+                pass  # reported
+
+    def _report(self, effect: Effect) -> None:
+        cluster = self.cluster
+        match effect:
             case KeepEvidence(evidence):
                 evidence.verify(CLUSTER_ID, cluster.validators)
                 self.evidence.append(evidence)
@@ -235,12 +245,13 @@ class Node:
             case Penalise(peer, error):
                 self.penalties.append((peer, error))
                 cluster.note(f"{self.name} penalises {cluster.name_of(peer)}: {error.code}")
-            case FellBehind(certificate, peer):
+            case FellBehind(certificate, _):
                 cluster.note(f"{self.name} fell behind: height {certificate.height}")
-                cluster.after(20, lambda: self._catch_up(certificate))
             case Diverged():
                 self.diverged.append(effect)
                 cluster.note(f"{self.name} diverged at height {effect.height}: {effect.detail}")
+            case _:
+                pass
 
     def _soon(self, delay_ms: int, event: Event) -> None:
         life = self.life
@@ -250,9 +261,8 @@ class Node:
         def fire() -> None:
             if self.life == life and self.timers.get(timer.kind) == (timer, use):
                 del self.timers[timer.kind]
-                self.cluster.note(
-                    f"{self.name} timer {timer.kind.name}", quiet=timer.kind is TimerKind.STATUS
-                )
+                if timer.kind in (TimerKind.ROUND, TimerKind.DEFERRED):
+                    self.cluster.note(f"{self.name} timer: {timer.kind.name.lower()}")
                 self.handle(TimerFired(timer))
 
         return fire
@@ -376,7 +386,7 @@ class Cluster:
         self.keys = keys_of(count)
         self.validators = validators_of(self.keys, weights)
         self.nodes = [Node(self, index, key) for index, key in enumerate(self.keys)]
-        self._by_peer = {node.peer: node for node in self.nodes}
+        self._by_peer: dict[bytes, Node] = {node.peer: node for node in self.nodes}
         self.filter: Filter = lambda source, target, message: True
         self.trace: list[str] = []
         self.payloads: list[bytes] = []
@@ -483,6 +493,10 @@ class Cluster:
         for node in self.nodes:
             node.handle(PendingPayload(True))
 
+    def _tell_pending(self) -> None:
+        for node in self.nodes:
+            node.handle(PendingPayload(bool(self.open_payloads())))
+
     def open_payloads(self) -> list[bytes]:
         """What is not committed by anybody yet."""
         return [payload for payload in self.payloads if payload not in self.committed_payloads]
@@ -506,10 +520,7 @@ class Cluster:
                     raise Violation("a payload is committed twice")
                 self.committed_payloads[block.payload] = position
                 if not self.open_payloads():
-                    for other in self.nodes:
-                        self.after(
-                            0, lambda other=other: other.handle(PendingPayload(bool(self.open_payloads())))
-                        )  # type: ignore[misc]  # the default binds the loop variable
+                    self.after(0, self._tell_pending)
         elif self.chain[position] != block.id:
             raise Violation(f"{node.name} commits another block at position {position}")
         node.log.append(block.id)
@@ -574,10 +585,9 @@ class Cluster:
         """Committed heights of the nodes that are up."""
         return [node.replica.view().committed_height for node in self.nodes if node.up]
 
-    def note(self, line: str, quiet: bool = False) -> None:
-        """A line of the trace."""
-        if not quiet:
-            self.trace.append(f"{self.now_ms - START_MS:>6} {line}")
+    def note(self, line: str) -> None:
+        """A line of the trace: virtual milliseconds since the start, node, what happened."""
+        self.trace.append(f"{self.now_ms - START_MS} {line}")
 
     def note_message(self, node: Node, message: Message) -> None:
         """A broadcast in the trace."""
