@@ -3,6 +3,7 @@ and each is shown here to fail on a text that breaks it: a rule that cannot fail
 
 import ast
 import re
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -331,3 +332,26 @@ def test_a_rule_finds_what_breaks_it(rule: Rule, path: str, text: str) -> None:
 @pytest.mark.parametrize(("rule", "path", "text"), KEPT, ids=lambda value: getattr(value, "__name__", None))
 def test_a_rule_leaves_good_text_alone(rule: Rule, path: str, text: str) -> None:
     assert not list(rule(Source(path, text)))
+
+
+# --- the scripts beside the code --------------------------------------------------------------------
+
+
+def test_the_ci_script_is_valid_shell_and_may_be_run() -> None:
+    script = ROOT / ".ci" / "run"
+    done = subprocess.run(["bash", "-n", str(script)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert script.stat().st_mode & 0o111
+
+
+@pytest.mark.parametrize("target", ["help", "install", "demo", "test", "check", "lock", "wheel", "clean"])
+def test_every_make_target_can_be_planned(target: str) -> None:
+    command = ["make", "--dry-run", "--directory", str(ROOT), target]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_make_alone_lists_every_target() -> None:
+    done = subprocess.run(["make", "-C", str(ROOT)], capture_output=True, text=True, check=True)
+    for target in ("install", "demo", "test", "check", "lock", "wheel", "clean"):
+        assert f"make {target} " in done.stdout
