@@ -40,9 +40,9 @@ class Readable(Protocol):
 
 def to_value(view: object) -> Value:
     """The canonical array form."""
-    if isinstance(view, bool):
+    if isinstance(view, int):
         return int(view)
-    if view is None or isinstance(view, (int, bytes, str)):
+    if view is None or isinstance(view, (bytes, str)):
         return view
     if isinstance(view, tuple):
         return tuple(to_value(item) for item in view)

@@ -31,7 +31,6 @@ from node.api.backend import (
 )
 from node.api.queries import HEIGHT_KEY, height_key
 from node.daemon.memory_store import MemorySnapshot, MemoryStore
-from node.daemon.tables import ChainTable, StateTable, Write
 from node.genesis import Genesis, GenesisValidator
 from node.ledger.codes import Code, RejectedTransaction
 from node.ledger.execution import BlockToExecute, Ledger
@@ -42,6 +41,7 @@ from node.ledger.state import Space, StateWrite
 from node.ledger.transactions import Transaction, check_signature
 from node.proofs.header import Header
 from node.proofs.rfc6962 import StoredNode
+from node.storage import ChainTable, StateTable, Write
 
 _TABLES = {Space.STATE: StateTable.STATE, Space.NODES: StateTable.NODES, Space.REPLAY: StateTable.REPLAY}
 VALIDATOR_KEYS = tuple(SigningKey(bytes((number,)) * 32) for number in range(1, 5))
@@ -86,7 +86,7 @@ class FakeBackend:
         self._pending: dict[bytes, Transaction] = {}
         self._certified: dict[bytes, Location] = {}
         self._news = trio.Event()
-        self._taken = trio.Event()
+        self._submission = trio.Event()
         beginning = self.genesis.beginning()
         self._ledger = Ledger(self.genesis.params, _Reader(self.store), beginning.tip)
         self._store(beginning.tip.header, beginning.state_writes, beginning.history_nodes, [])
@@ -95,17 +95,18 @@ class FakeBackend:
         await trio.lowlevel.checkpoint()
         self.submissions += 1
         if self.busy is not None:
+            self._submission.set()
             raise self.busy
         answers = tuple(self._admit(data) for data in transactions)
-        self._taken.set()
+        self._submission.set()
         if self._pending and not self.hold:
             self.commit()
         return answers
 
-    async def wait_taken(self) -> None:
-        """Until a submission was taken since the last call."""
-        await self._taken.wait()
-        self._taken = trio.Event()
+    async def wait_submission(self) -> None:
+        """Until something was submitted since the last call."""
+        await self._submission.wait()
+        self._submission = trio.Event()
 
     def commit(self, *, certified: bool | None = None) -> None:
         """Order and execute what is pending as one block."""

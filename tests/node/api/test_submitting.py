@@ -74,7 +74,7 @@ async def test_a_waiting_submission_is_answered_when_the_block_comes() -> None:
         trio.open_nursery() as nursery,
     ):
         nursery.start_soon(submit)
-        await backend.wait_taken()
+        await backend.wait_submission()
         backend.commit()
     assert [outcome.state for outcome in outcomes] == ["certified"]
 

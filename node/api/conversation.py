@@ -1,0 +1,318 @@
+"""What a client can say to a cluster, as flows: submit, ask, believe. See `exchange.py` for how they run.
+
+With `trust` (the pinned genesis hash) every proof that is asked for is verified before the answer is
+given; without it asking for a proof is refused, because a proof nobody checks is decoration.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from consensus import CodecError
+from node.anchoring import cluster_id_of
+from node.api.backend import NodeStatus
+from node.api.checking import check_entry, check_header, check_transaction
+from node.api.exchange import (
+    ApiError,
+    Ask,
+    ClientError,
+    Cluster,
+    Flow,
+    NotReachable,
+    Pause,
+    Reply,
+    Send,
+    StillPending,
+    UnexpectedAnswer,
+    hash_path,
+    options,
+    read_error,
+    read_file,
+    read_view,
+    record_path,
+    submission,
+)
+from node.api.record_queries import HistoryAnswer, RecordAnswer
+from node.api.views import (
+    BlockAnswer,
+    GenesisAnswer,
+    Outcome,
+    ProvenHeader,
+    ReceiptAnswer,
+    StateEntry,
+    TransactionAnswer,
+    status_name,
+)
+from node.ledger.apps.app import app_prefix
+from node.ledger.apps.records import NAME, Entry, current_key, version_key
+from node.ledger.codes import Code, RejectedTransaction
+from node.ledger.receipts import Receipt
+from node.ledger.transactions import Transaction
+from node.proofs import ProofError
+from node.proofs.header import Header
+
+T = TypeVar("T")
+_WAIT_STEP_MS = 30_000
+_AGAIN_MS = 150
+_PAGES_MAX = 10_000
+_BACK_PRESSURE = (Code.POOL_FULL, Code.QUOTA_EXCEEDED, Code.NOT_READY)
+
+
+class NotTrusted(ClientError):
+    """A proof was asked for and there is no genesis hash to check it against, or it does not hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordVersion:
+    """One version of a record as it stood at `height`; `entry` is None where there is no record.
+
+    `is_verified` says that a certificate of the pinned cluster proves it.
+    """
+
+    record_id: str
+    height: int
+    entry: Entry | None
+    is_verified: bool
+
+
+class Conversation:
+    """The flows of one client. None of them does IO; all raise ClientError in sentences."""
+
+    def __init__(self, cluster: Cluster, trust: bytes | None) -> None:
+        self.cluster = cluster
+        self.trust = trust
+        self._genesis_body: bytes | None = None
+
+    def submit(self, transaction: Transaction, timeout_ms: int) -> Flow[Receipt]:
+        """The certified receipt; look at `receipt.ok`. Raises ApiError, StillPending, NotReachable."""
+        deadline = self.cluster.clock() + timeout_ms
+        while True:
+            wait_ms = max(0, min(deadline - self.cluster.clock(), _WAIT_STEP_MS))
+            ask = submission((transaction.encoded,), single=True, certified=True, wait_ms=wait_ms)
+            reply = yield from self.cluster.ask(ask)
+            if reply.status >= 300:
+                return (yield from self._receipt_after_refusal(transaction.id, reply))
+            outcome = read_view(Outcome, reply)
+            if outcome.receipt is not None:
+                return _receipt(outcome.receipt, transaction.id)
+            if self.cluster.clock() >= deadline:
+                raise StillPending(transaction.id, timeout_ms)
+            yield Pause(_AGAIN_MS)
+
+    def admit(self, transaction: Transaction) -> Flow[Outcome]:
+        """Hand it over without waiting for the certificate. Raises ApiError, NotReachable."""
+        ask = submission((transaction.encoded,), single=True, certified=False, wait_ms=0)
+        return (yield from self.cluster.get(Outcome, ask))
+
+    def submit_batch(
+        self, transactions: Sequence[Transaction], certified: bool, timeout_ms: int
+    ) -> Flow[tuple[Outcome, ...]]:
+        """One outcome each, in order; those refused for back-pressure and those not certified yet are
+        sent again until the time is over (their outcome then says so). Raises ApiError, NotReachable."""
+        deadline = self.cluster.clock() + timeout_ms
+        outcomes: dict[int, Outcome] = {}
+        todo = list(range(len(transactions)))
+        while todo:
+            wait_ms = max(0, min(deadline - self.cluster.clock(), _WAIT_STEP_MS))
+            batch = tuple(transactions[position].encoded for position in todo)
+            ask = submission(batch, single=False, certified=certified, wait_ms=wait_ms)
+            answers = yield from self.cluster.get(tuple[Outcome, ...], ask)
+            if len(answers) != len(todo):
+                raise UnexpectedAnswer(f"{len(answers)} outcomes came for {len(todo)} transactions.")
+            for position, outcome in zip(todo, answers, strict=True):
+                if outcome.code == Code.REPLAYED:
+                    outcome = yield from self._outcome_of_replayed(transactions[position].id, outcome)
+                outcomes[position] = outcome
+            todo = [position for position in todo if _is_open(outcomes[position], certified)]
+            if todo and self.cluster.clock() >= deadline:
+                break
+            if todo:
+                yield Pause(_AGAIN_MS)
+        return tuple(outcomes[position] for position in range(len(transactions)))
+
+    def receipt(self, tx_id: bytes, timeout_ms: int) -> Flow[Receipt]:
+        """The receipt of a transaction, waiting for it. Raises ApiError `not-found`, NotReachable."""
+        deadline = self.cluster.clock() + timeout_ms
+        while True:
+            wait_ms = max(0, min(deadline - self.cluster.clock(), _WAIT_STEP_MS))
+            query = (("timeout_ms", str(wait_ms)),)
+            reply = yield from self.cluster.ask(
+                Ask("GET", hash_path("/v1/receipts", tx_id), query, None, wait_ms)
+            )
+            if reply.status != 404 or self.cluster.clock() >= deadline:
+                return _receipt(read_view(ReceiptAnswer, reply).receipt, tx_id)
+            yield Pause(_AGAIN_MS)
+
+    def status(self) -> Flow[NodeStatus]:
+        """One look at the node that answers."""
+        return (yield from self.cluster.get(NodeStatus, Ask("GET", "/v1/status")))
+
+    def genesis(self) -> Flow[GenesisAnswer]:
+        """The genesis. Raises NotTrusted when it is not the pinned one."""
+        answer = yield from self.cluster.get(GenesisAnswer, Ask("GET", "/v1/genesis"))
+        if cluster_id_of(answer.body) != answer.cluster_id:
+            raise NotTrusted(f"{self.cluster.url} shows a genesis whose hash is not its cluster id.")
+        if self.trust is not None and answer.cluster_id != self.trust:
+            raise NotTrusted(
+                f"{self.cluster.url} belongs to cluster {answer.cluster_id.hex()}, "
+                f"pinned is {self.trust.hex()}."
+            )
+        self._genesis_body = answer.body
+        return answer
+
+    def header(self, height: int | None, verify: bool) -> Flow[Header]:
+        """The header of `height`, or the latest; verified against the pinned genesis if asked."""
+        path = f"/v1/headers/{'latest' if height is None else height}"
+        proven = yield from self.cluster.get(ProvenHeader, Ask("GET", path))
+        if verify:
+            body, trust = yield from self._anchor()
+            return _believed(lambda: check_header(proven, body, trust).header)
+        return Header.decode(proven.header)
+
+    def transaction(self, tx_id: bytes, verify: bool) -> Flow[TransactionAnswer]:
+        """A certified transaction. Raises ApiError `not-found`, NotTrusted."""
+        path = hash_path("/v1/tx", tx_id)
+        answer = yield from self.cluster.get(TransactionAnswer, Ask("GET", path, options(proof=verify)))
+        if verify:
+            body, trust = yield from self._anchor()
+            _believed(lambda: check_transaction(answer, body, trust))
+        if Transaction.decode(answer.transaction, len(answer.transaction)).id != tx_id:
+            raise NotTrusted(f"The answer is about another transaction than {tx_id.hex()}.")
+        return answer
+
+    def block(self, height: int) -> Flow[BlockAnswer]:
+        """One height. Raises ApiError `not-found`."""
+        return (yield from self.cluster.get(BlockAnswer, Ask("GET", f"/v1/blocks/{height}")))
+
+    def record(self, record_id: str, min_height: int | None, verify: bool) -> Flow[RecordVersion]:
+        """A record's newest version. `verify` also proves the absence of one; otherwise it is an
+        ApiError `not-found`."""
+        query = options(proof=verify, min_height=min_height)
+        ask = Ask("GET", record_path("/v1/records", record_id), query, None, _WAIT_STEP_MS)
+        answer = yield from self.cluster.get(RecordAnswer, ask)
+        if verify:
+            key = app_prefix(NAME) + current_key(record_id)
+            yield from self._check(answer.entry, key, answer.header, answer.height)
+        return RecordVersion(record_id, answer.height, _entry(answer.entry), verify)
+
+    def history(self, record_id: str, limit: int, verify: bool) -> Flow[tuple[RecordVersion, ...]]:
+        """Up to `limit` versions, newest first. Raises ApiError `not-found`."""
+        versions: list[RecordVersion] = []
+        before: int | None = None
+        for _ in range(_PAGES_MAX):
+            query = options(proof=verify, before=before, limit=min(limit - len(versions), 100))
+            path = record_path("/v1/history", record_id)
+            answer = yield from self.cluster.get(HistoryAnswer, Ask("GET", path, query))
+            for state in answer.entries:
+                entry = _entry(state)
+                if entry is None or (before is not None and entry.number != before - 1):
+                    raise UnexpectedAnswer(f"The versions of {record_id} do not follow each other.")
+                if verify:
+                    newest = state.key == app_prefix(NAME) + current_key(record_id)
+                    below = current_key(record_id) if newest else version_key(record_id, entry.number)
+                    yield from self._check(state, app_prefix(NAME) + below, answer.header, answer.height)
+                versions.append(RecordVersion(record_id, answer.height, entry, verify))
+                before = entry.number
+            if not answer.more or len(versions) >= limit:
+                break
+        return tuple(versions)
+
+    def prove_transaction(self, tx_id: bytes, checkpoint: int | None) -> Flow[bytes]:
+        """The bundle that proves a transaction offline."""
+        ask = Ask("GET", hash_path("/v1/prove/tx", tx_id), options(checkpoint=checkpoint))
+        return read_file((yield from self.cluster.ask(ask)))
+
+    def prove_record(self, record_id: str, checkpoint: int | None) -> Flow[bytes]:
+        """The bundle that proves a record's newest version, or its absence, offline."""
+        ask = Ask("GET", record_path("/v1/prove/record", record_id), options(checkpoint=checkpoint))
+        return read_file((yield from self.cluster.ask(ask)))
+
+    def wait_ready(self, timeout_ms: int) -> Flow[None]:
+        """Until one of the nodes can commit. Raises ApiError with the last one's reasons, or NotReachable."""
+        deadline = self.cluster.clock() + timeout_ms
+        while True:
+            url = f"{self.cluster.url}/readyz"
+            answer = yield Send("GET", url, None, self.cluster.timeout_ms)
+            if isinstance(answer, Reply) and answer.status == 200:
+                return
+            if self.cluster.clock() >= deadline:
+                if isinstance(answer, Reply):
+                    reasons = answer.content.decode("utf-8", "replace").strip()[:1_000]
+                    raise ApiError(answer.status, 9015, "not-ready", f"{url} says: {reasons}.", "")
+                raise NotReachable(self.cluster.urls, "no answer" if answer is None else answer.reason)
+            self.cluster.move_on()
+            yield Pause(_AGAIN_MS)
+
+    def _receipt_after_refusal(self, tx_id: bytes, reply: Reply) -> Flow[Receipt]:
+        """A refusal as replayed may be about our own first sending, whose answer was lost."""
+        error = read_error(reply)
+        if not isinstance(error, ApiError) or error.code != Code.REPLAYED:
+            raise error
+        try:
+            return (yield from self.receipt(tx_id, _WAIT_STEP_MS))
+        except ApiError:
+            raise error from None
+
+    def _outcome_of_replayed(self, tx_id: bytes, outcome: Outcome) -> Flow[Outcome]:
+        try:
+            receipt = yield from self.receipt(tx_id, 0)
+        except ApiError:
+            return outcome
+        name = status_name(receipt.status)
+        return Outcome(
+            tx_id,
+            "certified",
+            receipt.status,
+            name,
+            receipt.explanation,
+            receipt.height,
+            receipt.index,
+            receipt.encoded,
+        )
+
+    def _anchor(self) -> Flow[tuple[bytes, bytes]]:
+        """The genesis body and the pinned hash it has. Raises NotTrusted."""
+        if self.trust is None:
+            raise NotTrusted("To verify an answer the client needs the cluster id to trust (--trust HASH).")
+        if self._genesis_body is None:
+            yield from self.genesis()
+        return self._genesis_body or b"", self.trust
+
+    def _check(self, entry: StateEntry, key: bytes, header: ProvenHeader | None, height: int) -> Flow[None]:
+        body, trust = yield from self._anchor()
+        verified = _believed(lambda: check_entry(entry, key, header, body, trust))
+        if verified.height != height:
+            raise NotTrusted(f"The proof is of height {verified.height}, the answer says {height}.")
+
+
+def understood(flow: Flow[T]) -> Flow[T]:
+    """The flow, with bytes that cannot be read told as what they are: another version's answer."""
+    try:
+        return (yield from flow)
+    except (CodecError, RejectedTransaction) as error:
+        raise UnexpectedAnswer(f"An answer cannot be read by this client: {error}.") from error
+
+
+def _believed(check: Callable[[], T]) -> T:
+    try:
+        return check()
+    except ProofError as error:
+        raise NotTrusted(f"The answer does not prove what it says: {error}.") from error
+
+
+def _entry(state: StateEntry) -> Entry | None:
+    return None if state.value is None else Entry.decode(state.value)
+
+
+def _receipt(data: bytes, tx_id: bytes) -> Receipt:
+    receipt = Receipt.decode(data)
+    if receipt.tx_id != tx_id:
+        raise UnexpectedAnswer(f"The receipt is of {receipt.tx_id.hex()}, asked was {tx_id.hex()}.")
+    return receipt
+
+
+def _is_open(outcome: Outcome, certified: bool) -> bool:
+    """Whether sending it again may still change the outcome for the better."""
+    if outcome.state == "rejected":
+        return outcome.code in _BACK_PRESSURE
+    return certified and outcome.state == "admitted"

@@ -1,0 +1,46 @@
+"""Where the client's conversation meets httpx2: the same small translations for both clients."""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+import httpx2
+
+from node.api.exchange import MSGPACK, NoReply, Reply
+from node.ledger.transactions import Transaction
+
+CONNECTIONS = httpx2.Limits(max_connections=64, max_keepalive_connections=16, keepalive_expiry=20.0)
+"""Kept shorter than a node's idle timeout, so that the node rarely closes first."""
+HEADERS = {"accept": MSGPACK, "content-type": MSGPACK}
+STREAM_HEADERS = {"accept": "text/event-stream"}
+STREAM_SILENCE_S = 60.0
+"""Longer than the pause between two keep-alive comments of any node."""
+BATCH_BYTES_MAX = 4 * 1024 * 1024
+"""Half of what a node takes in one request."""
+
+
+def reply_of(response: httpx2.Response, content: bytes) -> Reply:
+    """A response as the conversation sees it."""
+    return Reply(response.status_code, content, response.headers.get("retry-after"))
+
+
+def no_reply_of(error: httpx2.TransportError) -> NoReply:
+    """Why there was no response, in a few words."""
+    return NoReply(str(error) or type(error).__name__)
+
+
+def batches_of(transactions: Iterable[Transaction], count_max: int) -> Iterator[tuple[Transaction, ...]]:
+    """Batches of at most `count_max` transactions and BATCH_BYTES_MAX bytes (one at least), in order."""
+    source = iter(transactions)
+    waiting: list[Transaction] = []
+    while True:
+        waiting.extend(islice(source, count_max - len(waiting)))
+        if not waiting:
+            return
+        size, taken = 0, 0
+        for transaction in waiting:
+            size += len(transaction.encoded)
+            if taken and size > BATCH_BYTES_MAX:
+                break
+            taken += 1
+        yield tuple(waiting[:taken])
+        waiting = waiting[taken:]

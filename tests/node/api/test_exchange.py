@@ -1,0 +1,162 @@
+"""The client's conversation without sockets: each request and each pause, in order."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import pytest
+
+from consensus import encode
+from node.api.backend import Readiness
+from node.api.conversation import Conversation
+from node.api.exchange import (
+    Answer,
+    ApiError,
+    Ask,
+    Cluster,
+    Flow,
+    NoReply,
+    NotReachable,
+    Pause,
+    Reply,
+    Send,
+    UnexpectedAnswer,
+    options,
+    read_view,
+    record_path,
+)
+from node.api.shapes import to_value
+from node.api.views import Outcome
+from node.ledger.codes import Code
+from tests.node.api.fake_backend import make_genesis, put_record
+
+T = TypeVar("T")
+ASK = Ask("GET", "/v1/status")
+GOOD = Reply(200, encode((1, ())), None)
+
+
+def busy(retry_after: str | None = None) -> Reply:
+    body = b'{"code": 9014, "name": "busy", "message": "Full.", "hint": "Wait."}'
+    return Reply(429, body, retry_after)
+
+
+def refused(code: int, name: str) -> Reply:
+    body = f'{{"code": {code}, "name": "{name}", "message": "No.", "hint": ""}}'
+    return Reply(409, body.encode(), None)
+
+
+def drive(flow: Flow[T], answers: Sequence[Reply | NoReply]) -> tuple[T, list[str]]:
+    """The result, and what was done: a URL for a request, a number for a pause."""
+    left = list(answers)
+    done: list[str] = []
+    answer: Answer = None
+    while True:
+        try:
+            step = flow.send(answer)
+        except StopIteration as end:
+            assert not left
+            return end.value, done
+        if isinstance(step, Pause):
+            done.append(str(step.pause_ms))
+            answer = None
+        else:
+            done.append(step.url)
+            answer = left.pop(0)
+
+
+def cluster_of(*names: str) -> Cluster:
+    return Cluster([f"http://{name}" for name in names], clock=lambda: 0)
+
+
+def test_a_silent_node_is_passed_over_at_once_and_the_next_one_is_kept() -> None:
+    cluster = cluster_of("a", "b")
+    reply, done = drive(cluster.ask(ASK), [NoReply("refused"), GOOD])
+    assert reply is GOOD
+    assert done == ["http://a/v1/status", "http://b/v1/status"]
+    assert drive(cluster.ask(ASK), [GOOD])[1] == ["http://b/v1/status"]
+
+
+def test_all_nodes_are_tried_before_a_pause_and_pauses_grow() -> None:
+    answers = [NoReply("x")] * 6 + [GOOD]
+    _, done = drive(cluster_of("a", "b").ask(ASK), answers)
+    assert [step for step in done if step.isdigit()] == ["50", "100", "200"]
+    assert len(done) == 10
+
+
+def test_the_pause_is_what_the_node_advised_when_that_is_longer() -> None:
+    _, done = drive(cluster_of("a").ask(ASK), [busy("3"), busy("9999"), busy("0"), busy("soon"), GOOD])
+    assert [step for step in done if step.isdigit()] == ["3000", "10000", "200", "400"]
+
+
+def test_silence_ends_in_a_sentence_sooner_than_being_busy() -> None:
+    with pytest.raises(NotReachable, match="connection refused"):
+        drive(cluster_of("a").ask(ASK), [NoReply("connection refused")] * 4)
+    reply, done = drive(cluster_of("a").ask(ASK), [busy()] * 8)
+    assert reply.status == 429
+    assert len(done) == 8 + 7
+
+
+def test_a_refusal_that_waiting_cannot_change_is_not_repeated() -> None:
+    reply, done = drive(cluster_of("a", "b").ask(ASK), [Reply(404, b"{}", None)])
+    assert (reply.status, len(done)) == (404, 1)
+
+
+def test_the_time_a_node_may_wait_is_added_to_the_time_for_the_request() -> None:
+    step = next(cluster_of("a").ask(Ask("GET", "/x", (), None, 30_000)))
+    assert isinstance(step, Send)
+    assert step.timeout_ms == 40_000
+
+
+def test_a_lost_answer_to_a_submission_is_found_again_by_its_receipt() -> None:
+    transaction = put_record(make_genesis(), "docs/a", 1)
+    talk = Conversation(cluster_of("a", "b"), None)
+    replayed = refused(Code.REPLAYED, "replayed")
+    answers = [NoReply("the connection broke"), replayed, refused(9013, "not-found")]
+    with pytest.raises(ApiError, match="No") as caught:
+        drive(talk.submit(transaction, 1_000), answers)
+    assert caught.value.code == Code.REPLAYED
+
+
+def test_back_pressure_for_some_of_a_batch_sends_only_those_again() -> None:
+    genesis = make_genesis()
+    transactions = [put_record(genesis, f"docs/{n}", n) for n in (1, 2, 3)]
+    times = iter(range(0, 10_000, 100))
+    talk = Conversation(Cluster(["http://a"], clock=lambda: next(times)), None)
+
+    def outcome(position: int, state: str, code: int) -> Outcome:
+        return Outcome(transactions[position].id, state, code, "", "", None, None, None)
+
+    first = (outcome(0, "certified", 0), outcome(1, "rejected", Code.POOL_FULL), outcome(2, "rejected", 7))
+    second = (outcome(1, "certified", 0),)
+    answers = [Reply(200, encode(to_value(item)), None) for item in (first, second)]
+    outcomes, done = drive(talk.submit_batch(transactions, True, 5_000), answers)
+    assert [item.state for item in outcomes] == ["certified", "certified", "rejected"]
+    assert done[1] == "150"
+
+
+def test_too_few_outcomes_are_not_taken_for_an_answer() -> None:
+    talk = Conversation(cluster_of("a"), None)
+    with pytest.raises(UnexpectedAnswer, match="0 outcomes came for 1"):
+        drive(
+            talk.submit_batch([put_record(make_genesis(), "docs/a", 1)], True, 0), [Reply(200, b"\x90", None)]
+        )
+
+
+@pytest.mark.parametrize("content", [b"", b"\xc1", b"<html>", b"\x93\x01\x02\x03", b"\x92\xc0\x90"])
+def test_bytes_that_are_no_answer_are_said_so(content: bytes) -> None:
+    with pytest.raises(UnexpectedAnswer):
+        read_view(Readiness, Reply(200, content, None))
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"code": "x"}', b"\xff", b"<html>502</html>"])
+def test_an_error_of_somebody_else_is_said_so(content: bytes) -> None:
+    with pytest.raises(UnexpectedAnswer, match="check the URL"):
+        read_view(Readiness, Reply(500, content, None))
+
+
+def test_paths_and_options_are_escaped() -> None:
+    assert record_path("/v1/records", "a/b%2F:c") == "/v1/records/a/b%252F:c"
+    assert options(proof=True, before=None, limit=0, checkpoint=0) == (
+        ("proof", "1"),
+        ("limit", "0"),
+        ("checkpoint", "0"),
+    )

@@ -1,0 +1,334 @@
+"""What a stranger can do to the door with a raw socket: each ends in a stated limit, none ends the server."""
+
+import logging
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx2
+import pytest
+import trio
+import trio.testing
+
+from node.api.faults import PortInUse
+from node.api.limits import ApiLimits
+from node.api.server import bind_listener
+from tests.node.api.fake_backend import FakeBackend, put_record
+from tests.node.api.live import Live, ask_raw, read_answer, serving
+
+HOST = b"host: 127.0.0.1\r\n"
+POST = b"POST /v1/tx HTTP/1.1\r\n" + HOST + b"content-type: application/msgpack\r\n"
+GET = b"GET /livez HTTP/1.1\r\n" + HOST
+
+
+@asynccontextmanager
+async def door(limits: ApiLimits | None = None) -> AsyncIterator[Live]:
+    """A running door that must still answer when the abuse is over."""
+    async with serving(FakeBackend(), limits) as live:
+        yield live
+        answer = await ask_raw(live.port, GET + b"connection: close\r\n\r\n")
+        assert answer.status == 200
+
+
+async def test_a_body_announced_too_large_is_refused_before_it_is_read() -> None:
+    async with door() as live:
+        answer = await ask_raw(live.port, POST + b"content-length: 99999999999\r\n\r\n")
+    assert answer.status == 413
+    assert answer.json()["name"] == "body-too-large"
+    assert "takes at most 135168 bytes" in str(answer.json()["message"])
+
+
+@pytest.mark.parametrize("length", [b"-1", b"1_0", b"abc", b"9" * 400])
+async def test_a_senseless_length_is_refused(length: bytes) -> None:
+    async with door() as live:
+        answer = await ask_raw(live.port, POST + b"content-length: " + length + b"\r\n\r\n")
+    assert 400 <= answer.status < 500
+
+
+async def test_a_body_without_end_costs_its_limit_and_no_more() -> None:
+    sent = 0
+    async with (
+        door() as live,
+        await trio.open_tcp_stream("127.0.0.1", live.port) as stream,
+        trio.open_nursery() as nursery,
+    ):
+
+        async def pour() -> None:
+            nonlocal sent
+            await stream.send_all(POST + b"transfer-encoding: chunked\r\n\r\n")
+            try:
+                while True:
+                    await stream.send_all(b"4000\r\n" + bytes(0x4000) + b"\r\n")
+                    sent += 0x4000
+            except trio.BrokenResourceError:
+                pass
+
+        nursery.start_soon(pour)
+        with pytest.raises(trio.BrokenResourceError):
+            # The answer arrives first, then the connection is cut under the flood.
+            answer = b""
+            while True:
+                part = await stream.receive_some()
+                if not part:
+                    raise trio.BrokenResourceError
+                answer += part
+        nursery.cancel_scope.cancel()
+        assert b"413" in answer.split(b"\r\n", 1)[0]
+        assert b"body-too-large" in answer
+        assert live.api.gauges.bodies_bytes == 0
+
+
+async def test_a_slow_body_is_given_up_and_told_so() -> None:
+    async with door(ApiLimits(body_timeout_ms=50)) as live:
+        answer = await ask_raw(live.port, POST + b"content-length: 100\r\n\r\nabc")
+    assert answer.status == 408
+    assert "did not arrive within 50 ms; 3 bytes came" in str(answer.json()["message"])
+
+
+async def test_a_body_cut_short_leaves_nothing_behind() -> None:
+    async with door() as live:
+        async with await trio.open_tcp_stream("127.0.0.1", live.port) as stream:
+            await stream.send_all(POST + b"content-length: 100\r\n\r\nabc")
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        assert live.api.gauges.bodies_bytes == 0
+
+
+async def test_bodies_together_have_one_budget() -> None:
+    limits = ApiLimits(bodies_bytes_max=1_000)
+    async with (
+        door(limits) as live,
+        await trio.open_tcp_stream("127.0.0.1", live.port) as first,
+    ):
+        await first.send_all(POST + b"content-length: 900\r\n\r\n" + bytes(800))
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        assert live.api.gauges.bodies_bytes == 800
+        answer = await ask_raw(
+            live.port, POST + b"connection: close\r\ncontent-length: 300\r\n\r\n" + bytes(300)
+        )
+        assert answer.status == 429
+        assert "fill the 1000 bytes" in str(answer.json()["message"])
+        assert "retry-after: 1" in answer.headers
+
+
+async def test_a_slow_header_is_given_up_and_told_so() -> None:
+    async with door(ApiLimits(header_timeout_ms=50)) as live:
+        answer = await ask_raw(live.port, b"GET /livez HTTP/1.1\r\nhost: 127.")
+    assert answer.status == 408
+    assert answer.json()["name"] == "header-too-slow"
+
+
+async def test_a_header_dripping_in_does_not_move_its_deadline() -> None:
+    async with (
+        door(ApiLimits(header_timeout_ms=100)) as live,
+        await trio.open_tcp_stream("127.0.0.1", live.port) as stream,
+        trio.open_nursery() as nursery,
+    ):
+
+        async def drip() -> None:
+            try:
+                await stream.send_all(b"GET /livez HTTP/1.1\r\n")
+                while True:
+                    await stream.send_all(b"x-drip: 1\r\n")
+                    await trio.sleep(0.01)
+            except trio.BrokenResourceError:
+                pass
+
+        nursery.start_soon(drip)
+        assert b"header-too-slow" in await stream.receive_some()
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_header_too_large_is_refused_with_the_limit() -> None:
+    async with door(ApiLimits(header_bytes_max=4_096)) as live:
+        answer = await ask_raw(live.port, GET + b"x-long: " + b"a" * 9_000)
+    assert answer.status == 431
+    assert answer.json()["message"] == "The request header exceeds the limit of 4096 bytes."
+
+
+async def test_an_idle_connection_is_closed_silently() -> None:
+    async with (
+        door(ApiLimits(idle_timeout_ms=30)) as live,
+        await trio.open_tcp_stream("127.0.0.1", live.port) as stream,
+    ):
+        assert await stream.receive_some() == b""
+
+
+async def test_a_kept_connection_serves_many_requests_then_idles_out() -> None:
+    async with (
+        door(ApiLimits(idle_timeout_ms=200)) as live,
+        await trio.open_tcp_stream("127.0.0.1", live.port) as stream,
+    ):
+        for _ in range(3):
+            await stream.send_all(GET + b"\r\n")
+            assert b"alive" in await stream.receive_some()
+        assert await stream.receive_some() == b""
+
+
+async def test_requests_sent_ahead_are_answered_in_turn() -> None:
+    async with door() as live:
+        answer = await ask_raw(live.port, (GET + b"\r\n") * 4 + GET + b"connection: close\r\n\r\n")
+    assert answer.body.count(b"alive") == 5
+
+
+async def test_one_connection_too_many_is_told_so() -> None:
+    async with (
+        door(ApiLimits(connections_max=1)) as live,
+        await trio.open_tcp_stream("127.0.0.1", live.port) as first,
+    ):
+        await first.send_all(GET + b"\r\n")
+        await first.receive_some()
+        answer = await ask_raw(live.port, GET + b"\r\n")
+        assert answer.status == 503
+        assert answer.json()["name"] == "too-many-connections"
+        await first.aclose()
+        await trio.testing.wait_all_tasks_blocked(0.05)
+
+
+async def test_a_reader_that_takes_nothing_is_dropped(caplog: pytest.LogCaptureFixture) -> None:
+    backend = FakeBackend()
+    for number in range(1, 60):
+        await backend.submit(
+            [put_record(backend.genesis, f"docs/{number}-{n}", 1000 * number + n).encoded for n in range(40)]
+        )
+    limits = ApiLimits(write_timeout_ms=100)
+    with caplog.at_level(logging.WARNING, "isthmus.api"):
+        async with serving(backend, limits) as live:
+            raw = socket.socket()
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            raw.connect(("127.0.0.1", live.port))
+            stream = trio.SocketStream(trio.socket.from_stdlib_socket(raw))
+            async with stream:
+                await stream.send_all(b"GET /v1/events?from=0:0 HTTP/1.1\r\n" + HOST + b"\r\n")
+                with trio.fail_after(20):
+                    while live.api.gauges.refused_total["slow-reader"] == 0:
+                        await trio.testing.wait_all_tasks_blocked(0.02)
+            await trio.testing.wait_all_tasks_blocked(0.02)
+            assert live.api.gauges.streams == 0
+    assert "took nothing for 100 ms" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("headers", "name"),
+    [
+        (b"host: evil.example\r\n", b"host-not-allowed"),
+        (b"host: 127.0.0.1.evil.example\r\n", b"host-not-allowed"),
+        (b"host: user@evil.example\r\n", b"host-not-allowed"),
+        (b"host: [::1\r\n", b"host-not-allowed"),
+        (HOST + b"origin: http://evil.example\r\n", b"origin-not-allowed"),
+        (HOST + b"origin: null\r\n", b"origin-not-allowed"),
+    ],
+)
+async def test_another_host_or_origin_is_refused(headers: bytes, name: bytes) -> None:
+    async with door() as live:
+        answer = await ask_raw(
+            live.port, b"GET /v1/status HTTP/1.1\r\n" + headers + b"connection: close\r\n\r\n"
+        )
+    assert answer.status in (400, 403)
+    assert answer.status == 400 or name in answer.body
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        b"host: localhost:27601\r\n",
+        b"host: [::1]:27601\r\n",
+        b"host: LOCALHOST\r\n",
+        b"host: ledger.example:80\r\norigin: https://ledger.example\r\n",
+    ],
+)
+async def test_our_own_names_are_let_in(headers: bytes) -> None:
+    async with serving(FakeBackend(), allowed_hosts=("ledger.example",)) as live:
+        answer = await ask_raw(live.port, b"GET /livez HTTP/1.1\r\n" + headers + b"connection: close\r\n\r\n")
+    assert answer.status == 200
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"GET\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"\x00" * 64 + b"\r\n\r\n",
+        b"GET /%ff%fe HTTP/1.1\r\n" + HOST + b"connection: close\r\n\r\n",
+        b"GET http://[::1 HTTP/1.1\r\n" + HOST + b"connection: close\r\n\r\n",
+        POST + b"transfer-encoding: chunked\r\n\r\nzz\r\n",
+        POST + b"content-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        GET + b"connection: upgrade\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAAP__\r\n\r\n",
+        GET + b"connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n"
+        b"sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n",
+    ],
+)
+async def test_what_is_no_request_of_ours_ends_its_connection_and_nothing_else(request_bytes: bytes) -> None:
+    async with door() as live, await trio.open_tcp_stream("127.0.0.1", live.port) as stream:
+        await stream.send_all(request_bytes)
+        data = b""
+        while part := await stream.receive_some():
+            data += part
+        assert b" 200 " not in data.split(b"\r\n", 1)[0]
+
+
+async def test_a_client_that_goes_away_ends_its_wait() -> None:
+    backend = FakeBackend()
+    backend.hold = True
+    transaction = put_record(backend.genesis, "docs/a", 1)
+    async with serving(backend) as live:
+        async with await trio.open_tcp_stream("127.0.0.1", live.port) as stream:
+            length = str(len(transaction.encoded)).encode()
+            await stream.send_all(POST + b"content-length: " + length + b"\r\n\r\n" + transaction.encoded)
+            await backend.wait_submission()
+            await trio.testing.wait_all_tasks_blocked(0.02)
+            assert live.api.gauges.waits == 1
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        assert live.api.gauges.waits == 0
+
+
+def test_a_busy_port_is_one_sentence() -> None:
+    with bind_listener("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(PortInUse, match=f"Port {port} on 127.0.0.1 is taken by another program"):
+            bind_listener("127.0.0.1", port)
+
+
+async def test_stopping_ends_idle_connections_and_streams_and_finishes_answers() -> None:
+    backend = FakeBackend()
+    backend.hold = True
+    transaction = put_record(backend.genesis, "docs/a", 1)
+    answers = []
+
+    async def submit(url: str) -> None:
+        async with httpx2.AsyncClient(base_url=url) as http:
+            answer = await http.post("/v1/tx", json={"transaction": transaction.encoded.hex()})
+            answers.append(answer.json()["state"])
+
+    async with serving(backend) as live, trio.open_nursery() as nursery:
+        async with (
+            await trio.open_tcp_stream("127.0.0.1", live.port) as idle,
+            await trio.open_tcp_stream("127.0.0.1", live.port) as stream,
+        ):
+            await stream.send_all(b"GET /v1/events HTTP/1.1\r\n" + HOST + b"\r\n")
+            nursery.start_soon(submit, live.url)
+            await backend.wait_submission()
+            await trio.testing.wait_all_tasks_blocked(0.02)
+            live.shutdown.set()
+            assert await idle.receive_some() == b""
+            rest = await read_answer(stream)
+            backend.commit()
+    assert b"event: end" in rest.body
+    assert answers == ["certified"]
+
+
+async def test_stopping_does_not_wait_for_a_reader_that_takes_nothing() -> None:
+    backend = FakeBackend()
+    for number in range(1, 60):
+        await backend.submit(
+            [put_record(backend.genesis, f"docs/{number}-{n}", 1000 * number + n).encoded for n in range(40)]
+        )
+    async with serving(backend, ApiLimits(shutdown_grace_ms=100, write_timeout_ms=600_000)) as live:
+        raw = socket.socket()
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        raw.connect(("127.0.0.1", live.port))
+        raw.sendall(b"GET /v1/events?from=0:0 HTTP/1.1\r\n" + HOST + b"\r\n")
+        await trio.testing.wait_all_tasks_blocked(0.1)
+        live.shutdown.set()
+    raw.close()
