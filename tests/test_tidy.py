@@ -72,7 +72,7 @@ _PLACES = ("/wo" + "rk/", "/ro" + "ot/", "/ho" + "me/", "/Us" + "ers/")
 _HOSTS = ("py" + "pi.org", "python" + "hosted")
 MACHINE_TEXT = re.compile("|".join(re.escape(text) for text in (*_PLACES, *_HOSTS)))
 UNFINISHED = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X)\b")
-BARE_IGNORE = re.compile(r"#\s*type:\s*ignore(?!\[[a-z-, ]+\]\s+(-|#|\()\s*\S)")
+BARE_IGNORE = re.compile(r"#\s*type:\s*ignore(?!\[[a-z-, ]+\]\s+#\s*\S)")
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ def nothing_is_left_unfinished(source: Source) -> Iterator[str]:
 def ignored_types_have_a_reason(source: Source) -> Iterator[str]:
     for number, line in enumerate(source.text.splitlines(), 1):
         if BARE_IGNORE.search(line):
-            yield f"line {number}: write `type: ignore[code] - reason`"
+            yield f"line {number}: write `type: ignore[code]  # reason`"
 
 
 def files_have_telling_names(source: Source) -> Iterator[str]:
@@ -318,7 +318,7 @@ KEPT: tuple[tuple[Rule, str, str], ...] = (
     (errors_are_caught_by_name, "node/cli/main.py", "try:\n    f()\nexcept Exception:\n    pass"),
     (errors_are_caught_by_name, "node/a.py", "try:\n    f()\nexcept OSError:\n    pass"),
     (errors_are_caught_by_name, "node/a.py", "try:\n    f()\nexcept Exception:\n    note()\n    raise"),
-    (ignored_types_have_a_reason, "node/a.py", "x = f()  # type: " + "ignore[arg-type] - its stub is wrong"),
+    (ignored_types_have_a_reason, "node/a.py", "x = f()  # type: " + "ignore[arg-type]  # its stub is wrong"),
     (files_have_telling_names, "node/errors.py", ""),
     (rare_imports_stay_in_one_place, "node/daemon/store.py", "import lmdb"),
 )

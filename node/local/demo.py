@@ -163,7 +163,7 @@ async def _measure_alone(testnet: Testnet, publisher: LocalNode) -> float:
             receipt = await client.submit(transaction)
             times.append(1000 * (time.monotonic() - started))
             if not receipt.ok:
-                raise DemoFailed(f"a lone transaction failed: {receipt.result!r}")
+                raise DemoFailed(f"a lone transaction failed: {receipt.explanation}")
     return statistics.median(times)
 
 

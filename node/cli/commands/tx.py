@@ -191,6 +191,6 @@ def _hand_over(client: Client, transaction: Transaction, output: Output, options
 
     output.answer(document, for_people)
     if not receipt.ok:
-        sys.stderr.write(f"isthmus: it was ordered and FAILED: {receipt.result!r}\n")
+        sys.stderr.write(f"isthmus: it was ordered and FAILED: {receipt.explanation}\n")
         return Exit.REFUSED
     return Exit.OK

@@ -159,7 +159,9 @@ def test_a_failure_has_its_own_sentence_and_hint() -> None:
         "error": {"code": "refused", "message": "no", "hint": "try yes"},
         "exit": 4,
     }
-    assert explain(ConfigError(("one", "two"))).message == "one\ntwo"  # type: ignore[union-attr] - it is not None
+    both = explain(ConfigError(("one", "two")))
+    assert both is not None
+    assert both.message == "one\ntwo"
 
 
 # --- init, show-node-id, config, db, explain --------------------------------------------------------

@@ -45,7 +45,8 @@ def test_every_node_has_the_same_genesis_and_its_hash_is_the_cluster_id(testnet:
 def test_the_keys_on_disk_are_those_of_the_genesis(testnet: Testnet) -> None:
     genesis = Genesis.from_json(testnet.genesis_file.read_text())
     for node, validator in zip(testnet.nodes, genesis.validators, strict=True):
-        assert NodeIdentity.from_seed(read_key(node.home.node_key_file)).peer_id == validator.node_key
+        node_key: bytes = NodeIdentity.from_seed(read_key(node.home.node_key_file)).peer_id
+        assert node_key == validator.node_key
         assert SigningKey(read_key(node.home.validator_key_file)).public_key == validator.consensus_key
         operator = testnet.directory / "keys" / f"operator-{node.name}.key"
         assert SigningKey(read_key(operator)).public_key == validator.operator_key
