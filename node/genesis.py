@@ -13,6 +13,8 @@ from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
 
+from nacl.bindings import crypto_core_ed25519_is_valid_point
+
 from consensus import (
     Digest,
     Epoch,
@@ -252,6 +254,8 @@ def _refuse_duplicates(validators: Iterable[GenesisValidator], members: Iterable
 
 
 def _claim(taken: dict[Any, str], value: Any, what: str, holder: str) -> None:
+    if type(value) is bytes and not (len(value) == 32 and crypto_core_ed25519_is_valid_point(value)):
+        raise GenesisError("key", f"{holder}: {value.hex()} is no Ed25519 public key; copy it again")
     if value in taken:
         shown = value.hex() if type(value) is bytes else value
         raise GenesisError("duplicate", f"{what} {shown} occurs twice: {taken[value]} and {holder}")

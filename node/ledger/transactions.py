@@ -78,6 +78,7 @@ class Transaction:
         app: str,
         method: str,
         args: tuple[Value, ...],
+        max_bytes: int = TRANSACTION_BYTES_MAX,
     ) -> "Transaction":
         """A transaction signed by `key`. Raises RejectedTransaction when no node could accept its form."""
         fields = (
@@ -96,7 +97,7 @@ class Transaction:
             raise RejectedTransaction(Code.MALFORMED, str(error)) from error
         transaction_id = digest(_DOMAIN, body)
         encoded = encode_trusted((body, key.sign(transaction_id)))
-        return Transaction.decode(encoded)
+        return Transaction.decode(encoded, max_bytes)
 
     @staticmethod
     def decode(data: bytes, max_bytes: int = TRANSACTION_BYTES_MAX) -> "Transaction":

@@ -189,6 +189,19 @@ def test_no_key_is_shared_but_an_operators_own() -> None:
     assert refused(member).code == "duplicate"
 
 
+@pytest.mark.parametrize("key", [bytes(32), b"\x01" + bytes(31), b"\x02" * 32, b"\xff" * 32])
+def test_bytes_that_no_signature_can_verify_under_are_no_key(key: bytes) -> None:
+    """Small-order and off-curve points: a verifier would refuse them later, member by member."""
+    for path in (
+        ("members", 0, "public_key"),
+        ("validators", 3, "node_key"),
+        ("validators", 3, "operator_key"),
+    ):
+        error = refused(set_at(*path, key.hex()))
+        assert error.code == "key"
+        assert "no Ed25519 public key" in str(error)
+
+
 def test_made_in_code_it_is_checked_as_strictly() -> None:
     with pytest.raises(GenesisError, match=r"records\.get"):
         make_genesis({"records.get": Policy("ANY")})

@@ -144,6 +144,11 @@ def test_signing_refuses_what_no_node_would_accept() -> None:
         assert caught.value.code == code
 
 
+def test_a_cluster_with_a_larger_limit_signs_and_reads_larger_ones() -> None:
+    large = signed(args=(b"x" * 100_000,), max_bytes=200_000)
+    assert Transaction.decode(large.encoded, 200_000) == large
+
+
 @given(st.binary(max_size=200))
 def test_no_bytes_raise_anything_but_a_rejection(data: bytes) -> None:
     try:
