@@ -32,7 +32,7 @@ class Fetcher:
     def __init__(self, config: PoolConfig) -> None:
         self._config = config
         self._wants: dict[Digest, _Want] = {}
-        self._asked: OrderedDict[tuple[bytes, Digest], None] = OrderedDict()
+        self._asked: OrderedDict[tuple[bytes, Digest], int] = OrderedDict()
         self.connected: dict[bytes, None] = {}
 
     def __len__(self) -> int:
@@ -64,8 +64,13 @@ class Fetcher:
             del self._wants[name]
 
     def was_asked(self, peer: bytes, name: Digest) -> bool:
-        """Whether `peer` was asked for this batch and has not answered before; this is its answer."""
-        return self._asked.pop((peer, name), 0) is None
+        """Whether `peer` was asked for this batch more often than it answered; this is one answer."""
+        unanswered = self._asked.get((peer, name), 0)
+        if unanswered > 1:
+            self._asked[(peer, name)] = unanswered - 1
+        elif unanswered == 1:
+            del self._asked[(peer, name)]
+        return unanswered > 0
 
     def on_unavailable(self, peer: bytes, names: Iterable[Digest], elapsed_ms: int) -> None:
         """`peer` does not have these: ask the next one at once."""
@@ -91,7 +96,7 @@ class Fetcher:
             want = self._wants[name] = self._wants.pop(name)
             for peer in self._next_peers(want):
                 requests.setdefault(peer, []).append(name)
-                self._asked[(peer, name)] = None
+                self._asked[(peer, name)] = self._asked.get((peer, name), 0) + 1
             want.attempts += 1
             want.due_ms = elapsed_ms + self._delay_ms(want.attempts)
         while len(self._asked) > _ASKED_FACTOR * self._config.fetches_max:

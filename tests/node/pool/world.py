@@ -26,6 +26,7 @@ from consensus import (
 from node.ledger.transactions import Transaction
 from node.pool.batches import Batch, BatchRules, verify_batch
 from node.pool.config import PoolConfig
+from node.pool.contents import parse_contents
 from node.pool.effects import (
     Answer,
     BlockReady,
@@ -233,8 +234,8 @@ class Node:
     def commit(self, *blocks: CommittedBlock) -> None:
         """These are committed."""
         for one in blocks:
-            payload = Payload.decode(one.block.payload, self.config.payload)
-            self.history += [(r.digest, one.block.time_ms) for r in payload.references]
+            names = parse_contents(one.block, self.config).names()
+            self.history += [(name, one.block.time_ms) for name in names]
         self.perform(self.pool.on_committed(blocks, self.now_ms))
 
     def execute_all(self) -> None:
