@@ -28,6 +28,7 @@ EXITS: dict[str, Exit] = {
     "node.api.exchange.ApiError": Exit.REFUSED,
     "node.api.exchange.StillPending": Exit.TIMEOUT,
     "node.api.conversation.NotTrusted": Exit.NEGATIVE,
+    "node.daemon.startup.StartupError": Exit.CONFIGURATION,
     "node.local.demo.DemoFailed": Exit.NEGATIVE,
     "node.local.inventory.InventoryError": Exit.USAGE,
     "node.local.testnet.TestnetError": Exit.CONFIGURATION,

@@ -6,6 +6,7 @@ when they start, and every package imported here would cost them its memory.
 
 import difflib
 import importlib
+import importlib.metadata
 import json
 import sys
 import tempfile
@@ -36,6 +37,14 @@ COMMANDS: dict[str, str] = {
 """Name -> one line of help; the command is `node.cli.commands.<name, dashes as underscores>.command`."""
 
 
+def installed_version() -> str:
+    """The version of the installed distribution, or "source" where the files are run uninstalled."""
+    try:
+        return importlib.metadata.version("isthmus")
+    except importlib.metadata.PackageNotFoundError:
+        return "source"
+
+
 class LazyCommands(click.Group):
     """A command table whose entries are imported on first use."""
 
@@ -59,8 +68,16 @@ class LazyCommands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
+def _show_version(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        click.echo(f"isthmus {installed_version()}")
+        context.exit()
+
+
 @click.command(cls=LazyCommands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="isthmus", prog_name="isthmus")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show it."
+)
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def isthmus(debug: bool) -> None:
     """A permissioned, coin-less ledger: BFT clusters that federate natively."""

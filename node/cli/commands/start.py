@@ -11,6 +11,7 @@ from node.cli.exits import Exit
 from node.cli.failures import Failure
 from node.cli.options import home_option
 from node.config import NodeConfig, load_config
+from node.api.live import HttpService
 from node.daemon.daemon import run_daemon
 from node.home import Home
 from node.local.lifeline import follow_parent, lifeline_descriptor
@@ -40,7 +41,7 @@ async def _run(config: NodeConfig) -> None:
             follow_parent(descriptor, lambda: _cancel_from_thread(token, scope), STOP_SECONDS)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_stop_on_signal, scope)
-            await run_daemon(config, ready=_tell_ready)
+            await run_daemon(config, ready=_tell_ready, services=(HttpService(config),))
             nursery.cancel_scope.cancel()
 
 

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 import stat
 import subprocess
 import sys
@@ -105,6 +106,11 @@ def test_an_unknown_command_and_option_are_usage_errors_with_a_suggestion(
 def test_a_usage_error_under_json_is_one_document(capsys: pytest.CaptureFixture[str]) -> None:
     code, document = answered(capsys, "verfy", "--json")
     assert (code, document["exit"], document["error"]["code"]) == (2, 2, "usage")
+
+
+def test_the_version_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--version"]) == 0
+    assert re.fullmatch(r"isthmus \S+\n", capsys.readouterr().out)
 
 
 @click.command()
