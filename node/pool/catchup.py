@@ -100,6 +100,10 @@ class CatchUp:
             return None
         return SyncProgress(Height(self._from_height), Height(self._at_height), self._target.height)
 
+    def heights(self) -> dict[bytes, int]:
+        """The certified height each connected peer last told."""
+        return self._sources.heights()
+
     # --- events ----------------------------------------------------------------------------------------
 
     def on_target(

@@ -39,6 +39,10 @@ class Sources:
     def __len__(self) -> int:
         return len(self._sources)
 
+    def heights(self) -> dict[bytes, int]:
+        """The certified height each peer claims."""
+        return {peer: source.height for peer, source in self._sources.items()}
+
     def claim(self, peer: bytes, height: int) -> None:
         """`peer` says that it has everything up to `height`, certified."""
         source = self._sources.get(peer)

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consensus import CodecError, Epoch, ValidatorIndex, decode, encode
+from consensus import CodecError, Epoch, ValidatorIndex, as_tuple, decode, encode
 from node.pool.batches import Batch, BatchRules, batch_digest, verify_batch
-from tests.node.pool.world import CLUSTER, RULES, START_MS, batch, transaction
+from tests.node.pool.world import CLUSTER, RULES, START_MS, batch, forged, transaction
 
 
 def rebuilt(b: Batch, position: int, value: object) -> bytes:
-    fields = list(decode(b.encoded))  # type: ignore[arg-type]  # a batch decodes to a tuple
+    fields: list[object] = list(as_tuple(decode(b.encoded), 7, "batch"))
     fields[position] = value
     return encode(fields)
 
@@ -94,10 +94,7 @@ def test_every_full_batch_fits_its_encoded_bound() -> None:
 
 
 def test_a_wrong_signature_is_found() -> None:
-    good = transaction(1)
-    body, signature = decode(good.encoded)  # type: ignore[misc]  # two items
-    forged = encode((body, bytes([signature[0] ^ 1]) + signature[1:]))  # type: ignore[index]  # bytes
-    report = verify_batch(rebuilt(batch(good), 6, (forged,)), RULES)
+    report = verify_batch(rebuilt(batch(transaction(1)), 6, (forged(1),)), RULES)
     assert (report.ok, report.detail) == (False, "transaction 0: the signature is wrong")
 
 

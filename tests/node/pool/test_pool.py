@@ -535,9 +535,9 @@ def test_fetches_rotate_back_off_and_go_on_until_somebody_has_it() -> None:
     for _ in range(40):
         asked += [peer for peer, m in n.out if isinstance(m, FetchBatches)]
         for peer in [peer for peer, m in n.out if isinstance(m, FetchBatches)]:
-            index = validator_set().index_of(peer or b"")
-            assert index is not None
-            n.receive(index, BatchesUnavailable((lost.digest,)))
+            sender = validator_set().index_of(peer or b"")
+            assert sender is not None
+            n.receive(sender, BatchesUnavailable((lost.digest,)))
             n.out = [(p, m) for p, m in n.out if p != peer]
         n.now_ms += CONFIG.fetch_retry_max_ms
         n.tick()

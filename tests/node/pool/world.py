@@ -21,6 +21,10 @@ from consensus import (
     ValidatorIndex,
     ValidatorSet,
     Verdict,
+    as_bytes,
+    as_tuple,
+    decode,
+    encode,
     root_certificate,
 )
 from node.ledger.transactions import Transaction
@@ -72,6 +76,13 @@ def transaction(
     """A signed transaction; `number` makes it unique, `size` is that of its argument."""
     unique = number.to_bytes(16, "big")
     return Transaction.sign(key, cluster_id, unique, expires_at_ms, "records", "put", (bytes(size),))
+
+
+def forged(number: int) -> bytes:
+    """An encoded transaction with one wrong bit in its signature."""
+    body, signed = as_tuple(decode(transaction(number).encoded), 2, "transaction")
+    signature = as_bytes(signed, "signature")
+    return encode((body, bytes((signature[0] ^ 1,)) + signature[1:]))
 
 
 def batch(
