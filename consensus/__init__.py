@@ -97,6 +97,7 @@ from consensus.keys import (
 )
 from consensus.leader import LeaderSchedule
 from consensus.messages import (
+    BLOCKS_BYTES_MAX,
     BLOCKS_COUNT_MAX,
     MESSAGE_BYTES_MAX,
     Blocks,
@@ -131,6 +132,7 @@ from consensus.validators import (
 )
 
 __all__ = [
+    "BLOCKS_BYTES_MAX",
     "BLOCKS_COUNT_MAX",
     "BLOCK_BYTES_MAX",
     "MESSAGE_BYTES_MAX",

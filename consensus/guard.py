@@ -46,12 +46,15 @@ def admit(
     epoch: Epoch,
     *,
     guard_slot_lost: bool = False,
+    journal_damaged: bool = False,
 ) -> SigningFloor:
     """Decide what a start may sign (C14).
 
     `record` is the journal's last safety record, None without data; `guard` the newest readable guard
     slot, None when the guard file is missing or both slots are rotten; `guard_slot_lost` says that one of
-    its two slots was damaged. `epoch` is the epoch the chain on disk is in (0 without data).
+    its two slots was damaged; `journal_damaged` that a record before the journal's last
+    is unreadable, which no crash causes (a torn last record is normal: it was never acted upon). `epoch` is
+    the epoch the chain on disk is in (0 without data).
     """
     if guard is None:
         return SigningFloor(
@@ -69,6 +72,8 @@ def admit(
         first = SafetyRecord.initial(epoch, boot, Height(0))
         return SigningFloor(StartKind.FIRST, first, replace(guard, boot=boot, epoch=epoch), "First start.")
     missing = _what_is_missing(record, guard)
+    if journal_damaged:
+        missing = missing or "the journal is damaged"
     if record is None or missing is not None:
         return _start_above(record, guard, max(epoch, guard.epoch), boot, missing or "the data is gone")
     return SigningFloor(

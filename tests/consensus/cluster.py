@@ -143,6 +143,8 @@ class Node:
         self.clock_skew_ms = 0
         self.header_salt = b""
         self.unavailable: dict[bytes, bool] = {}
+        self.verdicts: dict[bytes, Verdict] = {}
+        self.awaited: list[Block] = []
         self.log: list[Digest] = [ROOT.block_id]
         self.certified: list[HeaderCertificate] = []
         self.evidence: list[Evidence] = []
@@ -157,7 +159,9 @@ class Node:
         floor = admit(disk.record, disk.guard, Epoch(0))
         self.admitted = floor
         safety: SafetyRules | None = None
-        if floor.record is not None and floor.guard is not None:
+        if self.is_observer:
+            pass
+        elif floor.record is not None and floor.guard is not None:
             disk.record, disk.guard = floor.record, floor.guard
             safety = cluster.safety_factory(self.key, CLUSTER_ID, self.index, floor.record, floor.guard)
         elif floor.kind is not StartKind.NO_GUARD:
@@ -186,6 +190,11 @@ class Node:
         self.up = True
         self.handle(Started())
         self.handle(PendingPayload(bool(cluster.open_payloads())))
+
+    @property
+    def is_observer(self) -> bool:
+        """Whether this node has no key in the validator set (C18)."""
+        return self.index >= len(self.cluster.validators)
 
     def crash(self) -> None:
         """Lose everything that is not on the disk."""
@@ -223,9 +232,7 @@ class Node:
                 payload = cluster.payload_for(effect)
                 self._soon(0, PayloadReady(effect.round, payload))
             case CheckPayload(block):
-                missing = self.unavailable.get(block.payload, False)
-                verdict = Verdict.MISSING if missing else Verdict.AVAILABLE
-                self._soon(0, PayloadChecked(block.id, verdict, None, ""))
+                self._check_payload(block)
             case Commit(blocks):
                 self._commit(blocks)
             case Certified(certificate):
@@ -234,6 +241,20 @@ class Node:
                 cluster.after(20, lambda: self._catch_up(certificate))
             case _:
                 pass  # reported
+
+    def _check_payload(self, block: Block) -> None:
+        verdict = self.verdicts.get(block.payload, Verdict.AVAILABLE)
+        if self.unavailable.get(block.payload):
+            verdict = Verdict.MISSING
+            self.awaited.append(block)
+        self._soon(0, PayloadChecked(block.id, verdict, None, verdict.name.lower()))
+
+    def payload_arrives(self, payload: bytes) -> None:
+        """What was missing was fetched: everything that waited for it is checked again."""
+        self.unavailable.pop(payload, None)
+        for block in [b for b in self.awaited if b.payload == payload]:
+            self.awaited.remove(block)
+            self._check_payload(block)
 
     def _report(self, effect: Effect) -> None:
         cluster = self.cluster
@@ -386,6 +407,7 @@ class Cluster:
         self.keys = keys_of(count)
         self.validators = validators_of(self.keys, weights)
         self.nodes = [Node(self, index, key) for index, key in enumerate(self.keys)]
+        self.observers: list[Node] = []
         self._by_peer: dict[bytes, Node] = {node.peer: node for node in self.nodes}
         self.filter: Filter = lambda source, target, message: True
         self.trace: list[str] = []
@@ -402,6 +424,13 @@ class Cluster:
         self._certified_heights: dict[int, Digest] = {}
         self.byzantine: dict[int, bool] = {}
 
+    def add_observer(self) -> Node:
+        """One more node, without a key in the set: nothing is broadcast to it."""
+        observer = Node(self, len(self.nodes), keys_of(len(self.nodes) + 1)[-1])
+        self._by_peer[observer.peer] = observer
+        self.observers.append(observer)
+        return observer
+
     # --- time and network ----------------------------------------------------------------------
 
     def after(self, delay_ms: int, action: Callable[[], None]) -> None:
@@ -411,7 +440,7 @@ class Cluster:
 
     def start(self) -> "Cluster":
         """Start every node and connect all links."""
-        for node in self.nodes:
+        for node in [*self.nodes, *self.observers]:
             node.start()
         return self
 
