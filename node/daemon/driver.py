@@ -1,12 +1,10 @@
 """The loop between the pure validator and the world: drain, step, make durable, send.
 
-One task owns the validator. It drains the inbox up to a bound, steps through it, writes everything
-that asked for durability to the journal in one write and one sync (C1), tells the validator, and only
-then lets go of what was waiting behind it (C2). Whoever has something to say puts an input into the
-inbox; nobody else touches the validator.
+One task owns the validator. It drains the postbox up to a bound, steps through it, writes everything that
+asked for durability to the journal in one write and one sync (C1), tells the validator, and only then
+lets go of what was waiting behind it (C2). Nobody else touches the validator.
 """
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,14 +12,12 @@ from typing import Protocol
 import trio
 
 from node.daemon.journal import Journal
-from node.daemon.performer import Performer
+from node.daemon.postbox import Postbox
 from node.validator import Append, Input, Output, Resume, Resumed, Written
 
 DRAIN_MAX = 256
 """Inputs stepped before the journal is synced and frames leave: enough to share one sync under load,
 few enough that a vote does not wait for a backlog."""
-INBOX_MAX = 16_384
-"""Inputs waiting; the network has its own, smaller bounds per peer, clients are refused before this."""
 
 
 class Stepper(Protocol):
@@ -38,10 +34,6 @@ class GuardStore(Protocol):
         """Make the payload durable."""
 
 
-class InboxFull(Exception):
-    """Our own producers outran the bound; a bug in a producer's back-pressure."""
-
-
 @dataclass(slots=True)
 class DriverCounts:
     """What the loop has done, for metrics."""
@@ -50,61 +42,46 @@ class DriverCounts:
     groups: int = 0
     appends: int = 0
     journal_bytes: int = 0
-    inbox_peak: int = 0
 
 
 class Driver:
-    """Owns the validator and its inbox; `run` never returns normally."""
+    """Owns the validator; `run` never returns normally."""
 
     def __init__(
         self,
         validator: Stepper,
+        postbox: Postbox,
         journal: Journal,
         guard: GuardStore | None,
-        performer: Performer,
+        perform: Callable[[Output], None],
         wall_ms: Callable[[], int],
     ) -> None:
         self._validator = validator
+        self._postbox = postbox
         self._journal = journal
         self._guard = guard
-        self._performer = performer
+        self._perform = perform
         self._wall_ms = wall_ms
-        self._inbox: deque[Input] = deque()
-        self._wake = trio.Event()
         self.counts = DriverCounts()
 
-    def put(self, item: Input) -> None:
-        """Add an input; raises InboxFull."""
-        if len(self._inbox) >= INBOX_MAX:
-            raise InboxFull(f"more than {INBOX_MAX} inputs are waiting")
-        self._inbox.append(item)
-        self._wake.set()
-
-    @property
-    def waiting(self) -> int:
-        """Inputs in the inbox."""
-        return len(self._inbox)
-
     async def run(self) -> None:
-        """Step until cancelled. Raises what the journal or the validator raises: both are fatal."""
+        """Step until cancelled. Raises what journal, guard or validator raise: all of it is fatal."""
         deferred = False
         while True:
-            if not self._inbox and not deferred:
-                await self._wake.wait()
-            self._wake = trio.Event()
+            if not deferred:
+                await self._postbox.wait()
             outputs = self._drain(deferred)
             deferred = self._settle(outputs)
-            # Writers and workers get their turn between groups, also when the inbox never runs empty.
+            # Writers and workers get their turn between groups, also when the postbox never runs empty.
             await trio.lowlevel.checkpoint()
 
     def _drain(self, deferred: bool) -> list[Output]:
         now_ms = self._wall_ms()
-        self.counts.inbox_peak = max(self.counts.inbox_peak, len(self._inbox))
         outputs: list[Output] = []
-        count = min(len(self._inbox), DRAIN_MAX)
-        for _ in range(count):
-            outputs += self._validator.step(self._inbox.popleft(), now_ms)
-        self.counts.inputs += count
+        items = self._postbox.take(DRAIN_MAX)
+        for item in items:
+            outputs += self._validator.step(item, now_ms)
+        self.counts.inputs += len(items)
         if deferred:
             outputs += self._validator.step(Resumed(), now_ms)
         return outputs
@@ -118,12 +95,12 @@ class Driver:
             for output in outputs:
                 if type(output) is Append:
                     if group:
-                        following += self._make_durable(group)
+                        following = self._make_durable(group)
                         group = []
                 elif type(output) is Resume:
                     deferred = True
                 else:
-                    self._performer.perform(output)
+                    self._perform(output)
             outputs = following
         return deferred
 

@@ -13,10 +13,12 @@ import trio_parallel
 
 from consensus import LocalError, SigningKey
 from node.ledger.transactions import Transaction, check_signature
-from node.pool.batches import BatchLimits, verify_batch
+from node.pool.batches import BatchReport, BatchRules, verify_batch
 
 INLINE_TRANSACTIONS_MAX = 4
 """Up to this many signatures (about 0.16 ms) are checked in the loop: a hop and back costs as much."""
+INLINE_BYTES_MAX = 1024
+"""A batch this small holds as few transactions as that."""
 
 
 def check_transactions(encoded: tuple[bytes, ...], max_bytes: int) -> tuple[bool, ...]:
@@ -28,15 +30,15 @@ def _is_signed(data: bytes, max_bytes: int) -> bool:
     return check_signature(Transaction.decode(data, max_bytes))
 
 
+def _fault(report: BatchReport) -> str | None:
+    return None if report.ok else report.detail
+
+
 class Workers:
     """A bounded pool of verification processes; both questions may be asked concurrently."""
 
-    def __init__(
-        self, cluster_id: bytes, limits: BatchLimits, max_transaction_bytes: int, processes: int
-    ) -> None:
-        self._cluster_id = cluster_id
-        self._limits = limits
-        self._max_transaction_bytes = max_transaction_bytes
+    def __init__(self, rules: BatchRules, processes: int) -> None:
+        self._rules = rules
         self._limiter = trio.CapacityLimiter(processes)
 
     @property
@@ -44,22 +46,21 @@ class Workers:
         """Processes at work, and how many there may be."""
         return int(self._limiter.borrowed_tokens), int(self._limiter.total_tokens)
 
-    async def check_batch(self, data: bytes, transactions: int) -> str | None:
+    async def check_batch(self, data: bytes) -> str | None:
         """The first fault of a batch in words, or None (C22)."""
-        if transactions <= INLINE_TRANSACTIONS_MAX:
-            return verify_batch(data, self._cluster_id, self._limits).fault
-        report = await trio_parallel.run_sync(
-            verify_batch, data, self._cluster_id, self._limits, limiter=self._limiter
-        )
-        return report.fault
+        if len(data) <= INLINE_BYTES_MAX:
+            return _fault(verify_batch(data, self._rules))
+        report = await trio_parallel.run_sync(verify_batch, data, self._rules, limiter=self._limiter)
+        return _fault(report)
 
     async def check_signatures(self, encoded: tuple[bytes, ...]) -> tuple[bool, ...]:
         """One bool a transaction."""
         if len(encoded) <= INLINE_TRANSACTIONS_MAX:
-            return check_transactions(encoded, self._max_transaction_bytes)
-        return await trio_parallel.run_sync(
-            check_transactions, encoded, self._max_transaction_bytes, limiter=self._limiter
+            return check_transactions(encoded, self._rules.transaction_bytes_max)
+        valid: tuple[bool, ...] = await trio_parallel.run_sync(
+            check_transactions, encoded, self._rules.transaction_bytes_max, limiter=self._limiter
         )
+        return valid
 
     async def prove_that_workers_verify(self) -> None:
         """Raises LocalError unless a worker tells a good signature from a forged one: a worker that
@@ -74,11 +75,9 @@ class Workers:
 
 
 @asynccontextmanager
-async def open_workers(
-    cluster_id: bytes, limits: BatchLimits, max_transaction_bytes: int, processes: int
-) -> AsyncIterator[Workers]:
-    """Start the worker context (processes start on first use and end with it)."""
+async def open_workers(rules: BatchRules, processes: int) -> AsyncIterator[Workers]:
+    """A pool that starts its processes on first use and ends them with the block."""
     async with trio_parallel.open_worker_context(idle_timeout=float("inf")):
-        workers = Workers(cluster_id, limits, max_transaction_bytes, processes)
+        workers = Workers(rules, processes)
         await workers.prove_that_workers_verify()
         yield workers

@@ -7,11 +7,11 @@ import sys
 import click
 import trio
 
+from node.api.live import HttpService
 from node.cli.exits import Exit
 from node.cli.failures import Failure
 from node.cli.options import home_option
 from node.config import NodeConfig, load_config
-from node.api.live import HttpService
 from node.daemon.daemon import run_daemon
 from node.home import Home
 from node.local.lifeline import follow_parent, lifeline_descriptor

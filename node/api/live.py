@@ -1,0 +1,179 @@
+"""The HTTP door on a running node: `Backend` over the daemon, and the service that serves it."""
+
+import socket
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import cast
+
+import trio
+from anycorn.typing import ASGIFramework
+
+from node.api.app import build_api
+from node.api.backend import (
+    Busy,
+    Location,
+    NodeStatus,
+    PeerStatus,
+    Readiness,
+    Rejected,
+    Submitted,
+)
+from node.api.limits import ApiLimits
+from node.api.server import bind_listener, serve_api
+from node.config import NodeConfig
+from node.daemon.daemon import Node, TooManyRequests, software_version
+from node.daemon.metrics import render_metrics
+from node.daemon.readiness import reasons_against
+from node.daemon.startup import wall_ms
+from node.daemon.waiters import TooManyWaiters
+from node.genesis import Genesis
+from node.ledger.codes import Code
+from node.storage import ChainTable, Snapshot
+from node.validator import Refusal
+
+RETRY_AFTER_MS = 1_000
+
+
+class LiveBackend:
+    """What the door may ask of this node."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    @property
+    def genesis(self) -> Genesis:
+        """The cluster's genesis."""
+        return self._node.opened.genesis
+
+    async def submit(self, transactions: Sequence[bytes]) -> tuple[Submitted | Rejected, ...]:
+        """Admission of each, in order. Raises Busy when nothing of this request was taken."""
+        try:
+            outcomes = await self._node.submit(transactions)
+        except TooManyRequests:
+            raise Busy("too many requests wait for admission; come back later", RETRY_AFTER_MS) from None
+        full = [o for o in outcomes if isinstance(o, Refusal) and o.code == Code.POOL_FULL]
+        if full and len(full) == len(outcomes):
+            raise Busy(full[0].sentence, RETRY_AFTER_MS)
+        return tuple(
+            Rejected(outcome.code, Code(outcome.code).label, outcome.sentence)
+            if isinstance(outcome, Refusal)
+            else Submitted(outcome)
+            for outcome in outcomes
+        )
+
+    async def wait_certified(self, tx_ids: Sequence[bytes], timeout_ms: int) -> tuple[Location | None, ...]:
+        """Each transaction's place once all are readable, or what is known at the timeout."""
+        places: dict[bytes, bytes] = {}
+        try:
+            with trio.move_on_after(timeout_ms / 1000):
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._node.waiters.wait_transactions, tx_ids, places)
+                    # Registered first, then looked up: what is stored in between is seen by one of both.
+                    await trio.lowlevel.checkpoint()
+                    stored = await trio.to_thread.run_sync(self._stored_places, tx_ids)
+                    places.update(stored)
+                    if len(stored) == len(set(tx_ids)):
+                        nursery.cancel_scope.cancel()
+                    else:
+                        for tx_id in stored:
+                            self._node.waiters.release(tx_id)
+        except* TooManyWaiters:
+            raise Busy("too many clients wait for receipts; come back later", RETRY_AFTER_MS) from None
+        return tuple(_location(places.get(tx_id)) for tx_id in tx_ids)
+
+    def _stored_places(self, tx_ids: Sequence[bytes]) -> dict[bytes, bytes]:
+        with self.snapshot() as snapshot:
+            found = ((tx_id, snapshot.get(ChainTable.TRANSACTIONS, tx_id)) for tx_id in tx_ids)
+            return {tx_id: place for tx_id, place in found if place is not None}
+
+    async def wait_height(self, height: int, timeout_ms: int) -> bool:
+        """Whether `height` became readable in time."""
+        with trio.move_on_after(timeout_ms / 1000):
+            await self._node.waiters.wait_height(height)
+        return self._node.waiters.stored_height >= height
+
+    async def wait_new_height(self, after: int) -> int:
+        """The stored height as soon as it is above `after`."""
+        return await self._node.waiters.wait_height(after + 1)
+
+    def snapshot(self) -> AbstractContextManager[Snapshot]:
+        """One unchanging view."""
+        return self._node.opened.store.snapshot()
+
+    def readiness(self) -> Readiness:
+        """Whether this node can commit."""
+        reasons = reasons_against(self._node)
+        return Readiness(not reasons, reasons)
+
+    def status(self) -> NodeStatus:
+        """One look at the node."""
+        node = self._node
+        opened, view = node.opened, node.validator.replica.view()
+        genesis = opened.genesis
+        heights = node.validator.data.catchup.heights()
+        directory = node.validator.directory
+        peers = tuple(
+            PeerStatus(
+                peer.name or peer.peer.hex()[:12],
+                bytes(peer.peer),
+                peer.address or "",
+                peer.connected,
+                heights.get(directory.inner(peer.peer)),
+                None,
+            )
+            for peer in node.network.status()
+        )
+        return NodeStatus(
+            node_name=opened.config.name,
+            node_key=bytes(opened.identity.peer_id),
+            is_validator=opened.consensus_key is not None,
+            cluster_name=genesis.name,
+            cluster_id=genesis.cluster_id,
+            version=software_version(),
+            time_ms=wall_ms(),
+            started_ms=node.started_ms,
+            epoch=view.epoch,
+            round=view.round,
+            leader=genesis.validators[view.leader].name,
+            committed_height=view.committed_height,
+            certified_height=view.certified_height,
+            stored_height=node.waiters.stored_height,
+            is_diverged=node.validator.data.diverged is not None,
+            pending_transactions=len(node.validator.data.desk.admission),
+            peers=peers,
+        )
+
+    def metrics_text(self) -> bytes:
+        """The node's metrics in the Prometheus text format."""
+        return render_metrics(self._node)
+
+
+def _location(place: bytes | None) -> Location | None:
+    if place is None:
+        return None
+    return Location(int.from_bytes(place[:8], "big"), int.from_bytes(place[8:], "big"))
+
+
+class HttpService:
+    """The door as a service of the daemon; its socket is bound before anything else starts."""
+
+    def __init__(self, config: NodeConfig) -> None:
+        """Raises PortInUse with a sentence."""
+        self._listener: socket.socket = bind_listener(config.api.host, config.api.port)
+        self._limits = ApiLimits(
+            connections_max=config.limits.connections,
+            streams_max=config.limits.event_streams,
+            waits_max=config.limits.waiting_requests,
+        )
+        self._hosts = config.api.allowed_hosts
+
+    async def __call__(self, node: Node, ending: trio.Event) -> None:
+        """Serve until the node is ending."""
+        api = build_api(LiveBackend(node), shutdown=ending, limits=self._limits, allowed_hosts=self._hosts)
+        await serve_api(
+            cast(ASGIFramework, api.app),
+            [self._listener],
+            shutdown=ending,
+            limits=self._limits,
+            gauges=api.gauges,
+        )

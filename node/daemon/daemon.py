@@ -1,0 +1,300 @@
+"""A node that runs: one validator, its loop, its links and its hands, under one nursery.
+
+`run_daemon` opens a home, starts everything, tells that it is ready, and ends when it is cancelled or when
+something of ours is broken: an error of the loop, the journal or the database ends the process with a
+sentence, and the next start recovers. Services (the HTTP door) are handed in, because they stand above.
+"""
+
+import logging
+import os
+import random
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+import structlog
+import trio
+
+from consensus import Digest, Round
+from node import wire
+from node.config import NodeConfig
+from node.daemon.driver import Driver
+from node.daemon.performer import Performer
+from node.daemon.postbox import Postbox
+from node.daemon.startup import OpenedHome, open_home, wall_ms
+from node.daemon.waiters import Waiters
+from node.daemon.workers import Workers, open_workers
+from node.pool.payload import PayloadRules
+from node.validator import (
+    Answer,
+    DiskLow,
+    Frame,
+    LinkDown,
+    LinkUp,
+    Refusal,
+    Start,
+    Submitted,
+    Tuning,
+    Validator,
+    assemble,
+    batch_rules,
+)
+from p2p import Delivery, Network, P2PConfig, PeerAddress, PeerConnected, PeerId, open_network
+
+DISK_RESERVE_BYTES = 256 * 1024 * 1024
+"""Below this much free space payload is refused first, so that consensus can go on (C17)."""
+DISK_WATCH_SECONDS = 5.0
+GOODBYE_SECONDS = 5.0
+"""What services get to finish what is under way once the node is ending."""
+TICKETS_MAX = 4096
+"""Client requests between submission and answer."""
+
+_log = structlog.get_logger("isthmus")
+
+
+class TooManyRequests(Exception):
+    """The bound of requests under way is reached; the client is told to come back."""
+
+
+def software_version() -> str:
+    """The installed version of this software."""
+    try:
+        return version("isthmus")
+    except PackageNotFoundError:
+        return "source"
+
+
+class Node:
+    """A running node as its services see it."""
+
+    def __init__(
+        self,
+        opened: OpenedHome,
+        validator: Validator,
+        network: Network,
+        postbox: Postbox,
+        waiters: Waiters,
+        workers: Workers,
+    ) -> None:
+        self.opened = opened
+        self.validator = validator
+        self.network = network
+        self.postbox = postbox
+        self.waiters = waiters
+        self.workers = workers
+        self.started_ms = wall_ms()
+        self.driver: Driver
+        self.performer: Performer
+        self._tickets: dict[int, tuple[trio.Event, list[Digest | Refusal]]] = {}
+        self._ticket = 0
+        self.rejected: dict[int, int] = {}
+        """Refused transactions by code, for metrics."""
+
+    async def submit(self, transactions: Sequence[bytes]) -> tuple[Digest | Refusal, ...]:
+        """Admission of each transaction. Raises TooManyRequests when none was looked at."""
+        if len(self._tickets) >= TICKETS_MAX:
+            raise TooManyRequests
+        self._ticket += 1
+        ticket, done, outcomes = self._ticket, trio.Event(), list[Digest | Refusal]()
+        self._tickets[ticket] = (done, outcomes)
+        self.postbox.put(Submitted(ticket, tuple(transactions)))
+        try:
+            await done.wait()
+        finally:
+            self._tickets.pop(ticket, None)
+        for outcome in outcomes:
+            if isinstance(outcome, Refusal):
+                self.rejected[outcome.code] = self.rejected.get(outcome.code, 0) + 1
+        return tuple(outcomes)
+
+    def answered(self, answer: Answer) -> None:
+        """The validator's answer to `submit`; nobody may be waiting any more."""
+        ticket = self._tickets.get(answer.ticket)
+        if ticket is not None:
+            ticket[1].extend(answer.outcomes)
+            ticket[0].set()
+
+
+Service = Callable[[Node, trio.Event], Awaitable[None]]
+"""Runs beside the node; the event is set when the node is about to end."""
+
+
+async def run_daemon(
+    config: NodeConfig, *, ready: Callable[[], None], services: Sequence[Service] = ()
+) -> None:
+    """Run the node of `config.home` until cancelled. Raises what `open_home` raises, PortInUse, and
+    whatever makes going on unsafe."""
+    _configure_log(config)
+    opened = open_home(config)
+    try:
+        await _run(opened, ready, services)
+    finally:
+        opened.close()
+
+
+async def _run(opened: OpenedHome, ready: Callable[[], None], services: Sequence[Service]) -> None:
+    config, genesis = opened.config, opened.genesis
+    rules = batch_rules(genesis)
+    _tell_start(opened)
+    async with (
+        open_workers(rules, config.limits.verify_workers) as workers,
+        open_network(_p2p_config(opened), opened.identity, random.Random(os.urandom(16))) as network,
+        trio.open_nursery() as nursery,
+    ):
+        key = opened.consensus_key
+        validator = assemble(
+            genesis,
+            opened.recovered,
+            opened.store.reader(),
+            consensus_key=None if key is None else key.public_key,
+            safety=opened.safety,
+            tuning=Tuning(config.consensus.base_timeout_ms),
+            now_ms=wall_ms(),
+        )
+        postbox, waiters = Postbox(), Waiters(opened.recovered.tip.height)
+        node = Node(opened, validator, network, postbox, waiters, workers)
+        peers = [
+            peer
+            for peer in (PeerId(v.node_key) for v in genesis.validators)
+            if peer != opened.identity.peer_id
+        ]
+        performer = Performer(
+            nursery,
+            network,
+            peers,
+            postbox,
+            opened.store,
+            opened.journal,
+            workers,
+            waiters,
+            PayloadRules(inline_bytes_max=genesis.params.inline_bytes_max),
+            node.answered,
+        )
+        driver = Driver(validator, postbox, opened.journal, opened.guard, performer.perform, wall_ms)
+        node.performer, node.driver = performer, driver
+        postbox.put(Start())
+        ending = trio.Event()
+        nursery.start_soon(performer.timers.run)
+        nursery.start_soon(driver.run)
+        nursery.start_soon(_pump, network, postbox)
+        nursery.start_soon(_watch_disk, opened, postbox)
+        await _serve(node, ending, services, ready)
+        nursery.cancel_scope.cancel()
+
+
+async def _serve(
+    node: Node, ending: trio.Event, services: Sequence[Service], ready: Callable[[], None]
+) -> None:
+    """Services run until the node is cancelled from outside; then they get the chance to say goodbye."""
+    async with trio.open_nursery() as nursery:
+        for service in services:
+            nursery.start_soon(_see_off, service, node, ending)
+        ready()
+        try:
+            await trio.sleep_forever()
+        finally:
+            ending.set()
+
+
+async def _see_off(service: Service, node: Node, ending: trio.Event) -> None:
+    """Run a service so that it ends by `ending`, in its own time, and not by cancellation."""
+    async with trio.open_nursery() as nursery:
+        nursery.cancel_scope.shield = True
+        nursery.start_soon(_deadline_after, ending, nursery.cancel_scope)
+        await service(node, ending)
+        nursery.cancel_scope.cancel()
+
+
+async def _deadline_after(ending: trio.Event, scope: trio.CancelScope) -> None:
+    await ending.wait()
+    scope.deadline = trio.current_time() + GOODBYE_SECONDS
+
+
+async def _pump(network: Network, postbox: Postbox) -> None:
+    """Network events into the postbox, in handfuls; waits when the validator is behind."""
+    while True:
+        event = await network.inbox.receive()
+        while True:
+            if isinstance(event, Delivery):
+                postbox.put(Frame(event.peer, event.topic, event.body, event.message_id))
+            elif isinstance(event, PeerConnected):
+                _log.info("peer_connected", peer=event.peer.hex()[:12])
+                postbox.put(LinkUp(event.peer))
+            else:
+                _log.info("peer_disconnected", peer=event.peer.hex()[:12], reason=event.reason)
+                postbox.put(LinkDown(event.peer))
+            await postbox.wait_for_room()
+            try:
+                event = network.inbox.receive_nowait()
+            except trio.WouldBlock:
+                break
+
+
+async def _watch_disk(opened: OpenedHome, postbox: Postbox) -> None:
+    low = False
+    while True:
+        free = opened.store.disk_free_bytes()
+        if (free < DISK_RESERVE_BYTES) != low:
+            low = not low
+            _log.warning("disk_low" if low else "disk_recovered", free_bytes=free)
+            postbox.put(DiskLow(low))
+        await trio.sleep(DISK_WATCH_SECONDS)
+
+
+def _p2p_config(opened: OpenedHome) -> P2PConfig:
+    config, genesis = opened.config, opened.genesis
+    own = opened.identity.peer_id
+    addresses = tuple(
+        PeerAddress(PeerId(peer.node_key), peer.name, peer.host, peer.port) for peer in config.p2p.peers
+    )
+    dialled = {address.peer_id for address in addresses}
+    members = (PeerId(validator.node_key) for validator in genesis.validators)
+    allowed = {key for key in members if key not in dialled and key != own}
+    allowed.update(PeerId(key) for key in config.p2p.allowed if key not in dialled and key != own)
+    return P2PConfig(
+        listen_host=config.p2p.host,
+        listen_port=config.p2p.port,
+        network_id=genesis.cluster_id,
+        protocol_version=wire.PROTOCOL_VERSION,
+        software=f"isthmus {software_version()}",
+        topics=wire.TOPICS,
+        peers=addresses,
+        allowed=frozenset(allowed),
+        node_name=config.name,
+    )
+
+
+def _tell_start(opened: OpenedHome) -> None:
+    recovered, floor = opened.recovered, opened.floor
+    _log.info(
+        "starting",
+        node=opened.config.name,
+        cluster=opened.genesis.name,
+        cluster_id=opened.genesis.cluster_id.hex(),
+        height=recovered.tip.height,
+        round=recovered.high_qc.round if recovered.high_qc else Round(0),
+    )
+    if opened.journal.torn_tail is not None:
+        _log.warning("journal_torn_tail", detail=opened.journal.torn_tail)
+    if floor is not None:
+        _log.info("signing", kind=floor.kind.value, detail=floor.explanation)
+
+
+def _configure_log(config: NodeConfig) -> None:
+    """JSON lines to stdout when nobody reads along, colours for people; one place, once a process."""
+    as_json = config.logging.format == "json" or (config.logging.format == "auto" and not sys.stdout.isatty())
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
+    )
+    level = getattr(logging, config.logging.level.upper())
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+    )
+    logging.basicConfig(stream=sys.stdout, level=max(level, logging.WARNING), format="%(message)s")

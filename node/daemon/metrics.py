@@ -1,0 +1,151 @@
+"""What a node exports: its place in the protocol, and every bound with what it holds now.
+
+Values are read when somebody asks; counters live where things happen. Names follow the field's habit
+(subsystem, unit last); everything is exported from the start, zeros included.
+"""
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from consensus import TimeoutReason
+from node.daemon.daemon import Node
+from node.ledger.codes import Code
+
+
+class NodeCollector(Collector):
+    """One look at a node, as metric families."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def collect(self) -> Iterator[Metric]:
+        """All families."""
+        yield from self._consensus()
+        yield from self._bounds()
+        yield from self._work()
+        yield from self._network()
+        yield from self._refusals()
+
+    def _consensus(self) -> Iterator[Metric]:
+        node = self._node
+        view = node.validator.replica.view()
+        data = node.validator.data
+        gauges = (
+            ("consensus_round", "Round this node is in.", view.round),
+            ("consensus_epoch", "Epoch this node is in.", view.epoch),
+            ("consensus_height", "Highest committed header height.", view.committed_height),
+            ("consensus_certified_height", "Highest certified header height.", view.certified_height),
+            ("ledger_executed_height", "Highest executed height.", data.line.executed_height),
+            ("ledger_stored_height", "Height readers see.", node.waiters.stored_height),
+            ("consensus_qc_round", "Round of the highest quorum certificate.", view.hqc.round),
+            ("consensus_round_timeout_ms", "How long a round may take now.", view.round_timeout_ms),
+            ("consensus_failed_rounds", "Rounds failed since the last commit.", view.failed_rounds),
+            (
+                "consensus_diverged",
+                "1 after a divergence of the ledger.",
+                data.diverged is not None,
+            ),
+            ("sync_running", "1 while catching up.", data.catchup.running),
+            ("consensus_reachable_weight", "Weight of connected validators and own.", self._weight()),
+            ("transactions_pending", "Admitted here and not stored yet.", len(data.desk.admission)),
+        )
+        for name, words, value in gauges:
+            yield GaugeMetricFamily(f"isthmus_{name}", words, value=float(value))
+        timeouts = CounterMetricFamily(
+            "isthmus_consensus_timeouts", "Rounds this node gave up, by reason.", labels=["reason"]
+        )
+        counted = dict(view.timeouts_by_reason)
+        for reason in TimeoutReason:
+            timeouts.add_metric([reason.name.lower()], counted.get(reason, 0))
+        yield timeouts
+
+    def _weight(self) -> int:
+        return self._node.validator.reachable_weight()
+
+    def _bounds(self) -> Iterator[Metric]:
+        """Every queue, cache and pool: what it holds and what it may hold."""
+        node = self._node
+        current = GaugeMetricFamily("isthmus_bounded_items", "What a bounded thing holds.", labels=["name"])
+        limit = GaugeMetricFamily("isthmus_bounded_limit", "What it may hold.", labels=["name"])
+        rows = [*node.validator.limits(), *self._shell_limits()]
+        rows += [(f"p2p_{name}", held, most) for name, (held, most) in node.network.limits().items()]
+        for name, held, most in rows:
+            current.add_metric([name], held)
+            limit.add_metric([name], most)
+        yield current
+        yield limit
+
+    def _shell_limits(self) -> list[tuple[str, int, int]]:
+        node = self._node
+        opened = node.opened
+        busy, processes = node.workers.busy
+        return [
+            ("postbox", len(node.postbox), node.postbox.limit),
+            ("waiters", len(node.waiters), node.waiters.limit),
+            ("worker_processes", busy, processes),
+            ("timers", len(node.performer.timers), 16),
+            ("snapshots", len(opened.store.snapshots), opened.store.snapshots.limit),
+            ("journal_bytes", opened.journal.bytes_used, opened.journal.bytes_limit),
+        ]
+
+    def _work(self) -> Iterator[Metric]:
+        node = self._node
+        loop, hands, opened = node.driver.counts, node.performer.counts, node.opened
+        counters = (
+            ("loop_inputs", "Inputs the validator stepped through.", loop.inputs),
+            ("journal_syncs", "Groups written and synced to the journal.", loop.groups),
+            ("journal_records", "Records written to the journal.", loop.appends),
+            ("journal_written_bytes", "Bytes written to the journal.", loop.journal_bytes),
+            ("store_flushes", "Transactions written to the database.", hands.flushes),
+            ("store_writes", "Entries written to the database.", hands.flushed_writes),
+            ("peer_faults", "Messages of peers that broke a rule.", hands.faults),
+            ("peer_requests_served", "Requests of peers answered from storage.", hands.served),
+            ("peer_requests_dropped", "Requests of peers dropped at the bound.", hands.dropped_requests),
+        )
+        for name, words, value in counters:
+            yield CounterMetricFamily(f"isthmus_{name}", words, value=float(value))
+        gauges = (
+            ("store_bytes", "Size of the database on disk.", opened.store.size_bytes()),
+            ("store_map_used_ratio", "Used part of the database's map.", opened.store.used_ratio()),
+            ("disk_free_bytes", "Free space where the data is.", opened.store.disk_free_bytes()),
+            ("loop_inbox_peak", "Most inputs that ever waited.", node.postbox.peak),
+        )
+        for name, words, gauge in gauges:
+            yield GaugeMetricFamily(f"isthmus_{name}", words, value=float(gauge))
+
+    def _network(self) -> Iterator[Metric]:
+        node = self._node
+        up = GaugeMetricFamily("isthmus_p2p_peer_up", "1 when the link is open.", labels=["peer"])
+        moved = CounterMetricFamily(
+            "isthmus_p2p", "Bytes moved, by topic.", labels=["direction", "topic"], unit="bytes"
+        )
+        totals: dict[tuple[str, str], int] = {}
+        for peer in node.network.status():
+            up.add_metric([peer.name or peer.peer.hex()[:12]], float(peer.connected))
+            for direction, table in (("in", peer.bytes_in), ("out", peer.bytes_out)):
+                for topic, count in table:
+                    totals[direction, topic] = totals.get((direction, topic), 0) + count
+        for (direction, topic), count in sorted(totals.items()):
+            moved.add_metric([direction, topic], count)
+        yield up
+        yield moved
+        for name, count in node.network.counters().items():
+            yield CounterMetricFamily(f"isthmus_p2p_{name}", f"Network events: {name}.", value=count)
+
+    def _refusals(self) -> Iterator[Metric]:
+        refused = CounterMetricFamily(
+            "isthmus_transactions_refused", "Transactions refused at the door.", labels=["code"]
+        )
+        for code in Code:
+            refused.add_metric([code.label], self._node.rejected.get(code, 0))
+        yield refused
+
+
+def render_metrics(node: Node) -> bytes:
+    """The Prometheus text of one look."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(NodeCollector(node))
+    return generate_latest(registry)

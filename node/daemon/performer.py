@@ -1,0 +1,231 @@
+"""Outputs into actions: frames to the network, timers, and everything that takes time to a task of its own.
+
+`perform` never waits and never raises for what a peer or client did. Tasks answer by leaving an input in
+the postbox. Each kind of task has its own bound; peers' requests beyond theirs are dropped, because peers
+ask again.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar, assert_never
+
+import structlog
+import trio
+
+from node import wire
+from node.daemon.journal import Journal
+from node.daemon.postbox import Postbox
+from node.daemon.serving import blocks_answer, sync_answer
+from node.daemon.store import Store
+from node.daemon.timers import Timers
+from node.daemon.waiters import Waiters
+from node.daemon.workers import Workers
+from node.pool.payload import PayloadRules
+from node.storage import ChainTable, SnapshotLimit, StoreFull
+from node.validator import (
+    Answer,
+    Append,
+    BatchChecked,
+    BatchLoaded,
+    BroadcastFrame,
+    CheckBatch,
+    CheckSignatures,
+    DiskLow,
+    Flush,
+    Flushed,
+    ForwardGossip,
+    LoadBatch,
+    Output,
+    PublishFrame,
+    Punish,
+    Resume,
+    SendFrame,
+    ServeBlocks,
+    ServeSync,
+    SignaturesChecked,
+    StartTimer,
+    StopTimer,
+    Tell,
+    TimerExpired,
+)
+from p2p import Network, PeerId
+
+SERVED_AT_ONCE_MAX = 32
+"""Peers' requests answered from storage at a time; more are dropped, peers ask elsewhere and again."""
+FULL_RETRY_SECONDS = 2.0
+"""Between two tries to store when the disk is full; the journal holds everything meanwhile."""
+
+_T = TypeVar("_T")
+_log = structlog.get_logger("isthmus")
+
+
+@dataclass(slots=True)
+class PerformerCounts:
+    """What was done, for metrics."""
+
+    flushes: int = 0
+    flushed_writes: int = 0
+    faults: int = 0
+    served: int = 0
+    dropped_requests: int = 0
+
+
+class Performer:
+    """One node's hands."""
+
+    def __init__(
+        self,
+        nursery: trio.Nursery,
+        network: Network,
+        validators: Sequence[PeerId],
+        postbox: Postbox,
+        store: Store,
+        journal: Journal,
+        workers: Workers,
+        waiters: Waiters,
+        rules: PayloadRules,
+        answered: Callable[[Answer], None],
+    ) -> None:
+        self._nursery = nursery
+        self._network = network
+        self._validators = tuple(validators)
+        self._postbox = postbox
+        self._store = store
+        self._journal = journal
+        self._workers = workers
+        self._waiters = waiters
+        self._rules = rules
+        self._answered = answered
+        self._serving = 0
+        self._threads = trio.CapacityLimiter(4)
+        self._flusher = trio.CapacityLimiter(1)
+        self.timers = Timers(lambda name: postbox.put(TimerExpired(name)))
+        self.counts = PerformerCounts()
+
+    def perform(self, output: Output) -> None:
+        """Carry out one output, or start the task that does."""
+        network = self._network
+        match output:
+            case SendFrame(peer, topic, body, key):
+                network.send(PeerId(peer), topic, body, key=key)
+            case BroadcastFrame(topic, body, key):
+                network.broadcast(topic, body, key=key, to=self._validators)
+            case StartTimer(name, delay_ms):
+                self.timers.start(name, delay_ms)
+            case StopTimer(name):
+                self.timers.stop(name)
+            case PublishFrame(topic, body):
+                network.publish(topic, body)
+            case ForwardGossip(peer, topic, gossip_id):
+                network.accept_gossip(PeerId(peer), topic, gossip_id)
+            case Punish():
+                self._punish(output)
+            case Answer():
+                self._answered(output)
+            case Tell(event, detail):
+                _log.info(event, detail=detail)
+            case Append() | Resume():
+                raise AssertionError("appends and resumptions are the driver's")
+            case _:
+                self._start(output)
+
+    def _start(
+        self, output: CheckBatch | CheckSignatures | Flush | LoadBatch | ServeSync | ServeBlocks
+    ) -> None:
+        start = self._nursery.start_soon
+        match output:
+            case CheckBatch():
+                start(self._check_batch, output)
+            case CheckSignatures():
+                start(self._check_signatures, output)
+            case Flush():
+                start(self._flush, output)
+            case LoadBatch():
+                start(self._load_batch, output)
+            case ServeSync():
+                self._serve(self._serve_sync, output)
+            case ServeBlocks():
+                self._serve(self._serve_blocks, output)
+            case _:
+                assert_never(output)
+
+    def _punish(self, fault: Punish) -> None:
+        self.counts.faults += 1
+        _log.warning("peer_fault", peer=fault.peer.hex()[:12], code=fault.code, detail=fault.detail)
+        if fault.gossip_id is None:
+            self._network.report(PeerId(fault.peer), fault.code, fault.weight)
+        else:
+            self._network.reject_gossip(PeerId(fault.peer), wire.Code.HEADERS, fault.gossip_id, fault.weight)
+
+    # --- checks ----------------------------------------------------------------------------------------
+
+    async def _check_batch(self, item: CheckBatch) -> None:
+        fault = await self._workers.check_batch(item.data)
+        self._postbox.put(BatchChecked(item.digest, fault))
+
+    async def _check_signatures(self, item: CheckSignatures) -> None:
+        valid = await self._workers.check_signatures(item.transactions)
+        self._postbox.put(SignaturesChecked(item.ticket, valid))
+
+    # --- storage ---------------------------------------------------------------------------------------
+
+    async def _flush(self, flush: Flush) -> None:
+        while True:
+            try:
+                await trio.to_thread.run_sync(
+                    self._store.apply, flush.chain, flush.state, limiter=self._flusher
+                )
+                break
+            except StoreFull as error:
+                # Everything is in the journal; payload is refused until there is room (C17).
+                _log.error("disk_full", detail=str(error))
+                self._postbox.put(DiskLow(True))
+                await trio.sleep(FULL_RETRY_SECONDS)
+                self._postbox.put(DiskLow(False))
+        self._journal.trim(flush.journal_seq)
+        self.counts.flushes += 1
+        self.counts.flushed_writes += len(flush.chain) + len(flush.state)
+        self._waiters.stored(flush.height, flush.chain)
+        self._postbox.put(Flushed(flush.number))
+
+    async def _load_batch(self, item: LoadBatch) -> None:
+        data = await trio.to_thread.run_sync(
+            self._store.reader().get, ChainTable.BATCHES, item.digest, limiter=self._threads
+        )
+        self._postbox.put(BatchLoaded(item.digest, data))
+
+    # --- peers' requests -------------------------------------------------------------------------------
+
+    def _serve(self, answer: Callable[[_T], Awaitable[None]], item: _T) -> None:
+        if self._serving >= SERVED_AT_ONCE_MAX:
+            self.counts.dropped_requests += 1
+            return
+        self._serving += 1
+        self._nursery.start_soon(self._serve_counted, answer, item)
+
+    async def _serve_counted(self, answer: Callable[[_T], Awaitable[None]], item: _T) -> None:
+        try:
+            await answer(item)
+            self.counts.served += 1
+        except SnapshotLimit:
+            self.counts.dropped_requests += 1
+        finally:
+            self._serving -= 1
+
+    async def _serve_sync(self, item: ServeSync) -> None:
+        def read() -> tuple[wire.Code, bytes]:
+            with self._store.snapshot() as snapshot:
+                return wire.frame_of_pool(sync_answer(snapshot, self._rules, item.request))
+
+        topic, body = await trio.to_thread.run_sync(read, limiter=self._threads)
+        self._network.send(PeerId(item.peer), topic, body)
+
+    async def _serve_blocks(self, item: ServeBlocks) -> None:
+        def read() -> tuple[wire.Code, bytes] | None:
+            with self._store.snapshot() as snapshot:
+                blocks = blocks_answer(snapshot, item.block_id, item.count)
+            return None if blocks is None else wire.frame_of_agreement(blocks)
+
+        frame = await trio.to_thread.run_sync(read, limiter=self._threads)
+        if frame is not None:
+            self._network.send(PeerId(item.peer), *frame)

@@ -1,0 +1,35 @@
+"""Ready means: this node can commit. Every reason why it cannot is a sentence an operator can act on."""
+
+from node.daemon.daemon import Node
+
+BACKLOG_MAX = 8_192
+"""Inputs waiting for the validator above which the node does not keep up."""
+
+
+def reasons_against(node: Node) -> tuple[str, ...]:
+    """Why this node cannot commit now; empty when it can."""
+    reasons: list[str] = []
+    validators = node.validator.validators
+    view = node.validator.replica.view()
+    data = node.validator.data
+    if data.diverged is not None:
+        reasons.append(
+            f"its ledger diverged from the cluster's at height {data.diverged.height}: keep the data, "
+            "compare it with another node's, and recover by the operators"
+        )
+    weight = node.validator.reachable_weight()
+    if not validators.is_quorum(weight):
+        reasons.append(
+            f"validators of weight {weight} of {validators.total_weight} are reachable, a quorum needs more "
+            "than two thirds: start the others, or look at the links"
+        )
+    progress = data.catchup.progress()
+    if progress is not None:
+        reasons.append(f"it is catching up: height {progress.at_height} of {progress.target_height}")
+    elif view.behind_height is not None:
+        reasons.append(f"it is behind the certified height {view.behind_height} and about to catch up")
+    if data.desk.closed is not None and data.diverged is None:
+        reasons.append(data.desk.closed)
+    if len(node.postbox) > BACKLOG_MAX:
+        reasons.append(f"{len(node.postbox)} inputs wait for the validator: the machine is too slow")
+    return tuple(reasons)

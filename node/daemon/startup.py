@@ -1,0 +1,188 @@
+"""From a home folder to a node that may start: keys, lock, guard, database, journal, and what to sign.
+
+Everything that can be wrong is found here, before the first packet, and said in one sentence. The order
+matters: the lock first (one process per key), then reading, then the raised boot count into the journal
+and only then into the guard (C14).
+"""
+
+import time
+from dataclasses import dataclass, replace
+
+from consensus import (
+    CodecError,
+    Epoch,
+    GuardRecord,
+    SafetyRules,
+    SigningFloor,
+    SigningKey,
+    admit,
+    decode,
+    encode,
+)
+from node.config import NodeConfig
+from node.daemon.guardfile import GuardCorrupt, GuardFile, GuardMissing
+from node.daemon.journal import Journal
+from node.daemon.keylock import KeyLock
+from node.daemon.store import Store, verify_files
+from node.genesis import Genesis
+from node.home import Home, read_key
+from node.storage import ChainTable
+from node.validator import Recovered, first_writes, is_empty, recover
+from node.validator.layout import OPEN_KEY, OpenBook, height_key
+from node.validator.records import RECORD_BYTES_MAX, encode_start
+from p2p import NodeIdentity
+
+JOURNAL_SEGMENTS_MAX = 64
+"""Segments the journal may hold when storing lags behind: 4 GiB at the default size, then it stops."""
+
+
+class StartupError(Exception):
+    """The home cannot be started as it is; the sentence says what to do. `code` is stable."""
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(code, sentence)
+        self.code = code
+        self.sentence = sentence
+
+    def __str__(self) -> str:
+        return self.sentence
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedHome:
+    """A started home. `safety` is None for observers and for keys that must not sign; `floor` says why."""
+
+    config: NodeConfig
+    genesis: Genesis
+    identity: NodeIdentity
+    consensus_key: SigningKey | None
+    lock: KeyLock
+    guard: GuardFile | None
+    floor: SigningFloor | None
+    safety: SafetyRules | None
+    store: Store
+    journal: Journal
+    recovered: Recovered
+
+    def close(self) -> None:
+        """Give everything back; the lock last."""
+        self.journal.close()
+        self.store.close()
+        if self.guard is not None:
+            self.guard.close()
+        self.lock.release()
+
+
+def wall_ms() -> int:
+    """The local wall clock in milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+def open_home(config: NodeConfig) -> OpenedHome:
+    """Open a home. Raises StartupError, HomeError, ConfigError, GenesisError, StorageError, KeyInUse,
+    LocalError; all of them carry a sentence."""
+    home = config.home
+    genesis = Genesis.from_json(home.genesis_file.read_text(encoding="utf-8"))
+    identity = NodeIdentity.from_seed(read_key(home.node_key_file))
+    key = SigningKey(read_key(home.validator_key_file)) if config.role == "validator" else None
+    lock = KeyLock.acquire(home.keys_dir)
+    try:
+        if key is not None:
+            _check_membership(genesis, key, identity)
+        store = _open_store(config, genesis)
+        journal = _open_journal(config, store)
+        recovered = recover(store.reader(), journal.records(), journal.last_seq)
+        guard, floor, safety = None, None, None
+        if key is not None:
+            guard, floor = _admit(home, genesis, recovered)
+            recovered, safety = _raise_boot(genesis, key, journal, guard, floor, recovered)
+        return OpenedHome(
+            config, genesis, identity, key, lock, guard, floor, safety, store, journal, recovered
+        )
+    except BaseException:
+        lock.release()
+        raise
+
+
+def _check_membership(genesis: Genesis, key: SigningKey, identity: NodeIdentity) -> None:
+    for validator in genesis.validators:
+        if validator.consensus_key == key.public_key:
+            if bytes(validator.node_key) != identity.peer_id:
+                raise StartupError(
+                    "node-key-differs",
+                    f"genesis names node key {validator.node_key.hex()[:12]} for this validator, the home "
+                    f"has {identity.peer_id.hex()[:12]}; restore keys/node.key from your backup",
+                )
+            return
+    raise StartupError(
+        "not-a-validator",
+        f"consensus key {key.public_key.hex()[:12]} is not among the validators of cluster "
+        f"{genesis.name} ({genesis.cluster_id.hex()[:12]}); put the right genesis.json into config/, or set "
+        'role = "observer" in config.toml',
+    )
+
+
+def _open_store(config: NodeConfig, genesis: Genesis) -> Store:
+    if config.home.chain_dir.exists():
+        problems = verify_files(config.home.data_dir)
+        if problems:
+            raise StartupError("database-damaged", f"{problems[0]}; see `isthmus db check`")
+    store = Store.open(config.home.data_dir, map_bytes=config.storage.map_bytes, fsync=config.storage.fsync)
+    reader = store.reader()
+    if is_empty(reader):
+        store.apply(*first_writes(genesis))
+    elif reader.get(ChainTable.HEADERS, height_key(0)) != genesis.genesis_header().encoded:
+        store.close()
+        raise StartupError(
+            "genesis-differs",
+            f"the data in {config.home.data_dir} belongs to another cluster than genesis.json "
+            f"({genesis.name}, {genesis.cluster_id.hex()[:12]}); put the right genesis.json into config/, or "
+            "move the data folder away (never the keys)",
+        )
+    return store
+
+
+def _open_journal(config: NodeConfig, store: Store) -> Journal:
+    stored = store.reader().get(ChainTable.META, OPEN_KEY)
+    known = 0 if stored is None else OpenBook.decode(stored).journal_seq
+    segment_bytes = config.storage.journal_segment_bytes
+    return Journal.open(
+        config.home.journal_dir,
+        segment_bytes=segment_bytes,
+        max_record_bytes=min(RECORD_BYTES_MAX, segment_bytes // 2),
+        max_segments=JOURNAL_SEGMENTS_MAX,
+        start_seq=known + 1,
+        fsync=config.storage.fsync,
+    )
+
+
+def _admit(home: Home, genesis: Genesis, recovered: Recovered) -> tuple[GuardFile | None, SigningFloor]:
+    epoch = Epoch(recovered.tip.header.epoch)
+    try:
+        guard = GuardFile.open(home.guard_file)
+        reserved = GuardRecord.from_value(decode(guard.payload))
+    except (GuardMissing, GuardCorrupt):
+        return None, admit(recovered.record, None, epoch)
+    except CodecError as error:
+        raise StartupError(
+            "guard-unreadable", f"{home.guard_file} is not a guard of this program: {error}"
+        ) from error
+    return guard, admit(recovered.record, reserved, epoch, guard_slot_lost=guard.damaged_slot)
+
+
+def _raise_boot(
+    genesis: Genesis,
+    key: SigningKey,
+    journal: Journal,
+    guard: GuardFile | None,
+    floor: SigningFloor,
+    recovered: Recovered,
+) -> tuple[Recovered, SafetyRules | None]:
+    """The journal first, then the guard: a crash in between leaves the journal ahead, which is harmless."""
+    index = genesis.validator_set().index_of(key.public_key)
+    if guard is None or floor.record is None or floor.guard is None or index is None:
+        return recovered, None
+    seq = journal.append([encode_start(floor.record)])
+    guard.store(encode(floor.guard.to_value()))
+    safety = SafetyRules(key, genesis.cluster_id, index, floor.record, floor.guard)
+    return replace(recovered, record=floor.record, journal_seq=seq), safety

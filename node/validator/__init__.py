@@ -1,0 +1,92 @@
+"""A validator: a replica with a data plane, a ledger and catch-up, composed and still pure.
+
+`Validator.step(input, now_ms) -> list[Output]` is the one door. Inputs (`inputs.py`) are what the world
+tells it; outputs (`outputs.py`) are what it asks for, in an order that is the durability contract. It
+routes and decides nothing: agreement is decided in `consensus`, availability in `node.pool`, meaning in
+`node.ledger`. The daemon and the simulator drive the same class.
+"""
+
+from node.validator.assembly import Tuning, assemble, batch_rules
+from node.validator.inputs import (
+    BatchChecked,
+    BatchLoaded,
+    DiskLow,
+    Flushed,
+    Frame,
+    Input,
+    LinkDown,
+    LinkUp,
+    Resumed,
+    SignaturesChecked,
+    Start,
+    Submitted,
+    TimerExpired,
+    Written,
+)
+from node.validator.outputs import (
+    Answer,
+    Append,
+    BroadcastFrame,
+    CheckBatch,
+    CheckSignatures,
+    Flush,
+    ForwardGossip,
+    LoadBatch,
+    Output,
+    PublishFrame,
+    Punish,
+    Refusal,
+    Resume,
+    SendFrame,
+    ServeBlocks,
+    ServeSync,
+    StartTimer,
+    StopTimer,
+    Tell,
+)
+from node.validator.recovered import Recovered, first_writes, is_empty, recover
+from node.validator.validator import Validator
+
+__all__ = [
+    "Answer",
+    "Append",
+    "BatchChecked",
+    "BatchLoaded",
+    "BroadcastFrame",
+    "CheckBatch",
+    "CheckSignatures",
+    "DiskLow",
+    "Flush",
+    "Flushed",
+    "ForwardGossip",
+    "Frame",
+    "Input",
+    "LinkDown",
+    "LinkUp",
+    "LoadBatch",
+    "Output",
+    "PublishFrame",
+    "Punish",
+    "Recovered",
+    "Refusal",
+    "Resume",
+    "Resumed",
+    "SendFrame",
+    "ServeBlocks",
+    "ServeSync",
+    "SignaturesChecked",
+    "Start",
+    "StartTimer",
+    "StopTimer",
+    "Submitted",
+    "Tell",
+    "TimerExpired",
+    "Tuning",
+    "Validator",
+    "Written",
+    "assemble",
+    "batch_rules",
+    "first_writes",
+    "is_empty",
+    "recover",
+]

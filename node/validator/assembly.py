@@ -1,0 +1,211 @@
+"""How a validator is put together from genesis, what was recovered, and a key that may sign.
+
+The one place that knows everybody's constructor. It decides nothing but who is handed to whom.
+"""
+
+from dataclasses import dataclass
+
+from consensus import (
+    Digest,
+    HeaderCertificate,
+    Height,
+    InvalidCertificate,
+    LocalError,
+    Proposal,
+    PublicKey,
+    RecoveredState,
+    Replica,
+    ReplicaConfig,
+    SafetyRules,
+    SignatureCache,
+    root_certificate,
+    root_id,
+)
+from node.genesis import Genesis
+from node.ledger.apps import Apps
+from node.ledger.execution import Ledger
+from node.ledger.members import find_member
+from node.ledger.state import Space, StateReader
+from node.ledger.transactions import Transaction
+from node.pool.admission import Admission, AdmissionConfig
+from node.pool.batches import BatchRules, batch_digest
+from node.pool.catchup import CatchUp, CatchUpConfig
+from node.pool.config import PoolConfig
+from node.pool.payload import Payload, PayloadRules
+from node.pool.pool import BatchPool
+from node.pool.verifying import Judgement, Trust
+from node.proofs.header import Header
+from node.storage import ChainTable, Reader
+from node.validator.dataplane import DataPlane
+from node.validator.desk import Desk
+from node.validator.directory import Directory
+from node.validator.durable import DurableBook
+from node.validator.layout import SPACE_TABLES, height_key
+from node.validator.line import ExecutionLine
+from node.validator.mail import Mail
+from node.validator.recovered import Recovered, load_block
+from node.validator.storing import Storing
+from node.validator.validator import Validator
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """What a node may choose for itself; everything voters must agree on is in genesis."""
+
+    base_timeout_ms: int = 600
+    seal_delay_ms: int = 25
+
+
+class _StateView:
+    """The ledger's reader over the database."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def get(self, space: Space, key: bytes) -> bytes | None:
+        """The stored value of a state key."""
+        return self._reader.get(SPACE_TABLES[space], key)
+
+
+def batch_rules(genesis: Genesis) -> BatchRules:
+    """What makes a batch valid in this cluster."""
+    params = genesis.params
+    return BatchRules(
+        genesis.cluster_id,
+        batch_bytes_max=params.batch_bytes_max,
+        transaction_bytes_max=params.max_transaction_bytes,
+    )
+
+
+def assemble(
+    genesis: Genesis,
+    recovered: Recovered,
+    reader: Reader,
+    *,
+    consensus_key: PublicKey | None,
+    safety: SafetyRules | None,
+    tuning: Tuning,
+    now_ms: int,
+) -> Validator:
+    """A validator ready for its first input, `Start`. `consensus_key` is None for an observer; `safety` is
+    None when nothing may be signed. `reader` sees what the latest flush stored."""
+    validators = genesis.validator_set()
+    me = None if consensus_key is None else validators.index_of(consensus_key)
+    state: StateReader = _StateView(reader)
+    ledger = Ledger(genesis.params, state, recovered.tip)
+    rules = batch_rules(genesis)
+    pool_config = PoolConfig(
+        rules,
+        PayloadRules(inline_bytes_max=genesis.params.inline_bytes_max),
+        seal_delay_ms=tuning.seal_delay_ms,
+    )
+    replica = Replica(
+        _replica_config(genesis, tuning), validators, me, safety, _replica_start(genesis, recovered)
+    )
+    pool = BatchPool(pool_config, validators, me)
+    ordered = recently_ordered(reader, recovered, pool_config.payload)
+    beginning = pool.recover(
+        (data for _, data in recovered.batches), ordered, recovered.tip.header.time_ms, now_ms
+    )
+    apps = Apps(genesis.params.apps)
+    desk = Desk(
+        Admission(
+            AdmissionConfig(expiry_cap_ms=genesis.params.replay_cap_ms),
+            pool_config,
+            lambda sender: find_member(ledger.overlay, sender) is not None,
+            lambda transaction: _check_arguments(apps, transaction),
+        )
+    )
+    mail = Mail(Directory(genesis))
+    line = ExecutionLine(ledger, genesis.params.max_transaction_bytes)
+    book = DurableBook(recovered)
+    data = DataPlane(
+        mail,
+        pool,
+        _catchup(genesis, pool_config),
+        line,
+        Storing(line, book, recovered.tip.height),
+        book,
+        desk,
+    )
+    return Validator(genesis.cluster_id, validators, me, mail, replica, data, beginning)
+
+
+def _check_arguments(apps: Apps, transaction: Transaction) -> None:
+    apps.check(transaction.app, transaction.method, transaction.args)
+
+
+def _replica_config(genesis: Genesis, tuning: Tuning) -> ReplicaConfig:
+    params = genesis.params
+    return ReplicaConfig(
+        genesis.cluster_id,
+        base_timeout_ms=tuning.base_timeout_ms,
+        idle_interval_ms=params.idle_interval_ms,
+        heartbeat_ms=params.heartbeat_ms,
+        precision_ms=params.precision_ms,
+        certification_lag_max=params.certification_lag_max,
+        payload_bytes_max=params.inline_bytes_max + _REFERENCES_BYTES_MAX,
+    )
+
+
+_REFERENCES_BYTES_MAX = 64 * 48
+"""Room for as many references as a payload may hold, beside its inline bodies."""
+
+
+def _replica_start(genesis: Genesis, recovered: Recovered) -> RecoveredState:
+    header = recovered.tip.header
+    first = genesis.genesis_header()
+    epoch = genesis.validator_set().epoch
+    return RecoveredState(
+        root_certificate(epoch, root_id(genesis.cluster_id, epoch, first.hash)),
+        header.time_ms,
+        None if recovered.root is None else recovered.root.block,
+        Height(header.height),
+        recovered.certified,
+        recovered.proposals,
+        recovered.high_qc,
+        recovered.high_tc,
+    )
+
+
+def _catchup(genesis: Genesis, pool_config: PoolConfig) -> CatchUp:
+    validators, cluster_id, cache = genesis.validator_set(), genesis.cluster_id, SignatureCache()
+
+    def judge_certificate(certificate: HeaderCertificate) -> Judgement:
+        if certificate.epoch != validators.epoch:
+            return Judgement.UNKNOWN_EPOCH
+        try:
+            certificate.verify(cluster_id, validators, cache)
+        except InvalidCertificate:
+            return Judgement.INVALID
+        return Judgement.VALID
+
+    def judge_proposal(proposal: Proposal) -> Judgement:
+        block = proposal.block
+        if block.epoch != validators.epoch:
+            return Judgement.UNKNOWN_EPOCH
+        if not validators.contains(block.author):
+            return Judgement.INVALID
+        key = validators.validators[block.author].public_key
+        good = cache.verify(key, proposal.digest(), proposal.signature)
+        return Judgement.VALID if good else Judgement.INVALID
+
+    return CatchUp(CatchUpConfig(pool_config), Trust(judge_certificate, judge_proposal))
+
+
+def recently_ordered(reader: Reader, recovered: Recovered, rules: PayloadRules) -> list[tuple[Digest, int]]:
+    """Digests that stored blocks ordered and that may not have expired, with their blocks' times: walking
+    back from the tip as far as a batch can live. Only what can still be proposed again needs remembering."""
+    found: list[tuple[Digest, int]] = []
+    end_ms = recovered.tip.header.time_ms - rules.horizon_ms
+    for height in range(recovered.tip.height, 0, -1):
+        stored = reader.get(ChainTable.HEADERS, height_key(height))
+        if stored is None:
+            raise LocalError(f"header {height} is missing from the database")
+        block = load_block(reader, Header.decode(stored).block_id).block
+        if block.time_ms < end_ms:
+            break
+        payload = Payload.decode(block.payload, rules)
+        found += [(reference.digest, block.time_ms) for reference in payload.references]
+        found += [(batch_digest(body), block.time_ms) for body in payload.inline]
+    return found

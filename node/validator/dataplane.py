@@ -1,0 +1,223 @@
+"""The data plane's routes: what the pool and catch-up ask for, and the way of a block to storage.
+
+Both bring blocks to the same execution line: the pool those this replica committed itself, catch-up those
+of a certified chain that it had missed. A height that one has queued is not queued by the other.
+"""
+
+from collections import deque
+from typing import assert_never
+
+from consensus import (
+    ChainSynced,
+    CommittedBlock,
+    Digest,
+    Diverged,
+    HeaderCertificate,
+    HeaderComputed,
+    Height,
+)
+from node import wire
+from node.pool import effects as asked
+from node.pool.batches import Batch
+from node.pool.catchup import CatchUp
+from node.pool.effects import CatchUpEffect, PoolEffect, VerifiedItem
+from node.pool.pool import BatchPool
+from node.validator import outputs
+from node.validator.desk import Desk
+from node.validator.durable import AppendedBatch, DurableBook
+from node.validator.line import ExecutionLine, Settled
+from node.validator.mail import Mail
+from node.validator.outputs import Append
+from node.validator.records import encode_batch
+from node.validator.storing import Storing
+
+SYNCED_DIGESTS_MAX = 65_536
+"""Digests ordered by caught-up blocks that the pool is told of; older ones expired or are caught by the
+replay rule of execution."""
+POOL_TIMER = "pool"
+CATCHUP_TIMER = "catch-up"
+
+
+class DataPlane:
+    """Pool, catch-up, execution line, storage: wired to each other and to the mail trays."""
+
+    def __init__(
+        self,
+        mail: Mail,
+        pool: BatchPool,
+        catchup: CatchUp,
+        line: ExecutionLine,
+        storing: Storing,
+        book: DurableBook,
+        desk: Desk,
+    ) -> None:
+        self._mail = mail
+        self.pool = pool
+        self.catchup = catchup
+        self.line = line
+        self.storing = storing
+        self.book = book
+        self.desk = desk
+        self._resume_asked = False
+        self._held: deque[asked.BlockReady] = deque()
+        self._synced: deque[tuple[Digest, int]] = deque(maxlen=SYNCED_DIGESTS_MAX)
+        self.diverged: Diverged | None = None
+
+    # --- the pool --------------------------------------------------------------------------------------
+
+    def serve_pool(self, effects: list[PoolEffect] | tuple[PoolEffect, ...]) -> None:
+        """Carry out what the pool asked for, in order."""
+        mail = self._mail
+        for effect in effects:
+            match effect:
+                case asked.Send(peer, message):
+                    mail.send_pool(peer, message)
+                case asked.Broadcast(message):
+                    mail.put(outputs.BroadcastFrame(*wire.frame_of_pool(message)))
+                case asked.PersistBatch(digest, data):
+                    record = encode_batch(digest, data)
+                    seq = self.book.append(AppendedBatch(digest, data), len(record))
+                    mail.put(Append(seq, record))
+                case asked.Answer(event):
+                    mail.events.append(event)
+                case asked.VerifyBatch(digest, data):
+                    mail.put(outputs.CheckBatch(digest, data))
+                case asked.ReadBatch(digest):
+                    mail.put(outputs.LoadBatch(digest))
+                case asked.BlockReady():
+                    self._on_block_ready(effect)
+                case asked.ForgetBatches(digests):
+                    self.book.forget(digests)
+                case asked.Penalise(peer, error):
+                    mail.punish(peer, error)
+                case asked.Wake(delay_ms):
+                    mail.put(outputs.StartTimer(POOL_TIMER, delay_ms))
+                case _:
+                    assert_never(effect)
+
+    def _on_block_ready(self, ready: asked.BlockReady) -> None:
+        committed = ready.block
+        if not committed.yields_header or committed.height < self.line.next_height:
+            # Empty blocks come to nothing; what catch-up has executed is not executed twice.
+            self.serve_pool(self.pool.on_executed(committed.block.id, self._mail.now_ms))
+        elif self.catchup.running:
+            self._held.append(ready)
+        else:
+            self._queue(committed, ready.batches)
+
+    def _queue(self, committed: CommittedBlock, batches: tuple[Batch, ...]) -> None:
+        self.storing.note_round(committed)
+        self.line.add(committed, batches)
+
+    # --- execution and storage -------------------------------------------------------------------------
+
+    def on_resumed(self) -> None:
+        """There is time for one slice of execution."""
+        self._resume_asked = False
+        settled = self.line.advance() if self.line.has_work else None
+        if settled is not None:
+            self._on_executed(settled)
+
+    def _on_executed(self, settled: Settled) -> None:
+        header = settled.execution.header
+        height = Height(header.height)
+        self._mail.events.append(HeaderComputed(height, header.block_id, header.hash))
+        self.serve_catchup(self.catchup.on_executed(height, header.hash, self._mail.now_ms))
+
+    def on_flushed(self, number: int) -> None:
+        """A flush is on disk: its batches and transactions may leave memory."""
+        stored = self.storing.finished(number)
+        if stored is None:
+            return
+        self.desk.admission.release(stored.transactions)
+        for block_id in stored.blocks:
+            self.serve_pool(self.pool.on_executed(block_id, self._mail.now_ms))
+
+    def follow_up(self) -> None:
+        """What every step ends with: a flush if one is due, and time for execution if it has work."""
+        flush = self.storing.plan()
+        if flush is not None:
+            self._mail.put(flush)
+        if self.line.has_work and not self._resume_asked:
+            self._resume_asked = True
+            self._mail.put(outputs.Resume())
+
+    # --- catch-up --------------------------------------------------------------------------------------
+
+    def fell_behind(self, certificate: HeaderCertificate, peer: bytes) -> None:
+        """Catch up to this certificate: until it is reached, only catch-up brings blocks to the line."""
+        if not self.catchup.running:
+            self._held.extend(asked.BlockReady(*queued) for queued in self.line.withdraw())
+            settled = self.line.finish_current()
+            if settled is not None:
+                self._on_executed(settled)
+        tip = self.line.tip
+        effects = self.catchup.on_target(certificate, peer, tip.height, tip.header_hash, self._mail.now_ms)
+        self.serve_catchup(effects)
+        if not self.catchup.running:
+            self._release_held()
+
+    def _release_held(self) -> None:
+        held, self._held = self._held, deque()
+        for ready in held:
+            self._on_block_ready(ready)
+
+    def serve_catchup(self, effects: list[CatchUpEffect]) -> None:
+        """Carry out what catch-up asked for, in order."""
+        mail = self._mail
+        for effect in effects:
+            match effect:
+                case asked.Send(peer, message):
+                    mail.send_pool(peer, message)
+                case asked.Penalise(peer, error):
+                    mail.punish(peer, error)
+                case asked.Wake(delay_ms):
+                    mail.put(outputs.StartTimer(CATCHUP_TIMER, delay_ms))
+                case asked.Execute(item):
+                    self._take_synced(item)
+                case asked.SyncProgress(start, at, target):
+                    mail.put(outputs.Tell("sync", f"height {at} of {target}, from {start}"))
+                case asked.SyncFinished():
+                    self._on_synced(effect)
+                case asked.SyncDiverged(height, ours, certified):
+                    words = "executing a certified block gave another header"
+                    self.diverge(Diverged(height, ours, certified, words))
+                case _:
+                    assert_never(effect)
+
+    def _take_synced(self, item: VerifiedItem) -> None:
+        height = Height(item.header.height)
+        block = item.proposal.block
+        self.book.add_block(item.proposal)
+        for batch in item.batches:
+            if batch.encoded in item.referenced:
+                self.book.add_batch(batch.digest, batch.encoded)
+            self._synced.append((batch.digest, block.time_ms))
+        if item.certificate is not None:
+            self.line.certify(item.certificate)
+        self._queue(CommittedBlock(block, height, True), item.batches)
+
+    def _on_synced(self, finished: asked.SyncFinished) -> None:
+        certificate, item = finished.certificate, finished.item
+        self.line.certify(certificate)
+        block, header = item.proposal.block, item.header
+        self._mail.events.append(ChainSynced(certificate, block, header.time_ms))
+        now_ms = self._mail.now_ms
+        self.serve_pool(self.pool.on_synced(certificate.height, self._synced, block.time_ms, now_ms))
+        self._synced.clear()
+        self._release_held()
+
+    # --- when something is wrong -----------------------------------------------------------------------
+
+    def diverge(self, report: Diverged) -> None:
+        """Our ledger is in doubt (C3): nothing more is stored or admitted, and the operator is told."""
+        self.diverged = report
+        self.storing.stopped = True
+        self.close_desk("the ledger of this node diverged from the cluster's; use another node")
+        words = f"height {report.height}: ours {report.ours.hex()}, theirs {report.theirs.hex()}"
+        self._mail.put(outputs.Tell("diverged", f"{words}. {report.detail}"))
+
+    def close_desk(self, reason: str | None) -> None:
+        """Refuse clients for `reason`, or open again with None; a divergence stays closed."""
+        if self.diverged is None or reason is not None:
+            self.desk.closed = reason

@@ -1,0 +1,45 @@
+"""Who is who on the links: node keys authenticate links, consensus keys sign (C18).
+
+Inside, a validator's link is known by its consensus key, an observer's by its node key; outside, frames go
+to node keys. Only genesis says which belongs to which.
+"""
+
+from node.genesis import Genesis
+
+
+class Directory:
+    """Both directions of the mapping, and which validators' links are up."""
+
+    def __init__(self, genesis: Genesis) -> None:
+        self._inner = {bytes(v.node_key): bytes(v.consensus_key) for v in genesis.validators}
+        self._outer = {inner: outer for outer, inner in self._inner.items()}
+        self._names = {bytes(v.consensus_key): v.name for v in genesis.validators}
+        self._up: dict[bytes, None] = {}
+
+    def inner(self, node_key: bytes) -> bytes:
+        """The identity used inside for the link of `node_key`."""
+        return self._inner.get(node_key, node_key)
+
+    def outer(self, identity: bytes) -> bytes:
+        """The node key of an inner identity."""
+        return self._outer.get(identity, identity)
+
+    def name(self, identity: bytes) -> str:
+        """A validator's name, else the start of the key."""
+        return self._names.get(identity) or identity.hex()[:12]
+
+    def up(self, node_key: bytes) -> None:
+        """The link is open."""
+        self._up[node_key] = None
+
+    def down(self, node_key: bytes) -> None:
+        """The link is gone."""
+        self._up.pop(node_key, None)
+
+    def is_up(self, node_key: bytes) -> bool:
+        """Whether the link is open."""
+        return node_key in self._up
+
+    def connected_validators(self) -> list[bytes]:
+        """Consensus keys of validators whose links are open."""
+        return [self._inner[key] for key in self._up if key in self._inner]

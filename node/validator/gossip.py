@@ -1,0 +1,61 @@
+"""What arrives by gossip, and what timeouts say of absent payload: believed only after verification."""
+
+from consensus import (
+    CodecError,
+    Evidence,
+    HeaderCertificate,
+    InvalidMessage,
+    MalformedMessage,
+    Round,
+    SignatureCache,
+    Timeout,
+    TimeoutReason,
+    ValidatorIndex,
+    ValidatorSet,
+    decode,
+)
+
+
+class GossipRoom:
+    """Verifies gossiped objects, so that only true ones are forwarded; counts blame by round."""
+
+    def __init__(self, cluster_id: bytes, validators: ValidatorSet, cache: SignatureCache) -> None:
+        self._cluster_id = cluster_id
+        self._validators = validators
+        self._cache = cache
+        self._blame_round = Round(0)
+        self._blamed: dict[ValidatorIndex, dict[ValidatorIndex, None]] = {}
+
+    def header(self, body: bytes) -> HeaderCertificate:
+        """A verified header certificate; raises PeerError."""
+        try:
+            certificate = HeaderCertificate.from_value(decode(body))
+        except CodecError as error:
+            raise MalformedMessage("gossip-header", str(error)) from error
+        certificate.verify(self._cluster_id, self._validators, self._cache)
+        return certificate
+
+    def evidence(self, body: bytes) -> Evidence:
+        """Verified evidence; raises PeerError."""
+        try:
+            evidence = Evidence.decode(body)
+        except CodecError as error:
+            raise MalformedMessage("gossip-evidence", str(error)) from error
+        evidence.verify(self._cluster_id, self._validators)
+        return evidence
+
+    def blame(self, author: ValidatorIndex, timeout: Timeout) -> tuple[ValidatorIndex, int] | None:
+        """The batch author whose payload `author` misses in this round and the weight of all who say so
+        (C9); None when the timeout blames nobody. Raises PeerError for an author that does not exist."""
+        blamed = timeout.blamed
+        if blamed is None or timeout.reason is not TimeoutReason.PAYLOAD_UNAVAILABLE:
+            return None
+        if not self._validators.contains(blamed):
+            raise InvalidMessage("timeout-blame", f"validator {blamed} does not exist")
+        if timeout.round > self._blame_round:
+            self._blame_round, self._blamed = timeout.round, {}
+        if timeout.round < self._blame_round:
+            return None
+        voices = self._blamed.setdefault(blamed, {})
+        voices[author] = None
+        return blamed, self._validators.weight_of(voices)

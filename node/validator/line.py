@@ -1,0 +1,147 @@
+"""The line a committed block walks: executed in order, signed, certified, and only then stored (DESIGN 5).
+
+Execution works in slices, so that a long block never keeps a vote waiting. Executed heights wait here for
+their certificate; storage shows certified heights only. How far the line may run ahead is bounded by
+voters (C13) and, hard, by the ledger's overlay.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+
+from consensus import CommittedBlock, HeaderCertificate, Height, LocalError
+from node.ledger.execution import BlockToExecute, Execution, Ledger, Tip
+from node.ledger.transactions import Transaction
+from node.pool.batches import Batch
+
+SLICE_BUDGET = 64
+"""Transactions, or changed leaves, a slice: about 1.5 ms."""
+UNCERTIFIED_MAX = 192
+"""Executed heights that wait for certificates before execution itself waits; C13 keeps it near 64."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """An executed height with its ledger position; `tip` is where the ledger stood after it."""
+
+    execution: Execution
+    tip: Tip
+
+
+class ExecutionLine:
+    """Committed blocks in, executed headers out, certified heights to storage."""
+
+    def __init__(self, ledger: Ledger, transaction_bytes_max: int) -> None:
+        self._ledger = ledger
+        self._transaction_bytes_max = transaction_bytes_max
+        self._waiting: deque[tuple[CommittedBlock, tuple[Batch, ...]]] = deque()
+        self._executed: deque[Settled] = deque()
+        self._certificates: dict[Height, HeaderCertificate] = {}
+        self._certified = Height(ledger.tip.height)
+
+    @property
+    def executed_height(self) -> int:
+        """The last executed height."""
+        return self._ledger.tip.height
+
+    @property
+    def certified_height(self) -> Height:
+        """The highest certified height seen, executed here or not."""
+        return self._certified
+
+    @property
+    def tip(self) -> Tip:
+        """Where execution stands."""
+        return self._ledger.tip
+
+    @property
+    def next_height(self) -> int:
+        """The first height that is neither executed nor queued here."""
+        if self._waiting:
+            return self._waiting[-1][0].height + 1
+        return self._ledger.tip.height + (2 if self._ledger.is_busy else 1)
+
+    def limits(self) -> tuple[tuple[str, int, int], ...]:
+        """(name, current, bound) of everything that can grow."""
+        overlay = self._ledger.overlay
+        return (
+            ("line_waiting_blocks", len(self._waiting), UNCERTIFIED_MAX),
+            ("line_uncertified_heights", len(self._executed), UNCERTIFIED_MAX),
+            ("ledger_overlay_layers", overlay.layers_held, overlay.layers_max),
+        )
+
+    def add(self, block: CommittedBlock, batches: tuple[Batch, ...]) -> None:
+        """The next committed block that yields a header, with its batches in order of execution."""
+        self._waiting.append((block, batches))
+
+    def withdraw(self) -> list[tuple[CommittedBlock, tuple[Batch, ...]]]:
+        """Take back what is queued and not begun."""
+        waiting, self._waiting = list(self._waiting), deque()
+        return waiting
+
+    def finish_current(self) -> Settled | None:
+        """Execute the block under way, if there is one, to its end."""
+        while self._ledger.is_busy:
+            execution = self._ledger.advance(SLICE_BUDGET)
+            if execution is not None:
+                return self._settle(execution)
+        return None
+
+    @property
+    def has_work(self) -> bool:
+        """Whether `advance` can do something now."""
+        if self._ledger.is_busy:
+            return True
+        return bool(self._waiting) and len(self._executed) < UNCERTIFIED_MAX and self._ledger.has_room
+
+    def advance(self) -> Settled | None:
+        """One slice of execution; the height it finished, if it did."""
+        if not self._ledger.is_busy:
+            block, batches = self._waiting.popleft()
+            self._begin(block, batches)
+        execution = self._ledger.advance(SLICE_BUDGET)
+        return None if execution is None else self._settle(execution)
+
+    def _begin(self, committed: CommittedBlock, batches: tuple[Batch, ...]) -> None:
+        block = committed.block
+        transactions = tuple(
+            Transaction.decode(encoded, self._transaction_bytes_max)
+            for batch in batches
+            for encoded in batch.transactions
+        )
+        self._ledger.begin(
+            BlockToExecute(committed.height, block.id, block.epoch, block.time_ms, transactions)
+        )
+
+    def _settle(self, execution: Execution) -> Settled:
+        settled = Settled(execution, self._ledger.tip)
+        self._executed.append(settled)
+        return settled
+
+    def certify(self, certificate: HeaderCertificate) -> None:
+        """A height, and all before it, became final."""
+        if certificate.height > self._certified:
+            self._certified = certificate.height
+        self._certificates[certificate.height] = certificate
+
+    def take_certified(self) -> tuple[list[Settled], list[HeaderCertificate]]:
+        """The executed heights up to the highest one with its own certificate, in order, and the
+        certificates among them; they leave the line. Raises LocalError when a certificate contradicts
+        what was executed: storing it would hide a divergence."""
+        target = max((h for h in self._certificates if h <= self.executed_height), default=Height(0))
+        settled: list[Settled] = []
+        while self._executed and self._executed[0].execution.header.height <= target:
+            settled.append(self._executed.popleft())
+        certificates = [self._certificates.pop(h) for h in sorted(self._certificates) if h <= target]
+        hashes = {item.execution.header.height: item.execution.header_hash for item in settled}
+        for certificate in certificates:
+            ours = hashes.get(certificate.height)
+            if ours is not None and ours != certificate.header_hash:
+                raise LocalError(
+                    f"height {certificate.height}: executed {ours.hex()}, certified "
+                    f"{certificate.header_hash.hex()}"
+                )
+        return settled, certificates
+
+    def stored(self, height: int) -> None:
+        """Storage shows everything up to `height` now."""
+        self._ledger.flushed(height)

@@ -1,0 +1,186 @@
+"""Everything a validator can ask its shell for.
+
+The shell performs outputs in list order. `Append` is a barrier: nothing after it, in this list or a
+later one, leaves before it is on disk (C2). All appends of one round of the shell go to the journal in
+one write and one sync; then the shell answers `Written` with the highest sequence number.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from consensus import Digest
+from node.pool.messages import SyncRequest
+from node.storage import Write
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Write one journal record. When `guard` is set it must be durable in the guard file first (C14)."""
+
+    seq: int
+    record: bytes
+    guard: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SendFrame:
+    """Send to one link, if it is up. A queued frame with the same `key` is replaced."""
+
+    peer: bytes
+    topic: int
+    body: bytes
+    key: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BroadcastFrame:
+    """Send to every other validator's link."""
+
+    topic: int
+    body: bytes
+    key: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PublishFrame:
+    """Start gossip of this body."""
+
+    topic: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardGossip:
+    """The gossiped message was valid: pass it on."""
+
+    peer: bytes
+    topic: int
+    gossip_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Punish:
+    """A peer broke a rule: score it, and perhaps drop it. `gossip_id` when it came by gossip."""
+
+    peer: bytes
+    code: str
+    detail: str
+    weight: int
+    gossip_id: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StartTimer:
+    """Answer `TimerExpired(name)` after `delay_ms`; a running timer of that name is replaced."""
+
+    name: str
+    delay_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class StopTimer:
+    """Stop the timer `name` if it runs."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckBatch:
+    """Have a worker check the batch; answer `BatchChecked`."""
+
+    digest: Digest
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CheckSignatures:
+    """Have the signatures of these transactions checked; answer `SignaturesChecked`."""
+
+    ticket: int
+    transactions: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a transaction was not admitted: a code of `node.ledger.codes` and a sentence."""
+
+    code: int
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The outcome of `Submitted`: for each transaction its id when admitted, else a refusal."""
+
+    ticket: int
+    outcomes: tuple[Digest | Refusal, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadBatch:
+    """Read a batch from storage; answer `BatchLoaded`."""
+
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class ServeSync:
+    """Answer a peer's range request from storage, off the loop."""
+
+    peer: bytes
+    request: SyncRequest
+
+
+@dataclass(frozen=True, slots=True)
+class ServeBlocks:
+    """Answer a peer's request for up to `count` blocks, `block_id` and its ancestors, from storage."""
+
+    peer: bytes
+    block_id: Digest
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Flush:
+    """Apply to the database (chain first, then state, both synced), off the loop; then answer
+    `Flushed(number)`, trim the journal through `journal_seq`, and wake who waits for `height`."""
+
+    number: int
+    chain: tuple[Write, ...]
+    state: tuple[Write, ...]
+    height: int
+    journal_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Answer `Resumed` once the inbox is drained: deferred work (execution) is waiting."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Something an operator should read: a stable event name and words."""
+
+    event: str
+    detail: str
+
+
+Output: TypeAlias = (
+    Append
+    | SendFrame
+    | BroadcastFrame
+    | PublishFrame
+    | ForwardGossip
+    | Punish
+    | StartTimer
+    | StopTimer
+    | CheckBatch
+    | CheckSignatures
+    | Answer
+    | LoadBatch
+    | ServeSync
+    | ServeBlocks
+    | Flush
+    | Resume
+    | Tell
+)

@@ -1,0 +1,97 @@
+"""When and what goes to the database: certified heights, and what the journal may then forget.
+
+One flush at a time. It takes everything durable in the journal and every certified height that is
+executed; when it is done, readers see those heights, the ledger's overlay shrinks, and the journal is
+trimmed. Nothing here waits: a flush is an output, its end an input.
+"""
+
+from dataclasses import dataclass
+
+from consensus import CommittedBlock, Digest, Round
+from node.ledger.state import StateWrite
+from node.storage import Write
+from node.validator.durable import JOURNAL_FLUSH_BYTES, DurableBook
+from node.validator.layout import (
+    SPACE_TABLES,
+    certificate_write,
+    chain_writes,
+    tip_writes,
+)
+from node.validator.line import ExecutionLine, Settled
+from node.validator.outputs import Flush
+
+
+@dataclass(frozen=True, slots=True)
+class StoredHeights:
+    """What a finished flush made readable: block ids in order, and the height readers see now."""
+
+    blocks: tuple[Digest, ...]
+    transactions: tuple[Digest, ...]
+    height: int
+
+
+class Storing:
+    """Plans flushes; at most one is under way."""
+
+    def __init__(self, line: ExecutionLine, book: DurableBook, stored_height: int) -> None:
+        self._line = line
+        self._book = book
+        self._number = 0
+        self._under_way: tuple[Flush, list[Settled]] | None = None
+        self._rounds: dict[int, Round] = {}
+        self.stored_height = stored_height
+        self.stopped = False
+        """Set on divergence: what was executed here is in doubt and must not be stored (C3)."""
+
+    def note_round(self, committed: CommittedBlock) -> None:
+        """Remember the round of the block of a height, until it is stored."""
+        self._rounds[committed.height] = committed.block.round
+
+    def plan(self) -> Flush | None:
+        """The next flush, if one is due and none is under way."""
+        if self._under_way is not None or self.stopped:
+            return None
+        settled, certificates = self._line.take_certified()
+        if not settled and self._book.unstored_bytes < JOURNAL_FLUSH_BYTES:
+            return None
+        news, journal_seq = self._book.take_news()
+        chain = [write for item in settled for write in chain_writes(item.execution)]
+        chain += [certificate_write(certificate) for certificate in certificates]
+        height = self.stored_height
+        state: list[Write] = []
+        if settled:
+            height = settled[-1].execution.header.height
+            state = _merged_state(settled) + tip_writes(settled[-1].tip)
+        self._number += 1
+        flush = Flush(self._number, tuple(news + chain), tuple(state), height, journal_seq)
+        self._under_way = (flush, settled)
+        return flush
+
+    def finished(self, number: int) -> StoredHeights | None:
+        """The flush of this number is on disk; what it made readable, None if that was nothing new."""
+        if self._under_way is None or self._under_way[0].number != number:
+            return None
+        flush, settled = self._under_way
+        self._under_way = None
+        if not settled:
+            return None
+        self.stored_height = flush.height
+        self._line.stored(flush.height)
+        root = self._rounds.get(flush.height)
+        self._rounds = {height: at for height, at in self._rounds.items() if height > flush.height}
+        if root is not None:
+            self._book.settle(root)
+        return StoredHeights(
+            tuple(item.execution.header.block_id for item in settled),
+            tuple(t.id for item in settled for _, t in item.execution.leaves),
+            flush.height,
+        )
+
+
+def _merged_state(settled: list[Settled]) -> list[Write]:
+    """The state writes of several heights, the last value of each key once."""
+    latest: dict[tuple[int, bytes], StateWrite] = {}
+    for item in settled:
+        for write in item.execution.state_writes:
+            latest[write[0], write[1]] = write
+    return [Write(SPACE_TABLES[space], key, value) for space, key, value in latest.values()]

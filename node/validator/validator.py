@@ -1,0 +1,266 @@
+"""The composition: every input is routed to the part it concerns, every effect to where it is carried out.
+
+Nothing is decided here. Effects of one step leave in their order; an answer that one part owes the replica
+is queued and handled after them, so an `Append` stays a barrier for everything that follows from it.
+"""
+
+from typing import assert_never
+
+import consensus as agreement
+from consensus import (
+    HeaderCertificate,
+    InvalidMessage,
+    PeerError,
+    Replica,
+    SignatureCache,
+    Timer,
+    TimerKind,
+    ValidatorIndex,
+    ValidatorSet,
+)
+from node import wire
+from node.pool.batches import BatchReport
+from node.pool.effects import PoolEffect
+from node.pool.messages import SyncRequest, SyncResponse
+from node.validator import inputs, outputs
+from node.validator.dataplane import CATCHUP_TIMER, POOL_TIMER, DataPlane
+from node.validator.directory import Directory
+from node.validator.gossip import GossipRoom
+from node.validator.mail import Mail
+from node.validator.outputs import Append, Output
+from node.validator.records import encode_persist
+
+_TIMER_NAMES = {kind: f"consensus-{kind.name.lower()}" for kind in TimerKind}
+
+
+class Validator:
+    """One node's pure core; the shell calls `step` and performs what it answers. Made by `assemble`."""
+
+    def __init__(
+        self,
+        cluster_id: bytes,
+        validators: ValidatorSet,
+        me: ValidatorIndex | None,
+        mail: Mail,
+        replica: Replica,
+        data: DataPlane,
+        beginning: list[PoolEffect],
+    ) -> None:
+        """`beginning` is what the pool asked for when it recovered; carried out at `Start`."""
+        self.replica = replica
+        self.data = data
+        self._validators = validators
+        self._me = me
+        self._mail = mail
+        self._gossip = GossipRoom(cluster_id, validators, SignatureCache())
+        self._beginning = beginning
+        self._timers: dict[str, Timer] = {}
+
+    def step(self, item: inputs.Input, now_ms: int) -> list[Output]:
+        """The outputs of one input, in the order in which they are to be performed. Raises LocalError
+        when one of our own invariants is broken, and nothing that a peer or client can cause."""
+        mail = self._mail
+        mail.now_ms = now_ms
+        self._dispatch(item)
+        while mail.events:
+            for effect in self.replica.step(mail.events.popleft(), now_ms):
+                self._carry_out(effect)
+        self.data.follow_up()
+        return mail.take()
+
+    @property
+    def validators(self) -> ValidatorSet:
+        """The signers of the current epoch."""
+        return self._validators
+
+    @property
+    def directory(self) -> Directory:
+        """Who is who on the links."""
+        return self._mail.directory
+
+    def reachable_weight(self) -> int:
+        """The weight of the validators whose links are open, this node's own included."""
+        keys = self._mail.directory.connected_validators()
+        known = {self._validators.index_of(key) for key in keys} | {self._me}
+        return self._validators.weight_of(sorted(index for index in known if index is not None))
+
+    def limits(self) -> tuple[tuple[str, int, int], ...]:
+        """(name, current, bound) of everything in here that can grow."""
+        data = self.data
+        return (
+            *self.replica.limits(),
+            *data.pool.limits(),
+            *data.catchup.limits(),
+            *data.desk.limits(),
+            *data.line.limits(),
+            *data.book.limits(),
+        )
+
+    def _dispatch(self, item: inputs.Input) -> None:
+        data, now_ms = self.data, self._mail.now_ms
+        match item:
+            case inputs.Frame():
+                self._on_frame(item)
+            case inputs.Written(seq):
+                self._on_written(seq)
+            case inputs.TimerExpired(name):
+                self._on_timer(name)
+            case inputs.Resumed():
+                data.on_resumed()
+            case inputs.BatchChecked(digest, fault):
+                report = BatchReport(digest, fault is None, fault or "")
+                data.serve_pool(data.pool.on_batch_verified(report, now_ms))
+            case inputs.BatchLoaded(digest, body):
+                data.serve_pool(data.pool.on_read(digest, body, now_ms))
+            case inputs.Flushed(number):
+                data.on_flushed(number)
+            case inputs.Submitted(ticket, transactions):
+                self._mail.put(data.desk.submit(ticket, transactions, now_ms))
+            case inputs.SignaturesChecked(ticket, valid):
+                admitted, answer = data.desk.checked(ticket, valid, now_ms)
+                self._mail.put(answer)
+                data.serve_pool(data.pool.on_transactions(admitted, now_ms))
+            case inputs.LinkUp(peer):
+                self._on_link_up(peer)
+            case inputs.LinkDown(peer):
+                self._on_link_down(peer)
+            case inputs.DiskLow(low):
+                data.close_desk("the disk of this node is nearly full; use another node" if low else None)
+            case inputs.Start():
+                data.serve_pool(self._beginning)
+                self._mail.events.append(agreement.Started())
+            case _:
+                assert_never(item)
+
+    def _on_written(self, seq: int) -> None:
+        persisted, batches = self.data.book.written(seq)
+        if persisted is not None:
+            self._mail.events.append(agreement.Persisted(persisted))
+        if batches:
+            self.data.serve_pool(self.data.pool.on_persisted(batches, self._mail.now_ms))
+
+    def _on_timer(self, name: str) -> None:
+        data, now_ms = self.data, self._mail.now_ms
+        if name == POOL_TIMER:
+            data.serve_pool(data.pool.on_tick(now_ms))
+        elif name == CATCHUP_TIMER:
+            data.serve_catchup(data.catchup.on_tick(now_ms))
+        elif name in self._timers:
+            self._mail.events.append(agreement.TimerFired(self._timers[name]))
+
+    # --- links and frames ------------------------------------------------------------------------------
+
+    def _on_link_up(self, peer: bytes) -> None:
+        mail, data = self._mail, self.data
+        mail.directory.up(peer)
+        identity = mail.directory.inner(peer)
+        mail.events.append(agreement.PeerConnected(identity))
+        data.serve_pool(data.pool.on_peer_connected(identity, mail.now_ms))
+
+    def _on_link_down(self, peer: bytes) -> None:
+        mail, data = self._mail, self.data
+        mail.directory.down(peer)
+        identity = mail.directory.inner(peer)
+        data.serve_pool(data.pool.on_peer_disconnected(identity, mail.now_ms))
+        data.serve_catchup(data.catchup.on_peer_gone(identity, mail.now_ms))
+
+    def _on_frame(self, frame: inputs.Frame) -> None:
+        identity = self._mail.directory.inner(frame.peer)
+        try:
+            if frame.gossip_id is not None:
+                self._on_gossip(identity, frame)
+                self._mail.put(outputs.ForwardGossip(frame.peer, frame.topic, frame.gossip_id))
+            elif frame.topic in (wire.Code.AGREEMENT, wire.Code.BLOCKS):
+                self._on_agreement(identity, wire.agreement_message(frame.topic, frame.body))
+            else:
+                self._on_pool_message(identity, frame)
+        except PeerError as error:
+            self._mail.punish(identity, error, frame.gossip_id)
+
+    def _on_agreement(self, identity: bytes, message: agreement.Message) -> None:
+        mail, data = self._mail, self.data
+        match message:
+            case agreement.Status():
+                height = message.certified_height
+                data.serve_catchup(data.catchup.on_peer_height(identity, height, mail.now_ms))
+            case agreement.BlocksRequest(block_id, count):
+                if self.replica.proposal(block_id) is None:
+                    mail.put(outputs.ServeBlocks(mail.directory.outer(identity), block_id, count))
+                    return
+            case agreement.Timeout():
+                author = self._validators.index_of(identity)
+                blame = None if author is None else self._gossip.blame(author, message)
+                if blame is not None:
+                    data.serve_pool(data.pool.on_blamed(*blame, mail.now_ms))
+        mail.events.append(agreement.Received(identity, message))
+
+    def _on_pool_message(self, identity: bytes, frame: inputs.Frame) -> None:
+        data, now_ms = self.data, self._mail.now_ms
+        message = wire.pool_message(frame.topic, frame.body)
+        if isinstance(message, SyncRequest):
+            self._mail.put(outputs.ServeSync(frame.peer, message))
+        elif isinstance(message, SyncResponse):
+            data.serve_catchup(data.catchup.on_response(identity, message, now_ms))
+        else:
+            data.serve_pool(data.pool.on_message(identity, message, now_ms))
+
+    def _on_gossip(self, identity: bytes, frame: inputs.Frame) -> None:
+        if frame.topic == wire.Code.HEADERS:
+            certificates = agreement.Certificates(None, None, self._gossip.header(frame.body))
+            self._mail.events.append(agreement.Received(identity, certificates))
+        elif frame.topic == wire.Code.EVIDENCE:
+            self._keep(self._gossip.evidence(frame.body), publish=False)
+        else:
+            raise InvalidMessage("topic", f"topic {frame.topic} is no gossip")
+
+    # --- what agreement asks for -----------------------------------------------------------------------
+
+    def _carry_out(self, effect: agreement.Effect) -> None:
+        mail, data = self._mail, self.data
+        match effect:
+            case agreement.Persist():
+                record = encode_persist(effect)
+                guard = None if effect.guard is None else agreement.encode(effect.guard.to_value())
+                mail.put(Append(data.book.append(effect, len(record)), record, guard))
+            case agreement.Send(peer, message):
+                mail.put(outputs.SendFrame(mail.directory.outer(peer), *wire.frame_of_agreement(message)))
+            case agreement.Broadcast(message):
+                mail.put(outputs.BroadcastFrame(*wire.frame_of_agreement(message)))
+            case agreement.SetTimer(timer, delay_ms):
+                self._timers[_TIMER_NAMES[timer.kind]] = timer
+                mail.put(outputs.StartTimer(_TIMER_NAMES[timer.kind], delay_ms))
+            case agreement.CancelTimer(timer):
+                mail.put(outputs.StopTimer(_TIMER_NAMES[timer.kind]))
+            case agreement.RequestPayload(round, time_ms, ancestors, bytes_max):
+                data.serve_pool(data.pool.on_request(round, time_ms, ancestors, bytes_max, mail.now_ms))
+            case agreement.CheckPayload(block, ancestors):
+                data.serve_pool(data.pool.on_check(block, ancestors, mail.now_ms))
+            case agreement.Commit(blocks):
+                data.desk.admission.on_committed_time(blocks[-1].block.time_ms)
+                data.serve_pool(data.pool.on_committed(blocks, mail.now_ms))
+            case agreement.Certified(certificate):
+                self._on_certified(certificate)
+            case agreement.KeepEvidence(evidence):
+                self._keep(evidence, publish=True)
+            case agreement.Penalise(peer, error):
+                mail.punish(peer, error)
+            case agreement.FellBehind(certificate, peer):
+                data.fell_behind(certificate, peer)
+            case agreement.Diverged():
+                data.diverge(effect)
+            case _:
+                assert_never(effect)
+
+    def _on_certified(self, certificate: HeaderCertificate) -> None:
+        self.data.line.certify(certificate)
+        body = agreement.encode_trusted(certificate.to_value())
+        self._mail.put(outputs.PublishFrame(wire.Code.HEADERS, body))
+
+    def _keep(self, evidence: agreement.Evidence, *, publish: bool) -> None:
+        encoded = evidence.encode()
+        if not self.data.book.add_evidence(evidence.id, encoded):
+            return
+        accused = self._mail.directory.name(evidence.accused_key)
+        self._mail.put(outputs.Tell("evidence", f"{evidence.offence.name} by {accused}"))
+        if publish:
+            self._mail.put(outputs.PublishFrame(wire.Code.EVIDENCE, encoded))

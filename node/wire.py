@@ -1,0 +1,86 @@
+"""The table of topics: which messages travel in which class, and how large they may be.
+
+A topic names the codec of its bytes and the queue they wait in. What agreement waits for (proposals, votes,
+acknowledgements, small requests) is urgent; answers of catch-up are normal; batch bodies are bulk, so that
+they never stand before a vote (DESIGN 4). A message on a topic it does not belong to is refused: nobody
+smuggles bulk into the urgent class.
+"""
+
+from enum import IntEnum
+
+from consensus import (
+    BLOCK_BYTES_MAX,
+    Blocks,
+    InvalidMessage,
+    Message,
+    decode_message,
+    encode_message,
+)
+from consensus import MESSAGE_BYTES_MAX as AGREEMENT_BYTES_MAX
+from node.pool.messages import MESSAGE_BYTES_MAX as POOL_BYTES_MAX
+from node.pool.messages import FetchedBatch, PoolMessage, PushBatch, SyncResponse
+from node.pool.messages import decode_message as decode_pool
+from node.pool.messages import encode_message as encode_pool
+from p2p import Priority, Topic
+
+PROTOCOL_VERSION = 1
+"""Raised when nodes with and without a change can no longer talk; compared in the hello."""
+_KIB = 1024
+
+
+class Code(IntEnum):
+    """Topic codes on the wire; never reused."""
+
+    AGREEMENT = 1
+    BLOCKS = 2
+    DATA = 3
+    BATCHES = 4
+    SYNC = 5
+    HEADERS = 20
+    EVIDENCE = 21
+    TRANSACTIONS = 22
+
+
+TOPICS = (
+    Topic(Code.AGREEMENT, "agreement", Priority.URGENT, BLOCK_BYTES_MAX + 64 * _KIB),
+    Topic(Code.BLOCKS, "blocks", Priority.NORMAL, AGREEMENT_BYTES_MAX),
+    Topic(Code.DATA, "data", Priority.URGENT, 256 * _KIB),
+    Topic(Code.BATCHES, "batches", Priority.BULK, 4 * 1024 * _KIB + 128 * _KIB),
+    Topic(Code.SYNC, "sync", Priority.BULK, POOL_BYTES_MAX),
+    Topic(Code.HEADERS, "headers", Priority.NORMAL, 32 * _KIB, gossip=True),
+    Topic(Code.EVIDENCE, "evidence", Priority.NORMAL, 16 * _KIB, gossip=True),
+    Topic(Code.TRANSACTIONS, "transactions", Priority.NORMAL, 1024 * _KIB, gossip=True),
+)
+
+
+def frame_of_agreement(message: Message) -> tuple[Code, bytes]:
+    """Topic and bytes of a consensus message."""
+    return (Code.BLOCKS if type(message) is Blocks else Code.AGREEMENT), encode_message(message)
+
+
+def frame_of_pool(message: PoolMessage) -> tuple[Code, bytes]:
+    """Topic and bytes of a data plane message."""
+    return _pool_topic(message), encode_pool(message)
+
+
+def _pool_topic(message: PoolMessage) -> Code:
+    kind = type(message)
+    if kind is SyncResponse:
+        return Code.SYNC
+    return Code.BATCHES if kind is PushBatch or kind is FetchedBatch else Code.DATA
+
+
+def agreement_message(topic: int, body: bytes) -> Message:
+    """The typed message of a frame; raises PeerError without a peer (the caller knows it)."""
+    message = decode_message(body)
+    if (type(message) is Blocks) != (topic == Code.BLOCKS):
+        raise InvalidMessage("topic", f"{type(message).__name__} does not travel on topic {topic}")
+    return message
+
+
+def pool_message(topic: int, body: bytes) -> PoolMessage:
+    """The typed message of a frame; raises PeerError without a peer."""
+    message = decode_pool(body)
+    if _pool_topic(message) != topic:
+        raise InvalidMessage("topic", f"{type(message).__name__} does not travel on topic {topic}")
+    return message
