@@ -17,7 +17,7 @@ from pathlib import Path
 import click
 
 from node.cli.exits import Exit
-from node.cli.failures import Told, explain
+from node.cli.failures import Told, explain, root_of
 
 COMMANDS: dict[str, str] = {
     "testnet": "Write a local cluster's folders and, with --start, run it.",
@@ -112,7 +112,8 @@ def _bug(error: BaseException) -> Told:
         encoding="utf-8",
     ) as log:
         traceback.print_exception(error, file=log)
-    first_line = f"{type(error).__name__}: {error}".splitlines()[0]
+    root = root_of(error)
+    first_line = f"{type(root).__name__}: {root}".splitlines()[0]
     return Told(
         Exit.BUG,
         f"this is a fault of Isthmus, not yours: {first_line}",

@@ -44,6 +44,7 @@ LONE_TRANSACTIONS = 15
 READERS = 4
 _PUBLISH_TIMEOUT_MS = 60_000
 _BATCH = 250
+_HANDY_BYTES = 1024 * 1024
 
 
 class DemoFailed(Exception):
@@ -102,8 +103,8 @@ async def run_demo(directory: Path, data: Path | None, narrator: Narrator) -> Re
             narrator.say(f"  {node.name}  {node.url}  process {supervisor.process(node.name).pid}")
         publisher, reader = testnet.nodes[0], testnet.nodes[-1]
         lone_ms = await _measure_alone(testnet, publisher)
-        publish_s = await _publish(testnet, publisher, records, narrator)
-        read_s = await _read_back(testnet, reader, records, narrator)
+        publish_s, height = await _publish(testnet, publisher, records, narrator)
+        read_s = await _read_back(testnet, reader, records, height, narrator)
         tampered = await _tamper(testnet, reader, records, narrator)
         bundle, verdict = await _prove(testnet, reader, records, narrator)
         with narrator.stage("Stopping all nodes"):
@@ -169,8 +170,8 @@ async def _measure_alone(testnet: Testnet, publisher: LocalNode) -> float:
 
 async def _publish(
     testnet: Testnet, publisher: LocalNode, records: Sequence[InventoryRecord], narrator: Narrator
-) -> float:
-    """Send every record and wait for all certified receipts; the seconds it took."""
+) -> tuple[float, int]:
+    """Send every record and wait for all certified receipts: (seconds it took, height of the last)."""
     wallet = _wallet(testnet)
     with narrator.stage(f"Publishing to {publisher.name}", len(records)) as advance:
         async with AsyncClient((publisher.url,), trust=testnet.cluster_id, timeout_ms=30_000) as client:
@@ -185,7 +186,7 @@ async def _publish(
     for record, outcome in zip(records, outcomes, strict=True):
         if outcome.state != "certified" or outcome.code != 0:
             raise DemoFailed(f"{record.record_id} was not certified: {outcome.state}, {outcome.message}")
-    return seconds
+    return seconds, max(outcome.height or 0 for outcome in outcomes)
 
 
 def _signed(wallet: Wallet, records: Sequence[InventoryRecord]) -> Iterator[Transaction]:
@@ -193,9 +194,12 @@ def _signed(wallet: Wallet, records: Sequence[InventoryRecord]) -> Iterator[Tran
 
 
 async def _read_back(
-    testnet: Testnet, reader: LocalNode, records: Sequence[InventoryRecord], narrator: Narrator
+    testnet: Testnet, reader: LocalNode, records: Sequence[InventoryRecord], height: int, narrator: Narrator
 ) -> float:
-    """Read every record from another node, proofs checked here, and compare its files with the disk."""
+    """Read every record from another node, proofs checked here, and compare its files with the disk.
+
+    `height` is the last receipt's: the other node may be behind the one that we published to.
+    """
     started = time.monotonic()
     with narrator.stage(f"Reading back from {reader.name}, verifying", len(records)) as advance:
         todo = iter(records)
@@ -203,7 +207,7 @@ async def _read_back(
 
             async def work() -> None:
                 for record in todo:
-                    await _check(client, record)
+                    await _check(client, record, height)
                     advance(1)
 
             async with trio.open_nursery() as nursery:
@@ -212,8 +216,8 @@ async def _read_back(
     return time.monotonic() - started
 
 
-async def _check(client: AsyncClient, record: InventoryRecord) -> None:
-    version = await client.record(record.record_id, verify=True)
+async def _check(client: AsyncClient, record: InventoryRecord, height: int) -> None:
+    version = await client.record(record.record_id, min_height=height, verify=True)
     if version.entry is None or version.entry.content != record.content:
         raise DemoFailed(f"the record {record.record_id} is not what was published")
     differing = await trio.to_thread.run_sync(differing_files, version.entry.content, record.files)
@@ -227,8 +231,7 @@ async def _tamper(
 ) -> FileEntry:
     """Change one byte in a copy of one file: the ledger's record must tell the copy from the original."""
     with narrator.stage("Changing one byte in a copy of one file"):
-        record = max((r for r in records if r.files), key=lambda r: max(f.size for f in r.files))
-        original = max(record.files, key=lambda file: file.size)
+        record, original = _example(records)
         copy = testnet.directory / "tampered" / original.place.name
         await trio.to_thread.run_sync(_copy_and_change, original.place, copy)
         async with AsyncClient((reader.url,), trust=testnet.cluster_id) as client:
@@ -240,6 +243,13 @@ async def _tamper(
         if await trio.to_thread.run_sync(differing_files, version.entry.content, files) != (changed,):
             raise DemoFailed(f"the changed copy {copy} was NOT caught")
     return changed
+
+
+def _example(records: Sequence[InventoryRecord]) -> tuple[InventoryRecord, FileEntry]:
+    """The largest file that is neither huge nor outside the package it belongs to, and its record."""
+    candidates = [(record, file) for record in records for file in record.files]
+    handy = [pair for pair in candidates if pair[1].size <= _HANDY_BYTES and ".." not in pair[1].name]
+    return max(handy or candidates, key=lambda pair: pair[1].size)
 
 
 def _copy_and_change(original: Path, copy: Path) -> None:

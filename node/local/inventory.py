@@ -9,6 +9,7 @@ import base64
 import hashlib
 import importlib.metadata
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ PACKAGE_SCHEMA = "isthmus/package/v1"
 _FILES_PER_RECORD_MAX = LABELS_MAX
 _LABEL_TEXT_MAX = 200
 _READ_BYTES = 1024 * 1024
+_LABEL = re.compile(r"([0-9a-f]{64}) [0-9]+ .*", re.DOTALL)
 
 
 class InventoryError(Exception):
@@ -191,10 +193,11 @@ def _bounded_line(file: FileEntry) -> str:
 
 
 def published_hashes(content: Content) -> tuple[bytes, ...]:
-    """The SHA-256 of each file that a files record names, in order."""
-    return tuple(
-        bytes.fromhex(text.split(" ", 1)[0]) for name, text in content.labels if name.startswith("file")
-    )
+    """The SHA-256 of each file that a record names, in order; none for a record of another schema."""
+    if content.schema != FILES_SCHEMA:
+        return ()
+    lines = (_LABEL.fullmatch(text) for name, text in content.labels if name.startswith("file"))
+    return tuple(bytes.fromhex(line[1]) for line in lines if line is not None)
 
 
 def differing_files(content: Content, files: Iterable[FileEntry]) -> tuple[FileEntry, ...]:

@@ -56,6 +56,12 @@ def test_every_record_is_accepted_by_the_ledger_and_names_each_file_once(folder:
     ]
 
 
+def test_a_package_record_vouches_for_no_file(folder: Path) -> None:
+    record = records_of([folder_package(folder)], "data")[0]
+    assert (record.files, published_hashes(record.content)) == ((), ())
+    assert differing_files(record.content, ()) == ()
+
+
 def test_the_installed_software_becomes_records_that_match_the_disk() -> None:
     packages = installed_packages()
     assert "trio" in {package.name for package in packages}
