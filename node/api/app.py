@@ -105,7 +105,9 @@ class Guard:
             refusal = self._refusal(Request(scope))
             if refusal is not None:
                 self._gauges.refuse("host")
-                await fault_response(refusal)(scope, receive, send)
+                answer = fault_response(refusal)
+                answer.headers["connection"] = "close"
+                await answer(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 

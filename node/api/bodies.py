@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import trio
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from node.api.faults import Fault, fault
 from node.api.gauges import Gauges
@@ -25,34 +25,55 @@ async def body_of(
     Raises ApiFault: BODY_TOO_LARGE, BODY_TOO_SLOW, BUSY.
     """
     _check_announced(request, max_bytes, gauges)
-    parts: list[bytes] = []
-    held = 0
+    body = _Body(request, max_bytes, limits, gauges)
     try:
         with trio.move_on_after(limits.body_timeout_ms / 1000) as scope:
-            async for part in request.stream():
-                if gauges.bodies_bytes + len(part) > limits.bodies_bytes_max:
-                    gauges.refuse("busy")
-                    raise fault(
-                        Fault.BUSY,
-                        f"Request bodies fill the {limits.bodies_bytes_max} bytes this node keeps for them.",
-                        retry_after_ms=limits.retry_after_ms,
-                    )
-                held += len(part)
-                gauges.bodies_bytes += len(part)
-                if held > max_bytes:
-                    raise _too_large(f"more than {max_bytes} bytes", max_bytes, gauges)
-                parts.append(part)
+            while not body.is_whole:
+                await body.receive()
         if scope.cancelled_caught:
             gauges.refuse("too-slow")
             raise fault(
                 Fault.BODY_TOO_SLOW,
-                f"The body did not arrive within {limits.body_timeout_ms} ms; {held} bytes came.",
+                f"The body did not arrive within {limits.body_timeout_ms} ms; {body.held} bytes came.",
             )
-        yield b"".join(parts)
-    except ClientDisconnect:
-        raise fault(Fault.MALFORMED_BODY, "The connection ended inside the body.") from None
+        yield b"".join(body.parts)
     finally:
-        gauges.bodies_bytes -= held
+        gauges.bodies_bytes -= body.held
+
+
+class _Body:
+    """The parts that came so far, counted as they come."""
+
+    def __init__(self, request: Request, max_bytes: int, limits: ApiLimits, gauges: Gauges) -> None:
+        self._request = request
+        self._max_bytes = max_bytes
+        self._limits = limits
+        self._gauges = gauges
+        self.parts: list[bytes] = []
+        self.held = 0
+        self.is_whole = False
+
+    async def receive(self) -> None:
+        """The next part; straight from the server, because Starlette's stream is an asynchronous
+        generator, which Trio cannot close when a refusal leaves it half read. Raises ApiFault."""
+        message = await self._request.receive()
+        if message["type"] == "http.disconnect":
+            raise fault(Fault.MALFORMED_BODY, "The connection ended inside the body.")
+        part: bytes = message.get("body", b"")
+        most = self._limits.bodies_bytes_max
+        if self._gauges.bodies_bytes + len(part) > most:
+            self._gauges.refuse("busy")
+            raise fault(
+                Fault.BUSY,
+                f"Request bodies fill the {most} bytes this node keeps for them.",
+                retry_after_ms=self._limits.retry_after_ms,
+            )
+        self.held += len(part)
+        self._gauges.bodies_bytes += len(part)
+        if self.held > self._max_bytes:
+            raise _too_large(f"more than {self._max_bytes} bytes", self._max_bytes, self._gauges)
+        self.parts.append(part)
+        self.is_whole = not message.get("more_body", False)
 
 
 def _check_announced(request: Request, max_bytes: int, gauges: Gauges) -> None:

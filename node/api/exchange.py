@@ -233,7 +233,9 @@ def submission(transactions: Sequence[bytes], *, single: bool, certified: bool, 
 
 def options(**given: int | bool | None) -> tuple[tuple[str, str], ...]:
     """Query parameters of those that are given: None and False are left out."""
-    return tuple((name, str(int(value))) for name, value in given.items() if value not in (None, False))
+    return tuple(
+        (name, str(int(value))) for name, value in given.items() if value is not None and value is not False
+    )
 
 
 def _pause_ms(failure: Reply | NoReply, rounds: int) -> int:

@@ -279,7 +279,7 @@ def put_record(
     content = (digest("test/content", number.to_bytes(4, "big")), number, "text/plain", "file.txt", (), ())
     args = (record_id, *content) if method == "put" else (record_id, number - 1, *content)
     expires_at_ms = START_MS + 300_000
-    unique_id = number.to_bytes(16, "big")
+    unique_id = digest("test/id", f"{record_id} {method} {number}".encode())[:16]
     return Transaction.sign(key, genesis.cluster_id, unique_id, expires_at_ms, "records", method, args)
 
 

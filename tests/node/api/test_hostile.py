@@ -46,36 +46,27 @@ async def test_a_senseless_length_is_refused(length: bytes) -> None:
 
 
 async def test_a_body_without_end_costs_its_limit_and_no_more() -> None:
-    sent = 0
     async with (
-        door() as live,
+        door(ApiLimits(linger_ms=50)) as live,
         await trio.open_tcp_stream("127.0.0.1", live.port) as stream,
         trio.open_nursery() as nursery,
     ):
 
         async def pour() -> None:
-            nonlocal sent
             await stream.send_all(POST + b"transfer-encoding: chunked\r\n\r\n")
             try:
                 while True:
                     await stream.send_all(b"4000\r\n" + bytes(0x4000) + b"\r\n")
-                    sent += 0x4000
             except trio.BrokenResourceError:
                 pass
 
         nursery.start_soon(pour)
-        with pytest.raises(trio.BrokenResourceError):
-            # The answer arrives first, then the connection is cut under the flood.
-            answer = b""
-            while True:
-                part = await stream.receive_some()
-                if not part:
-                    raise trio.BrokenResourceError
-                answer += part
-        nursery.cancel_scope.cancel()
-        assert b"413" in answer.split(b"\r\n", 1)[0]
-        assert b"body-too-large" in answer
-        assert live.api.gauges.bodies_bytes == 0
+        answer = await stream.receive_some()
+        while b"body-too-large" not in answer:
+            answer += await stream.receive_some()
+        assert answer.startswith(b"HTTP/1.1 413")
+        # What still comes is read and thrown away for a moment; then the cut connection ends `pour`.
+    assert live.api.gauges.bodies_bytes == 0
 
 
 async def test_a_slow_body_is_given_up_and_told_so() -> None:
@@ -160,7 +151,9 @@ async def test_a_kept_connection_serves_many_requests_then_idles_out() -> None:
     ):
         for _ in range(3):
             await stream.send_all(GET + b"\r\n")
-            assert b"alive" in await stream.receive_some()
+            answer = b""
+            while not answer.endswith(b"alive\n"):
+                answer += await stream.receive_some()
         assert await stream.receive_some() == b""
 
 
@@ -252,7 +245,7 @@ async def test_our_own_names_are_let_in(headers: bytes) -> None:
         b"GET /%ff%fe HTTP/1.1\r\n" + HOST + b"connection: close\r\n\r\n",
         b"GET http://[::1 HTTP/1.1\r\n" + HOST + b"connection: close\r\n\r\n",
         POST + b"transfer-encoding: chunked\r\n\r\nzz\r\n",
-        POST + b"content-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        POST + b"connection: close\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         GET + b"connection: upgrade\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAAP__\r\n\r\n",
         GET + b"connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n"
@@ -301,19 +294,20 @@ async def test_stopping_ends_idle_connections_and_streams_and_finishes_answers()
             answer = await http.post("/v1/tx", json={"transaction": transaction.encoded.hex()})
             answers.append(answer.json()["state"])
 
-    async with serving(backend) as live, trio.open_nursery() as nursery:
-        async with (
-            await trio.open_tcp_stream("127.0.0.1", live.port) as idle,
-            await trio.open_tcp_stream("127.0.0.1", live.port) as stream,
-        ):
-            await stream.send_all(b"GET /v1/events HTTP/1.1\r\n" + HOST + b"\r\n")
-            nursery.start_soon(submit, live.url)
-            await backend.wait_submission()
-            await trio.testing.wait_all_tasks_blocked(0.02)
-            live.shutdown.set()
-            assert await idle.receive_some() == b""
-            rest = await read_answer(stream)
-            backend.commit()
+    async with (
+        serving(backend) as live,
+        trio.open_nursery() as nursery,
+        await trio.open_tcp_stream("127.0.0.1", live.port) as idle,
+        await trio.open_tcp_stream("127.0.0.1", live.port) as stream,
+    ):
+        await stream.send_all(b"GET /v1/events HTTP/1.1\r\n" + HOST + b"\r\n")
+        nursery.start_soon(submit, live.url)
+        await backend.wait_submission()
+        await trio.testing.wait_all_tasks_blocked(0.02)
+        live.shutdown.set()
+        assert await idle.receive_some() == b""
+        rest = await read_answer(stream)
+        backend.commit()
     assert b"event: end" in rest.body
     assert answers == ["certified"]
 
