@@ -91,8 +91,6 @@ class StorageSettings:
 class LimitSettings:
     """Bounds a machine's owner may want to change: `[limits]`. Everything else is bounded in code."""
 
-    pool_bytes: int = knobs.integer(64 * _MIB, _MIB, 16 * _GIB, "waiting transactions, in bytes")
-    pool_transactions: int = knobs.integer(100_000, 1_000, 100_000_000, "waiting transactions, in number")
     connections: int = knobs.integer(256, 8, 65536, "open connections of the API")
     event_streams: int = knobs.integer(64, 1, 65536, "open event streams of the API")
     waiting_requests: int = knobs.integer(4_096, 16, 1_000_000, "requests that wait for a receipt")
@@ -103,10 +101,9 @@ class LimitSettings:
 
 @dataclass(frozen=True, slots=True)
 class ConsensusSettings:
-    """Patience of this node: `[consensus]`. Safety depends on none of it."""
+    """Patience of this node: `[consensus]`. Safety does not depend on it."""
 
     base_timeout_ms: int = knobs.integer(600, 10, 60_000, "how long a round may take before we give it up")
-    max_timeout_ms: int = knobs.integer(30_000, 100, 600_000, "how far that patience may grow")
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,8 +292,6 @@ def _check_together(config: NodeConfig) -> None:
     problems = []
     if config.p2p.port == config.api.port and config.p2p.host == config.api.host:
         problems.append(f"p2p.port and api.port are both {config.api.port}; give them different ports")
-    if config.consensus.max_timeout_ms < config.consensus.base_timeout_ms:
-        problems.append("consensus.max_timeout_ms must not be below consensus.base_timeout_ms")
     for what in ("name", "node_key"):
         values = [getattr(peer, what) for peer in config.p2p.peers]
         twice = sorted({value for value in values if values.count(value) > 1})
