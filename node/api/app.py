@@ -25,6 +25,7 @@ from node.api.faults import ApiFault, Fault, fault
 from node.api.gauges import Gauges
 from node.api.limits import ApiLimits
 from node.api.routes import OPERATIONS
+from node.storage import SnapshotExpired, SnapshotLimit
 
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 _log = logging.getLogger("isthmus.api")
@@ -71,6 +72,8 @@ def _endpoint(door: Door, operation: Operation) -> Callable[[Request], Coroutine
             return await operation.handler(call)
         except ApiFault as error:
             return fault_response(error)
+        except (SnapshotLimit, SnapshotExpired) as error:
+            return fault_response(door.busy(error))
         except Exception:
             _log.exception("%s failed", operation.name)
             return fault_response(fault(Fault.INTERNAL, f"{operation.name} failed inside this node."))

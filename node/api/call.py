@@ -74,10 +74,14 @@ class Door:
         try:
             return await trio.to_thread.run_sync(self._query, query, limiter=self.reading)
         except (SnapshotLimit, SnapshotExpired) as error:
-            self.gauges.refuse("busy")
-            raise fault(Fault.BUSY, f"{error}.", retry_after_ms=self.limits.retry_after_ms) from error
+            raise self.busy(error) from error
         finally:
             self.gauges.reads -= 1
+
+    def busy(self, error: SnapshotLimit | SnapshotExpired) -> ApiFault:
+        """The database's own limits as an answer."""
+        self.gauges.refuse("busy")
+        return fault(Fault.BUSY, f"{error}.", retry_after_ms=self.limits.retry_after_ms)
 
     def _query(self, query: Callable[[Snapshot], T]) -> T:
         with self.backend.snapshot() as snapshot:

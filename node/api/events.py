@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from node.api.call import Call, Door
-from node.api.faults import Fault, fault
+from node.api.faults import ApiFault, Fault, fault
 from node.api.parameters import Parameter, Place
 from node.api.queries import height_key, leaves_stored, stored_height
 from node.api.shapes import to_json
@@ -172,9 +172,16 @@ class EventStream:
             gauges.streams -= 1
 
     async def _write_next(self, send: Send) -> None:
-        """What is stored by now, or the next keep-alive comment."""
-        limit = self._door.limits.stream_batch_events
-        events, self._at = await self._door.read(lambda snapshot: read_events(snapshot, self._at, limit))
+        """What is stored by now, or the next keep-alive comment. A busy database is asked again later:
+        nothing is lost, because the place is kept."""
+        limits = self._door.limits
+        try:
+            events, self._at = await self._door.read(
+                lambda snapshot: read_events(snapshot, self._at, limits.stream_batch_events)
+            )
+        except ApiFault:
+            await trio.sleep(limits.retry_after_ms / 1000)
+            return
         if events:
             await _write(send, b"".join(event.encode() for event in events))
         elif not await self._wait_for_more():

@@ -16,6 +16,8 @@ class ApiLimits:
     """All bounds; sizes in bytes, times in milliseconds."""
 
     connections_max: int = 256
+    connection_requests_max: int = 100_000
+    """Requests of one connection before it is closed in good order, so that load moves between nodes."""
     header_bytes_max: int = 16 * _KIB
     header_timeout_ms: int = 10_000
     """From the first byte of a request to the end of its header."""

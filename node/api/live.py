@@ -3,10 +3,8 @@
 import socket
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import cast
 
 import trio
-from anycorn.typing import ASGIFramework
 
 from node.api.app import build_api
 from node.api.backend import (
@@ -170,10 +168,4 @@ class HttpService:
     async def __call__(self, node: Node, ending: trio.Event) -> None:
         """Serve until the node is ending."""
         api = build_api(LiveBackend(node), shutdown=ending, limits=self._limits, allowed_hosts=self._hosts)
-        await serve_api(
-            cast(ASGIFramework, api.app),
-            [self._listener],
-            shutdown=ending,
-            limits=self._limits,
-            gauges=api.gauges,
-        )
+        await serve_api(api.app, [self._listener], shutdown=ending, limits=self._limits, gauges=api.gauges)

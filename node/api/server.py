@@ -8,12 +8,14 @@ import errno
 import logging
 import socket
 from collections.abc import Sequence
+from typing import cast
 
 import trio
 from anycorn.app_wrappers import ASGIWrapper
 from anycorn.config import Config
 from anycorn.typing import ASGIFramework
 from anycorn.worker_context import WorkerContext
+from starlette.types import ASGIApp
 
 from node.api.connection import Connection, refusal_bytes
 from node.api.faults import Fault, PortInUse
@@ -51,7 +53,7 @@ def bind_listener(host: str, port: int) -> socket.socket:
 
 
 async def serve_api(
-    app: ASGIFramework,
+    app: ASGIApp,
     listeners: Sequence[socket.socket],
     *,
     shutdown: trio.Event,
@@ -67,9 +69,10 @@ async def serve_api(
     config.errorlog = _log
     config.accesslog = None
     config.include_server_header = False
+    config.keep_alive_max_requests = limits.connection_requests_max
     config.h11_max_incomplete_size = 2 * limits.header_bytes_max
     context = WorkerContext(None)
-    door = _Door(ASGIWrapper(app), config, context, limits, gauges)
+    door = _Door(ASGIWrapper(cast(ASGIFramework, app)), config, context, limits, gauges)
     async with trio.open_nursery() as connections:
         async with trio.open_nursery() as accepting:
             streams = [trio.SocketListener(trio.socket.from_stdlib_socket(item)) for item in listeners]

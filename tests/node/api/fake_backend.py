@@ -41,7 +41,7 @@ from node.ledger.state import Space, StateWrite
 from node.ledger.transactions import Transaction, check_signature
 from node.proofs.header import Header
 from node.proofs.rfc6962 import StoredNode
-from node.storage import ChainTable, StateTable, Write
+from node.storage import ChainTable, SnapshotLimit, StateTable, Write
 
 _TABLES = {Space.STATE: StateTable.STATE, Space.NODES: StateTable.NODES, Space.REPLAY: StateTable.REPLAY}
 VALIDATOR_KEYS = tuple(SigningKey(bytes((number,)) * 32) for number in range(1, 5))
@@ -80,6 +80,7 @@ class FakeBackend:
         self.busy: Busy | None = None
         self.not_ready: tuple[str, ...] = ()
         self.submissions = 0
+        self.snapshots_refused = 0
         self._waiters = 0
         self._waiters_max = waiters_max
         self._certify_every = certify_every
@@ -149,6 +150,9 @@ class FakeBackend:
         return self._ledger.tip.height
 
     def snapshot(self) -> AbstractContextManager[MemorySnapshot]:
+        if self.snapshots_refused > 0:
+            self.snapshots_refused -= 1
+            raise SnapshotLimit("64 queries are being answered already, try again")
         return self.store.snapshot()
 
     def readiness(self) -> Readiness:

@@ -171,3 +171,14 @@ async def test_asking_only_for_the_header_of_the_stream_ends_at_once() -> None:
     assert answer.status == 200
     assert "text/event-stream" in answer.headers
     assert answer.body == b""
+
+
+async def test_a_busy_database_delays_a_stream_and_loses_nothing() -> None:
+    backend = await grown(2)
+    backend.snapshots_refused = 3
+    async with serving(backend, ApiLimits(retry_after_ms=5)) as live:
+        stream = await open_stream(live.port, "/v1/events?from=0:0")
+        places = [(await stream.event())[0] for _ in range(7)]
+        await stream.socket.aclose()
+    assert places == ALL_OF_TWO_HEIGHTS
+    assert backend.snapshots_refused == 0

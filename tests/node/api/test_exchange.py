@@ -76,7 +76,7 @@ def test_a_silent_node_is_passed_over_at_once_and_the_next_one_is_kept() -> None
 
 
 def test_all_nodes_are_tried_before_a_pause_and_pauses_grow() -> None:
-    answers = [NoReply("x")] * 6 + [GOOD]
+    answers: list[Reply | NoReply] = [*[NoReply("x")] * 6, GOOD]
     _, done = drive(cluster_of("a", "b").ask(ASK), answers)
     assert [step for step in done if step.isdigit()] == ["50", "100", "200"]
     assert len(done) == 10
@@ -110,7 +110,7 @@ def test_a_lost_answer_to_a_submission_is_found_again_by_its_receipt() -> None:
     transaction = put_record(make_genesis(), "docs/a", 1)
     talk = Conversation(cluster_of("a", "b"), None)
     replayed = refused(Code.REPLAYED, "replayed")
-    answers = [NoReply("the connection broke"), replayed, refused(9013, "not-found")]
+    answers = (NoReply("the connection broke"), replayed, refused(9013, "not-found"))
     with pytest.raises(ApiError, match="No") as caught:
         drive(talk.submit(transaction, 1_000), answers)
     assert caught.value.code == Code.REPLAYED

@@ -1,7 +1,7 @@
 """Every route answers what the document says it does, in both forms; what is not there is said so."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from consensus import decode
-from node.api.call import Media
+from node.api.call import Media, Operation
 from node.api.faults import Fault
 from node.api.openapi import document, document_path
 from node.api.routes import OPERATIONS
@@ -66,7 +66,13 @@ async def test_a_query_answers_the_same_in_both_forms(operation: Any) -> None:
     assert (text.status_code, packed.status_code) == (200, 200), text.text
     assert packed.headers["content-type"] == "application/msgpack"
     from_value(operation.answer, decode(packed.content))
-    check_schema(text.json(), document([operation], "0")["components"]["schemas"], operation)  # type: ignore[index]
+    check_schema(text.json(), schemas_of([operation]), operation)
+
+
+def schemas_of(operations: Sequence[Operation]) -> Any:
+    """The answer types that the document defines."""
+    content: Any = document(operations, "0.1.0")
+    return content["components"]["schemas"]
 
 
 def check_schema(content: Any, schemas: Any, operation: Any) -> None:
@@ -100,8 +106,7 @@ async def test_the_document_and_the_router_have_the_same_routes() -> None:
 async def test_every_reference_in_the_document_has_its_definition() -> None:
     async with people(FakeBackend()) as http:
         text = (await http.get("/openapi.json")).text
-    content = document(OPERATIONS, "0.1.0")
-    schemas = content["components"]["schemas"]  # type: ignore[index]
+    schemas = schemas_of(OPERATIONS)
     for name in set(re.findall(r"#/components/schemas/(\w+)", text)):
         assert name in schemas
 
@@ -260,3 +265,14 @@ async def test_a_fault_of_ours_is_500_without_details_and_with_a_log(
     assert "AttributeError" not in answer.text
     assert "getGenesis failed" in caplog.text
     assert after.status_code == 200
+
+
+async def test_a_busy_database_is_429_for_a_query() -> None:
+    backend = await filled()
+    backend.snapshots_refused = 1
+    async with people(backend) as http:
+        answer = await http.get("/v1/headers/latest")
+        again = await http.get("/v1/headers/latest")
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
+    assert "64 queries" in answer.json()["message"]
+    assert again.status_code == 200

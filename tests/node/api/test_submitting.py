@@ -62,7 +62,7 @@ async def test_a_waiting_submission_is_answered_when_the_block_comes() -> None:
     backend = FakeBackend()
     backend.hold = True
     transaction = put_record(backend.genesis, "docs/a", 1)
-    outcomes = []
+    outcomes: list[Outcome] = []
 
     async def submit() -> None:
         answer = await http.post("/v1/tx", content=transaction.encoded, headers=MSGPACK)
