@@ -154,7 +154,8 @@ class BatchPool:
         elapsed = self._alarm.advance(now_ms)
         self._alarm.fired()
         self._announcer.on_tick()
-        self._drop_needless_fetches()
+        if len(self._fetcher):
+            self._fetcher.drop_unless(lambda n: self._delivery.is_wanted(n) or self._checks.references(n))
         for block in self._checks.waiting():
             self._fetch_missing(block)
         return self._finish(self._spreading.run(elapsed), now_ms)
@@ -219,7 +220,6 @@ class BatchPool:
                 self._exclusions.forgive(reference.author)
             self._committed_ms = max(self._committed_ms, block.time_ms)
         self._ordered.forget_expired(self._committed_ms)
-        self._drop_needless_fetches()
         return self._finish(self._expire(elapsed), now_ms)
 
     def on_executed(self, block_id: Digest, now_ms: int) -> list[PoolEffect]:
@@ -337,10 +337,6 @@ class BatchPool:
             if held.group == self._me:
                 self._sealer.take_back(held, elapsed_ms)
         return [ForgetBatches(tuple(stored))] if stored else []
-
-    def _drop_needless_fetches(self) -> None:
-        if len(self._fetcher):
-            self._fetcher.drop_unless(lambda n: self._delivery.is_wanted(n) or self._checks.references(n))
 
     def _finish(self, effects: list[PoolEffect], now_ms: int) -> list[PoolEffect]:
         """What every event ends with: seal, fetch, hand over, acknowledge, announce, and set the timer."""

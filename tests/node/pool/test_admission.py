@@ -146,6 +146,14 @@ def test_what_expires_unexecuted_frees_its_room_and_is_named() -> None:
     assert len(admission) == 1
 
 
+def test_what_was_executed_does_not_expire_later() -> None:
+    admission = door()
+    soon = transaction(1, expires_at_ms=START_MS + 1_000)
+    let_in(admission, soon)
+    admission.release([soon.id])
+    assert admission.on_committed_time(START_MS + 3_000) == ()
+
+
 def test_the_memory_of_finished_ids_is_bounded() -> None:
     admission = door(replace(RULES, seen_max=3))
     admission.release([transaction(i).id for i in range(10)])

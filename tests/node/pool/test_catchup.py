@@ -9,10 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consensus import (
+    Block,
     Digest,
     HeaderCertificate,
     Height,
     InvalidCertificate,
+    InvalidMessage,
     Proposal,
     SignatureCache,
     as_tuple,
@@ -33,8 +35,8 @@ from node.pool.effects import (
 )
 from node.pool.messages import SyncRequest, SyncResponse
 from node.pool.serving import serve
-from node.pool.verifying import Judgement, Trust
-from tests.node.pool.chain import Chain, certificate_of
+from node.pool.verifying import Judgement, Trust, verify_range
+from tests.node.pool.chain import Chain, certificate_of, proposal_of
 from tests.node.pool.world import CLUSTER, CONFIG, KEYS, START_MS
 
 CHAIN = Chain(30)
@@ -292,6 +294,27 @@ def wrong_author_signature(response: SyncResponse) -> SyncResponse:
     return first_item(response, proposal=encode((block, bytes(64))))
 
 
+def another_block_with_the_same_payload(response: SyncResponse) -> SyncResponse:
+    block = Proposal.from_value(decode(response.items[0].proposal)).block
+    other = Block.make(
+        cluster_id=block.cluster_id,
+        epoch=block.epoch,
+        round=block.round,
+        qc=block.qc,
+        tc=None,
+        certified=None,
+        payload=block.payload,
+        author=block.author,
+        time_ms=block.time_ms + 1,
+    )
+    return first_item(response, proposal=encode(proposal_of(other).to_value()))
+
+
+def another_header_in_the_middle(response: SyncResponse) -> SyncResponse:
+    middle = OTHER.items[response.from_height]
+    return replace(response, items=(middle, *response.items[1:]))
+
+
 def weak_certificate(response: SyncResponse) -> SyncResponse:
     assert response.certificate is not None
     header = CHAIN.headers[response.certificate.height]
@@ -320,6 +343,8 @@ LIES: dict[str, Callable[[SyncResponse], SyncResponse]] = {
     "junk-header": lambda r: first_item(r, header=b"junk"),
     "junk-proposal": lambda r: first_item(r, proposal=b"junk"),
     "another-block": lambda r: first_item(r, proposal=r.items[1].proposal),
+    "another-block-same-payload": another_block_with_the_same_payload,
+    "another-header-in-the-middle": another_header_in_the_middle,
     "wrong-author-signature": wrong_author_signature,
     "no-batches": lambda r: first_item(r, batches=()),
     "another-batch": lambda r: first_item(r, batches=r.items[1].batches),
@@ -348,6 +373,16 @@ def test_a_certificate_of_an_epoch_that_never_comes_is_a_lie() -> None:
     assert later.epoch == 1
     s.perform(s.machine.on_response(peer, response, s.now_ms))
     assert [p.peer for p in s.penalised] == [PEERS[0]]
+
+
+def test_a_range_beyond_the_end_of_an_epoch_is_a_lie() -> None:
+    chain = Chain(6, epoch_ends=(3,))
+    items = tuple(chain.items[h] for h in range(2, 6))
+    believing = Trust(lambda _: Judgement.VALID, lambda _: Judgement.VALID)
+    response = SyncResponse(Height(2), items, (), chain.certificates[5])
+    with pytest.raises(InvalidMessage) as caught:
+        verify_range(response, 64, CONFIG, believing)
+    assert caught.value.code == "sync-epoch"
 
 
 def test_heights_nobody_asked_for_are_their_senders_fault() -> None:
@@ -386,6 +421,17 @@ def test_another_header_than_the_certified_one_is_our_divergence_and_nobodys_fau
     s.requests.clear()
     s.start(PEERS[1])
     assert s.requests == []
+
+
+def test_two_certificates_of_one_height_stop_catch_up() -> None:
+    s = Syncing(CHAIN, at=26)
+    other = OTHER.certificates[30]
+    s.perform(s.machine.on_target(other, PEERS[0], 26, CHAIN.headers[26].hash, s.now_ms))
+    s.answer_one({PEERS[0]: honest(CHAIN)})
+    while s.executing:
+        s.execute_one()
+    assert s.diverged == [SyncDiverged(Height(30), CHAIN.headers[30].hash, other.header_hash)]
+    assert s.finished == []
 
 
 def test_a_tip_that_the_certified_chain_does_not_continue_is_our_divergence() -> None:

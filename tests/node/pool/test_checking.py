@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from consensus import ValidatorIndex, Verdict, encode
-from node.pool.batches import Batch, batch_digest
+from consensus import PayloadChecked, ValidatorIndex, Verdict, encode
+from node.pool.batches import Batch, batch_digest, verify_batch
+from node.pool.effects import Answer, PersistBatch
 from node.pool.messages import Acknowledge, FetchBatches, FetchedBatch, PushBatch
 from node.pool.payload import Payload, Reference
+from node.pool.pool import BatchPool
 from tests.node.pool.world import (
     CONFIG,
     KEYS,
@@ -64,6 +66,18 @@ def test_a_small_batch_named_by_digest_is_journalled_before_the_vote() -> None:
     n.check(block(naming(small)))
     assert n.disk == {small.digest: small.encoded}
     assert n.verdicts[-1].verdict is Verdict.AVAILABLE
+
+
+def test_a_batch_is_on_disk_before_the_verdict_that_lets_us_vote_for_its_name() -> None:
+    small = batch(transaction(1), author=1)
+    pool = BatchPool(CONFIG, validator_set(), ValidatorIndex(0))
+    pool.on_message(KEYS[1].public_key, PushBatch(small.encoded), START_MS)
+    pool.on_batch_verified(verify_batch(small.encoded, CONFIG.batch), START_MS)
+    effects = pool.on_check(block(naming(small)), (), START_MS)
+    assert PersistBatch(small.digest, small.encoded) in effects
+    assert not any(isinstance(e, Answer) for e in effects)
+    answers = [e.event for e in pool.on_persisted((small.digest,), START_MS) if isinstance(e, Answer)]
+    assert [a.verdict for a in answers if isinstance(a, PayloadChecked)] == [Verdict.AVAILABLE]
 
 
 def test_an_inline_batch_needs_no_journal_of_its_own() -> None:

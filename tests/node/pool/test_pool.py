@@ -16,7 +16,7 @@ from node.pool.messages import (
     PushBatch,
     SyncRequest,
 )
-from node.pool.payload import Payload
+from node.pool.payload import Payload, Reference
 from node.pool.pool import BatchPool
 from tests.node.pool.world import (
     CLIENT,
@@ -179,6 +179,31 @@ def test_a_quorum_is_weighed_not_counted() -> None:
     assert proposed(n) == Payload((), ())
     n.receive(3, Acknowledge((big.digest,)))
     assert proposed(n) == naming(big)
+
+
+def test_what_is_not_on_disk_here_is_not_named_whoever_else_has_it() -> None:
+    n = node()
+    small = batch(transaction(1), author=1)
+    held(n, small, 2, 3)
+    assert n.disk == {}
+    assert proposed(n) == Payload((), (small.encoded,))
+
+
+def test_acknowledgements_are_repeated_while_a_batch_stays_unordered() -> None:
+    n = node()
+    big = batch(transaction(1, size=BIG), author=1)
+    held(n, big)
+    n.out.clear()
+    for _ in range(3):
+        n.now_ms += CONFIG.repush_ms
+        n.tick()
+    assert n.out == [(None, Acknowledge((big.digest,)))]
+    n.commit(committed(block(naming(big))))
+    n.out.clear()
+    for _ in range(5):
+        n.now_ms += CONFIG.reacknowledge_ms
+        n.tick()
+    assert n.out == []
 
 
 def test_acknowledgements_before_the_batch_count() -> None:
@@ -349,6 +374,24 @@ def test_one_liar_excludes_nobody_and_a_blocking_set_does_with_back_off() -> Non
     n.now_ms += 1
     n.tick()
     assert proposed(n) == naming(big)
+
+
+def test_committed_batches_make_an_authors_next_exclusion_short_again() -> None:
+    n = node()
+    author = ValidatorIndex(1)
+    for _ in range(5):
+        n.perform(n.pool.on_blamed(author, 2, n.now_ms))
+        n.now_ms += CONFIG.exclusion_max_ms
+    for round in range(10):
+        n.commit(committed(block(naming(batch(transaction(round), author=1)), round=round + 1)))
+    n.perform(n.pool.on_blamed(author, 2, n.now_ms))
+    late = transaction(99, size=BIG, expires_at_ms=n.now_ms + 9_000)
+    big = batch(late, author=1, created_ms=n.now_ms)
+    held(n, big, 2)
+    n.now_ms += CONFIG.exclusion_base_ms
+    n.tick()
+    references = Payload.decode(n.propose(round=20, time_ms=n.now_ms).payload, CONFIG.payload).references
+    assert [r.digest for r in references] == [big.digest]
 
 
 def test_an_excluded_authors_batch_that_everybody_has_and_its_small_ones_go_on() -> None:
@@ -545,6 +588,21 @@ def test_fetches_rotate_back_off_and_go_on_until_somebody_has_it() -> None:
     assert len(asked) <= 200
     n.receive(2, FetchedBatch(lost.encoded))
     assert [r.batches for r in n.ready] == [(lost,)]
+
+
+def test_digests_nobody_has_keep_no_other_waiting() -> None:
+    n = node(config=replace(CONFIG, fetches_max=4))
+    n.perform(n.pool.on_peer_connected(KEYS[1].public_key, n.now_ms))
+    lies = tuple(Reference(ValidatorIndex(1), Digest(bytes([i]) * 32)) for i in range(60))
+    n.check(block(Payload(lies, ()), round=9, author=2))
+    lost = batch(transaction(1, size=BIG), author=1)
+    n.commit(committed(block(naming(lost))))
+    for _ in range(20):
+        n.now_ms += 1
+        n.perform(n.pool.on_tick(n.now_ms))
+    asked = [name for _, m in n.out if isinstance(m, FetchBatches) for name in m.digests]
+    assert lost.digest in asked
+    assert all(len(m.digests) <= 4 for _, m in n.out if isinstance(m, FetchBatches))
 
 
 def test_a_late_second_answer_is_no_fault_but_a_third_is() -> None:
