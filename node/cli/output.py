@@ -5,13 +5,18 @@ standard error. Without a terminal there are no colours and no moving bars.
 """
 
 import json
+import os
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 from rich.console import Console
 from rich.table import Table
+
+_WIDTH_ELSEWHERE = 160
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +30,28 @@ class Output:
         if self.as_json:
             sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, default=_plain) + "\n")
         else:
-            for_people(Console(highlight=False, soft_wrap=True))
+            for_people(_console(sys.stdout))
 
     def remark(self, text: str) -> None:
         """A sentence that is not the answer."""
-        Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False)
+        _console(sys.stderr).print(text, markup=False)
+
+
+def _console(file: IO[str]) -> Console:
+    """Without a terminal nobody knows a width, so lines are not folded where 80 columns would end."""
+    return Console(
+        file=file, highlight=False, soft_wrap=True, width=None if file.isatty() else _WIDTH_ELSEWHERE
+    )
+
+
+def program() -> str:
+    """How to call this command line from here: by its name when it is found, else by its place."""
+    if shutil.which("isthmus") is not None:
+        return "isthmus"
+    script = Path(sys.executable).with_name("isthmus")
+    if not script.exists():
+        return f"{sys.executable} -m node.cli.main"
+    return os.path.relpath(script) if script.is_relative_to(Path.cwd()) else str(script)
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> Table:

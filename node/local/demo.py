@@ -246,10 +246,10 @@ async def _tamper(
 
 
 def _example(records: Sequence[InventoryRecord]) -> tuple[InventoryRecord, FileEntry]:
-    """The largest file that is neither huge nor outside the package it belongs to, and its record."""
+    """A file to show, and its record: not huge, inside its package, and readable source if there is any."""
     candidates = [(record, file) for record in records for file in record.files]
     handy = [pair for pair in candidates if pair[1].size <= _HANDY_BYTES and ".." not in pair[1].name]
-    return max(handy or candidates, key=lambda pair: pair[1].size)
+    return max(handy or candidates, key=lambda pair: (pair[1].name.endswith(".py"), pair[1].size))
 
 
 def _copy_and_change(original: Path, copy: Path) -> None:

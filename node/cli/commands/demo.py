@@ -18,7 +18,7 @@ from rich.progress import (
 )
 
 from node.cli.options import json_option
-from node.cli.output import Output, table
+from node.cli.output import Output, program, table
 from node.local.demo import Report, run_demo
 
 _MIB = 1024 * 1024
@@ -105,8 +105,8 @@ def _describe(console: Console, report: Report) -> None:
     for sentence in report.not_checked:
         console.print(f"  - {sentence}", markup=False)
     console.print("Everything is stopped. The same cluster again, with its data:")
-    console.print(f"  isthmus testnet --out {report.directory} --start", markup=False)
-    console.print(f"  isthmus verify {report.bundle} --trust {report.cluster_id.hex()}", markup=False)
+    console.print(f"  {program()} testnet --out {report.directory} --start", markup=False)
+    console.print(f"  {program()} verify {report.bundle} --trust {report.cluster_id.hex()}", markup=False)
     console.print("Its nodes then answer at " + ", ".join(report.urls))
 
 

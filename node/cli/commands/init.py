@@ -7,7 +7,7 @@ import click
 from rich.console import Console
 
 from node.cli.options import home_option, json_option
-from node.cli.output import Output
+from node.cli.output import Output, program
 from node.genesis import Genesis
 from node.home import Home
 from node.local.newnode import NodeSetup, create_keys, write_setup
@@ -66,6 +66,6 @@ def command(
         else:
             console.print(f"  cluster id     {cluster_id}")
         console.print("Next: add the other nodes as \\[\\[p2p.peers]] to config.toml, then")
-        console.print(f"  isthmus start --home {home.path}", markup=False)
+        console.print(f"  {program()} start --home {home.path}", markup=False)
 
     output.answer(document, for_people)

@@ -10,7 +10,7 @@ from rich.console import Console
 from node.cli.access import Access, access_options, find_access
 from node.cli.hashes import HashType
 from node.cli.options import json_option
-from node.cli.output import Output
+from node.cli.output import Output, program
 from node.home import write_new
 
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
@@ -69,6 +69,6 @@ def _save(bundle: bytes, out: Path, access: Access, output: Output) -> None:
 
     def for_people(console: Console) -> None:
         console.print(f"{out}: {len(bundle)} bytes", markup=False)
-        console.print(f"  isthmus verify {out} --trust {trust}", markup=False)
+        console.print(f"  {program()} verify {out} --trust {trust}", markup=False)
 
     output.answer(document, for_people)

@@ -11,7 +11,7 @@ from rich.console import Console
 from node.cli.exits import Exit
 from node.cli.failures import Failure
 from node.cli.options import json_option
-from node.cli.output import Output, table
+from node.cli.output import Output, program, table
 from node.local.cluster import run_cluster
 from node.local.ports import DEFAULT_BASE_PORT, first_busy, fixed_ports
 from node.local.testnet import MANIFEST, NODES_MAX, Testnet, read_testnet, write_testnet
@@ -93,7 +93,7 @@ def _describe(console: Console, testnet: Testnet, starting: bool) -> None:
     net = f"--net {testnet.directory}"
     console.print("In another terminal:" if starting else "Next:")
     if not starting:
-        console.print(f"  isthmus testnet --out {testnet.directory} --start", markup=False)
-    console.print(f"  isthmus status {testnet.directory}", markup=False)
-    console.print(f"  isthmus tx put demo/hello README.md {net}", markup=False)
-    console.print(f"  isthmus query record demo/hello {net}", markup=False)
+        console.print(f"  {program()} testnet --out {testnet.directory} --start", markup=False)
+    console.print(f"  {program()} status {testnet.directory}", markup=False)
+    console.print(f"  {program()} tx put demo/hello README.md {net}", markup=False)
+    console.print(f"  {program()} query record demo/hello {net}", markup=False)

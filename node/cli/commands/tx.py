@@ -15,7 +15,7 @@ from node.cli.exits import Exit
 from node.cli.failures import Failure
 from node.cli.hashes import HashType
 from node.cli.options import json_option
-from node.cli.output import Output
+from node.cli.output import Output, program
 from node.client import Client
 from node.ledger.apps.records import VERSIONS_MAX, Content
 from node.ledger.codes import Code
@@ -166,7 +166,7 @@ def _hand_over(client: Client, transaction: Transaction, output: Output, options
             raise Failure(Exit.REFUSED, outcome.message)
         output.answer(
             {"transaction": tx_id, "state": outcome.state},
-            lambda console: console.print(f"taken, not certified yet\n  isthmus query tx {tx_id}"),
+            lambda console: console.print(f"taken, not certified yet\n  {program()} query tx {tx_id}"),
         )
         return Exit.OK
     receipt = client.submit(transaction, timeout_ms=1000 * options["timeout"])
@@ -187,7 +187,7 @@ def _hand_over(client: Client, transaction: Transaction, output: Output, options
         console.print(f"  transaction  {tx_id}")
         if receipt.ok:
             console.print(f"  result       {receipt.result!r}", markup=False)
-            console.print(f"  proof        isthmus prove tx {tx_id} --out proof.bundle")
+            console.print(f"  proof        {program()} prove tx {tx_id} --out proof.bundle")
 
     output.answer(document, for_people)
     if not receipt.ok:
