@@ -34,6 +34,7 @@ from consensus import (
     HeaderComputed,
     HeaderSignature,
     Height,
+    InvalidCertificate,
     KeepEvidence,
     Message,
     PayloadChecked,
@@ -51,6 +52,7 @@ from consensus import (
     Replica,
     ReplicaConfig,
     RequestPayload,
+    Round,
     SafetyRecord,
     SafetyRules,
     Send,
@@ -184,9 +186,8 @@ class Node:
         self.durable_seq = 0
         self.timers: dict[TimerKind, tuple[Timer, int]] = {}
         self.timer_uses = 0
-        self.replica = cluster.replica_factory(
-            cluster.config, cluster.validators, self.index, safety, recovered
-        )
+        me = None if self.is_observer else self.index
+        self.replica = cluster.replica_factory(cluster.config, cluster.validators, me, safety, recovered)
         self.up = True
         self.handle(Started())
         self.handle(PendingPayload(bool(cluster.open_payloads())))
@@ -391,12 +392,14 @@ class Cluster:
         replica_factory: ReplicaFactory = Replica,
         safety_factory: SafetyFactory = SafetyRules,
         honours_barrier: bool = True,
+        checks_durability: bool = True,
     ) -> None:
         self.random = Random(seed)
         self.config = config or config_of()
         self.replica_factory = replica_factory
         self.safety_factory = safety_factory
         self.honours_barrier = honours_barrier
+        self.checks_durability = checks_durability
         self.latency_ms = latency_ms
         self.drop_percent = drop_percent
         self.persist_ms = persist_ms
@@ -418,6 +421,7 @@ class Cluster:
         # what the checkers remember
         self.chain: list[Digest] = [ROOT.block_id]
         self._votes: dict[tuple[int, int], Digest] = {}
+        self._timed_out: dict[int, Round] = {}
         self._headers: dict[tuple[int, int], Digest] = {}
         self._proposals: dict[tuple[int, int], Digest] = {}
         self._certified_rounds: dict[int, Digest] = {}
@@ -561,23 +565,28 @@ class Cluster:
             raise Violation(f"two headers certified at height {certificate.height}")
 
     def check_qc(self, qc: QuorumCertificate) -> None:
-        """One certified block a round."""
+        """One certified block a round, and certificates that everybody believes."""
+        try:
+            qc.verify(CLUSTER_ID, self.validators, self.cache, ROOT.block_id)
+        except InvalidCertificate as error:
+            raise Violation(f"a certificate that is none: {error}") from error
         known = self._certified_rounds.setdefault(qc.round, qc.block_id)
         if known != qc.block_id:
             raise Violation(f"two blocks certified in round {qc.round}")
 
     def check_message(self, node: Node, message: Message) -> None:
         """Nobody signs twice, and nothing signed leaves before it is durable."""
-        record = node.disk.record
         match message:
             case Vote():
-                self._once(self._votes, (node.index, message.round), message.block_id, "votes")
-                if record is None or record.last_voted_round < message.round:
-                    raise Violation(f"{node.name}'s vote of round {message.round} left before it was durable")
+                key = (int(node.index), int(message.round))
+                if key not in self._votes and self._timed_out.get(node.index, 0) >= message.round:
+                    raise Violation(f"{node.name} voted in round {message.round} after giving it up")
+                self._once(self._votes, key, message.block_id, "votes")
+                self._check_durable(node, message, "vote")
             case Timeout():
                 self.check_qc(message.hqc)
-                if record is None or record.highest_timeout_round < message.round:
-                    raise Violation(f"{node.name}'s timeout left before it was durable")
+                self._timed_out[node.index] = max(message.round, self._timed_out.get(node.index, Round(0)))
+                self._check_durable(node, message, "timeout")
             case HeaderSignature():
                 self._once(self._headers, (node.index, message.height), message.header_hash, "headers")
             case Proposal(block):
@@ -587,6 +596,11 @@ class Cluster:
                     self._once(self._proposals, key, block.id, "proposals")
             case _:
                 pass
+
+    def _check_durable(self, node: Node, message: Vote | Timeout, what: str) -> None:
+        record = node.disk.record
+        if self.checks_durability and (record is None or record.last_voted_round < message.round):
+            raise Violation(f"{node.name}'s {what} of round {message.round} left before it was durable")
 
     def _once(
         self, seen: dict[tuple[int, int], Digest], key: tuple[int, int], value: Digest, what: str
