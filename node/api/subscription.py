@@ -11,6 +11,8 @@ from typing import Any
 
 from node.api.exchange import ClientError, Cluster, NoReply, NotReachable, Reply, UnexpectedAnswer, read_error
 
+_NOTICES = ("gap", "end")
+"""Kinds without a place; the stream's format repeats the last event's id for them."""
 _FAILURES_MAX = 20
 _BACK_OFF_MS = (100, 200, 500, 1_000, 2_000, 5_000)
 
@@ -45,12 +47,11 @@ class Subscription:
             return None
         try:
             fields = json.loads(data)
-            at = tuple(int(part) for part in place.split(":")) if place and kind != "gap" else None
+            if kind in _NOTICES:
+                return ClusterEvent(None, kind, fields)
+            height, index = (int(part) for part in place.split(":"))
         except ValueError as error:
             raise UnexpectedAnswer(f"An event cannot be read: {error}.") from error
-        if kind in ("gap", "end") or at is None:
-            return ClusterEvent(None, kind, fields)
-        height, index = at
         if (height, index) < self._next:
             return None
         self._failures = 0

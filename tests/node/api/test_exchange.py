@@ -7,7 +7,8 @@ import pytest
 
 from consensus import encode
 from node.api.backend import Readiness
-from node.api.conversation import Conversation
+from node.api.checking import check_header
+from node.api.conversation import Conversation, NotTrusted
 from node.api.exchange import (
     Answer,
     ApiError,
@@ -25,8 +26,11 @@ from node.api.exchange import (
     record_path,
 )
 from node.api.shapes import to_value
-from node.api.views import Outcome
+from node.api.subscription import Subscription
+from node.api.views import GenesisAnswer, Outcome, ProvenHeader, ReceiptAnswer
 from node.ledger.codes import Code
+from node.ledger.receipts import NO_WRITES, Receipt
+from node.proofs import ProofError
 from tests.node.api.fake_backend import make_genesis, put_record
 
 T = TypeVar("T")
@@ -114,6 +118,79 @@ def test_a_lost_answer_to_a_submission_is_found_again_by_its_receipt() -> None:
     with pytest.raises(ApiError, match="No") as caught:
         drive(talk.submit(transaction, 1_000), answers)
     assert caught.value.code == Code.REPLAYED
+
+
+def test_a_lost_answer_to_a_submission_is_no_lost_receipt() -> None:
+    transaction = put_record(make_genesis(), "docs/a", 1)
+    receipt = Receipt.make(transaction.id, 4, 2, 0, 1, NO_WRITES)
+    answer = ReceiptAnswer(transaction.id, 4, 2, receipt.encoded)
+    talk = Conversation(cluster_of("a", "b"), None)
+    answers = (
+        NoReply("the connection broke"),
+        refused(Code.REPLAYED, "replayed"),
+        Reply(200, encode(to_value(answer)), None),
+    )
+    found, done = drive(talk.submit(transaction, 1_000), answers)
+    assert found == receipt
+    assert done[-1].startswith(f"http://b/v1/receipts/{transaction.id.hex()}")
+
+
+def test_a_receipt_of_another_transaction_is_not_taken() -> None:
+    genesis = make_genesis()
+    wanted, other = put_record(genesis, "docs/a", 1), put_record(genesis, "docs/b", 2)
+    receipt = Receipt.make(other.id, 4, 2, 0, 1, NO_WRITES)
+    outcome = Outcome(wanted.id, "certified", 0, "ok", "", 4, 2, receipt.encoded)
+    talk = Conversation(cluster_of("a"), None)
+    with pytest.raises(UnexpectedAnswer, match="asked was"):
+        drive(talk.submit(wanted, 0), [Reply(200, encode(to_value(outcome)), None)])
+
+
+def test_a_genesis_that_is_not_its_own_hash_is_not_believed() -> None:
+    genesis = make_genesis()
+    answer = GenesisAnswer(genesis.cluster_id, make_genesis("other").body, "")
+    with pytest.raises(NotTrusted, match="hash is not its cluster id"):
+        drive(Conversation(cluster_of("a"), None).genesis(), [Reply(200, encode(to_value(answer)), None)])
+
+
+def test_the_genesis_header_without_a_certificate_proves_nothing() -> None:
+    genesis = make_genesis()
+    proven = ProvenHeader(genesis.genesis_header().encoded, None, None, ())
+    with pytest.raises(ProofError, match="nothing above the genesis is certified"):
+        check_header(proven, genesis.body, genesis.cluster_id)
+
+
+def test_a_subscription_sees_each_place_once_and_goes_on_behind_it() -> None:
+    subscription = Subscription(cluster_of("a", "b"), "3:1")
+    assert subscription.take("transaction", "{}", "3:0") is None
+    seen = subscription.take("transaction", '{"x": 1}', "3:1")
+    assert seen is not None
+    assert seen.fields == {"x": 1}
+    assert subscription.take("transaction", "{}", "3:1") is None
+    assert subscription.take("message", "", "") is None
+    notice = subscription.take("gap", '{"from_height": 4, "to_height": 5}', "3:1")
+    assert notice is not None
+    assert notice.cursor is None
+    assert subscription.url == "http://a/v1/events?from=3:2"
+    assert subscription.pause_after(NoReply("gone")) == 0
+    assert subscription.url == "http://b/v1/events?from=3:2"
+    assert subscription.pause_after(NoReply("gone")) > 0
+
+
+@pytest.mark.parametrize(("data", "place"), [("{", "1:1"), ("{}", "x:y"), ("{}", "1")])
+def test_an_event_that_cannot_be_read_is_said_so(data: str, place: str) -> None:
+    with pytest.raises(UnexpectedAnswer):
+        Subscription(cluster_of("a"), "0:0").take("transaction", data, place)
+
+
+def test_a_subscription_gives_up_on_a_refusal_and_on_long_silence() -> None:
+    subscription = Subscription(cluster_of("a"), "0:0")
+    with pytest.raises(ApiError):
+        subscription.pause_after(refused(9002, "bad-parameter"))
+    assert subscription.pause_after(busy()) > 0
+    for _ in range(18):
+        assert subscription.pause_after(NoReply("gone")) > 0
+    with pytest.raises(NotReachable, match="gone"):
+        subscription.pause_after(NoReply("gone"))
 
 
 def test_back_pressure_for_some_of_a_batch_sends_only_those_again() -> None:
