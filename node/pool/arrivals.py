@@ -100,7 +100,7 @@ class Arrivals:
             return self._spreading.acknowledge_again(peer, held)
         if name in self._checks.invalid:
             raise InvalidMessage("batch-invalid", "a batch that was refused before")
-        batch = self._decode(data)
+        batch = self._decode(data, name)
         if batch.author != index:
             raise InvalidMessage("batch-author", f"a batch of {batch.author}, pushed by {index}")
         if batch.epoch != self._validators.epoch or batch.is_expired(cluster_ms):
@@ -130,7 +130,7 @@ class Arrivals:
         if self._shelf.get(name) is not None:
             return []
         try:
-            batch = Batch.decode(data, self._config.batch)
+            batch = Batch.decode(data, self._config.batch, name)
         except CodecError:
             self._checks.note_invalid(name, None)
             return []
@@ -162,8 +162,8 @@ class Arrivals:
             raise InvalidMessage("not-a-validator", "only validators push and acknowledge batches")
         return index
 
-    def _decode(self, data: bytes) -> Batch:
+    def _decode(self, data: bytes, name: Digest) -> Batch:
         try:
-            return Batch.decode(data, self._config.batch)
+            return Batch.decode(data, self._config.batch, name)
         except CodecError as error:
             raise MalformedMessage("batch-malformed", str(error)) from error

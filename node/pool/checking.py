@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from consensus import Block, Digest, PayloadChecked, ValidatorIndex, Verdict
 from node.pool.config import PoolConfig
 from node.pool.contents import Contents, timing_fault
+from node.pool.effects import Answer, PoolEffect
 from node.pool.ordered import OrderedBlocks
 from node.pool.payload import Reference
 from node.pool.shelf import Shelf
@@ -34,9 +35,6 @@ class PayloadChecks:
         self.invalid: dict[Digest, ValidatorIndex | None] = {}
         """Digests whose bytes break the rules, with the author whose own link pushed them."""
 
-    def __len__(self) -> int:
-        return len(self._waiting)
-
     def start(self, block: Block, contents: Contents, ancestors: tuple[Contents, ...]) -> str:
         """Take up a block; answers with its fault in words, or "" when `judge` shall decide."""
         if contents.fault:
@@ -49,27 +47,28 @@ class PayloadChecks:
             del self._waiting[next(iter(self._waiting))]
         return ""
 
-    def judge(self, block_id: Digest) -> PayloadChecked | None:
-        """The verdict on a block taken up; None when there is nothing new to say."""
+    def judge(self, block_id: Digest) -> list[PoolEffect]:
+        """The verdict on a block taken up, if there is something new to say."""
         check = self._waiting.get(block_id)
         if check is None:
-            return None
+            return []
         fault, blamed = self._fault(check)
         if fault:
-            del self._waiting[block_id]
-            return PayloadChecked(block_id, Verdict.INVALID, blamed, fault)
-        missing = self.missing(check.block.id)
+            return self._decide(block_id, Verdict.INVALID, blamed, fault)
+        missing = self.missing(block_id)
         if missing:
             if check.told_missing:
-                return None
+                return []
             check.told_missing = True
-            return PayloadChecked(
-                block_id, Verdict.MISSING, self._answerable(missing[0], check.block), "being fetched"
-            )
+            blamed = self._answerable(missing[0], check.block)
+            return [Answer(PayloadChecked(block_id, Verdict.MISSING, blamed, "being fetched"))]
         if not self._all_held(check.contents):
-            return None
-        del self._waiting[block_id]
-        return PayloadChecked(block_id, Verdict.AVAILABLE, None, "")
+            return []
+        return self._decide(block_id, Verdict.AVAILABLE, None, "")
+
+    def judge_with(self, name: Digest) -> list[PoolEffect]:
+        """The verdicts on the blocks whose payload holds this batch, of which something became known."""
+        return [effect for block_id in self.blocks_with(name) for effect in self.judge(block_id)]
 
     def blocks_with(self, name: Digest) -> tuple[Digest, ...]:
         """The blocks waiting whose payload holds this batch."""
@@ -106,6 +105,19 @@ class PayloadChecks:
         self.invalid[name] = pushed_by
         if len(self.invalid) > self._config.invalid_digests_max:
             del self.invalid[next(iter(self.invalid))]
+
+    def limits(self) -> tuple[tuple[str, int, int], ...]:
+        """`(name, current, bound)` for metrics."""
+        return (
+            ("pool_payload_checks", len(self._waiting), self._config.checks_max),
+            ("pool_invalid_digests", len(self.invalid), self._config.invalid_digests_max),
+        )
+
+    def _decide(
+        self, block_id: Digest, verdict: Verdict, blamed: ValidatorIndex | None, reason: str
+    ) -> list[PoolEffect]:
+        del self._waiting[block_id]
+        return [Answer(PayloadChecked(block_id, verdict, blamed, reason))]
 
     def _fault(self, check: _Check) -> tuple[str, ValidatorIndex | None]:
         size = 0

@@ -11,7 +11,8 @@ class PoolConfig:
     """`batch` and `payload` are the cluster's rules; the rest each node chooses for itself.
 
     Sizes are bytes, delays milliseconds. Memory is bounded by `unsealed + (n + 1) * author_bytes_max +
-    checks_max * body_bytes_max`, plus what is committed and not yet executed, which voters bound (C13).
+    checks_max * inline_bytes_max` and, for what is committed and not yet executed, by
+    `committed_heights_max * body_bytes_max` (C13).
     """
 
     batch: BatchRules
@@ -35,6 +36,9 @@ class PoolConfig:
     """Acknowledgements of batches not yet held, kept for each validator."""
     ordered_digests_max: int = 262_144
     """Ordered digests remembered until they expire; beyond it the replay rule of execution still holds."""
+    committed_heights_max: int = 64
+    """Heights with payload that may be committed and not certified: the cluster's `certification_lag_max`,
+    kept by the voters (C13); here it is only the bound of what waits for execution."""
     evicted_max: int = 65_536
     """Batches that blocks brought in and memory let go, remembered until storage may delete them."""
     checks_max: int = 32

@@ -59,7 +59,7 @@ class Delivery:
         del self._wanted_here[name]
         self._fetcher.drop(name)
         try:
-            batch = Batch.decode(data, self._config.batch)
+            batch = Batch.decode(data, self._config.batch, name)
         except CodecError:
             self._void[name] = None
             return []

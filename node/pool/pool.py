@@ -89,7 +89,7 @@ class BatchPool:
         try:
             effects = self._arrivals.on_message(peer, message, elapsed, cluster_ms)
             if isinstance(message, FetchedBatch):
-                effects += self._judge(batch_digest(message.data))
+                effects += self._checks.judge_with(batch_digest(message.data))
         except PeerError as error:
             effects = [Penalise(peer, error.blamed_on(peer))]
         return self._finish(effects, now_ms)
@@ -131,7 +131,7 @@ class BatchPool:
             if pushed_by is not None:
                 author = self._validators.validators[pushed_by].public_key
                 effects.append(Penalise(author, InvalidMessage("batch-invalid", report.detail, author)))
-        return self._finish(effects + self._judge(report.digest), now_ms)
+        return self._finish(effects + self._checks.judge_with(report.digest), now_ms)
 
     def on_persisted(self, digests: Sequence[Digest], now_ms: int) -> list[PoolEffect]:
         """The answer to `PersistBatch`: from now on our acknowledgement counts and is sent (C2)."""
@@ -141,7 +141,7 @@ class BatchPool:
             held = self._shelf.get(name)
             if held is not None:
                 self._spreading.on_durable(held)
-                effects += self._judge(name)
+                effects += self._checks.judge_with(name)
         return self._finish(effects, now_ms)
 
     def on_read(self, name: Digest, data: bytes | None, now_ms: int) -> list[PoolEffect]:
@@ -200,10 +200,7 @@ class BatchPool:
             if held is not None and held.verified:
                 effects += self._spreading.persist(held)
         self._fetch_missing(block)
-        verdict = self._checks.judge(block.id)
-        if verdict is not None:
-            effects.append(Answer(verdict))
-        return self._finish(effects, now_ms)
+        return self._finish(effects + self._checks.judge(block.id), now_ms)
 
     def on_committed(self, blocks: Sequence[CommittedBlock], now_ms: int) -> list[PoolEffect]:
         """`Commit`: what these blocks order is ordered for good; cluster time moves on (C24)."""
@@ -276,8 +273,7 @@ class BatchPool:
             *self._delivery.limits(),
             *self._spreading.limits(),
             ("pool_unsealed_bytes", self._sealer.bytes, config.unsealed_bytes_max + config.author_bytes_max),
-            ("pool_payload_checks", len(self._checks), config.checks_max),
-            ("pool_invalid_digests", len(self._checks.invalid), config.invalid_digests_max),
+            *self._checks.limits(),
             ("pool_parsed_blocks", len(self._contents), config.parsed_blocks_max),
         )
 
@@ -312,14 +308,6 @@ class BatchPool:
         return self._finish([], now_ms)
 
     # --- inside ----------------------------------------------------------------------------------------
-
-    def _judge(self, name: Digest) -> list[PoolEffect]:
-        effects: list[PoolEffect] = []
-        for block_id in self._checks.blocks_with(name):
-            verdict = self._checks.judge(block_id)
-            if verdict is not None:
-                effects.append(Answer(verdict))
-        return effects
 
     def _fetch_missing(self, block: Block) -> None:
         for reference in self._checks.missing(block.id):

@@ -55,6 +55,7 @@ class Shelf:
         self.orderable_count = 0
         self.bytes = 0
         self.unordered_count = 0
+        self.unordered_bytes = 0
         self.became_orderable = False
         """Set when a batch becomes orderable; whoever announces it resets it."""
 
@@ -195,12 +196,26 @@ class Shelf:
 
     def limits(self) -> tuple[tuple[str, int, int], ...]:
         """`(name, current, bound)` for metrics."""
-        config, groups = self._config, len(self._validators) + 1
+        config, rules = self._config, self._config.payload
+        groups = len(self._validators) + 1
         early = max((len(kept) for kept in self._early), default=0)
         most = max((self.group_usage(group)[0] for group in self._group_bytes if group != FOREIGN), default=0)
         return (
-            ("pool_batches", len(self._held), groups * config.author_batches_max),
-            ("pool_bytes", self.bytes, groups * config.author_bytes_max),
+            (
+                "pool_unordered_batches",
+                self.unordered_count,
+                groups * config.author_batches_max + config.checks_max * rules.batches_max,
+            ),
+            (
+                "pool_unordered_bytes",
+                self.unordered_bytes,
+                groups * config.author_bytes_max + config.checks_max * rules.inline_bytes_max,
+            ),
+            (
+                "pool_ordered_bytes",
+                self.bytes - self.unordered_bytes,
+                config.committed_heights_max * rules.body_bytes_max,
+            ),
             ("pool_author_bytes", most, config.author_bytes_max),
             ("pool_evicted_batches", len(self._evicted), config.evicted_max),
             ("pool_early_acknowledgements", early, config.early_acknowledgements_max),
@@ -211,6 +226,7 @@ class Shelf:
         self._group_bytes[group] = self._group_bytes.get(group, 0) + sign * len(held.batch.encoded)
         self._group_count[group] = self._group_count.get(group, 0) + sign
         self.unordered_count += sign
+        self.unordered_bytes += sign * len(held.batch.encoded)
 
     def _unlist(self, held: HeldBatch) -> None:
         group = self.orderable[held.batch.author]

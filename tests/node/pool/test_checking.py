@@ -257,7 +257,7 @@ def test_batches_that_blocks_bring_in_are_bounded_in_memory_and_die_on_disk() ->
         assert n.verdicts[-1].verdict is Verdict.AVAILABLE
     assert len(n.disk) == 20
     bounds = dict((name, current) for name, current, _ in n.pool.limits())
-    assert bounds["pool_batches"] <= 5
+    assert bounds["pool_unordered_batches"] <= 5
     n.commit(committed(block(naming(batches[0]), round=21)))
     assert n.ready[-1].batches == (batches[0],)
     n.execute_all()

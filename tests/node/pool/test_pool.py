@@ -433,7 +433,7 @@ def test_a_peers_fault_is_scored_by_name_and_changes_nothing(sender: int, messag
     assert codes(n) == [code]
     assert n.penalised[0].peer == KEYS[sender].public_key
     assert n.pool.pending() is False
-    assert ("pool_batches", 0, 5 * CONFIG.author_batches_max) in n.pool.limits()
+    assert {name: current for name, current, _ in n.pool.limits()}["pool_unordered_batches"] == 0
 
 
 def test_a_refused_batch_is_not_verified_twice() -> None:
@@ -598,7 +598,7 @@ def test_digests_nobody_has_keep_no_other_waiting() -> None:
     lost = batch(transaction(1, size=BIG), author=1)
     n.commit(committed(block(naming(lost))))
     for _ in range(20):
-        n.now_ms += 1
+        n.now_ms += CONFIG.fetch_retry_max_ms
         n.perform(n.pool.on_tick(n.now_ms))
     asked = [name for _, m in n.out if isinstance(m, FetchBatches) for name in m.digests]
     assert lost.digest in asked
