@@ -5,8 +5,13 @@ Thin on purpose: each measurement is a file of its own that registers here under
 
 import click
 
+from bench import local
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="isthmus", prog_name="isthmus-bench")
 def main() -> None:
     """Measure Isthmus; a figure without its machine, duration and load is worth nothing."""
+
+
+main.add_command(local.command)

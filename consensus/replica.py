@@ -29,7 +29,7 @@ from consensus.events import (
     TimerFired,
 )
 from consensus.fetching import Fetching
-from consensus.keys import Digest
+from consensus.keys import Digest, SignatureCache
 from consensus.messages import (
     Blocks,
     BlocksRequest,
@@ -47,6 +47,7 @@ from consensus.ordering import Ordering
 from consensus.rounds import Rounds
 from consensus.safety import SafetyRules
 from consensus.validators import Epoch, Height, Round, ValidatorIndex, ValidatorSet
+from consensus.votes import Votes
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,8 @@ class Replica:
         self._fetching = Fetching(self._core)
         self._certification = Certification(self._core)
         self._ordering = Ordering(self._core, self._fetching, self._certification)
-        self._rounds = Rounds(self._core, self._ordering, self._fetching, self._certification)
+        self._votes = Votes(self._core)
+        self._rounds = Rounds(self._core, self._votes, self._ordering, self._fetching, self._certification)
         self._round = Round(0)
         self._committed: Digest = self._core.tree.committed.id
         self._recover(recovered)
@@ -149,6 +151,7 @@ class Replica:
             self._fetching.drop_stale()
         if core.pacemaker.round != self._round:
             self._round = core.pacemaker.round
+            self._votes.enter_round()
             self._ordering.enter_round()
             self._rounds.enter_round()
         self._ordering.propose()
@@ -168,7 +171,7 @@ class Replica:
     def _dispatch(self, peer: bytes, message: Message) -> None:
         match message:
             case Vote():
-                self._ordering.on_vote(peer, message)
+                self._votes.on_vote(peer, message)
             case Proposal():
                 self._ordering.on_proposal(peer, message)
             case HeaderSignature():
@@ -196,7 +199,7 @@ class Replica:
             core.signatures.add(key, message.digest(core.config.cluster_id), message.signature)
         match message:
             case Vote():
-                self._ordering.count(message)
+                self._votes.count(message)
             case Timeout():
                 self._rounds.count(message)
             case HeaderSignature():
@@ -264,6 +267,11 @@ class Replica:
         self._certification.on_synced(certificate)
         self._fetching.reconnect()
 
+    @property
+    def signatures(self) -> SignatureCache:
+        """The cache of verified signatures, for whoever checks certificates beside this replica."""
+        return self._core.signatures
+
     # --- looking in ---------------------------------------------------------------------------
 
     def proposal(self, block_id: Digest) -> Proposal | None:
@@ -315,7 +323,7 @@ class Replica:
             ("orphans", self._fetching.orphans, config.orphans_max),
             ("orphan_bytes", self._fetching.orphan_bytes, config.orphan_bytes_max),
             ("wants", self._fetching.wants, config.wants_max),
-            ("votes", self._ordering.votes, 2 * rounds * n),
+            ("votes", self._votes.kept, 2 * rounds * n),
             ("proposals_seen", self._ordering.proposals_seen, 8),
             ("timeouts", self._rounds.timeouts, n),
             ("header_signatures", self._certification.signatures, 2 * config.heights_ahead_max * n),

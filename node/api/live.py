@@ -96,7 +96,7 @@ class LiveBackend:
 
     def snapshot(self) -> AbstractContextManager[Snapshot]:
         """One unchanging view."""
-        return self._node.opened.store.snapshot()
+        return self._node.recent.over(self._node.opened.store)
 
     def readiness(self) -> Readiness:
         """Whether this node can commit."""

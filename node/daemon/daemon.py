@@ -21,6 +21,7 @@ from node.config import NodeConfig
 from node.daemon.driver import Driver
 from node.daemon.performer import Performer
 from node.daemon.postbox import Postbox
+from node.daemon.recent import RecentChain
 from node.daemon.startup import OpenedHome, open_home, wall_ms
 from node.daemon.waiters import Waiters
 from node.daemon.workers import Workers, open_workers
@@ -82,6 +83,7 @@ class Node:
         self.postbox = postbox
         self.waiters = waiters
         self.workers = workers
+        self.recent = RecentChain()
         self.started_ms = wall_ms()
         self.driver: Driver
         self.performer: Performer
@@ -167,6 +169,7 @@ async def _run(opened: OpenedHome, ready: Callable[[], None], services: Sequence
             opened.journal,
             workers,
             waiters,
+            node.recent,
             PayloadRules(inline_bytes_max=genesis.params.inline_bytes_max),
             node.answered,
         )

@@ -15,6 +15,7 @@ import trio
 from node import wire
 from node.daemon.journal import Journal
 from node.daemon.postbox import Postbox
+from node.daemon.recent import RecentChain
 from node.daemon.serving import blocks_answer, sync_answer
 from node.daemon.store import Store
 from node.daemon.timers import Timers
@@ -83,6 +84,7 @@ class Performer:
         journal: Journal,
         workers: Workers,
         waiters: Waiters,
+        recent: RecentChain,
         rules: PayloadRules,
         answered: Callable[[Answer], None],
     ) -> None:
@@ -94,6 +96,7 @@ class Performer:
         self._journal = journal
         self._workers = workers
         self._waiters = waiters
+        self._recent = recent
         self._rules = rules
         self._answered = answered
         self._serving = 0
@@ -170,6 +173,8 @@ class Performer:
     # --- storage ---------------------------------------------------------------------------------------
 
     async def _flush(self, flush: Flush) -> None:
+        self._recent.begin(flush.chain)
+        self._waiters.certified(flush.chain)
         while True:
             try:
                 await trio.to_thread.run_sync(
@@ -185,7 +190,8 @@ class Performer:
         self._journal.trim(flush.journal_seq)
         self.counts.flushes += 1
         self.counts.flushed_writes += len(flush.chain) + len(flush.state)
-        self._waiters.stored(flush.height, flush.chain)
+        self._recent.end()
+        self._waiters.stored(flush.height)
         self._postbox.put(Flushed(flush.number))
 
     async def _load_batch(self, item: LoadBatch) -> None:

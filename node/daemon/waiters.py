@@ -1,6 +1,6 @@
 """Who waits for what to be readable: clients for receipts, readers for a height, event streams for news.
 
-Everything is answered when a flush is on disk, so whoever was told reads it at once (C26).
+Receipts are told when their height is certified and readable (C26), heights when they are stored.
 """
 
 from collections.abc import Sequence
@@ -30,13 +30,16 @@ class Waiters:
     def __len__(self) -> int:
         return len(self._transactions)
 
-    def stored(self, height: int, chain: Sequence[Write]) -> None:
-        """A flush is on disk: wake everybody it concerns."""
+    def certified(self, chain: Sequence[Write]) -> None:
+        """These entries are final and readable (see recent.py): wake who waits for their transactions."""
         for write in chain:
             if write.table is ChainTable.TRANSACTIONS and write.key in self._transactions:
                 if write.value is not None:
                     self._places[write.key] = write.value
                 self._transactions[write.key].set()
+
+    def stored(self, height: int) -> None:
+        """The database holds `height`: wake who waits for it."""
         if height > self.stored_height:
             self.stored_height = height
             self._grown.set()

@@ -5,6 +5,7 @@ the database with the next flush, so that the journal behind it can be trimmed.
 """
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from consensus import (
@@ -125,6 +126,12 @@ class DurableBook:
         self._certified = persist.certified or self._certified
         for proposal in persist.proposals:
             self.add_block(proposal)
+
+    def committed(self, proposals: Iterable[Proposal]) -> None:
+        """Blocks of a commit: storage must hold them before it shows their headers, journaled or not."""
+        for proposal in proposals:
+            if proposal.block.id not in self._open_blocks:
+                self.add_block(proposal)
 
     def add_block(self, proposal: Proposal) -> None:
         """A block that storage must hold: persisted, or brought by catch-up."""
