@@ -73,7 +73,7 @@ def _rows(report: Report) -> list[tuple[str, str]]:
     return [
         (
             "published",
-            f"{report.source}: {report.packages} packages, {report.files} files, {_size(report.bytes)}",
+            f"{report.source}: {_packages(report)}{report.files} files, {_size(report.bytes)}",
         ),
         (
             "certified",
@@ -92,6 +92,10 @@ def _rows(report: Report) -> list[tuple[str, str]]:
         ("cluster id", report.cluster_id.hex()),
         ("all of it", f"{report.total_s:.1f} s"),
     ]
+
+
+def _packages(report: Report) -> str:
+    return f"{report.packages} packages, " if report.packages > 1 else ""
 
 
 def _size(count: int) -> str:

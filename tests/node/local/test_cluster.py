@@ -152,3 +152,22 @@ async def test_a_demo_of_an_empty_folder_starts_nothing(tmp_path: Path) -> None:
     )
     assert (done.returncode, (tmp_path / "demo").exists()) == (2, False)
     assert "has no files to publish" in done.stderr.decode()
+
+
+async def test_ctrl_c_during_the_demo_stops_everything(tmp_path: Path) -> None:
+    log = tmp_path / "out.log"
+    with log.open("wb") as file:
+        process = await trio.lowlevel.open_process(
+            [*CLI, "demo", "--out", str(tmp_path / "demo")],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+    with trio.fail_after(PATIENCE_SECONDS):
+        text = await logged(log, "node3  http")
+        process.send_signal(signal.SIGINT)
+        assert await process.wait() == 130
+    pids = [int(line.split("process ")[1]) for line in text.splitlines() if "process " in line]
+    assert pids
+    assert not any(is_alive(pid) for pid in pids)
+    assert "Traceback" not in log.read_text()

@@ -11,7 +11,7 @@ import trio
 
 from node.local.supervisor import Program, ProgramDied, Supervisor, last_lines, open_supervisor
 
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 60
 
 LIVES_UNTIL_ABANDONED = """
 import os, threading
