@@ -61,6 +61,9 @@ class LiveBackend:
 
     async def wait_certified(self, tx_ids: Sequence[bytes], timeout_ms: int) -> tuple[Location | None, ...]:
         """Each transaction's place once all are readable, or what is known at the timeout."""
+        if timeout_ms <= 0:
+            known = await trio.to_thread.run_sync(self._stored_places, tx_ids)
+            return tuple(_location(known.get(tx_id)) for tx_id in tx_ids)
         places: dict[bytes, bytes] = {}
         try:
             with trio.move_on_after(timeout_ms / 1000):

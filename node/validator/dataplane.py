@@ -25,6 +25,7 @@ from node.pool.pool import BatchPool
 from node.validator import outputs
 from node.validator.desk import Desk
 from node.validator.durable import AppendedBatch, DurableBook
+from node.validator.handover import Outgoing
 from node.validator.line import ExecutionLine, Settled
 from node.validator.mail import Mail
 from node.validator.outputs import Append
@@ -58,6 +59,7 @@ class DataPlane:
         self.storing = storing
         self.book = book
         self.desk = desk
+        self.outgoing = Outgoing()
         self._resume_asked = False
         self._held: deque[asked.BlockReady] = deque()
         self._synced: deque[tuple[Digest, int]] = deque(maxlen=SYNCED_DIGESTS_MAX)
@@ -130,6 +132,7 @@ class DataPlane:
         if stored is None:
             return
         self.desk.admission.release(stored.transactions)
+        self.outgoing.stored(stored.transactions)
         for block_id in stored.blocks:
             self.serve_pool(self.pool.on_executed(block_id, self._mail.now_ms))
 

@@ -18,10 +18,11 @@ from consensus import (
     ValidatorSet,
 )
 from node import wire
+from node.ledger.transactions import Transaction
 from node.pool.batches import BatchReport
 from node.pool.effects import PoolEffect
 from node.pool.messages import SyncRequest, SyncResponse
-from node.validator import inputs, outputs
+from node.validator import handover, inputs, outputs
 from node.validator.dataplane import CATCHUP_TIMER, POOL_TIMER, DataPlane
 from node.validator.directory import Directory
 from node.validator.gossip import GossipRoom
@@ -29,6 +30,7 @@ from node.validator.mail import Mail
 from node.validator.outputs import Append, Output
 from node.validator.records import encode_persist
 
+_HANDOVER_TIMER = "hand-over"
 _TIMER_NAMES = {kind: f"consensus-{kind.name.lower()}" for kind in TimerKind}
 
 
@@ -93,6 +95,7 @@ class Validator:
             *data.desk.limits(),
             *data.line.limits(),
             *data.book.limits(),
+            ("handed_transactions", len(data.outgoing), handover.HANDED_MAX),
         )
 
     def _dispatch(self, item: inputs.Input) -> None:
@@ -118,7 +121,7 @@ class Validator:
             case inputs.SignaturesChecked(ticket, valid):
                 admitted, answer = data.desk.checked(ticket, valid, now_ms)
                 self._mail.put(answer)
-                data.serve_pool(data.pool.on_transactions(admitted, now_ms))
+                self._order(admitted)
             case inputs.LinkUp(peer):
                 self._on_link_up(peer)
             case inputs.LinkDown(peer):
@@ -130,6 +133,20 @@ class Validator:
                 self._mail.events.append(agreement.Started())
             case _:
                 assert_never(item)
+
+    def _order(self, transactions: list[Transaction]) -> None:
+        """A validator seals what it admitted; an observer hands it to the validators."""
+        if self._me is not None:
+            data = self.data
+            data.serve_pool(data.pool.on_transactions(transactions, self._mail.now_ms))
+            return
+        self._publish_transactions(self.data.outgoing.add(transactions))
+
+    def _publish_transactions(self, bodies: list[bytes]) -> None:
+        for body in bodies:
+            self._mail.put(outputs.PublishFrame(wire.Code.TRANSACTIONS, body))
+        if len(self.data.outgoing):
+            self._mail.put(outputs.StartTimer(_HANDOVER_TIMER, handover.RETRY_MS))
 
     def _on_written(self, seq: int) -> None:
         persisted, batches = self.data.book.written(seq)
@@ -144,6 +161,8 @@ class Validator:
             data.serve_pool(data.pool.on_tick(now_ms))
         elif name == CATCHUP_TIMER:
             data.serve_catchup(data.catchup.on_tick(now_ms))
+        elif name == _HANDOVER_TIMER:
+            self._publish_transactions(data.outgoing.again(now_ms))
         elif name in self._timers:
             self._mail.events.append(agreement.TimerFired(self._timers[name]))
 
@@ -167,8 +186,8 @@ class Validator:
         identity = self._mail.directory.inner(frame.peer)
         try:
             if frame.gossip_id is not None:
-                self._on_gossip(identity, frame)
-                self._mail.put(outputs.ForwardGossip(frame.peer, frame.topic, frame.gossip_id))
+                if self._on_gossip(identity, frame):
+                    self._mail.put(outputs.ForwardGossip(frame.peer, frame.topic, frame.gossip_id))
             elif frame.topic in (wire.Code.AGREEMENT, wire.Code.BLOCKS):
                 self._on_agreement(identity, wire.agreement_message(frame.topic, frame.body))
             else:
@@ -203,14 +222,27 @@ class Validator:
         else:
             data.serve_pool(data.pool.on_message(identity, message, now_ms))
 
-    def _on_gossip(self, identity: bytes, frame: inputs.Frame) -> None:
+    def _on_gossip(self, identity: bytes, frame: inputs.Frame) -> bool:
+        """Whether to pass it on."""
         if frame.topic == wire.Code.HEADERS:
             certificates = agreement.Certificates(None, None, self._gossip.header(frame.body))
             self._mail.events.append(agreement.Received(identity, certificates))
         elif frame.topic == wire.Code.EVIDENCE:
             self._keep(self._gossip.evidence(frame.body), publish=False)
+        elif frame.topic == wire.Code.TRANSACTIONS:
+            return self._on_handed(frame.body)
         else:
             raise InvalidMessage("topic", f"topic {frame.topic} is no gossip")
+        return True
+
+    def _on_handed(self, body: bytes) -> bool:
+        desk, now_ms = self.data.desk, self._mail.now_ms
+        if desk.closed is not None:
+            return True
+        handed = handover.receive(body, desk.admission, self._me, len(self._validators), now_ms)
+        if handed is not None and handed.taken:
+            self._order([handed.transaction])
+        return handed is not None
 
     # --- what agreement asks for -----------------------------------------------------------------------
 
