@@ -72,12 +72,8 @@ class LiveBackend:
                     # Registered first, then looked up: what is stored in between is seen by one of both.
                     await trio.lowlevel.checkpoint()
                     stored = await trio.to_thread.run_sync(self._stored_places, tx_ids)
-                    places.update(stored)
-                    if len(stored) == len(set(tx_ids)):
-                        nursery.cancel_scope.cancel()
-                    else:
-                        for tx_id in stored:
-                            self._node.waiters.release(tx_id)
+                    for tx_id, place in stored.items():
+                        self._node.waiters.release(tx_id, place)
         except* TooManyWaiters:
             raise Busy("too many clients wait for receipts; come back later", RETRY_AFTER_MS) from None
         return tuple(_location(places.get(tx_id)) for tx_id in tx_ids)

@@ -4,6 +4,7 @@ Receipts are told when their height is certified and readable (C26), heights whe
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import trio
 
@@ -17,6 +18,15 @@ class TooManyWaiters(Exception):
     """The bound of waiters is reached; the client is told to come back."""
 
 
+@dataclass(slots=True)
+class _Wait:
+    """One transaction that clients wait for; `place` is known once it is certified."""
+
+    event: trio.Event = field(default_factory=trio.Event)
+    place: bytes | None = None
+    users: int = 0
+
+
 class Waiters:
     """Waiting by transaction and by height."""
 
@@ -24,19 +34,19 @@ class Waiters:
         self.stored_height = stored_height
         self.limit = WAITERS_MAX
         self._grown = trio.Event()
-        self._transactions: dict[bytes, trio.Event] = {}
-        self._places: dict[bytes, bytes] = {}
+        self._waits: dict[bytes, _Wait] = {}
 
     def __len__(self) -> int:
-        return len(self._transactions)
+        return len(self._waits)
 
     def certified(self, chain: Sequence[Write]) -> None:
         """These entries are final and readable (see recent.py): wake who waits for their transactions."""
         for write in chain:
-            if write.table is ChainTable.TRANSACTIONS and write.key in self._transactions:
-                if write.value is not None:
-                    self._places[write.key] = write.value
-                self._transactions[write.key].set()
+            if write.table is ChainTable.TRANSACTIONS:
+                wait = self._waits.get(write.key)
+                if wait is not None:
+                    wait.place = write.value
+                    wait.event.set()
 
     def stored(self, height: int) -> None:
         """The database holds `height`: wake who waits for it."""
@@ -45,11 +55,12 @@ class Waiters:
             self._grown.set()
             self._grown = trio.Event()
 
-    def release(self, tx_id: bytes) -> None:
-        """Whoever waits for this transaction has found it in storage already."""
-        event = self._transactions.get(tx_id)
-        if event is not None:
-            event.set()
+    def release(self, tx_id: bytes, place: bytes) -> None:
+        """Whoever waits for this transaction: it was found in storage."""
+        wait = self._waits.get(tx_id)
+        if wait is not None:
+            wait.place = place
+            wait.event.set()
 
     async def wait_height(self, height: int) -> int:
         """The stored height once it is at least `height`."""
@@ -58,19 +69,20 @@ class Waiters:
         return self.stored_height
 
     async def wait_transactions(self, ids: Sequence[bytes], known: dict[bytes, bytes]) -> None:
-        """Until each of `ids` is stored; their places (height u64, index u32) go into `known` as they
-        come, so that a caller who gives up keeps what there was. Raises TooManyWaiters."""
-        if len(self._transactions) + len(ids) > WAITERS_MAX:
+        """Until each of `ids` is certified; their places (height u64, index u32) go into `known`, also
+        when the caller gives up before the last. Raises TooManyWaiters."""
+        if len(self._waits) + len(ids) > WAITERS_MAX:
             raise TooManyWaiters
-        events = {tx_id: self._transactions.setdefault(tx_id, trio.Event()) for tx_id in ids}
+        waits = {tx_id: self._waits.setdefault(tx_id, _Wait()) for tx_id in ids}
+        for wait in waits.values():
+            wait.users += 1
         try:
-            for event in events.values():
-                await event.wait()
+            for wait in waits.values():
+                await wait.event.wait()
         finally:
-            for tx_id, event in events.items():
-                place = self._places.get(tx_id)
-                if place is not None:
-                    known[tx_id] = place
-                if event.is_set() or event.statistics().tasks_waiting == 0:
-                    self._transactions.pop(tx_id, None)
-                    self._places.pop(tx_id, None)
+            for tx_id, wait in waits.items():
+                if wait.place is not None:
+                    known[tx_id] = wait.place
+                wait.users -= 1
+                if not wait.users:
+                    self._waits.pop(tx_id, None)
