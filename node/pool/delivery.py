@@ -38,6 +38,7 @@ class Delivery:
         while waiting and not self._missing(waiting[0][1]):
             block, contents = waiting.popleft()
             self._ordered.executing[block.block.id] = contents
+            effects += self._keep(contents)
             effects.append(BlockReady(block, self._bodies(contents)))
         if not waiting:
             self._void.clear()
@@ -47,6 +48,16 @@ class Delivery:
                 if name not in self._wanted_here:
                     self._wanted_here[name] = None
                     effects += self._read(name)
+        return effects
+
+    def _keep(self, contents: Contents) -> list[PoolEffect]:
+        # A quorum may order what this node had not journalled yet; history must hold it all the same.
+        effects: list[PoolEffect] = []
+        for reference in contents.references:
+            held = self._shelf.get(reference.digest)
+            if held is not None and not held.durable and not held.persisting:
+                held.persisting = True
+                effects.append(PersistBatch(reference.digest, held.batch.encoded))
         return effects
 
     def is_wanted(self, name: Digest) -> bool:

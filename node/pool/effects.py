@@ -19,9 +19,9 @@ from consensus import (
     PendingPayload,
     Proposal,
 )
-from node.ledger.header import Header
 from node.pool.batches import Batch
 from node.pool.messages import PoolMessage
+from node.proofs.header import Header
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ class PayloadRules:
 
     batches_max: int = 64
     inline_bytes_max: int = 16 * 1024
-    body_bytes_max: int = 4 * 1024 * 1024
+    body_bytes_max: int = 4 * 1024 * 1024 + 64 * 1024
     horizon_ms: int = 120_000
 
 

@@ -327,7 +327,9 @@ class BatchPool:
         return [ForgetBatches(tuple(stored))] if stored else []
 
     def _finish(self, effects: list[PoolEffect], now_ms: int) -> list[PoolEffect]:
-        """What every event ends with: seal, fetch, hand over, acknowledge, announce, and set the timer."""
+        """What every event ends with: seal, fetch, hand over, acknowledge, announce, and set the timer.
+        The timer comes first: whoever answers an effect while still going through this list must not have
+        the timer of that answer replaced by an older one."""
         elapsed = self._alarm.elapsed_ms
         effects += self._sealer.run(max(now_ms, self._committed_ms), elapsed)
         effects += self._delivery.run()
@@ -340,5 +342,5 @@ class BatchPool:
             self._spreading.due_ms(elapsed),
             self._exclusions.end_ms(elapsed),
         )
-        effects += self._alarm.rearm(min((due for due in dues if due is not None), default=None))
-        return effects
+        due_ms = min((due for due in dues if due is not None), default=None)
+        return [*self._alarm.rearm(due_ms), *effects]

@@ -8,8 +8,8 @@ epoch ends: that header is always certified, and whoever catches up must execute
 from typing import Protocol
 
 from consensus import HeaderCertificate
-from node.ledger.header import Header
 from node.pool.messages import SYNC_HEIGHTS_MAX, SyncItem, SyncRequest, SyncResponse
+from node.proofs.header import Header
 
 
 class ChainReader(Protocol):

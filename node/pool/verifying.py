@@ -19,12 +19,12 @@ from consensus import (
     Proposal,
     decode,
 )
-from node.ledger.header import Header
 from node.pool.batches import Batch, batch_digest
 from node.pool.config import PoolConfig
 from node.pool.contents import parse_contents
 from node.pool.effects import VerifiedItem
 from node.pool.messages import SyncItem, SyncResponse
+from node.proofs.header import Header
 
 
 class Judgement(Enum):

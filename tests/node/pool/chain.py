@@ -16,9 +16,9 @@ from consensus import (
     header_digest,
     proposal_digest,
 )
-from node.ledger.header import EMPTY_LIST_ROOT, EMPTY_MAP_ROOT, Header
 from node.pool.messages import SyncItem
 from node.pool.payload import Payload
+from node.proofs.header import EMPTY_LIST_ROOT, EMPTY_MAP_ROOT, Header
 from tests.node.pool.world import CLUSTER, KEYS, ROOT, START_MS, batch, naming, transaction, validator_set
 
 

@@ -15,11 +15,14 @@ from node.pool.messages import (
     FetchedBatch,
     PushBatch,
     SyncRequest,
+    decode_message,
+    encode_message,
 )
 from node.pool.payload import Payload, Reference
 from node.pool.pool import BatchPool
 from tests.node.pool.world import (
     CLIENT,
+    CLUSTER,
     CONFIG,
     KEYS,
     START_MS,
@@ -322,6 +325,30 @@ def test_one_author_cannot_starve_the_others() -> None:
     for round in (1, 2, 3):
         assert modest.digest in [r.digest for r in proposed(n, round).references[:2]]
     assert len(proposed(n).references) == CONFIG.payload.batches_max
+
+
+def test_every_author_is_first_in_some_round() -> None:
+    n = node()
+    batches = [batch(transaction(i, size=BIG), author=i) for i in (1, 2, 3)]
+    for b in batches:
+        held(n, b, 1, 2, 3)
+    firsts = [Payload.decode(n.propose(round=r, size=60).payload, CONFIG.payload) for r in (1, 2, 3)]
+    assert all(len(payload.references) == 1 for payload in firsts)
+    assert {payload.references[0].digest for payload in firsts} == {b.digest for b in batches}
+
+
+def test_the_timer_comes_first_so_that_no_answer_in_between_is_overruled() -> None:
+    pool = BatchPool(CONFIG, validator_set(), ValidatorIndex(0))
+    effects = pool.on_transactions([transaction(1)], START_MS)
+    assert isinstance(effects[0], Wake)
+    assert [type(e) for e in effects].count(Wake) == 1
+
+
+def test_the_largest_batch_genesis_allows_fits_one_block_and_one_message() -> None:
+    rules = BatchRules(CLUSTER, batch_bytes_max=4 * 1024 * 1024, transaction_bytes_max=1024 * 1024)
+    assert PoolConfig(rules).payload.body_bytes_max >= rules.encoded_bytes_max
+    full = PushBatch(bytes(rules.encoded_bytes_max))
+    assert decode_message(encode_message(full)) == full
 
 
 def test_a_payload_keeps_within_the_bytes_it_was_given() -> None:

@@ -138,7 +138,7 @@ def check_run(run: Run) -> None:
     assert len(flat) == len(set(flat))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32))
 def test_every_node_executes_the_same_batches_once_in_order(seed: int) -> None:
     run = Run(seed, crashes=False)
@@ -151,7 +151,7 @@ def test_every_node_executes_the_same_batches_once_in_order(seed: int) -> None:
     assert not any(n.pool.pending() for n in run.world.nodes)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32))
 def test_crashes_lose_nothing_committed_and_repeat_nothing(seed: int) -> None:
     run = Run(seed, crashes=True)
