@@ -28,11 +28,11 @@ from consensus import (
 )
 from node.ledger.apps import Apps
 from node.ledger.beginning import Beginning, begin, state_root_of
-from node.ledger.header import EMPTY_LIST_ROOT, NO_PARENT, Header
 from node.ledger.members import Member, initial_leaves
 from node.ledger.names import check_name
 from node.ledger.params import Params
 from node.ledger.policy import Policy, policy_key
+from node.proofs.header import EMPTY_LIST_ROOT, NO_PARENT, Header
 
 GENESIS_VERSION = 1
 MEMBERS_MAX = 4096

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from consensus import Digest, LocalError
 from node.ledger.execution import Tip
-from node.ledger.header import NO_PARENT, Header
 from node.ledger.state import Space, StateWrite
 from node.proofs import CompactRange, smt
+from node.proofs.header import NO_PARENT, Header
 from node.proofs.rfc6962 import StoredNode, leaf_hash
 
 

@@ -21,7 +21,6 @@ from typing import Any, TypeAlias
 from consensus import Digest, LocalError, Value
 from node.ledger.apps import Apps, Context, Method
 from node.ledger.codes import Code, RejectedTransaction
-from node.ledger.header import Header
 from node.ledger.members import ORGANISATIONS_KEY, Member, decode_member, member_key, organisations_of
 from node.ledger.params import Params
 from node.ledger.policy import Policy, Rule, admits_everybody, decode_policy, policy_key, require
@@ -30,6 +29,7 @@ from node.ledger.replay import ReplayGuard
 from node.ledger.state import LAYERS_MAX, BlockState, Overlay, Space, StateReader, StateWrite, Writes
 from node.ledger.transactions import Transaction
 from node.proofs import rfc6962, smt
+from node.proofs.header import Header
 from node.proofs.rfc6962 import CompactRange, StoredNode, leaf_hash
 
 SLICE_TRANSACTIONS_DEFAULT = 100

@@ -10,12 +10,12 @@ from consensus import Digest, LocalError
 from node.ledger.apps import Apps
 from node.ledger.codes import Code, RejectedTransaction
 from node.ledger.execution import BlockToExecute, Ledger, Tip
-from node.ledger.header import EMPTY_LIST_ROOT, EMPTY_MAP_ROOT
 from node.ledger.params import Params
 from node.ledger.receipts import NO_WRITES, hash_writes
 from node.ledger.state import Space
 from node.ledger.transactions import Transaction
 from node.proofs import CompactRange, rfc6962, smt
+from node.proofs.header import EMPTY_LIST_ROOT, EMPTY_MAP_ROOT
 from tests.node.ledger.world import ALICE, ANNA, BOB, STRANGER, Store, World, block_id, put_args
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from consensus import Value
 from node.ledger.codes import Code
-from node.ledger.header import Header
 from node.ledger.receipts import Receipt, hash_writes
 from node.ledger.replay import bucket_key, chunk_key, extend_digest, id_key, replay_id
 from node.ledger.state import Space
 from node.ledger.transactions import Transaction, check_signature
+from node.proofs.header import Header
 from tests.node.ledger import scenario
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "ledger.json"

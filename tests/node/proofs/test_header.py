@@ -3,7 +3,7 @@
 import pytest
 
 from consensus import CodecError, digest, encode
-from node.ledger.header import EMPTY_LIST_ROOT, EMPTY_MAP_ROOT, HEADER_VERSION, NO_PARENT, Header
+from node.proofs.header import EMPTY_LIST_ROOT, EMPTY_MAP_ROOT, HEADER_VERSION, NO_PARENT, Header
 
 H = [bytes([number]) * 32 for number in range(16)]
 VALUE = (1, 0, H[0], 70_000, 5_000_000_000, *H[1:3], 1_700_000_000_000, *H[3:10], None)
