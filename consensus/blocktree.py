@@ -6,7 +6,7 @@ own ancestry: agreement knows them without executing anything (C24). Memory is b
 the root moves up to the newest certified block, and committed blocks below are served from storage.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from consensus.blocks import Block, CommittedBlock
@@ -136,6 +136,11 @@ class BlockTree:
             found.append(Proposal(node.block, node.signature))
             node = self._nodes.get(node.block.parent_id)
         return tuple(found)
+
+    def proposals_of(self, blocks: Iterable[CommittedBlock]) -> tuple[Proposal, ...]:
+        """Blocks just committed as they were proposed."""
+        nodes = (self._nodes[committed.block.id] for committed in blocks)
+        return tuple(Proposal(n.block, n.signature) for n in nodes if n.block and n.signature)
 
     # --- growing -------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 """What the rooms of a replica share: identity, tree, pacemaker, outbox, faults; and how to believe.
 
-The rooms are ordering.py (proposals, votes, payload), rounds.py (timeouts, status, timers),
+The rooms are ordering.py (proposals, our vote, payload), votes.py, rounds.py (timeouts, status, timers),
 certification.py (headers) and fetching.py (missing blocks). None of them calls another's internals: a
 message changes what is known here, and `Replica` then lets each room do what follows from it.
 """
@@ -164,7 +164,7 @@ class ReplicaCore:
         committed = self.tree.commit(block_id)
         if not committed:
             return
-        self.outbox.emit(Commit(committed))
+        self.outbox.emit(Commit(committed, self.tree.proposals_of(committed)))
         self.pacemaker.on_commit()
         if self.behind is not None and self.tree.committed.height >= self.behind.height:
             self.behind = None

@@ -86,9 +86,12 @@ class CheckPayload:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """These blocks are final in this order, oldest first; each is delivered exactly once."""
+    """These blocks are final in this order, oldest first; each is delivered exactly once. `proposals` are
+    the same as they were proposed: storage must hold the block of every header it shows, also of those
+    for which nothing was signed here, and which no `Persist` therefore carries."""
 
     blocks: tuple[CommittedBlock, ...]
+    proposals: tuple[Proposal, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,152 @@
+"""What must never happen, looked at while it happens: the invariants of a cluster of validators.
+
+Nothing here asks a validator for its opinion. Frames are read as they leave, flushes as they reach the
+database, and both are compared with everything seen before, on any node and in any life.
+"""
+
+from consensus import (
+    Digest,
+    HeaderCertificate,
+    HeaderSignature,
+    Proposal,
+    SignatureCache,
+    Timeout,
+    Vote,
+    decode,
+    decode_message,
+)
+from node import wire
+from node.daemon.memory_store import MemoryStore
+from node.daemon.serving import StoredChain
+from node.genesis import Genesis
+from node.pool.payload import PayloadRules
+from node.proofs.header import Header
+from node.storage import ChainTable, StateTable
+from node.validator import Flush, Validator
+from node.validator.layout import HEIGHT_KEY, height_key
+from node.validator.records import BatchRecord, decode_record
+
+
+class Violation(Exception):
+    """An invariant is broken; the words say which, where and when."""
+
+
+class Checkers:
+    """Everything remembered about a run; `exempt` are nodes whose faults are the test's own."""
+
+    def __init__(self, genesis: Genesis, rules: PayloadRules) -> None:
+        self._cluster_id = genesis.cluster_id
+        self._validators = genesis.validator_set()
+        self._rules = rules
+        self._cache = SignatureCache()
+        self._signed: dict[tuple[str, int, int], Digest] = {}
+        self._durable: dict[int, dict[str, int]] = {}
+        self.exempt: dict[int, None] = {}
+        self.headers: dict[int, bytes] = {0: genesis.genesis_header().encoded}
+        self.executed: dict[int, Digest] = {}
+        self.acknowledged: dict[Digest, int] = {}
+        self.votes = 0
+
+    # --- signatures ------------------------------------------------------------------------------------
+
+    def on_record(self, node: int, record: bytes) -> None:
+        """A journal record of `node` is on disk: what it may have signed by now."""
+        read = decode_record(record)
+        if isinstance(read, BatchRecord) or read.record is None:
+            return
+        bounds = self._durable.setdefault(node, {})
+        safety = read.record
+        bounds["vote"] = safety.last_voted_round
+        bounds["timeout"] = safety.highest_timeout_round
+        bounds["header"] = safety.last_signed_height
+        bounds["proposal"] = safety.last_proposed_round
+
+    def on_frame(self, node: int, topic: int, body: bytes) -> None:
+        """A frame leaves `node`: nothing signed twice, nothing signed before it is durable (C2)."""
+        if topic != wire.Code.AGREEMENT or node in self.exempt:
+            return
+        match decode_message(body):
+            case Vote() as vote:
+                self.votes += 1
+                self._once("vote", node, vote.author, vote.round, vote.block_id)
+            case HeaderSignature() as signed:
+                self._once("header", node, signed.author, signed.height, signed.header_hash)
+            case Timeout() as timeout:
+                self._must_be_durable("timeout", node, timeout.round)
+            case Proposal(block):
+                self._once("proposal", node, block.author, block.round, block.id)
+
+    def _once(self, kind: str, node: int, author: int, place: int, what: Digest) -> None:
+        if author != node:
+            raise Violation(f"node {node} sends a {kind} of validator {author}")
+        self._must_be_durable(kind, node, place)
+        if self._signed.setdefault((kind, node, place), what) != what:
+            raise Violation(f"node {node} signed two {kind}s at {place}")
+
+    def _must_be_durable(self, kind: str, node: int, place: int) -> None:
+        if self._durable.get(node, {}).get(kind, -1) < place:
+            raise Violation(f"node {node}'s {kind} of {place} left before it was durable")
+
+    # --- the chain -------------------------------------------------------------------------------------
+
+    def on_stepped(self, node: int, validator: Validator) -> None:
+        """After a step: executed headers agree."""
+        tip = validator.data.line.tip
+        if node in self.exempt:
+            return
+        if self.executed.setdefault(tip.height, tip.header_hash) != tip.header_hash:
+            raise Violation(f"node {node} executed another header at height {tip.height}")
+
+    def check_bounds(self, node: int, validator: Validator) -> None:
+        """No queue, cache or pool beyond its bound."""
+        for name, current, bound in validator.limits():
+            if not 0 <= current <= bound:
+                raise Violation(f"node {node}: {name} is {current}, bound {bound}")
+
+    def on_flushed(self, node: int, flush: Flush, store: MemoryStore) -> None:
+        """A flush is in both environments: complete, provable, and the same as everybody's."""
+        if node in self.exempt:
+            return
+        reader = store.reader()
+        stored = reader.get(StateTable.META, HEIGHT_KEY)
+        if stored != height_key(flush.height):
+            raise Violation(f"node {node}: state {stored!r} after a flush to height {flush.height}")
+        if flush.height and reader.get(ChainTable.CERTIFICATES, height_key(flush.height)) is None:
+            raise Violation(f"node {node} shows height {flush.height} without a certificate")
+        with store.snapshot() as snapshot:
+            chain = StoredChain(snapshot, self._rules)
+            for write in flush.chain:
+                if write.table is ChainTable.HEADERS and write.value is not None:
+                    self._check_height(node, chain, Header.decode(write.value))
+                elif write.table is ChainTable.CERTIFICATES and write.value is not None:
+                    self._check_certificate(node, HeaderCertificate.from_value(decode(write.value)))
+                elif write.table is ChainTable.TRANSACTIONS:
+                    self._acknowledge(
+                        node, Digest(write.key), int.from_bytes((write.value or b"")[:8], "big")
+                    )
+
+    def _check_height(self, node: int, chain: StoredChain, header: Header) -> None:
+        height = header.height
+        if self.headers.setdefault(height, header.encoded) != header.encoded:
+            raise Violation(f"node {node} stored another header at height {height}")
+        if chain.proposal(height) is None:
+            raise Violation(f"node {node} cannot serve the block of height {height}")
+        if chain.batches(height) is None:
+            raise Violation(f"node {node} cannot serve the batches of height {height}")
+
+    def _check_certificate(self, node: int, certificate: HeaderCertificate) -> None:
+        certificate.verify(self._cluster_id, self._validators, self._cache)
+        known = self.headers.get(certificate.height)
+        if known is not None and Header.decode(known).hash != certificate.header_hash:
+            raise Violation(
+                f"node {node} stored a certificate of another header, height {certificate.height}"
+            )
+
+    def _acknowledge(self, node: int, transaction: Digest, height: int) -> None:
+        if self.acknowledged.setdefault(transaction, height) != height:
+            raise Violation(f"node {node}: transaction {transaction.hex()[:12]} executed at two heights")
+
+
+def stored_height(store: MemoryStore) -> int:
+    """The height a database shows."""
+    return int.from_bytes(store.reader().get(StateTable.META, HEIGHT_KEY) or b"", "big")

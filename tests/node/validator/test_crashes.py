@@ -1,0 +1,70 @@
+"""Crashes at every boundary between memory, journal, guard, chain and state: nothing acknowledged is lost,
+nothing is signed twice, and the cluster goes on by itself.
+"""
+
+from random import Random
+
+import pytest
+
+from tests.node.validator.world import World
+
+RECOVERY_MS = 20_000
+"""After the last crash and the last lost frame: a new transaction is stored everywhere within this."""
+
+
+def ordeal(seed: int) -> World:
+    """Random load, loss, reordering, and crashes at random boundaries; then peace."""
+    choose = Random(seed)
+    world = World(
+        seed,
+        latency_ms=(1, 10),
+        loss_percent=choose.choice((0, 2, 5)),
+        flush_ms=choose.choice((1, 5, 50, 400)),
+        persist_ms=choose.randint(1, 3),
+    ).start()
+    world.run(500)
+    for _ in range(10):
+        alive = [node.index for node in world.nodes if node.up]
+        if alive:
+            world.submit(choose.choice(alive), choose.choice((1, 1, 3, 30)))
+        if choose.random() < 0.6:
+            victim = choose.choice(world.nodes)
+            victim.crash_at = victim.boundaries + choose.randint(1, 30)
+        world.run(choose.randint(1, 300))
+    for node in world.nodes:
+        node.crash_at = None
+    world.heal()
+    return world
+
+
+def expect_recovery(world: World) -> None:
+    """The cluster commits again, everywhere, and nobody lost anything."""
+    world.run(500)
+    for node in world.nodes:
+        node.start()
+    sent = world.submit(0)
+    assert world.run(RECOVERY_MS, lambda: world.everywhere(sent)), world.trace
+    world.settle(RECOVERY_MS)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_crashes_at_random_boundaries_lose_nothing(seed: int) -> None:
+    world = ordeal(seed)
+    expect_recovery(world)
+
+
+def test_a_height_is_never_stored_without_the_block_and_the_batches_it_is_of() -> None:
+    # Node 3 votes for nothing: no signature of its own ever carries a block or a batch into its journal,
+    # so what it stores rests on commits alone. (The checkers look into every flush.)
+    world = World(7).start()
+    world.run(500)
+    world.nodes[3].crash()
+    world.nodes[3].disk.guard = None
+    world.nodes[3].start()
+    sent = [t for _ in range(5) for t in world.submit(0, 150, size=200) if world.run(100) is False]
+    assert world.run(5_000, lambda: world.everywhere(sent))
+    world.nodes[3].crash()
+    world.nodes[3].start()
+    sent = world.submit(1)
+    assert world.run(5_000, lambda: world.everywhere(sent))
+    world.settle(5_000)
