@@ -176,6 +176,8 @@ class Certification:
         for computed in [known for known in self._computed if known <= certificate.height]:
             del self._computed[computed]
         self.missing = None
+        if core.certified is not None and core.certified.height > certificate.height:
+            self._follow(core.certified, self._behind_peer)  # more was certified while we caught up
 
     def give_up_walking(self) -> None:
         """A walk did not fit into the orphan buffer: catch up by headers if there is one above us."""

@@ -1,4 +1,4 @@
-"""Proposals, votes and payload: the happy path of a round.
+"""Proposals, our vote and payload: the happy path of a round.
 
 The settle methods (`propose`, `vote`) look at what is known and do what is due and not done yet, so it does
 not matter which event made it possible: a certificate, a fetched parent, an answer of the data plane.
@@ -9,19 +9,17 @@ from consensus.blocktree import Node
 from consensus.certification import Certification
 from consensus.core import ReplicaCore
 from consensus.effects import CheckPayload, RequestPayload
-from consensus.errors import InvalidMessage
 from consensus.events import PayloadChecked, PayloadReady, Verdict
-from consensus.evidence import ProposalClaim, TimeoutClaim
+from consensus.evidence import ProposalClaim
 from consensus.fetching import Fetching
 from consensus.keys import Digest
-from consensus.messages import Proposal, Timeout, TimeoutReason, Vote
-from consensus.tally import VoteTally
+from consensus.messages import Proposal, TimeoutReason
 from consensus.validators import Round, ValidatorIndex
 
 PROPOSALS_KEPT_PER_ROUND = 2
 """The second one is evidence; more are not needed unless certified, and then they are fetched by id."""
 ROUNDS_KEPT_BELOW = 2
-"""Votes and proposals of the last rounds stay for evidence that arrives late."""
+"""Proposals of the last rounds stay for evidence that arrives late."""
 
 
 BRANCH_ROUNDS_KEPT = 16
@@ -29,14 +27,12 @@ BRANCH_ROUNDS_KEPT = 16
 
 
 class Ordering:
-    """The current round's candidate block and everybody's votes."""
+    """The current round's candidate block, and our own proposal."""
 
     def __init__(self, core: ReplicaCore, fetching: Fetching, certification: Certification) -> None:
         self._core = core
         self._fetching = fetching
         self._certification = certification
-        self._votes = VoteTally(core.validators)
-        self._lock_votes: dict[ValidatorIndex, Vote] = {}  # an author's vote with the highest parent
         self._seen: dict[Round, list[Proposal]] = {}
         self._decided: Digest | None = None  # the candidate we voted for, or refused for good
         self._checking: Digest | None = None  # the candidate whose payload is being looked at
@@ -49,11 +45,6 @@ class Ordering:
         self.refusal: str | None = None  # why the current candidate got no vote
 
     @property
-    def votes(self) -> int:
-        """Votes kept."""
-        return len(self._votes)
-
-    @property
     def proposals_seen(self) -> int:
         """Proposals kept for the current rounds."""
         return sum(len(proposals) for proposals in self._seen.values())
@@ -62,7 +53,6 @@ class Ordering:
         """The round changed: forget what is superseded."""
         core, round = self._core, self._core.pacemaker.round
         floor = Round(round - ROUNDS_KEPT_BELOW)
-        self._votes.prune(max(min(floor, Round(core.pacemaker.hqc.round + 1)), self._oldest_vote_round))
         core.tree.drop_branches(core.pacemaker.hqc.block_id, Round(round - BRANCH_ROUNDS_KEPT))
         core.outbox.unstage_except(core.tree)
         for past in [known for known in self._seen if known < floor]:
@@ -70,12 +60,6 @@ class Ordering:
         self._decided = self._checking = self._verdict = self._requested = None
         self._answers_due = 0
         self.deferred_ms = self.refusal = None
-
-    @property
-    def _oldest_vote_round(self) -> Round:
-        """Votes of rounds that only failed since the highest QC are kept for so long: they may still
-        certify a block late, and an outage of days must not fill the memory."""
-        return Round(self._core.pacemaker.round - self._core.config.rounds_ahead_max)
 
     # --- proposals ----------------------------------------------------------------------------
 
@@ -190,43 +174,6 @@ class Ordering:
         """The data plane's verdict; only that on the current candidate matters."""
         if event.block_id == self._checking:
             self._verdict = event
-
-    def on_vote(self, peer: bytes, vote: Vote) -> None:
-        """Count a peer's vote; raises InvalidMessage."""
-        core = self._core
-        core.require_author(peer, vote.author, "vote")
-        if vote.epoch != core.validators.epoch:
-            return
-        if not vote.is_consistent:
-            raise InvalidMessage("vote-shape", f"round {vote.round}, parent round {vote.parent_round}")
-        if not self._oldest_vote_round <= vote.round <= core.pacemaker.round + core.config.rounds_ahead_max:
-            return
-        known = self._votes.get(vote.round, vote.author)
-        if known is not None:
-            if known != vote:
-                core.require_signature(vote, "vote")
-                core.accuse(known, vote)
-        elif vote.round > core.pacemaker.hqc.round:  # later ones change nothing: not even verified
-            core.require_signature(vote, "vote")
-            self.count(vote)
-
-    def count(self, vote: Vote) -> None:
-        """A verified vote, ours when it is durable (C2)."""
-        core = self._core
-        if vote.round <= core.pacemaker.hqc.round:
-            return
-        best = self._lock_votes.get(vote.author)
-        if best is None or vote.parent_round > best.parent_round:
-            self._lock_votes[vote.author] = vote
-        qc = self._votes.add(vote)
-        if qc is not None:
-            core.adopt_qc(qc)
-
-    def compare_lock(self, timeout: Timeout) -> None:
-        """C20: a timeout must not claim less than its author's earlier vote has locked."""
-        vote = self._lock_votes.get(timeout.author)
-        if vote is not None and vote.parent_round > timeout.hqc_round:
-            self._core.accuse(vote, TimeoutClaim.of(timeout))
 
     # --- proposing ----------------------------------------------------------------------------
 

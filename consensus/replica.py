@@ -67,6 +67,8 @@ class ReplicaView:
     timer_armed: bool
     timeouts_by_reason: tuple[tuple[TimeoutReason, int], ...]
     timed_out_now: tuple[ValidatorIndex, ...]
+    blamed: tuple[ValidatorIndex, ...]
+    """Batch authors whose payload a blocking set missed in the last failed round: leave them out (C9)."""
     last_voted_round: Round
     floor_round: Round
     floor_height: Height
@@ -300,6 +302,7 @@ class Replica:
             timer_armed=self._rounds.is_armed,
             timeouts_by_reason=tuple(sorted(self._rounds.reasons.items())),
             timed_out_now=self._rounds.timed_out_now(),
+            blamed=self._rounds.blamed,
             last_voted_round=Round(0) if record is None else record.last_voted_round,
             floor_round=Round(0) if record is None else record.floor_round,
             floor_height=Height(0) if record is None else record.floor_height,

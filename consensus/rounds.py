@@ -22,15 +22,22 @@ from consensus.ordering import Ordering
 from consensus.tally import TimeoutTally
 from consensus.timers import Timer, TimerKind
 from consensus.validators import Round, ValidatorIndex
+from consensus.votes import Votes
 
 
 class Rounds:
     """Timeouts of the current round, the timers that run, and who was asked and answered lately."""
 
     def __init__(
-        self, core: ReplicaCore, ordering: Ordering, fetching: Fetching, certification: Certification
+        self,
+        core: ReplicaCore,
+        votes: Votes,
+        ordering: Ordering,
+        fetching: Fetching,
+        certification: Certification,
     ) -> None:
         self._core = core
+        self._votes = votes
         self._ordering = ordering
         self._fetching = fetching
         self._certification = certification
@@ -39,6 +46,7 @@ class Rounds:
         self._expired_round = Round(0)
         self._asked: dict[bytes, Round] = {}
         self._answered: dict[bytes, Round] = {}
+        self.blamed: tuple[ValidatorIndex, ...] = ()  # batch authors, by the last TC formed here
         self.reasons: dict[TimeoutReason, int] = {}  # own timeouts, by reason
 
     @property
@@ -79,7 +87,7 @@ class Rounds:
         if tc is not None and tc.round >= core.pacemaker.round:
             core.verify_tc(tc)
             core.adopt_tc(tc)
-        self._ordering.compare_lock(timeout)
+        self._votes.compare_lock(timeout)
         if timeout.round == core.pacemaker.round:
             self.count(timeout)
         elif timeout.round < core.pacemaker.round:
@@ -91,6 +99,7 @@ class Rounds:
             return
         tc = self._timeouts.add(timeout)
         if tc is not None:
+            self.blamed = self._timeouts.blamed(timeout.round)
             self._core.adopt_tc(tc)
 
     def give_up(self) -> None:

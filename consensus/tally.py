@@ -118,6 +118,19 @@ class TimeoutTally:
         """Whether there is any timeout in the window."""
         return bool(self._by_round)
 
+    def blamed(self, round: Round) -> tuple[ValidatorIndex, ...]:
+        """Batch authors whose payload a blocking set missed in this round: one liar blames nobody (C9)."""
+        accusers: dict[ValidatorIndex, list[ValidatorIndex]] = {}
+        for timeout in self.of_round(round):
+            if timeout.blamed is not None:
+                accusers.setdefault(timeout.blamed, []).append(timeout.author)
+        validators = self._validators
+        return tuple(
+            author
+            for author, by in sorted(accusers.items())
+            if validators.contains(author) and validators.is_blocking(validators.weight_of(by))
+        )
+
     def is_blocking(self, round: Round) -> bool:
         """Whether more than a third of the weight gave this round up (C10)."""
         timeouts = self._by_round.get(round)

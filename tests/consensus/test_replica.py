@@ -15,6 +15,7 @@ from consensus import (
     Certificates,
     CertificatesRequest,
     Certified,
+    ChainSynced,
     Commit,
     Digest,
     Diverged,
@@ -52,10 +53,12 @@ from consensus import (
     TimerFired,
     TimerKind,
     ValidatorIndex,
+    ValidatorSet,
     Verdict,
     Vote,
     decode_message,
     encode_message,
+    root_certificate,
 )
 from tests.consensus.cluster import ROOT, START_MS, config_of
 from tests.consensus.forge import (
@@ -496,6 +499,42 @@ def test_a_certificate_far_above_asks_for_catch_up() -> None:  # C25
     replica = replica_of(certification_lag_max=4)
     effects = give(replica, Certificates(None, None, header_certificate(9, SECOND.id)))
     assert [e.peer for e in effects if isinstance(e, FellBehind)] == [KEYS[1].public_key]
+
+
+def test_catching_up_to_an_old_target_asks_for_the_newest() -> None:  # C25
+    replica = replica_of(certification_lag_max=4)
+    give(replica, Certificates(None, None, header_certificate(5, SECOND.id)))
+    give(replica, Certificates(None, None, header_certificate(12, THIRD.id)))
+    synced = ChainSynced(header_certificate(5, SECOND.id), SECOND, SECOND.time_ms)
+    effects = replica.step(synced, NOW)
+    assert [e.certificate.height for e in effects if isinstance(e, FellBehind)] == [12]
+    assert replica.view().committed_height == 5
+    assert not of_kind(replica.step(synced, NOW), FellBehind)
+
+
+def test_an_epoch_starts_from_its_root_and_leaves_the_old_certificate_out() -> None:  # C4, C13
+    """Heights go on, rounds restart, and what the old set certified is not embedded in new blocks."""
+    members = ValidatorSet(Epoch(1), VALIDATORS.validators[:1])
+    root = root_certificate(Epoch(1), Digest(b"\6" * 32))
+    certified = header_certificate(7, SECOND.id)
+    record = SafetyRecord.initial(Epoch(0), 1, Height(7)).enter(Epoch(1))
+    recovered = RecoveredState(
+        root, START_MS, root_height=Height(7), certified=certified, epoch_height=Height(7)
+    )
+    me = ValidatorIndex(0)
+    replica = Replica(config_of(), members, me, rules(0, record), recovered)
+    replica.step(Started(), NOW)
+    replica.step(PendingPayload(True), NOW)
+    effects = replica.step(PayloadReady(Round(1), b"first of the epoch"), NOW)
+    (sent,) = [e.message for e in effects if isinstance(e, Broadcast) and isinstance(e.message, Proposal)]
+    assert (sent.block.epoch, sent.block.round, sent.block.certified) == (1, 1, None)
+    replica.step(PendingPayload(False), NOW)
+    effects = replica.step(Persisted(1), NOW) + replica.step(Persisted(2), NOW)
+    assert [c.height for e in effects if isinstance(e, Commit) for c in e.blocks] == [8]
+    status = Status(Epoch(1), Round(1), Round(0), Round(0), Height(7), Height(7))
+    assert replica.step(Received(KEYS[1].public_key, status), NOW) == [
+        Send(KEYS[1].public_key, Certificates(replica.view().hqc, None, None))
+    ]
 
 
 def test_a_header_certificate_above_the_parent_gets_no_vote() -> None:  # V5

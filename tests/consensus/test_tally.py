@@ -65,6 +65,15 @@ def test_a_timeout_certificate_carries_each_signers_own_certificate_round() -> N
     tc.verify(CLUSTER_ID, VALIDATORS, SignatureCache())
 
 
+def test_one_liar_blames_nobody_and_a_blocking_set_does() -> None:  # C9
+    tally = TimeoutTally(VALIDATORS)
+    for author, blamed in ((0, 3), (1, 2), (2, 3)):
+        tally.add(replace(timeout(2, author), blamed=ValidatorIndex(blamed)))
+    assert tally.blamed(Round(2)) == (3,)
+    tally.add(replace(timeout(2, 3), blamed=ValidatorIndex(99)))
+    assert tally.blamed(Round(2)) == (3,)
+
+
 def test_of_several_timeouts_of_one_author_the_best_counts_once() -> None:  # C20
     tally = TimeoutTally(VALIDATORS)
     tally.add(timeout(2, 0))
