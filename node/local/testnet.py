@@ -52,8 +52,8 @@ class LocalNode:
         return self.home.log_dir / "daemon.log"
 
     def program(self) -> Program:
-        """The daemon as a child process."""
-        command = (sys.executable, "-m", "node.cli.main", "start", "--home", str(self.home.path))
+        """The daemon as a child process; its log is where a traceback belongs, hence --debug."""
+        command = (sys.executable, "-m", "node.cli.main", "--debug", "start", "--home", str(self.home.path))
         return Program(self.name, command, self.log_file, {})
 
 

@@ -187,7 +187,10 @@ def _hand_over(client: Client, transaction: Transaction, output: Output, options
         console.print(f"  transaction  {tx_id}")
         if receipt.ok:
             console.print(f"  result       {receipt.result!r}", markup=False)
-            console.print(f"  proof        {program()} prove tx {tx_id} --out proof.bundle")
+            where = f" --net {options['net']}" if options["net"] else ""
+            console.print(
+                f"  proof        {program()} prove tx {tx_id} --out proof.bundle{where}", markup=False
+            )
 
     output.answer(document, for_people)
     if not receipt.ok:

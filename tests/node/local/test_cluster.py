@@ -39,11 +39,19 @@ async def started_testnet(testnet: Testnet, log: Path) -> AsyncIterator[trio.Pro
         )
     try:
         with trio.fail_after(PATIENCE_SECONDS):
-            await wait_ready(testnet, PATIENCE_SECONDS * 1000)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_must_go_on, process, log)
+                await wait_ready(testnet, PATIENCE_SECONDS * 1000)
+                nursery.cancel_scope.cancel()
             yield process
     finally:
         process.kill()
         await process.wait()
+
+
+async def _must_go_on(process: trio.Process, log: Path) -> None:
+    await process.wait()
+    raise AssertionError(f"the testnet ended while it was starting:\n{log.read_text()}")
 
 
 def daemon_pids(testnet: Testnet) -> list[int]:
