@@ -4,6 +4,11 @@ Agreement here is one list of blocks: a seed picks leaders, lets proposals die, 
 voted for. Every node checks, commits and executes for itself, at its own pace.
 """
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -168,3 +173,25 @@ def transactions_of(run: Run, one: CommittedBlock) -> list[bytes]:
     for r in Payload.decode(one.block.payload, CONFIG.payload).references:
         bodies.append(next(n.disk[r.digest] for n in run.world.nodes if r.digest in n.disk))
     return [t for body in bodies for t in Batch.decode(body, CONFIG.batch).transactions]
+
+
+def test_the_same_seed_gives_the_same_chain_whatever_the_hash_seed() -> None:
+    program = (
+        "from tests.node.pool.test_properties import Run\n"
+        "run = Run(148, crashes=True)\n"
+        "for _ in range(60): run.step()\n"
+        "run.settle()\n"
+        "print(run.chain[-1].block.id.hex(), len(run.chain))\n"
+    )
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=Path(__file__).parents[3],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(outputs) == 1
