@@ -161,4 +161,3 @@ def command(
         return
     for name, value in figures.items():
         click.echo(f"{name:18} {value}")
-

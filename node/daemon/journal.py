@@ -215,7 +215,7 @@ class Journal:
                     if reached > after_seq + 1:
                         yield from (item for item in group.records() if item[0] > after_seq)
                 if reached != segment.next_seq:
-                    raise self._corrupt(segment.path, f"records from {reached} on changed while running")
+                    raise _corrupt(segment.path, f"records from {reached} on changed while running")
         except OSError as error:
             raise JournalFailed(f"the journal cannot be read: {explain(error)}") from error
 
@@ -267,13 +267,6 @@ class Journal:
         finally:
             os.close(fd)
 
-    def _corrupt(self, path: Path, what: str) -> JournalCorrupt:
-        return JournalCorrupt(
-            f"{path} is damaged: {what}. This is not an interrupted write. Do not sign from this data: "
-            "check the disk, move the data folder away (keep the key folder) and start again; the node "
-            "then fetches everything from its peers and signs only above what its guard file reserved"
-        )
-
     # Recovery
 
     def _recover(self, start_seq: int) -> None:
@@ -297,19 +290,19 @@ class Journal:
         try:
             header = read_header(fd)
             if header.segment_id != segment_id:
-                raise self._corrupt(path, f"its header says that it is segment {header.segment_id}")
+                raise _corrupt(path, f"its header says that it is segment {header.segment_id}")
             if self._segments:
-                self._check_successor(self._segments[-1], header, path)
+                _check_successor(self._segments[-1], header, path)
             segment = _Segment(path, header, DATA_START, header.first_seq)
             for group in scan_groups(fd, header):
                 if group.first_seq != segment.next_seq:
                     what = f"record {segment.next_seq} is missing before {group.first_seq}"
-                    raise self._corrupt(path, what)
+                    raise _corrupt(path, what)
                 segment.last_group, segment.end, segment.next_seq = group.offset, group.end, group.next_seq
             behind = find_group_behind(fd, header, segment.end)
         except UnreadableHeader as error:
             # A file gets a segment's name only after its header was synced, so this is never a crash.
-            raise self._corrupt(path, str(error)) from error
+            raise _corrupt(path, str(error)) from error
         finally:
             os.close(fd)
         if behind is not None:
@@ -317,15 +310,8 @@ class Journal:
                 f"records from {segment.next_seq} on cannot be read at byte {segment.end}, "
                 f"though intact ones follow at byte {behind.offset}"
             )
-            raise self._corrupt(path, what)
+            raise _corrupt(path, what)
         self._segments.append(segment)
-
-    def _check_successor(self, last: _Segment, header: SegmentHeader, path: Path) -> None:
-        if header.segment_id != last.header.segment_id + 1:
-            raise self._corrupt(path, f"segment {last.header.segment_id + 1} before it is missing")
-        if header.first_seq != last.next_seq:
-            what = f"records from {last.next_seq} to {header.first_seq - 1} cannot be read at byte {last.end}"
-            raise self._corrupt(last.path, what)
 
     def _recover_tail(self) -> None:
         """Cut what the last write left unfinished, and sync what is kept.
@@ -397,3 +383,19 @@ class Journal:
             segment.path.unlink()
         hit("journal-after-retire")
         sync_directory(self._directory)
+
+
+def _corrupt(path: Path, what: str) -> JournalCorrupt:
+    return JournalCorrupt(
+        f"{path} is damaged: {what}. This is not an interrupted write. Do not sign from this data: "
+        "check the disk, move the data folder away (keep the key folder) and start again; the node "
+        "then fetches everything from its peers and signs only above what its guard file reserved"
+    )
+
+
+def _check_successor(last: _Segment, header: SegmentHeader, path: Path) -> None:
+    if header.segment_id != last.header.segment_id + 1:
+        raise _corrupt(path, f"segment {last.header.segment_id + 1} before it is missing")
+    if header.first_seq != last.next_seq:
+        what = f"records from {last.next_seq} to {header.first_seq - 1} cannot be read at byte {last.end}"
+        raise _corrupt(last.path, what)
