@@ -1,0 +1,94 @@
+"""One encoding for each value, and nothing else accepted."""
+
+import msgpack
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from consensus import CodecError, Value, as_array, as_bytes, as_int, as_text, as_tuple, decode, encode
+
+VALUES = st.recursive(
+    st.none() | st.integers(-(2**63), 2**64 - 1) | st.binary(max_size=40) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=5).map(tuple),
+    max_leaves=20,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(VALUES)
+def test_what_is_encoded_comes_back(value: Value) -> None:
+    assert decode(encode(value)) == value
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=60))
+def test_accepted_bytes_are_the_only_encoding_of_their_value(data: bytes) -> None:
+    try:
+        value = decode(data)
+    except CodecError:
+        return
+    assert encode(value) == data
+
+
+NOT_CANONICAL = {
+    "an integer with a wide header": b"\xcc\x05",
+    "a negative integer with a wide header": b"\xd1\xff\xff",
+    "bytes with a wide length": b"\xc5\x00\x01x",
+    "text with a wide length": b"\xd9\x01x",
+    "an array with a wide length": b"\xdc\x00\x01\x01",
+    "a map": msgpack.packb({1: 2}),
+    "a map with a repeated key": b"\x82\x01\x02\x01\x03",
+    "a float": msgpack.packb(1.5),
+    "true": b"\xc3",
+    "an extension": msgpack.packb(msgpack.ExtType(5, b"x")),
+    "a timestamp": msgpack.packb(msgpack.Timestamp(1)),
+    "two values": b"\x01\x02",
+    "half a value": b"\x92\x01",
+    "nothing": b"",
+    "the reserved byte": b"\xc1",
+    "text that is no UTF-8": b"\xa1\xff",
+    "deep nesting": b"\x91" * 17 + b"\x01",
+    "very deep nesting": b"\x91" * 100_000 + b"\x01",
+    "a length beyond the data": b"\xdd\xff\xff\xff\xff",
+}
+
+
+@pytest.mark.parametrize("what", NOT_CANONICAL)
+def test_what_is_not_canonical_is_refused(what: str) -> None:
+    with pytest.raises(CodecError):
+        decode(NOT_CANONICAL[what])
+
+
+def test_more_bytes_than_allowed_are_refused_before_they_are_read() -> None:
+    with pytest.raises(CodecError, match="exceed the limit of 3"):
+        decode(b"\xc1\xc1\xc1\xc1", max_bytes=3)
+
+
+@pytest.mark.parametrize("value", [1.5, True, {1: 2}, {1}, object(), 2**64, -(2**63) - 1, "\ud800"])
+def test_what_has_no_canonical_form_is_not_encoded(value: object) -> None:
+    with pytest.raises(CodecError):
+        encode(value)
+
+
+def test_nesting_beyond_the_limit_is_not_encoded() -> None:
+    value: tuple[object, ...] = ()
+    for _ in range(20):
+        value = (value,)
+    with pytest.raises(CodecError, match="nested"):
+        encode(value)
+
+
+def test_field_readers_name_the_field() -> None:
+    for read in (
+        lambda: as_tuple((1,), 2, "field"),
+        lambda: as_array((1, 2), 1, "field"),
+        lambda: as_int(True, "field"),
+        lambda: as_int(5, "field", high=4),
+        lambda: as_bytes("x", "field"),
+        lambda: as_bytes(b"xx", "field", length=1),
+        lambda: as_bytes(b"xx", "field", max_length=1),
+        lambda: as_text(b"x", "field"),
+        lambda: as_text("xx", "field", max_length=1),
+    ):
+        with pytest.raises(CodecError, match="field"):
+            read()
