@@ -1,0 +1,189 @@
+"""Killed, stopped and torn: nothing acknowledged is lost, and nobody has to do anything but start again.
+
+One cluster for all of it, hurt again and again: what a test leaves broken, the next one finds.
+"""
+
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+import trio
+
+from node.daemon.failpoints import NAMES, VARIABLE
+from node.daemon.segment import DATA_START, read_header, scan_groups
+from tests.endtoend.running import STOP_SECONDS, RunningCluster, write_cluster
+from tests.endtoend.talk import (
+    PATIENCE_SECONDS,
+    Acknowledged,
+    all_agree,
+    all_ready,
+    log_where,
+    put_one,
+    reasons_where,
+    status_where,
+    writing,
+)
+
+SMALL_SEGMENTS = {"ISTHMUS_STORAGE__JOURNAL_SEGMENT_BYTES": str(1024 * 1024)}
+"""So that the journal goes from one file to the next, and gives files up, within a short test."""
+FILLING_SEGMENTS = ("journal-before-name", "journal-after-retire")
+FEW = 6
+"""Receipts that show that the cluster goes on."""
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster]:
+    """Four daemons whose journals are of many small files."""
+    running = RunningCluster(write_cluster(tmp_path_factory.mktemp("net") / "cluster"), SMALL_SEGMENTS)
+    try:
+        running.start_missing()
+        yield running
+    finally:
+        running.close()
+
+
+@pytest.fixture(scope="module")
+def acknowledged() -> Acknowledged:
+    """Everything any test of this module was told: it must outlive all of them."""
+    return Acknowledged()
+
+
+async def ended(cluster: RunningCluster, name: str) -> int:
+    """The exit code of a node that ends by itself."""
+    with trio.fail_after(PATIENCE_SECONDS):
+        # A plain process, so that a module can share it: nothing tells Trio of its end.
+        while (code := cluster.exit_code(name)) is None:  # noqa: ASYNC110
+            await trio.sleep(0.02)
+    return code
+
+
+async def test_a_killed_node_is_not_missed_and_comes_back(
+    cluster: RunningCluster, acknowledged: Acknowledged
+) -> None:
+    await all_ready(cluster)
+    async with writing(cluster, acknowledged):
+        await acknowledged.grow_by(FEW)
+        cluster.kill("node1")
+        await acknowledged.grow_by(FEW)
+        cluster.start("node1")
+        await acknowledged.grow_by(FEW)
+        await all_ready(cluster)
+    await put_one(cluster, acknowledged, "node1")
+    await all_agree(cluster, acknowledged)
+
+
+async def test_without_a_quorum_writes_wait_and_the_reason_names_the_weight(
+    cluster: RunningCluster, acknowledged: Acknowledged
+) -> None:
+    await all_ready(cluster)
+    async with writing(cluster, acknowledged, "node0", "node1"):
+        await acknowledged.grow_by(FEW)
+        cluster.kill("node2", "node3")
+        for name in ("node0", "node1"):
+            told = await reasons_where(cluster, name, lambda code, _: code == 503)
+            assert "weight 2 of 4" in told
+            assert "quorum needs more than two thirds" in told
+        height = (await status_where(cluster, "node0", lambda _: True)).certified_height
+        cluster.start_missing()
+        await all_ready(cluster)
+        await acknowledged.grow_by(FEW)
+    assert acknowledged.height > height
+    await all_agree(cluster, acknowledged)
+
+
+async def test_all_four_killed_at_once_under_load_recover_together(
+    cluster: RunningCluster, acknowledged: Acknowledged
+) -> None:
+    await all_ready(cluster)
+    async with writing(cluster, acknowledged, writers=8):
+        await acknowledged.grow_by(4 * FEW)
+        cluster.kill(*cluster.names)
+        cluster.start_missing()
+        await acknowledged.grow_by(FEW)
+    await all_ready(cluster)
+    await all_agree(cluster, acknowledged)
+
+
+async def test_a_stopped_leader_and_then_a_stopped_follower_are_passed_over(
+    cluster: RunningCluster, acknowledged: Acknowledged
+) -> None:
+    await all_ready(cluster)
+    leader = (await status_where(cluster, "node0", lambda _: True)).leader
+    follower = next(name for name in cluster.names if name != leader)
+    for victim in (leader, follower):
+        others = [name for name in cluster.names if name != victim]
+        cluster.pause(victim)
+        try:
+            async with writing(cluster, acknowledged, *others):
+                await acknowledged.grow_by(FEW)
+        finally:
+            cluster.resume(victim)
+    await all_ready(cluster)
+    await all_agree(cluster, acknowledged)
+
+
+async def test_sigterm_is_a_good_end_and_the_journal_is_closed_in_order(
+    cluster: RunningCluster, acknowledged: Acknowledged
+) -> None:
+    await all_ready(cluster)
+    async with writing(cluster, acknowledged, "node0", "node1", "node3"):
+        await acknowledged.grow_by(1)
+        code = await trio.to_thread.run_sync(cluster.stop, "node2")  # raises after STOP_SECONDS
+        assert code == 0, f"not ended well within {STOP_SECONDS} s"
+        said = len(cluster.log("node2"))
+        cluster.start("node2")
+        log = await log_where(cluster, "node2", "peer_connected", said)
+        assert "journal_torn_tail" not in log
+        assert "The journal is complete." in log
+    await all_ready(cluster)
+    await all_agree(cluster, acknowledged)
+
+
+async def test_a_torn_tail_of_the_journal_is_cut_and_told(
+    cluster: RunningCluster, acknowledged: Acknowledged
+) -> None:
+    await all_ready(cluster)
+    async with writing(cluster, acknowledged):
+        await acknowledged.grow_by(FEW)
+        cluster.kill("node3")
+        last = max(cluster.node("node3").home.journal_dir.glob("journal-*.seg"))
+        fd = os.open(last, os.O_RDWR)
+        try:
+            groups = list(scan_groups(fd, read_header(fd)))
+            assert groups[-1].offset > DATA_START
+            os.ftruncate(fd, groups[-1].end - 5)
+        finally:
+            os.close(fd)
+        said = len(cluster.log("node3"))
+        cluster.start("node3")
+        await log_where(cluster, "node3", "journal_torn_tail", said)
+        await all_ready(cluster)
+        await acknowledged.grow_by(FEW)
+    await all_agree(cluster, acknowledged)
+
+
+@pytest.mark.parametrize("place", NAMES)
+async def test_a_death_between_two_writes_is_recovered_from(
+    cluster: RunningCluster, acknowledged: Acknowledged, place: str
+) -> None:
+    await all_ready(cluster)
+    if "node2" in cluster.running():
+        cluster.kill("node2")
+    large = 16_000 if place in FILLING_SEGMENTS else 0
+    async with writing(cluster, acknowledged, bytes_each=large):
+        cluster.start("node2", {VARIABLE: place})
+        assert await ended(cluster, "node2") == -signal.SIGKILL
+        await acknowledged.grow_by(1)
+        cluster.start("node2")
+        await all_ready(cluster)
+        await acknowledged.grow_by(1)
+    await put_one(cluster, acknowledged, "node2")
+    await all_agree(cluster, acknowledged)
+
+
+async def test_after_all_of_this_every_node_has_everything_that_was_ever_acknowledged(
+    cluster: RunningCluster, acknowledged: Acknowledged
+) -> None:
+    await all_ready(cluster)
+    await all_agree(cluster, acknowledged, anew=True)
