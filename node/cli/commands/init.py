@@ -58,7 +58,9 @@ def command(
         console.print(f"  node key       {keys.node_key.hex()}")
         if keys.consensus_key is not None:
             console.print(f"  consensus key  {keys.consensus_key.hex()}")
-            console.print("Back up keys/ once, apart from data/; never run two processes with one key.")
+            console.print(
+                "Back up the two .key files once, never validator.guard: an old one forgets what was signed."
+            )
         if cluster_id is None:
             console.print(
                 f"Next: put the cluster's genesis.json into {home.genesis_file.parent}", markup=False

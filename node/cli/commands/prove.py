@@ -8,10 +8,12 @@ import click
 from rich.console import Console
 
 from node.cli.access import Access, access_options, find_access
+from node.cli.exits import Exit
+from node.cli.failures import Failure
 from node.cli.hashes import HashType
 from node.cli.options import json_option
 from node.cli.output import Output, program
-from node.home import write_new
+from node.home import HomeError, write_new
 
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 
@@ -63,7 +65,10 @@ def _access(options: dict[str, Any]) -> Access:
 
 
 def _save(bundle: bytes, out: Path, access: Access, output: Output) -> None:
-    write_new(out, bundle, 0o644)
+    try:
+        write_new(out, bundle, 0o644)
+    except HomeError as error:
+        raise Failure(Exit.USAGE, str(error)) from error
     trust = "HASH" if access.trust is None else access.trust.hex()
     document = {"file": str(out), "bytes": len(bundle), "trust": None if access.trust is None else trust}
 
