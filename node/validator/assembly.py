@@ -119,6 +119,7 @@ def assemble(
     mail = Mail(Directory(genesis))
     line = ExecutionLine(ledger, genesis.params.max_transaction_bytes)
     book = DurableBook(recovered)
+    book.executed(tuple(digest for digest, _ in ordered))
     data = DataPlane(
         mail,
         pool,

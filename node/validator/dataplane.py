@@ -108,7 +108,7 @@ class DataPlane:
             self._queue(committed, ready.batches)
 
     def _queue(self, committed: CommittedBlock, batches: tuple[Batch, ...]) -> None:
-        self.storing.note_round(committed)
+        self.storing.note(committed, batches)
         self.line.add(committed, batches)
 
     # --- execution and storage -------------------------------------------------------------------------

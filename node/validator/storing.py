@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from consensus import CommittedBlock, Digest, Round
 from node.ledger.state import StateWrite
+from node.pool.batches import Batch
 from node.storage import Write
 from node.validator.durable import JOURNAL_FLUSH_BYTES, DurableBook
 from node.validator.layout import (
@@ -38,14 +39,14 @@ class Storing:
         self._book = book
         self._number = 0
         self._under_way: tuple[Flush, list[Settled]] | None = None
-        self._rounds: dict[int, Round] = {}
+        self._noted: dict[int, tuple[Round, tuple[Digest, ...]]] = {}
         self.stored_height = stored_height
         self.stopped = False
         """Set on divergence: what was executed here is in doubt and must not be stored (C3)."""
 
-    def note_round(self, committed: CommittedBlock) -> None:
-        """Remember the round of the block of a height, until it is stored."""
-        self._rounds[committed.height] = committed.block.round
+    def note(self, committed: CommittedBlock, batches: tuple[Batch, ...]) -> None:
+        """Remember the round and the batches of the block of a height, until it is stored."""
+        self._noted[committed.height] = (committed.block.round, tuple(batch.digest for batch in batches))
 
     def plan(self) -> Flush | None:
         """The next flush, if one is due and none is under way."""
@@ -77,10 +78,11 @@ class Storing:
             return None
         self.stored_height = flush.height
         self._line.stored(flush.height)
-        root = self._rounds.get(flush.height)
-        self._rounds = {height: at for height, at in self._rounds.items() if height > flush.height}
-        if root is not None:
-            self._book.settle(root)
+        for height in [noted for noted in self._noted if noted <= flush.height]:
+            root, batches = self._noted.pop(height)
+            self._book.executed(batches)
+            if height == flush.height:
+                self._book.settle(root)
         return StoredHeights(
             tuple(item.execution.header.block_id for item in settled),
             tuple(t.id for item in settled for _, t in item.execution.leaves),
