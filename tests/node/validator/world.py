@@ -206,9 +206,10 @@ class World:
     # --- questions -------------------------------------------------------------------------------------
 
     def holds(self, node: Node, transactions: Iterable[Transaction]) -> bool:
-        """Whether the node's database shows all of them."""
+        """Whether the node's readers see all of them: in the chain, at a height that the state shows."""
         reader = node.disk.store.reader()
-        return all(reader.get(ChainTable.TRANSACTIONS, t.id) is not None for t in transactions)
+        places = [reader.get(ChainTable.TRANSACTIONS, t.id) for t in transactions]
+        return all(place is not None and place[:8] <= height_key(node.height) for place in places)
 
     def everywhere(self, transactions: Iterable[Transaction], nodes: Iterable[int] = range(4)) -> bool:
         """Whether all these nodes' databases show all of them."""
