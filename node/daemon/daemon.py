@@ -25,7 +25,6 @@ from node.daemon.recent import RecentChain
 from node.daemon.startup import OpenedHome, open_home, wall_ms
 from node.daemon.waiters import Waiters
 from node.daemon.workers import Workers, open_workers
-from node.pool.payload import PayloadRules
 from node.validator import (
     Answer,
     DiskLow,
@@ -38,7 +37,7 @@ from node.validator import (
     Tuning,
     Validator,
     assemble,
-    batch_rules,
+    pool_config,
 )
 from p2p import Delivery, Network, P2PConfig, PeerAddress, PeerConnected, PeerId, open_network
 
@@ -136,10 +135,11 @@ async def run_daemon(
 
 async def _run(opened: OpenedHome, ready: Callable[[], None], services: Sequence[Service]) -> None:
     config, genesis = opened.config, opened.genesis
-    rules = batch_rules(genesis)
+    tuning = Tuning(config.consensus.base_timeout_ms)
+    rules = pool_config(genesis, tuning)
     _tell_start(opened)
     async with (
-        open_workers(rules, config.limits.verify_workers) as workers,
+        open_workers(rules.batch, config.limits.verify_workers) as workers,
         open_network(_p2p_config(opened), opened.identity, random.Random(os.urandom(16))) as network,
         trio.open_nursery() as nursery,
     ):
@@ -150,7 +150,7 @@ async def _run(opened: OpenedHome, ready: Callable[[], None], services: Sequence
             opened.store.reader(),
             consensus_key=None if key is None else key.public_key,
             safety=opened.safety,
-            tuning=Tuning(config.consensus.base_timeout_ms),
+            tuning=tuning,
             now_ms=wall_ms(),
         )
         postbox, waiters = Postbox(), Waiters(opened.recovered.tip.height)
@@ -170,7 +170,7 @@ async def _run(opened: OpenedHome, ready: Callable[[], None], services: Sequence
             workers,
             waiters,
             node.recent,
-            PayloadRules(inline_bytes_max=genesis.params.inline_bytes_max),
+            rules,
             node.answered,
         )
         driver = Driver(validator, postbox, opened.journal, opened.guard, performer.perform, wall_ms)

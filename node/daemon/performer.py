@@ -21,7 +21,7 @@ from node.daemon.store import Store
 from node.daemon.timers import Timers
 from node.daemon.waiters import Waiters
 from node.daemon.workers import Workers
-from node.pool.payload import PayloadRules
+from node.pool.config import PoolConfig
 from node.storage import ChainTable, SnapshotLimit, StoreFull
 from node.validator import (
     Answer,
@@ -85,7 +85,7 @@ class Performer:
         workers: Workers,
         waiters: Waiters,
         recent: RecentChain,
-        rules: PayloadRules,
+        rules: PoolConfig,
         answered: Callable[[Answer], None],
     ) -> None:
         self._nursery = nursery

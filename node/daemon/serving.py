@@ -11,8 +11,9 @@ from consensus import (
     Proposal,
     decode,
 )
+from node.pool.config import PoolConfig
+from node.pool.contents import parse_contents
 from node.pool.messages import SyncRequest, SyncResponse
-from node.pool.payload import Payload, PayloadRules
 from node.pool.serving import serve
 from node.proofs.header import Header
 from node.storage import ChainTable, Snapshot
@@ -22,9 +23,9 @@ from node.validator.layout import height_key
 class StoredChain:
     """The pool's `ChainReader` over one snapshot."""
 
-    def __init__(self, snapshot: Snapshot, rules: PayloadRules) -> None:
+    def __init__(self, snapshot: Snapshot, config: PoolConfig) -> None:
         self._snapshot = snapshot
-        self._rules = rules
+        self._config = config
 
     def header(self, height: int) -> bytes | None:
         """The encoded header of `height`; None when not stored."""
@@ -42,9 +43,9 @@ class StoredChain:
         stored = self.proposal(height)
         if stored is None:
             return None
-        payload = Payload.decode(Proposal.from_value(decode(stored)).block.payload, self._rules)
+        contents = parse_contents(Proposal.from_value(decode(stored)).block, self._config)
         bodies: list[bytes] = []
-        for reference in payload.references:
+        for reference in contents.references:
             body = self._snapshot.get(ChainTable.BATCHES, reference.digest)
             if body is None:
                 return None
@@ -57,9 +58,9 @@ class StoredChain:
         return HeaderCertificate.from_value(decode(found[0][1])) if found else None
 
 
-def sync_answer(snapshot: Snapshot, rules: PayloadRules, request: SyncRequest) -> SyncResponse:
+def sync_answer(snapshot: Snapshot, config: PoolConfig, request: SyncRequest) -> SyncResponse:
     """The answer to a peer that catches up (C25)."""
-    return serve(StoredChain(snapshot, rules), request)
+    return serve(StoredChain(snapshot, config), request)
 
 
 def blocks_answer(snapshot: Snapshot, block_id: Digest, count: int) -> Blocks | None:

@@ -6,7 +6,7 @@ routes and decides nothing: agreement is decided in `consensus`, availability in
 `node.ledger`. The daemon and the simulator drive the same class.
 """
 
-from node.validator.assembly import Tuning, assemble, batch_rules
+from node.validator.assembly import Tuning, assemble, pool_config
 from node.validator.inputs import (
     BatchChecked,
     BatchLoaded,
@@ -85,8 +85,8 @@ __all__ = [
     "Validator",
     "Written",
     "assemble",
-    "batch_rules",
     "first_writes",
     "is_empty",
+    "pool_config",
     "recover",
 ]

@@ -28,10 +28,11 @@ from node.ledger.members import find_member
 from node.ledger.state import Space, StateReader
 from node.ledger.transactions import Transaction
 from node.pool.admission import Admission, AdmissionConfig
-from node.pool.batches import BatchRules, batch_digest
+from node.pool.batches import BatchRules
 from node.pool.catchup import CatchUp, CatchUpConfig
 from node.pool.config import PoolConfig
-from node.pool.payload import Payload, PayloadRules
+from node.pool.contents import parse_contents
+from node.pool.payload import PayloadRules
 from node.pool.pool import BatchPool
 from node.pool.verifying import Judgement, Trust
 from node.proofs.header import Header
@@ -67,13 +68,19 @@ class _StateView:
         return self._reader.get(SPACE_TABLES[space], key)
 
 
-def batch_rules(genesis: Genesis) -> BatchRules:
-    """What makes a batch valid in this cluster."""
+def pool_config(genesis: Genesis, tuning: Tuning) -> PoolConfig:
+    """The data plane's rules of this cluster and the choices of this node."""
     params = genesis.params
-    return BatchRules(
+    rules = BatchRules(
         genesis.cluster_id,
         batch_bytes_max=params.batch_bytes_max,
         transaction_bytes_max=params.max_transaction_bytes,
+    )
+    return PoolConfig(
+        rules,
+        PayloadRules(inline_bytes_max=params.inline_bytes_max),
+        seal_delay_ms=tuning.seal_delay_ms,
+        committed_heights_max=params.certification_lag_max,
     )
 
 
@@ -93,17 +100,12 @@ def assemble(
     me = None if consensus_key is None else validators.index_of(consensus_key)
     state: StateReader = _StateView(reader)
     ledger = Ledger(genesis.params, state, recovered.tip)
-    rules = batch_rules(genesis)
-    pool_config = PoolConfig(
-        rules,
-        PayloadRules(inline_bytes_max=genesis.params.inline_bytes_max),
-        seal_delay_ms=tuning.seal_delay_ms,
-    )
+    data_plane = pool_config(genesis, tuning)
     replica = Replica(
         _replica_config(genesis, tuning), validators, me, safety, _replica_start(genesis, recovered)
     )
-    pool = BatchPool(pool_config, validators, me)
-    ordered = recently_ordered(reader, recovered, pool_config.payload)
+    pool = BatchPool(data_plane, validators, me)
+    ordered = recently_ordered(reader, recovered, data_plane)
     beginning = pool.recover(
         (data for _, data in recovered.batches), ordered, recovered.tip.header.time_ms, now_ms
     )
@@ -111,7 +113,7 @@ def assemble(
     desk = Desk(
         Admission(
             AdmissionConfig(expiry_cap_ms=genesis.params.replay_cap_ms),
-            pool_config,
+            data_plane,
             lambda sender: find_member(ledger.overlay, sender) is not None,
             lambda transaction: _check_arguments(apps, transaction),
         )
@@ -123,7 +125,7 @@ def assemble(
     data = DataPlane(
         mail,
         pool,
-        _catchup(genesis, pool_config),
+        _catchup(genesis, data_plane),
         line,
         Storing(line, book, recovered.tip.height),
         book,
@@ -169,7 +171,7 @@ def _replica_start(genesis: Genesis, recovered: Recovered) -> RecoveredState:
     )
 
 
-def _catchup(genesis: Genesis, pool_config: PoolConfig) -> CatchUp:
+def _catchup(genesis: Genesis, data_plane: PoolConfig) -> CatchUp:
     validators, cluster_id, cache = genesis.validator_set(), genesis.cluster_id, SignatureCache()
 
     def judge_certificate(certificate: HeaderCertificate) -> Judgement:
@@ -191,14 +193,14 @@ def _catchup(genesis: Genesis, pool_config: PoolConfig) -> CatchUp:
         good = cache.verify(key, proposal.digest(), proposal.signature)
         return Judgement.VALID if good else Judgement.INVALID
 
-    return CatchUp(CatchUpConfig(pool_config), Trust(judge_certificate, judge_proposal))
+    return CatchUp(CatchUpConfig(data_plane), Trust(judge_certificate, judge_proposal))
 
 
-def recently_ordered(reader: Reader, recovered: Recovered, rules: PayloadRules) -> list[tuple[Digest, int]]:
+def recently_ordered(reader: Reader, recovered: Recovered, config: PoolConfig) -> list[tuple[Digest, int]]:
     """Digests that stored blocks ordered and that may not have expired, with their blocks' times: walking
     back from the tip as far as a batch can live. Only what can still be proposed again needs remembering."""
     found: list[tuple[Digest, int]] = []
-    end_ms = recovered.tip.header.time_ms - rules.horizon_ms
+    end_ms = recovered.tip.header.time_ms - config.payload.horizon_ms
     for height in range(recovered.tip.height, 0, -1):
         stored = reader.get(ChainTable.HEADERS, height_key(height))
         if stored is None:
@@ -206,7 +208,5 @@ def recently_ordered(reader: Reader, recovered: Recovered, rules: PayloadRules) 
         block = load_block(reader, Header.decode(stored).block_id).block
         if block.time_ms < end_ms:
             break
-        payload = Payload.decode(block.payload, rules)
-        found += [(reference.digest, block.time_ms) for reference in payload.references]
-        found += [(batch_digest(body), block.time_ms) for body in payload.inline]
+        found += [(digest, block.time_ms) for digest in parse_contents(block, config).names()]
     return found

@@ -12,9 +12,8 @@ from consensus import Digest, SigningKey, as_array, as_bytes, as_tuple, decode
 from node.daemon.memory_store import MemoryStore
 from node.genesis import Genesis
 from node.ledger.transactions import Transaction
-from node.pool.payload import PayloadRules
 from node.storage import ChainTable
-from node.validator import Refusal, Tuning, batch_rules, first_writes
+from node.validator import Refusal, Tuning, first_writes, pool_config
 from node.validator.layout import height_key
 from tests.node.ledger.world import ALICE, CREATED_MS, make_genesis, put_args
 from tests.node.validator.checkers import Checkers, Violation
@@ -42,13 +41,12 @@ class World:
     ) -> None:
         self.random = Random(seed)
         self.genesis: Genesis = make_genesis(**params)
-        self.payload_rules = PayloadRules(inline_bytes_max=self.genesis.params.inline_bytes_max)
-        self.batch_rules = batch_rules(self.genesis)
         self.tuning = Tuning()
+        self.pool_config = pool_config(self.genesis, self.tuning)
         self.latency_ms, self.loss_percent = latency_ms, loss_percent
         self.persist_ms, self.flush_ms, self.worker_ms = persist_ms, flush_ms, worker_ms
         self.now_ms = START_MS
-        self.checkers = Checkers(self.genesis, self.payload_rules)
+        self.checkers = Checkers(self.genesis, self.pool_config)
         self.filter: Filter = lambda source, target, topic, body: True
         self.prepare: Callable[[Node], None] = lambda node: None
         self.trace: list[str] = []
