@@ -19,7 +19,7 @@ from node import wire
 from node.daemon.memory_store import MemoryStore
 from node.daemon.serving import StoredChain
 from node.genesis import Genesis
-from node.pool.payload import PayloadRules
+from node.pool.config import PoolConfig
 from node.proofs.header import Header
 from node.storage import ChainTable, StateTable
 from node.validator import Flush, Validator
@@ -34,10 +34,10 @@ class Violation(Exception):
 class Checkers:
     """Everything remembered about a run; `exempt` are nodes whose faults are the test's own."""
 
-    def __init__(self, genesis: Genesis, rules: PayloadRules) -> None:
+    def __init__(self, genesis: Genesis, config: PoolConfig) -> None:
         self._cluster_id = genesis.cluster_id
         self._validators = genesis.validator_set()
-        self._rules = rules
+        self._config = config
         self._cache = SignatureCache()
         self._signed: dict[tuple[str, int, int], Digest] = {}
         self._durable: dict[int, dict[str, int]] = {}
@@ -114,7 +114,7 @@ class Checkers:
         if flush.height and reader.get(ChainTable.CERTIFICATES, height_key(flush.height)) is None:
             raise Violation(f"node {node} shows height {flush.height} without a certificate")
         with store.snapshot() as snapshot:
-            chain = StoredChain(snapshot, self._rules)
+            chain = StoredChain(snapshot, self._config)
             for write in flush.chain:
                 if write.table is ChainTable.HEADERS and write.value is not None:
                     self._check_height(node, chain, Header.decode(write.value))

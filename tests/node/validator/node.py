@@ -306,7 +306,7 @@ class Node:
         delay_ms = world.random.randint(*world.worker_ms)
         match output:
             case CheckBatch(digest, data):
-                report = verify_batch(data, world.batch_rules)
+                report = verify_batch(data, world.pool_config.batch)
                 fault = None if report.ok else report.detail
                 self.later(delay_ms, lambda: self.feed(BatchChecked(digest, fault)))
             case CheckSignatures(ticket, transactions):
@@ -326,7 +326,9 @@ class Node:
     def _serve(self, asked: ServeSync | ServeBlocks) -> None:
         with self.disk.store.snapshot() as snapshot:
             if isinstance(asked, ServeSync):
-                frame = wire.frame_of_pool(sync_answer(snapshot, self.world.payload_rules, asked.request))
+                frame = wire.frame_of_pool(
+                    sync_answer(snapshot, self.world.pool_config, asked.request)
+                )
             else:
                 blocks = blocks_answer(snapshot, asked.block_id, asked.count)
                 if blocks is None:
