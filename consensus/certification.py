@@ -155,8 +155,7 @@ class Certification:
         tree, block_id = core.tree, certificate.block_id
         if block_id in tree:
             core.commit(block_id)
-            tree.raise_root(block_id)
-            core.outbox.unstage_except(tree)
+            core.forget_below(block_id)
         elif certificate.height > tree.committed.height + core.config.certification_lag_max:
             core.behind = certificate
             self._behind_peer = peer

@@ -55,6 +55,8 @@ class ReplicaCore:
         self.pending_payload = False  # set by the data plane
         self.now_ms = 0  # the driver's clock, for timestamps only
         self._commit_proof: QuorumCertificate | None = None
+        self._prune_due = False
+        self._forget_below: Digest | None = None
 
     # --- who ----------------------------------------------------------------------------------
 
@@ -168,6 +170,22 @@ class ReplicaCore:
         self.pacemaker.on_commit()
         if self.behind is not None and self.tree.committed.height >= self.behind.height:
             self.behind = None
+        self._prune_due = True
+
+    def forget_below(self, block_id: Digest) -> None:
+        """A committed block is certified: what lies below it is served from storage after this step."""
+        self._forget_below = block_id
+        self._prune_due = True
+
+    def prune(self) -> None:
+        """Shrink the tree (E13). At the start of a step, not when blocks are committed: the driver may look up
+        every block of a `Commit`, whose signature is only here, while it performs that step's effects."""
+        if not self._prune_due:
+            return
+        self._prune_due = False
+        if self._forget_below is not None and self.tree.is_committed(self._forget_below):
+            self.tree.raise_root(self._forget_below)
+        self._forget_below = None
         self.tree.shrink()
         self.outbox.unstage_except(self.tree)
 

@@ -110,6 +110,7 @@ class Replica:
         Raises LocalError when a local invariant is broken, and nothing that a peer can cause.
         """
         self._core.now_ms = now_ms
+        self._core.prune()
         hqc = self._core.pacemaker.hqc
         self._learn(event)
         is_vote = isinstance(event, Received) and isinstance(event.message, Vote)
@@ -278,7 +279,8 @@ class Replica:
 
     def proposal(self, block_id: Digest) -> Proposal | None:
         """A block of the tree as it was proposed, None when it is not held here: the composition then
-        answers a peer's `BlocksRequest` from storage."""
+        answers a peer's `BlocksRequest` from storage. Every block of a `Commit` is still answered for while
+        the effects of its step are performed: that is the moment to store it with its signature."""
         node = self._core.tree.get(block_id)
         if node is None or node.block is None or node.signature is None:
             return None

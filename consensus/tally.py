@@ -37,6 +37,8 @@ class VoteTally:
         if vote.author in votes:  # one entry an author: repetition adds no weight
             return None
         votes[vote.author] = vote
+        if not self._validators.is_quorum(self._validators.weight_of(votes)):
+            return None  # not even if all of them agree
         block_id, parent_round = vote.block_id, vote.parent_round
         agreeing = {
             author: other.signature

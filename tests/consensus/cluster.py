@@ -319,8 +319,9 @@ class Node:
             cluster.check_commit(self, block)
             self.committed[block.id] = committed
             known = self.replica.proposal(block.id)
-            if known is not None:
-                self.disk.blocks[block.id] = known
+            if known is None:
+                raise Violation(f"{self.name} cannot store {cluster.label(block)} with its signature")
+            self.disk.blocks[block.id] = known
             cluster.note(f"{self.name} commits {cluster.label(block)} height {committed.height}")
             if committed.yields_header:
                 header_hash = self.header_hash(block)
@@ -411,6 +412,7 @@ class Cluster:
         self.validators = validators_of(self.keys, weights)
         self.nodes = [Node(self, index, key) for index, key in enumerate(self.keys)]
         self.observers: list[Node] = []
+        self.twins: dict[bytes, Node] = {}
         self._by_peer: dict[bytes, Node] = {node.peer: node for node in self.nodes}
         self.filter: Filter = lambda source, target, message: True
         self.trace: list[str] = []
@@ -435,6 +437,15 @@ class Cluster:
         self.observers.append(observer)
         return observer
 
+    def add_twin(self, name: str) -> Node:
+        """A second instance with the same key and its own state: together one Byzantine validator."""
+        original = self.node(name)
+        twin = Node(self, original.index, original.key)
+        twin.name = name.upper()
+        self.twins[twin.peer] = twin
+        self.byzantine[int(twin.index)] = True
+        return twin
+
     # --- time and network ----------------------------------------------------------------------
 
     def after(self, delay_ms: int, action: Callable[[], None]) -> None:
@@ -444,7 +455,7 @@ class Cluster:
 
     def start(self) -> "Cluster":
         """Start every node and connect all links."""
-        for node in [*self.nodes, *self.observers]:
+        for node in [*self.nodes, *self.observers, *self.twins.values()]:
             node.start()
         return self
 
@@ -461,9 +472,11 @@ class Cluster:
 
     def send(self, source: Node, peer: bytes, message: Message) -> None:
         """Put a message on a link, as bytes."""
-        target = self._by_peer.get(peer)
-        if target is None or target is source:
-            return
+        for target in (self._by_peer.get(peer), self.twins.get(peer)):
+            if target is not None and target.peer != source.peer:
+                self._send_to(source, target, message)
+
+    def _send_to(self, source: Node, target: Node, message: Message) -> None:
         self.sent[type(message).__name__] = self.sent.get(type(message).__name__, 0) + 1
         if not self.byzantine.get(source.index):
             self.check_message(source, message)
@@ -523,7 +536,7 @@ class Cluster:
     def submit(self, payload: bytes) -> None:
         """A client's payload reaches all data planes."""
         self.payloads.append(payload)
-        for node in self.nodes:
+        for node in [*self.nodes, *self.twins.values()]:
             node.handle(PendingPayload(True))
 
     def _tell_pending(self) -> None:
