@@ -178,8 +178,8 @@ class ReplicaCore:
         self._prune_due = True
 
     def prune(self) -> None:
-        """Shrink the tree (E13). At the start of a step, not when blocks are committed: the driver may look up
-        every block of a `Commit`, whose signature is only here, while it performs that step's effects."""
+        """Shrink the tree (E13). At the start of a step, not when blocks are committed: while the driver
+        performs a step's effects it may look up every block of a `Commit`, whose signature is only here."""
         if not self._prune_due:
             return
         self._prune_due = False

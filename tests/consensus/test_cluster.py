@@ -95,7 +95,7 @@ def test_a_twin_of_a_validator_splits_nobody_and_convicts_itself_alone(seed: int
 
 def test_twins_are_really_at_work() -> None:
     """Otherwise the test above would prove nothing: both offences happen, and are seen."""
-    found = [e.offence for seed in range(4) for node in with_a_twin(seed).nodes[1:] for e in node.evidence]
+    found = [e.offence for seed in range(8) for node in with_a_twin(seed).nodes[1:] for e in node.evidence]
     assert {Offence.DOUBLE_VOTE, Offence.DOUBLE_PROPOSAL} <= {*found}
 
 
