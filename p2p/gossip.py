@@ -281,6 +281,11 @@ class Gossip:
             effects.append(SendBody((peer,), entry.topic, b"\0" + entry.body))
         return effects
 
+    @property
+    def has_work(self) -> bool:
+        """Whether a tick would do anything: without work nobody needs to wake this core."""
+        return bool(self._fresh or self._wanted or any(self._rounds))
+
     def tick(self, now_ms: int) -> list[Effect]:
         """Called regularly: sends the announcements that are due and retries unanswered pulls."""
         effects = self._retry(now_ms) if self._wanted else []

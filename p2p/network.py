@@ -43,7 +43,7 @@ from p2p.link import Link
 from p2p.sessions import Sessions, now_ms
 from p2p.tls import TlsContexts
 
-_WATCH_MS = 250
+_WATCH_MS_MAX = 1_000
 INVALID_GOSSIP_WEIGHT = 20
 
 
@@ -66,6 +66,7 @@ class Network:
             frame_max = topic.max_bytes + 1 if topic.gossip else topic.max_bytes
             rules[topic.code] = FrameRule(topic.name, frame_max, topic.priority)
         self._gossip = Gossip(config.gossip, random.Random(rng.getrandbits(64)))
+        self._gossip_due = trio.Event()
         hello = Hello(
             config.protocol_version,
             config.network_id,
@@ -255,6 +256,8 @@ class Network:
                     waiting = self._deliver(event, self._topics[code].priority)
                 case Penalise(peer, fault, weight):
                     self.report(peer, fault, weight)
+        if self._gossip.has_work:
+            self._gossip_due.set()
         return waiting
 
     def _send_control(self, peer: PeerId, kind: int, ids: tuple[bytes, ...]) -> None:
@@ -301,8 +304,9 @@ class Network:
     async def _watch(self) -> None:
         """Looks after the links: dead, stalled and silent ones."""
         config = self._config
+        shortest_ms = min(config.idle_ping_ms, config.idle_timeout_ms, config.stall_timeout_ms)
         while True:
-            await trio.sleep(_WATCH_MS / 1000)
+            await trio.sleep(min(_WATCH_MS_MAX, shortest_ms // 4) / 1000)
             now = now_ms()
             for connection in list(self._connections.values()):
                 connection.check(
@@ -313,7 +317,10 @@ class Network:
                 )
 
     async def _tick_gossip(self) -> None:
+        # An idle network wakes nobody: ten wake-ups a second were a third of an idle node's CPU.
         while True:
+            await self._gossip_due.wait()
+            self._gossip_due = trio.Event()
             await trio.sleep(self._config.gossip.flush_interval_ms / 1000)
             self._perform(self._gossip.tick(now_ms()))
 
