@@ -15,6 +15,7 @@ from consensus import (
     HeaderCertificate,
     HeaderComputed,
     Height,
+    Proposal,
 )
 from node import wire
 from node.pool import effects as asked
@@ -99,8 +100,10 @@ class DataPlane:
 
     def _on_block_ready(self, ready: asked.BlockReady) -> None:
         committed = ready.block
-        if not committed.yields_header or committed.height < self.line.next_height:
-            # Empty blocks come to nothing; what catch-up has executed is not executed twice.
+        known = not committed.yields_header or committed.height < self.line.next_height
+        if known or self.diverged is not None:
+            # Empty blocks come to nothing; what catch-up has executed is not executed twice; and on a
+            # ledger in doubt nothing is executed at all, however long the others go on.
             self.serve_pool(self.pool.on_executed(committed.block.id, self._mail.now_ms))
         elif self.catchup.running:
             self._held.append(ready)
@@ -112,6 +115,21 @@ class DataPlane:
         self.line.add(committed, batches)
 
     # --- execution and storage -------------------------------------------------------------------------
+
+    def on_committed(self, blocks: tuple[CommittedBlock, ...], proposals: tuple[Proposal, ...]) -> None:
+        """Blocks are final; `proposals` are the same as they were proposed."""
+        now_ms = self._mail.now_ms
+        if self.diverged is None:
+            self.book.committed(proposals)
+        else:
+            self.book.settle(blocks[-1].block.round)  # nothing here will be executed: only safety counts
+        self.desk.admission.on_committed_time(blocks[-1].block.time_ms)
+        self.serve_pool(self.pool.on_committed(blocks, now_ms))
+
+    def on_certified(self, certificate: HeaderCertificate) -> None:
+        """A height, and all before it, are final."""
+        if self.diverged is None:
+            self.line.certify(certificate)
 
     def on_resumed(self) -> None:
         """There is time for one slice of execution."""
@@ -149,6 +167,8 @@ class DataPlane:
 
     def fell_behind(self, certificate: HeaderCertificate, peer: bytes) -> None:
         """Catch up to this certificate: until it is reached, only catch-up brings blocks to the line."""
+        if self.diverged is not None:
+            return
         if not self.catchup.running:
             self._held.extend(asked.BlockReady(*queued) for queued in self.line.withdraw())
             settled = self.line.finish_current()
@@ -216,11 +236,13 @@ class DataPlane:
         """Our ledger is in doubt (C3): nothing more is stored or admitted, and the operator is told."""
         self.diverged = report
         self.storing.stopped = True
-        self.close_desk("the ledger of this node diverged from the cluster's; use another node")
+        self._held.extend(asked.BlockReady(*queued) for queued in self.line.withdraw())
+        self._release_held()
+        self.desk.closed = "the ledger of this node diverged from the cluster's; use another node"
         words = f"height {report.height}: ours {report.ours.hex()}, theirs {report.theirs.hex()}"
         self._mail.put(outputs.Tell("diverged", f"{words}. {report.detail}"))
 
     def close_desk(self, reason: str | None) -> None:
         """Refuse clients for `reason`, or open again with None; a divergence stays closed."""
-        if self.diverged is None or reason is not None:
+        if self.diverged is None:
             self.desk.closed = reason

@@ -49,10 +49,11 @@ class Storing:
         self._noted[committed.height] = (committed.block.round, tuple(batch.digest for batch in batches))
 
     def plan(self) -> Flush | None:
-        """The next flush, if one is due and none is under way."""
-        if self._under_way is not None or self.stopped:
+        """The next flush, if one is due and none is under way. When stopped, what agreement made durable is
+        stored still, so that neither memory nor the journal fills up."""
+        if self._under_way is not None:
             return None
-        settled, certificates = self._line.take_certified()
+        settled, certificates = ([], []) if self.stopped else self._line.take_certified()
         if not settled and self._book.unstored_bytes < JOURNAL_FLUSH_BYTES:
             return None
         news, journal_seq = self._book.take_news()

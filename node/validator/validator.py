@@ -267,9 +267,7 @@ class Validator:
             case agreement.CheckPayload(block, ancestors):
                 data.serve_pool(data.pool.on_check(block, ancestors, mail.now_ms))
             case agreement.Commit(blocks, proposals):
-                data.book.committed(proposals)
-                data.desk.admission.on_committed_time(blocks[-1].block.time_ms)
-                data.serve_pool(data.pool.on_committed(blocks, mail.now_ms))
+                data.on_committed(blocks, proposals)
             case agreement.Certified(certificate):
                 self._on_certified(certificate)
             case agreement.KeepEvidence(evidence):
@@ -284,7 +282,7 @@ class Validator:
                 assert_never(effect)
 
     def _on_certified(self, certificate: HeaderCertificate) -> None:
-        self.data.line.certify(certificate)
+        self.data.on_certified(certificate)
         if self._me == certificate.height % len(self._validators):
             # Validators certify for themselves; for everybody else one of them speaks at each height.
             body = agreement.encode_trusted(certificate.to_value())

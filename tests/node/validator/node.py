@@ -18,6 +18,7 @@ from consensus import (
     SafetyRules,
     SigningFloor,
     SigningKey,
+    ValidatorIndex,
     admit,
     decode,
     encode,
@@ -36,6 +37,7 @@ from node.validator import (
     BroadcastFrame,
     CheckBatch,
     CheckSignatures,
+    DiskLow,
     Flush,
     Flushed,
     ForwardGossip,
@@ -176,7 +178,7 @@ class Node:
         world.link_up(self)
 
     @property
-    def index_in_set(self) -> int:
+    def index_in_set(self) -> ValidatorIndex:
         """Which validator this is."""
         index = self.world.genesis.validator_set().index_of(self.key.public_key)
         assert index is not None
@@ -326,9 +328,7 @@ class Node:
     def _serve(self, asked: ServeSync | ServeBlocks) -> None:
         with self.disk.store.snapshot() as snapshot:
             if isinstance(asked, ServeSync):
-                frame = wire.frame_of_pool(
-                    sync_answer(snapshot, self.world.pool_config, asked.request)
-                )
+                frame = wire.frame_of_pool(sync_answer(snapshot, self.world.pool_config, asked.request))
             else:
                 blocks = blocks_answer(snapshot, asked.block_id, asked.count)
                 if blocks is None:
@@ -390,6 +390,10 @@ class Node:
         ticket = self.world.next_ticket()
         self.feed(Submitted(ticket, tuple(t if isinstance(t, bytes) else t.encoded for t in transactions)))
         return ticket
+
+    def disk_low(self, low: bool) -> None:
+        """The shell saw the disk run full, or free again."""
+        self.feed(DiskLow(low))
 
     @property
     def height(self) -> int:

@@ -43,7 +43,7 @@ def expect_recovery(world: World) -> None:
     for node in world.nodes:
         node.start()
     sent = world.submit(0)
-    assert world.run(RECOVERY_MS, lambda: world.everywhere(sent)), world.trace
+    assert world.stored(sent, RECOVERY_MS), world.trace
     world.settle(RECOVERY_MS)
 
 
@@ -62,9 +62,9 @@ def test_a_height_is_never_stored_without_the_block_and_the_batches_it_is_of() -
     world.nodes[3].disk.guard = None
     world.nodes[3].start()
     sent = [t for _ in range(5) for t in world.submit(0, 150, size=200) if world.run(100) is False]
-    assert world.run(5_000, lambda: world.everywhere(sent))
+    assert world.stored(sent, 5_000)
     world.nodes[3].crash()
     world.nodes[3].start()
     sent = world.submit(1)
-    assert world.run(5_000, lambda: world.everywhere(sent))
+    assert world.stored(sent, 5_000)
     world.settle(5_000)

@@ -8,6 +8,6 @@ def test_a_lone_transaction_is_stored_everywhere() -> None:
     world.run(2_000)
     begun = world.elapsed_ms
     sent = world.submit(1)
-    assert world.run(1_000, lambda: world.everywhere(sent))
+    assert world.stored(sent, 1_000)
     print(world.elapsed_ms - begun, world.sent)
     world.settle(1_000)

@@ -8,7 +8,7 @@ def test_batches_that_are_executed_and_stored_leave_the_open_book() -> None:
     world = World(1).start()
     world.run(500)
     sent = [t for index in range(4) for t in world.submit(index, 120, size=200)]
-    assert world.run(5_000, lambda: world.everywhere(sent))
+    assert world.stored(sent, 5_000)
     world.run(1_000)
     for node in world.nodes:
         assert node.validator.data.book.open_counts[1] == 0
@@ -18,13 +18,13 @@ def test_batches_stored_by_the_last_flush_before_a_crash_leave_the_open_book_too
     world = World(1).start()
     world.run(500)
     sent = [t for index in range(4) for t in world.submit(index, 120, size=200)]
-    assert world.run(5_000, lambda: world.everywhere(sent))
+    assert world.stored(sent, 5_000)
     for node in world.nodes:
         node.crash()
     for node in world.nodes:
         node.start()
     more = world.submit(0)
-    assert world.run(5_000, lambda: world.everywhere(more))
+    assert world.stored(more, 5_000)
     world.run(1_000)
     for node in world.nodes:
         assert node.validator.data.book.open_counts[1] == 0

@@ -40,7 +40,7 @@ class World:
         **params: int,
     ) -> None:
         self.random = Random(seed)
-        self.genesis: Genesis = make_genesis(**params)
+        self.genesis: Genesis = make_genesis(None, **params)
         self.tuning = Tuning()
         self.pool_config = pool_config(self.genesis, self.tuning)
         self.latency_ms, self.loss_percent = latency_ms, loss_percent
@@ -214,6 +214,11 @@ class World:
         wanted = list(transactions)
         return all(self.holds(self.nodes[index], wanted) for index in nodes)
 
+    def stored(self, transactions: Iterable[Transaction], within_ms: int, *nodes: int) -> bool:
+        """Wait until all these nodes (all four, if none is named) show all of them; False when they do not."""
+        wanted = list(transactions)
+        return self.run(within_ms, lambda: self.everywhere(wanted, nodes or range(4)))
+
     def settle(self, within_ms: int, nodes: Iterable[int] = range(4)) -> None:
         """Every acknowledged transaction is on each of these nodes, once, at one height, within this time."""
         chosen = [self.nodes[index] for index in nodes]
@@ -229,7 +234,8 @@ class World:
             self.checkers.check_bounds(node.index, node.validator)
 
     def _check_stored(self, node: Node) -> None:
-        reader, found = node.disk.store.reader(), {}
+        reader = node.disk.store.reader()
+        found: dict[Digest, int] = {}
         for height in range(1, node.height + 1):
             bodies = reader.get(ChainTable.BODIES, height_key(height))
             if bodies is None:
