@@ -195,6 +195,7 @@ class Fetching:
             if proposal.block.id != expected:
                 raise InvalidMessage("blocks-chain", "the blocks are not one chain")
             self._core.verify_fetched(proposal)
+            self._compare_with_committed(proposal.block)
             expected = proposal.block.parent_id
         before = self._wants.copy()
         for proposal in blocks.proposals:
@@ -203,6 +204,15 @@ class Fetching:
             if block_id not in before:  # the walk goes on below what this peer just sent
                 want.attempts = 1
                 self._core.outbox.emit(Send(peer, BlocksRequest(block_id, BLOCKS_COUNT_MAX)))
+
+    def _compare_with_committed(self, block: Block) -> None:
+        """E10: a certified block above the committed one must extend it, unless more than a third of the
+        weight broke the rules."""
+        committed = self._core.tree.committed
+        if block.round > committed.round >= block.qc.round and block.parent_id != committed.id:
+            self._core.diverge(
+                committed.height, committed.id, block.parent_id, "a certified chain leaves our commit out"
+            )
 
     def on_blocks_request(self, peer: bytes, request: BlocksRequest) -> None:
         """Answer from the tree; what it no longer holds is answered from storage by the composition."""

@@ -484,6 +484,26 @@ def test_another_result_than_the_certified_one_is_a_divergence() -> None:  # C3
     assert replica.view().diverged is not None
 
 
+def test_a_certified_chain_beside_our_commit_is_reported_and_never_raises() -> None:  # E10
+    """More than a third of the weight signed two histories: nothing can be repaired, but it can be said."""
+    replica = replica_of()
+    for made in (FIRST, SECOND):
+        give(replica, propose(made), int(made.author))
+    committed = give(replica, Certificates(certify(SECOND), None, None))
+    assert of_kind(committed, Commit)
+    other = [block(1, payload=b"other")]
+    for round in (2, 3):
+        other.append(block(round, certify(other[-1]), payload=b"other"))
+    give(replica, Certificates(certify(other[2]), None, None))
+    replica.step(TimerFired(Timer(TimerKind.RESEND, Round(0))), NOW)
+    effects = give(replica, Blocks(tuple(propose(made) for made in reversed(other))))
+    assert [e.detail for e in effects if isinstance(e, Diverged)] == [
+        "a certified chain leaves our commit out"
+    ]
+    assert replica.view().committed_round == 1
+    assert not of_kind(effects, Commit)
+
+
 def test_a_restarted_node_that_computes_another_result_signs_no_second_one() -> None:  # C3
     safety = rules(0)
     safety.sign_header(0, Height(1), FIRST.id, header(1, 0).header_hash)
