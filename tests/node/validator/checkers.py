@@ -39,7 +39,7 @@ class Checkers:
         self._validators = genesis.validator_set()
         self._config = config
         self._cache = SignatureCache()
-        self._signed: dict[tuple[str, int, int], Digest] = {}
+        self.signed: dict[tuple[str, int, int], Digest] = {}
         self._durable: dict[int, dict[str, int]] = {}
         self.exempt: dict[int, None] = {}
         self.headers: dict[int, bytes] = {0: genesis.genesis_header().encoded}
@@ -80,7 +80,7 @@ class Checkers:
         if author != node:
             raise Violation(f"node {node} sends a {kind} of validator {author}")
         self._must_be_durable(kind, node, place)
-        if self._signed.setdefault((kind, node, place), what) != what:
+        if self.signed.setdefault((kind, node, place), what) != what:
             raise Violation(f"node {node} signed two {kind}s at {place}")
 
     def _must_be_durable(self, kind: str, node: int, place: int) -> None:

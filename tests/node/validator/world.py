@@ -209,13 +209,18 @@ class World:
         places = [reader.get(ChainTable.TRANSACTIONS, t.id) for t in transactions]
         return all(place is not None and place[:8] <= height_key(node.height) for place in places)
 
+    def in_chain(self, node: Node, transactions: Iterable[Transaction]) -> bool:
+        """Whether the chain environment alone has them."""
+        reader = node.disk.store.reader()
+        return all(reader.get(ChainTable.TRANSACTIONS, t.id) is not None for t in transactions)
+
     def everywhere(self, transactions: Iterable[Transaction], nodes: Iterable[int] = range(4)) -> bool:
         """Whether all these nodes' databases show all of them."""
         wanted = list(transactions)
         return all(self.holds(self.nodes[index], wanted) for index in nodes)
 
     def stored(self, transactions: Iterable[Transaction], within_ms: int, *nodes: int) -> bool:
-        """Wait until all these nodes (all four, if none is named) show all of them; False when they do not."""
+        """Wait until all these nodes (all four, if none is named) show all of them."""
         wanted = list(transactions)
         return self.run(within_ms, lambda: self.everywhere(wanted, nodes or range(4)))
 
