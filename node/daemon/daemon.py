@@ -279,6 +279,12 @@ def _tell_start(opened: OpenedHome) -> None:
     )
     if opened.journal.torn_tail is not None:
         _log.warning("journal_torn_tail", detail=opened.journal.torn_tail)
+    if opened.guard is not None and opened.guard.damaged_slot:
+        _log.warning(
+            "guard_slot_damaged",
+            detail=f"one of the two slots of {opened.config.home.guard_file} cannot be read; the other one "
+            "counts, with a full reservation on top. Check the disk",
+        )
     if floor is not None:
         _log.info("signing", kind=floor.kind.value, detail=floor.explanation)
 

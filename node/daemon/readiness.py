@@ -1,5 +1,6 @@
 """Ready means: this node can commit. Every reason why it cannot is a sentence an operator can act on."""
 
+from consensus import StartKind
 from node.daemon.daemon import Node
 
 BACKLOG_MAX = 8_192
@@ -12,6 +13,17 @@ def reasons_against(node: Node) -> tuple[str, ...]:
     validators = node.validator.validators
     view = node.validator.replica.view()
     data = node.validator.data
+    floor = node.opened.floor
+    if floor is not None and floor.record is None:
+        reasons.append(floor.explanation)
+    elif floor is not None and floor.kind is StartKind.BEHIND and floor.record is not None:
+        if view.round <= floor.record.floor_round or view.certified_height < floor.record.floor_height:
+            reasons.append(
+                "its data is older than what its key has signed: it follows, and signs again only above "
+                f"round {floor.record.floor_round} (now {view.round}) and height "
+                f"{floor.record.floor_height} (now {view.certified_height}); do not stop another validator "
+                "until then"
+            )
     if data.diverged is not None:
         reasons.append(
             f"its ledger diverged from the cluster's at height {data.diverged.height}: keep the data, "
