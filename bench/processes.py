@@ -20,15 +20,35 @@ class Usage:
 
 
 def usage_of(pid: int) -> Usage:
-    """The usage of `pid` and everything below it. Raises FileNotFoundError when it is gone."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    cpu = (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND
-    rss = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_BYTES
-    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        below = usage_of(int(child))
-        cpu += below.cpu_seconds
-        rss += below.rss_bytes
-    return Usage(cpu, rss)
+    """The usage of `pid` and everything below it. Raises ProcessLookupError when it is gone."""
+    parents: dict[int, int] = {}
+    ticks: dict[int, int] = {}
+    pages: dict[int, int] = {}
+    # The kernel's list of children is incomplete for a running process: all processes are looked at.
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        number = int(entry.name)
+        parents[number] = int(fields[1])
+        ticks[number] = int(fields[11]) + int(fields[12])
+        pages[number] = int(fields[21])
+    if pid not in parents:
+        raise ProcessLookupError(f"process {pid} is gone")
+    family = [number for number in parents if _is_below(number, pid, parents)]
+    return Usage(
+        sum(ticks[number] for number in family) / _TICKS_PER_SECOND,
+        sum(pages[number] for number in family) * _PAGE_BYTES,
+    )
+
+
+def _is_below(number: int, ancestor: int, parents: dict[int, int]) -> bool:
+    while number and number != ancestor:
+        number = parents.get(number, 0)
+    return number == ancestor
 
 
 def machine() -> str:

@@ -25,17 +25,8 @@ from p2p.errors import (
 )
 from p2p.events import Delivery, PeerConnected, PeerDisconnected, PeerStatus
 from p2p.frames import CONTROL, Frame, FrameRule, encode
-from p2p.gossip import (
-    Deliver,
-    Effect,
-    Gossip,
-    Penalise,
-    SendAnnounce,
-    SendBody,
-    SendPull,
-    decode_ids,
-    encode_ids,
-)
+from p2p.gossip import Gossip, decode_ids, encode_ids
+from p2p.gossip_effects import Deliver, Effect, Penalise, SendAnnounce, SendBody, SendPull
 from p2p.hello import INSTANCE_BYTES, Hello
 from p2p.identity import NodeIdentity, PeerId
 from p2p.inbox import Inbox

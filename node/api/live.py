@@ -152,19 +152,23 @@ def _location(place: bytes | None) -> Location | None:
 
 
 class HttpService:
-    """The door as a service of the daemon; its socket is bound before anything else starts."""
+    """The door as a service of the daemon."""
 
     def __init__(self, config: NodeConfig) -> None:
-        """Raises PortInUse with a sentence."""
-        self._listener: socket.socket = bind_listener(config.api.host, config.api.port)
+        self._address = (config.api.host, config.api.port)
         self._limits = ApiLimits(
             connections_max=config.limits.connections,
             streams_max=config.limits.event_streams,
             waits_max=config.limits.waiting_requests,
         )
         self._hosts = config.api.allowed_hosts
+        self._listeners: list[socket.socket] = []
 
-    async def __call__(self, node: Node, ending: trio.Event) -> None:
+    def bind(self) -> None:
+        """Take the port. Raises PortInUse with a sentence."""
+        self._listeners.append(bind_listener(*self._address))
+
+    async def run(self, node: Node, ending: trio.Event) -> None:
         """Serve until the node is ending."""
         api = build_api(LiveBackend(node), shutdown=ending, limits=self._limits, allowed_hosts=self._hosts)
-        await serve_api(api.app, [self._listener], shutdown=ending, limits=self._limits, gauges=api.gauges)
+        await serve_api(api.app, self._listeners, shutdown=ending, limits=self._limits, gauges=api.gauges)

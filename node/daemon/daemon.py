@@ -9,8 +9,9 @@ import logging
 import os
 import random
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from typing import Protocol
 
 import structlog
 import trio
@@ -44,6 +45,8 @@ from p2p import Delivery, Network, P2PConfig, PeerAddress, PeerConnected, PeerId
 DISK_RESERVE_BYTES = 256 * 1024 * 1024
 """Below this much free space payload is refused first, so that consensus can go on (C17)."""
 DISK_WATCH_SECONDS = 5.0
+LINK_WATCH_SECONDS = 2.0
+"""How soon a new reason why a peer cannot be reached is told; one that repeats is told once."""
 GOODBYE_SECONDS = 5.0
 """What services get to finish what is under way once the node is ending."""
 TICKETS_MAX = 4096
@@ -116,8 +119,14 @@ class Node:
             ticket[0].set()
 
 
-Service = Callable[[Node, trio.Event], Awaitable[None]]
-"""Runs beside the node; the event is set when the node is about to end."""
+class Service(Protocol):
+    """Something that runs beside the node."""
+
+    def bind(self) -> None:
+        """Take what may be taken already (a port), under the key's lock and before anything starts."""
+
+    async def run(self, node: Node, ending: trio.Event) -> None:
+        """Serve until `ending` is set, which is when the node is about to end."""
 
 
 async def run_daemon(
@@ -128,6 +137,8 @@ async def run_daemon(
     _configure_log(config)
     opened = open_home(config)
     try:
+        for service in services:
+            service.bind()
         await _run(opened, ready, services)
     finally:
         opened.close()
@@ -181,6 +192,7 @@ async def _run(opened: OpenedHome, ready: Callable[[], None], services: Sequence
         nursery.start_soon(driver.run)
         nursery.start_soon(_pump, network, postbox)
         nursery.start_soon(_watch_disk, opened, postbox)
+        nursery.start_soon(_watch_links, network)
         await _serve(node, ending, services, ready)
         nursery.cancel_scope.cancel()
 
@@ -204,7 +216,7 @@ async def _see_off(service: Service, node: Node, ending: trio.Event) -> None:
     async with trio.open_nursery() as nursery:
         nursery.cancel_scope.shield = True
         nursery.start_soon(_deadline_after, ending, nursery.cancel_scope)
-        await service(node, ending)
+        await service.run(node, ending)
         nursery.cancel_scope.cancel()
 
 
@@ -242,6 +254,18 @@ async def _watch_disk(opened: OpenedHome, postbox: Postbox) -> None:
             _log.warning("disk_low" if low else "disk_recovered", free_bytes=free)
             postbox.put(DiskLow(low))
         await trio.sleep(DISK_WATCH_SECONDS)
+
+
+async def _watch_links(network: Network) -> None:
+    """Tell why a peer is not connected, above all when its genesis is another one."""
+    told: dict[PeerId, str] = {}
+    while True:
+        for peer in network.status():
+            reason = "" if peer.connected else peer.last_error
+            if reason and told.get(peer.peer) != reason:
+                _log.warning("peer_not_connected", peer=peer.peer.hex()[:12], reason=reason)
+            told[peer.peer] = reason
+        await trio.sleep(LINK_WATCH_SECONDS)
 
 
 def _p2p_config(opened: OpenedHome) -> P2PConfig:

@@ -5,7 +5,8 @@ guard reserves ahead: a bound is raised and synced here before anything is signe
 made together with the key, lives in the key folder, and is in no backup. The payload's meaning is the
 caller's; this file keeps the newest one through a crash in the middle of a write.
 
-Two slots of one block each, written in turn, so that the slot that counts is never written over:
+Two slots of one block each, written one after the other, so that at any moment one is whole, and once a
+write is done both hold it:
 
     slot    magic(8) crc(4) payload bytes(4) counter(8) payload, the rest zeros
 
@@ -170,23 +171,25 @@ class GuardFile:
         return self._slot.counter
 
     def store(self, payload: bytes) -> None:
-        """Keep `payload`, durable when this returns, in the slot that does not count now.
+        """Keep `payload`, durable when this returns, first in the slot that does not count now and then in
+        the other: whichever slot rots later, what is left is not older than this.
 
         Raises GuardFailed (stop the process; nothing may be signed beyond the old payload), ValueError.
         """
         _check_size(payload)
         if self._failure is not None:
             raise GuardFailed(self._failure)
-        slot = _Slot(self._slot.counter + 1, payload)
         try:
-            hit("guard-before-write")
-            write_all(self._fd, slot.encode(), slot.counter % _SLOTS * BLOCK_BYTES)
-            sync_data(self._fd)
-            hit("guard-after-sync")
+            for _ in range(_SLOTS):
+                slot = _Slot(self._slot.counter + 1, payload)
+                hit("guard-before-write")
+                write_all(self._fd, slot.encode(), slot.counter % _SLOTS * BLOCK_BYTES)
+                sync_data(self._fd)
+                hit("guard-after-sync")
+                self._slot = slot
         except OSError as error:
             self._failure = f"the guard {self._path} could not be written: {explain(error)}"
             raise GuardFailed(self._failure) from error
-        self._slot = slot
 
     def close(self) -> None:
         """Close the file; `store` refuses from then on."""

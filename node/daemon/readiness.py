@@ -1,6 +1,6 @@
 """Ready means: this node can commit. Every reason why it cannot is a sentence an operator can act on."""
 
-from consensus import StartKind
+from consensus import ReplicaView, SigningFloor, StartKind
 from node.daemon.daemon import Node
 
 BACKLOG_MAX = 8_192
@@ -16,14 +16,8 @@ def reasons_against(node: Node) -> tuple[str, ...]:
     floor = node.opened.floor
     if floor is not None and floor.record is None:
         reasons.append(floor.explanation)
-    elif floor is not None and floor.kind is StartKind.BEHIND and floor.record is not None:
-        if view.round <= floor.record.floor_round or view.certified_height < floor.record.floor_height:
-            reasons.append(
-                "its data is older than what its key has signed: it follows, and signs again only above "
-                f"round {floor.record.floor_round} (now {view.round}) and height "
-                f"{floor.record.floor_height} (now {view.certified_height}); do not stop another validator "
-                "until then"
-            )
+    elif floor is not None and floor.kind is StartKind.BEHIND:
+        reasons += _below_the_floor(floor, view)
     if data.diverged is not None:
         reasons.append(
             f"its ledger diverged from the cluster's at height {data.diverged.height}: keep the data, "
@@ -45,3 +39,16 @@ def reasons_against(node: Node) -> tuple[str, ...]:
     if len(node.postbox) > BACKLOG_MAX:
         reasons.append(f"{len(node.postbox)} inputs wait for the validator: the machine is too slow")
     return tuple(reasons)
+
+
+def _below_the_floor(floor: SigningFloor, view: ReplicaView) -> list[str]:
+    record = floor.record
+    if record is None:
+        return []
+    if view.round > record.floor_round and view.certified_height >= record.floor_height:
+        return []
+    return [
+        "its data is older than what its key has signed: it follows, and signs again only above round "
+        f"{record.floor_round} (now {view.round}) and height {record.floor_height} "
+        f"(now {view.certified_height}); do not stop another validator until then"
+    ]

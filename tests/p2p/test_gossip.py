@@ -7,19 +7,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from p2p import GossipConfig, PeerId
-from p2p.gossip import (
-    ID_BYTES,
-    Deliver,
-    Effect,
-    Gossip,
-    Penalise,
-    SendAnnounce,
-    SendBody,
-    SendPull,
-    decode_ids,
-    encode_ids,
-    message_id,
-)
+from p2p.gossip import ID_BYTES, Gossip, decode_ids, encode_ids, message_id
+from p2p.gossip_effects import Deliver, Effect, Penalise, SendAnnounce, SendBody, SendPull
 
 TOPIC = 4
 

@@ -47,8 +47,8 @@ def test_the_newest_payload_comes_back(path: Path) -> None:
     first = guard.counter
     for number in range(1, 6):
         guard.store(b"%d" % number)
-        assert (guard.payload, guard.counter) == (b"%d" % number, first + number)
-        assert _open(path) == (b"%d" % number, first + number, False)
+        assert (guard.payload, guard.counter) == (b"%d" % number, first + 2 * number)
+        assert _open(path) == (b"%d" % number, first + 2 * number, False)
     guard.close()
 
 
@@ -78,7 +78,6 @@ def test_rot_in_one_slot_leaves_the_other_and_is_told(
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "guard-with-rot"
     content = bytearray(_write_twice(path))
-    newest_slot = content.index(b"newest") // BLOCK_BYTES
     content[slot * BLOCK_BYTES + position] ^= flip
     path.write_bytes(content)
     payload, _, is_damaged = _open(path)
@@ -86,11 +85,26 @@ def test_rot_in_one_slot_leaves_the_other_and_is_told(
         assert payload == b"newest"
         assert position >= 24 + len(b"older"), "only the zeros behind the payload may change unnoticed"
     else:
-        assert payload == (b"older" if slot == newest_slot else b"newest")
+        assert payload == b"newest", "each slot holds the newest payload once `store` returned"
         guard = GuardFile.open(path)
         guard.store(b"mended")
         guard.close()
         assert _open(path)[::2] == (b"mended", False)
+
+
+def test_a_crash_between_the_two_slots_leaves_the_newer_payload(path: Path) -> None:
+    before = _write_twice(path)
+    guard = GuardFile.open(path)
+    guard.store(b"third")
+    guard.close()
+    after = path.read_bytes()
+    first = after.index(b"third") // BLOCK_BYTES
+    halfway = bytearray(before)
+    halfway[first * BLOCK_BYTES : (first + 1) * BLOCK_BYTES] = after[
+        first * BLOCK_BYTES : (first + 1) * BLOCK_BYTES
+    ]
+    path.write_bytes(halfway)
+    assert _open(path)[::2] == (b"third", False)
 
 
 @pytest.mark.parametrize("size", range(0, 2 * BLOCK_BYTES, 512))
