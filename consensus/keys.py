@@ -7,6 +7,7 @@ of crafted signatures, which would split a cluster. Source: RFC 8032; FIPS 180-4
 """
 
 from collections import OrderedDict
+from functools import lru_cache
 from hashlib import sha256
 from typing import NewType
 
@@ -31,11 +32,13 @@ def digest(domain: str, *parts: bytes) -> Digest:
 
     Callers pass one canonical encoding, or parts of fixed width: the parts are not delimited.
     """
+    return Digest(sha256(_prefix(domain) + b"".join(parts)).digest())
+
+
+@lru_cache(maxsize=64)
+def _prefix(domain: str) -> bytes:
     tag = domain.encode("ascii")
-    hasher = sha256(bytes((len(tag),)) + tag)
-    for part in parts:
-        hasher.update(part)
-    return Digest(hasher.digest())
+    return bytes((len(tag),)) + tag
 
 
 class SigningKey:
