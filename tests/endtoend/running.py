@@ -10,7 +10,7 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from node.local.lifeline import VARIABLE
@@ -129,6 +129,10 @@ class RunningCluster:
     def resume(self, name: str) -> None:
         """SIGCONT."""
         self._processes[name].send_signal(signal.SIGCONT)
+
+    def adopt(self, groups: Iterable[int]) -> None:
+        """Process groups that somebody else started, and that `close` must find empty."""
+        self._groups.extend(groups)
 
     def log(self, name: str) -> str:
         """Everything a node said since it was written."""
