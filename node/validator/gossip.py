@@ -44,18 +44,21 @@ class GossipRoom:
         evidence.verify(self._cluster_id, self._validators)
         return evidence
 
-    def blame(self, author: ValidatorIndex, timeout: Timeout) -> tuple[ValidatorIndex, int] | None:
+    def blame(
+        self, author: ValidatorIndex, timeout: Timeout, current: Round
+    ) -> tuple[ValidatorIndex, int] | None:
         """The batch author whose payload `author` misses in this round and the weight of all who say so
-        (C9); None when the timeout blames nobody. Raises PeerError for an author that does not exist."""
+        (C9); None when the timeout blames nobody, or speaks of another round than our `current` one: a
+        liar's far round must not drown the others. Raises PeerError for an author that does not exist."""
         blamed = timeout.blamed
         if blamed is None or timeout.reason is not TimeoutReason.PAYLOAD_UNAVAILABLE:
             return None
         if not self._validators.contains(blamed):
             raise InvalidMessage("timeout-blame", f"validator {blamed} does not exist")
-        if timeout.round > self._blame_round:
-            self._blame_round, self._blamed = timeout.round, {}
-        if timeout.round < self._blame_round:
+        if timeout.round != current:
             return None
+        if current != self._blame_round:
+            self._blame_round, self._blamed = current, {}
         voices = self._blamed.setdefault(blamed, {})
         voices[author] = None
         return blamed, self._validators.weight_of(voices)

@@ -206,11 +206,16 @@ class Validator:
                     mail.put(outputs.ServeBlocks(mail.directory.outer(identity), block_id, count))
                     return
             case agreement.Timeout():
-                author = self._validators.index_of(identity)
-                blame = None if author is None else self._gossip.blame(author, message)
-                if blame is not None:
-                    data.serve_pool(data.pool.on_blamed(*blame, mail.now_ms))
+                self._on_blame(identity, message)
         mail.events.append(agreement.Received(identity, message))
+
+    def _on_blame(self, identity: bytes, timeout: agreement.Timeout) -> None:
+        author = self._validators.index_of(identity)
+        if author is None or timeout.blamed is None:
+            return
+        blame = self._gossip.blame(author, timeout, self.replica.view().round)
+        if blame is not None:
+            self.data.serve_pool(self.data.pool.on_blamed(*blame, self._mail.now_ms))
 
     def _on_pool_message(self, identity: bytes, frame: inputs.Frame) -> None:
         data, now_ms = self.data, self._mail.now_ms

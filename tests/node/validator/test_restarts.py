@@ -9,9 +9,9 @@ from tests.node.validator.node import Node
 from tests.node.validator.world import World
 
 
-def busy_world(seed: int = 5, rounds: int = 6, **how: int) -> World:
+def busy_world(seed: int = 5, rounds: int = 6, flush_ms: int = 5) -> World:
     """A cluster with some history."""
-    world = World(seed, **how).start()
+    world = World(seed, flush_ms=flush_ms).start()
     world.run(500)
     for index in range(rounds):
         world.submit(index % 4, 3)
