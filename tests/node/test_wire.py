@@ -1,0 +1,147 @@
+"""Topics, classes and sizes: every message has one topic, and no topic takes another's messages."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consensus import (
+    BLOCK_BYTES_MAX,
+    Block,
+    Blocks,
+    BlocksRequest,
+    Certificates,
+    CertificatesRequest,
+    Digest,
+    Epoch,
+    Height,
+    InvalidMessage,
+    Message,
+    PeerError,
+    Proposal,
+    Round,
+    Signature,
+    Status,
+    ValidatorIndex,
+    root_certificate,
+)
+from node import wire
+from node.pool.messages import (
+    DIGESTS_MAX,
+    Acknowledge,
+    BatchesUnavailable,
+    FetchBatches,
+    FetchedBatch,
+    PoolMessage,
+    PushBatch,
+    SyncRequest,
+    SyncResponse,
+)
+from node.wire import Code
+from p2p import Priority
+
+NAME = Digest(b"d" * 32)
+POOL: list[tuple[PoolMessage, Code]] = [
+    (PushBatch(b"batch"), Code.BATCHES),
+    (FetchedBatch(b"batch"), Code.BATCHES),
+    (Acknowledge((NAME,)), Code.DATA),
+    (FetchBatches((NAME,)), Code.DATA),
+    (BatchesUnavailable((NAME,)), Code.DATA),
+    (SyncRequest(Height(1), 2, 3), Code.DATA),
+    (SyncResponse(Height(1), (), (), None), Code.SYNC),
+]
+
+
+def proposal() -> Proposal:
+    """Any block."""
+    block = Block.make(
+        cluster_id=bytes(32),
+        epoch=Epoch(0),
+        round=Round(1),
+        qc=root_certificate(Epoch(0), NAME),
+        tc=None,
+        certified=None,
+        payload=b"",
+        author=ValidatorIndex(0),
+        time_ms=1,
+    )
+    return Proposal(block, Signature(bytes(64)))
+
+
+AGREEMENT: list[tuple[Message, Code]] = [
+    (proposal(), Code.AGREEMENT),
+    (Status(Epoch(0), Round(1), Round(0), Round(0), Height(0), Height(0)), Code.AGREEMENT),
+    (CertificatesRequest(Round(1)), Code.AGREEMENT),
+    (Certificates(None, None, None), Code.AGREEMENT),
+    (BlocksRequest(NAME, 1), Code.AGREEMENT),
+    (Blocks((proposal(),)), Code.BLOCKS),
+]
+
+
+@pytest.mark.parametrize(("message", "topic"), POOL, ids=lambda item: type(item).__name__)
+def test_every_data_plane_message_comes_back_from_its_topic_only(message: PoolMessage, topic: Code) -> None:
+    sent, body = wire.frame_of_pool(message)
+    assert sent is topic
+    assert wire.pool_message(topic, body) == message
+    for other in Code:
+        if other is not topic:
+            with pytest.raises(InvalidMessage) as caught:
+                wire.pool_message(other, body)
+            assert caught.value.code == "topic"
+            assert type(message).__name__ in caught.value.detail
+
+
+@pytest.mark.parametrize(("message", "topic"), AGREEMENT, ids=lambda item: type(item).__name__)
+def test_every_agreement_message_comes_back_from_its_topic_only(message: Message, topic: Code) -> None:
+    sent, body = wire.frame_of_agreement(message)
+    assert sent is topic
+    assert wire.agreement_message(topic, body) == message
+    other = Code.AGREEMENT if topic is Code.BLOCKS else Code.BLOCKS
+    with pytest.raises(InvalidMessage):
+        wire.agreement_message(other, body)
+
+
+@given(st.sampled_from(list(Code)), st.binary(max_size=200))
+def test_garbage_raises_nothing_but_peer_errors(topic: Code, body: bytes) -> None:
+    for read in (wire.agreement_message, wire.pool_message):
+        with pytest.raises(PeerError):
+            read(topic, b"\xc1" + body)
+
+
+def test_what_agreement_waits_for_is_urgent_and_bodies_never_are() -> None:
+    priorities = {topic.code: topic.priority for topic in wire.TOPICS}
+    assert priorities[Code.AGREEMENT] is Priority.URGENT
+    assert priorities[Code.DATA] is Priority.URGENT
+    assert priorities[Code.BATCHES] is Priority.BULK
+    assert priorities[Code.SYNC] is Priority.BULK
+
+
+def test_topics_are_listed_once_each_with_their_code_and_whether_they_are_gossip() -> None:
+    assert [topic.code for topic in wire.TOPICS] == list(Code)
+    assert len({topic.name for topic in wire.TOPICS}) == len(Code)
+    assert {topic.code for topic in wire.TOPICS if topic.gossip} == {
+        Code.HEADERS,
+        Code.EVIDENCE,
+        Code.TRANSACTIONS,
+    }
+
+
+def test_codes_on_the_wire_never_change() -> None:
+    assert {code.name: int(code) for code in Code} == {
+        "AGREEMENT": 1,
+        "BLOCKS": 2,
+        "DATA": 3,
+        "BATCHES": 4,
+        "SYNC": 5,
+        "HEADERS": 20,
+        "EVIDENCE": 21,
+        "TRANSACTIONS": 22,
+    }
+
+
+def test_the_largest_message_of_each_class_fits_its_topic() -> None:
+    limits = {topic.code: topic.max_bytes for topic in wire.TOPICS}
+    assert limits[Code.AGREEMENT] > BLOCK_BYTES_MAX
+    _, acknowledgement = wire.frame_of_pool(Acknowledge((NAME,) * DIGESTS_MAX))
+    assert len(acknowledgement) <= limits[Code.DATA]
+    _, batch = wire.frame_of_pool(PushBatch(bytes(4 * 1024 * 1024 + 64 * 1024)))
+    assert len(batch) <= limits[Code.BATCHES]
