@@ -7,6 +7,7 @@ lower class is let through after every `STRICT_RUN` of a higher one, so that no 
 """
 
 from collections import deque
+from collections.abc import Callable
 
 import trio
 
@@ -37,6 +38,9 @@ class Inbox(trio.abc.ReceiveChannel[NetworkEvent]):
         self._readers = trio.lowlevel.ParkingLot()
         self._writers: dict[tuple[PeerId, int], trio.Event] = {}
         self._closed = False
+        self.on_put: Callable[[], None] | None = None
+        """Called after each `put`: for an application that drains with `receive_nowait` and need not wake a
+        task of its own to learn that there is something."""
         self.items = 0
         self.bytes = 0
 
@@ -67,6 +71,8 @@ class Inbox(trio.abc.ReceiveChannel[NetworkEvent]):
         self.items += 1
         if self._readers:
             self._readers.unpark()
+        if self.on_put is not None:
+            self.on_put()
 
     def receive_nowait(self) -> NetworkEvent:
         """The next event; raises trio.WouldBlock when there is none, trio.EndOfChannel after the end."""

@@ -20,6 +20,7 @@ from consensus import Digest, Round
 from node import wire
 from node.config import NodeConfig
 from node.daemon.driver import Driver
+from node.daemon.links import Links
 from node.daemon.performer import Performer
 from node.daemon.postbox import Postbox
 from node.daemon.recent import RecentChain
@@ -29,9 +30,6 @@ from node.daemon.workers import Workers, open_workers
 from node.validator import (
     Answer,
     DiskLow,
-    Frame,
-    LinkDown,
-    LinkUp,
     Refusal,
     Start,
     Submitted,
@@ -40,7 +38,7 @@ from node.validator import (
     assemble,
     pool_config,
 )
-from p2p import Delivery, Network, P2PConfig, PeerAddress, PeerConnected, PeerId, open_network
+from p2p import Network, P2PConfig, PeerAddress, PeerId, open_network
 
 DISK_RESERVE_BYTES = 256 * 1024 * 1024
 """Below this much free space payload is refused first, so that consensus can go on (C17)."""
@@ -164,7 +162,8 @@ async def _run(opened: OpenedHome, ready: Callable[[], None], services: Sequence
             tuning=tuning,
             now_ms=wall_ms(),
         )
-        postbox, waiters = Postbox(), Waiters(opened.recovered.tip.height)
+        postbox, waiters = Postbox(Links(network)), Waiters(opened.recovered.tip.height)
+        network.inbox.on_put = postbox.wake
         node = Node(opened, validator, network, postbox, waiters, workers)
         peers = [
             peer
@@ -190,7 +189,6 @@ async def _run(opened: OpenedHome, ready: Callable[[], None], services: Sequence
         ending = trio.Event()
         nursery.start_soon(performer.timers.run)
         nursery.start_soon(driver.run)
-        nursery.start_soon(_pump, network, postbox)
         nursery.start_soon(_watch_disk, opened, postbox)
         nursery.start_soon(_watch_links, network)
         await _serve(node, ending, services, ready)
@@ -223,26 +221,6 @@ async def _see_off(service: Service, node: Node, ending: trio.Event) -> None:
 async def _deadline_after(ending: trio.Event, scope: trio.CancelScope) -> None:
     await ending.wait()
     scope.deadline = trio.current_time() + GOODBYE_SECONDS
-
-
-async def _pump(network: Network, postbox: Postbox) -> None:
-    """Network events into the postbox, in handfuls; waits when the validator is behind."""
-    while True:
-        event = await network.inbox.receive()
-        while True:
-            if isinstance(event, Delivery):
-                postbox.put(Frame(event.peer, event.topic, event.body, event.message_id))
-            elif isinstance(event, PeerConnected):
-                _log.info("peer_connected", peer=event.peer.hex()[:12])
-                postbox.put(LinkUp(event.peer))
-            else:
-                _log.info("peer_disconnected", peer=event.peer.hex()[:12], reason=event.reason)
-                postbox.put(LinkDown(event.peer))
-            await postbox.wait_for_room()
-            try:
-                event = network.inbox.receive_nowait()
-            except trio.WouldBlock:
-                break
 
 
 async def _watch_disk(opened: OpenedHome, postbox: Postbox) -> None:
