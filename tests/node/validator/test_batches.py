@@ -3,6 +3,7 @@
 from consensus import decode, encode
 from node import wire
 from node.pool.messages import FetchedBatch, PushBatch, decode_message
+from tests.node.pool import world as pools
 from tests.node.validator.node import Node
 from tests.node.validator.world import World
 
@@ -111,3 +112,14 @@ def test_batches_of_a_dead_cluster_are_ordered_after_all_four_return() -> None:
         node.start()
     assert world.stored(sent, 10_000)
     world.settle(1_000)
+
+
+def test_a_committed_batch_is_journalled_where_it_was_only_held() -> None:
+    # A small batch waits with its acknowledgement for being ordered inline; a quorum may name it meanwhile.
+    node = pools.World().nodes[3]
+    batch = pools.batch(pools.transaction(1))
+    node.receive(0, PushBatch(batch.encoded))
+    assert batch.digest not in node.disk
+    node.commit(pools.committed(pools.block(pools.naming(batch))))
+    assert [ready.batches for ready in node.ready] == [(batch,)]
+    assert node.disk[batch.digest] == batch.encoded

@@ -88,6 +88,37 @@ def test_a_diverged_node_finds_out_again_after_a_restart() -> None:
     assert refusal_of(world, 3).code is Code.POOL_FULL
 
 
+def test_a_ledger_gone_wrong_while_away_is_found_out_by_catching_up() -> None:
+    world = World(3, certification_lag_max=8).start()
+    world.run(500)
+    first = world.transaction(name=RECORD)
+    world.nodes[0].submit(first)
+    assert world.stored([first], 5_000)
+    world.run(100)
+    world.partition((0, 1, 2), (3,))
+    sick = world.nodes[3]
+    world.checkers.exempt[3] = None
+    sick.disk.store.apply((), [Write(StateTable.STATE, f"records/current/{RECORD}".encode(), None)])
+    world.nodes[0].submit(world.transaction(name=RECORD))
+    for _ in range(24):
+        assert world.stored(world.submit(1), 5_000, 0, 1, 2)
+    world.heal()
+    sent = world.submit(2)
+    assert world.stored(sent, 5_000, 0, 1, 2)
+    world.run(3_000)
+    assert sick.events == ["diverged"]
+    assert "executing a certified block" in sick.told[0].detail
+    assert sick.up
+    assert sick.height == 1
+    assert refusal_of(world, 3).code is Code.POOL_FULL
+    signed = [key for key in world.checkers.signed if key[:2] == ("header", 3)]
+    assert max((height for _, _, height in signed), default=0) <= 1
+    for _ in range(12):
+        assert world.stored(world.submit(1), 5_000, 0, 1, 2)
+    assert not sick.validator.data.line.has_work
+    assert sick.height == 1
+
+
 def test_two_against_two_certify_nothing_and_all_four_say_so() -> None:
     world = diverge(2, 3)
     world.run(10_000)

@@ -123,6 +123,9 @@ def test_wiped_data_with_the_guard_kept_syncs_and_signs_only_above_the_bound() -
     assert node.floor.kind is StartKind.BEHIND
     record = node.floor.record
     assert record is not None
+    for kind, signer, place in world.checkers.signed:
+        bound = record.floor_height if kind == "header" else record.floor_round
+        assert signer != 2 or place <= bound
     world.run(5_000)
     expect_progress(world)
     for _ in range(70):
