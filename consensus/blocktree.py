@@ -156,7 +156,7 @@ class BlockTree:
             block.id,
             block.round,
             block.time_ms,
-            Height(parent.height + 1) if is_header else parent.height,
+            Height(parent.height + 1) if is_header else parent.height,  # E5
             block.time_ms if is_header else parent.header_time_ms,
             is_header,
             block,

@@ -168,7 +168,7 @@ class TimeoutCertificate:
         return max(self.hqc_rounds, default=Round(0))
 
     def verify(self, cluster_id: bytes, validators: ValidatorSet, cache: SignatureCache) -> None:
-        """Raises InvalidCertificate; each signature is over its own signer's hqc_round."""
+        """Raises InvalidCertificate; each signature is over its own signer's hqc_round (L3)."""
         _check_epoch(self.epoch, validators)
         if self.max_hqc_round >= self.round:
             raise InvalidCertificate(

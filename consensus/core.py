@@ -229,7 +229,7 @@ class ReplicaCore:
             self.outbox.emit(KeepEvidence(evidence))
 
     def diverge(self, height: Height, ours: Digest, theirs: Digest, detail: str) -> None:
-        """C3: stop payload and header signing, say so once."""
+        """C3, E10: stop payload and header signing, say so once; never raise."""
         if self.diverged is None:
             self.diverged = Diverged(height, ours, theirs, detail)
             self.outbox.emit(self.diverged)

@@ -1,6 +1,6 @@
 """Blocks whose parent is unknown, and how the missing ones are asked for.
 
-Every id asked for is certified: it comes from a verified QC or header certificate, or is the parent of a
+Every id asked for is certified (E4): it comes from a verified QC or header certificate, or is the parent of a
 block that was asked for. So what answers it by hash needs no further trust. Walks are bounded by
 `orphans_max` and `orphan_bytes_max`; what cannot be walked is left to catch-up (`FellBehind`, C25).
 """

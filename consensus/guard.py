@@ -3,7 +3,7 @@
 A signer whose data was wiped or rolled back must not sign anything a second time, and nobody else can
 tell it what it signed. The guard file can: it reserves rounds and heights ahead, so everything signed
 lies at or below its bounds. `admit` compares both and answers with the record to start from. What must
-be forbidden is written into that record as its floor, so the ordinary rules of safety.py enforce it and
+be forbidden is written into that record as its floor (E6), so the ordinary rules of safety.py enforce it and
 it survives the next restart. Afterwards the caller writes `record` to the journal, then `guard` to the
 guard file, and only then builds SafetyRules: a crash between the two leaves the journal ahead, which is
 harmless; a journal behind the guard was rolled back, be it inside one reservation.
@@ -106,7 +106,7 @@ def _what_is_missing(record: SafetyRecord | None, guard: GuardRecord) -> str | N
 def _start_above(
     record: SafetyRecord | None, guard: GuardRecord, epoch: Epoch, boot: int, missing: str
 ) -> SigningFloor:
-    """Sign only beyond everything the lost data can have signed."""
+    """Sign only beyond everything the lost data can have signed (E6)."""
     same_epoch = epoch == guard.epoch
     old = SafetyRecord.initial(epoch, boot, Height(0)) if record is None or record.epoch != epoch else record
     round_floor = max(guard.round_bound if same_epoch else Round(0), old.highest_signed_round)

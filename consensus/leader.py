@@ -11,7 +11,7 @@ from consensus.certificates import QuorumCertificate, TimeoutCertificate
 from consensus.validators import Round, ValidatorIndex, ValidatorSet
 
 SCHEDULE_SLOTS_MAX = 4096
-"""Turns in one cycle: 128 validators of weights up to a million would otherwise need 128 million."""
+"""Turns in one cycle (E12): 128 validators of weights up to a million would otherwise need 128 million."""
 
 
 class LeaderSchedule:

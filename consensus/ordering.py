@@ -17,7 +17,7 @@ from consensus.messages import Proposal, TimeoutReason
 from consensus.validators import Round, ValidatorIndex
 
 PROPOSALS_KEPT_PER_ROUND = 2
-"""The second one is evidence; more are not needed unless certified, and then they are fetched by id."""
+"""E9: the second one is evidence; more are not needed unless certified, and then fetched by id."""
 ROUNDS_KEPT_BELOW = 2
 """Proposals of the last rounds stay for evidence that arrives late."""
 
@@ -144,12 +144,12 @@ class Ordering:
         if core.diverged is not None:  # C3
             return "this replica has diverged and votes for no payload"
         lag = core.lag(parent, certified)
-        if lag > core.config.certification_lag_max:  # C13
+        if lag > core.config.certification_lag_max:  # V7, C13
             return f"payload while certification lags by {lag} > {core.config.certification_lag_max}"
         return None
 
     def _is_timely(self, block: Block) -> bool:
-        """C8: not ahead of our clock, but for the smallest step; too early is deferred, not refused."""
+        """V6, C8: not ahead of our clock, but for the smallest step; too early is deferred, not refused."""
         core = self._core
         parent = core.tree.get(block.parent_id)
         ahead_ms = block.time_ms - (core.now_ms + core.config.precision_ms)
@@ -160,7 +160,7 @@ class Ordering:
         return False
 
     def _payload_is_here(self, block: Block) -> bool:
-        """Whether the data plane has given its verdict; asks it once (C9)."""
+        """Whether the data plane has given its verdict; asks it once (V7, C9)."""
         if not block.has_payload or block.author == self._core.me:
             return True
         if self._checking != block.id:
@@ -248,7 +248,7 @@ class Ordering:
         self._answers_due -= 1
         requested, parent = self._requested, self._parent()
         if requested is None or parent is None or self._answers_due > 0 or not self.may_propose():
-            return  # only the answer to the last question knows the right ancestors
+            return  # E3: only the answer to the last question knows the right ancestors
         round, parent_id, time_ms = requested
         self._requested = None
         if parent.id != parent_id:

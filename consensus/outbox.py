@@ -1,4 +1,4 @@
-"""What one step asks for, and the signatures that wait for their journal write (C2, C23).
+"""What one step asks for, and the signatures that wait for their journal write (E2, C2, C23).
 
 Whatever is signed during a step leaves together: one `Persist` with everything not yet durable, then the
 broadcasts. A node's own signatures come back from `on_persisted`, and only then count in its own tallies:

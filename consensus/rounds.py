@@ -94,7 +94,7 @@ class Rounds:
             self._answer(peer)  # its sender has missed what ended that round
 
     def count(self, timeout: Timeout) -> None:
-        """A verified timeout of the current round, ours when it is durable (C2)."""
+        """A verified timeout of the current round, ours when it is durable (L2, C2)."""
         if timeout.round != self._core.pacemaker.round:
             return
         tc = self._timeouts.add(timeout)
@@ -109,7 +109,7 @@ class Rounds:
         expired = self._expired_round == round
         if core.safety is None or core.safety.record.highest_timeout_round >= round:
             return
-        if not expired and not self._timeouts.is_blocking(round):
+        if not expired and not self._timeouts.is_blocking(round):  # P3
             return
         hqc, tc = core.pacemaker.hqc, core.pacemaker.tc_to_carry
         if core.safety.may_time_out(round, hqc, tc) is not None:
@@ -295,7 +295,7 @@ class Rounds:
             self._core.outbox.emit(SetTimer(Timer(TimerKind.RESEND, Round(0)), delay_ms))
 
     def _idle_delay_ms(self, armed: bool) -> int:
-        """An idle leader waits; shorter than a round lasts when others may be waiting for it."""
+        """An idle leader waits; shorter than a round lasts when others may be waiting for it (E1)."""
         core = self._core
         wait_ms = min(core.config.idle_interval_ms, core.heartbeat_in_ms)
         return min(wait_ms, core.config.base_timeout_ms // 2) if armed else wait_ms

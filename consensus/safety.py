@@ -339,12 +339,12 @@ class SafetyRules:
         self.guard = GuardRecord(
             self.record.boot,
             self.record.epoch,
-            # what is durable, not what is signed: the guard reaches the disk before the journal does
+            # E8: what is durable, not what is signed: the guard reaches the disk before the journal does
             durable.highest_signed_round if durable.epoch == self.record.epoch else Round(0),
             round_bound,
             durable.last_signed_height,
             Height(max(height, self.record.last_signed_height) + GUARD_HEIGHTS),
-            Round(round_bound - 1),
+            Round(round_bound - 1),  # E7
         )
         self._guard_raised = True
 

@@ -31,7 +31,7 @@ class Votes:
 
     @property
     def _oldest_round(self) -> Round:
-        """An outage of days, with one failed round after the other, must not fill the memory."""
+        """E11: failed rounds are kept, but an outage of days must not fill the memory with them."""
         return Round(self._core.pacemaker.round - self._core.config.rounds_ahead_max)
 
     def enter_round(self) -> None:
@@ -60,7 +60,7 @@ class Votes:
             self.count(vote)
 
     def count(self, vote: Vote) -> None:
-        """A verified vote, ours when it is durable (C2)."""
+        """A verified vote, ours when it is durable (L2, C2)."""
         core = self._core
         if vote.round <= core.pacemaker.hqc.round:
             return
