@@ -53,6 +53,51 @@ def test_crashes_at_random_boundaries_lose_nothing(seed: int) -> None:
     expect_recovery(world)
 
 
+def odyssey(seed: int) -> World:
+    """Partitions of every kind on top, and a K so small that whoever was away must sync by headers."""
+    choose = Random(seed)
+    world = World(
+        seed,
+        latency_ms=(1, 10),
+        loss_percent=choose.choice((0, 2)),
+        flush_ms=choose.choice((1, 5, 50)),
+        certification_lag_max=choose.choice((2, 4, 8)),
+    ).start()
+    world.run(300)
+    for _ in range(8):
+        for _ in range(choose.randint(1, 5)):
+            alive = [node.index for node in world.nodes if node.up]
+            if alive:
+                world.submit(choose.choice(alive), choose.choice((1, 2, 12)))
+            world.run(choose.randint(10, 80))
+        alone = choose.randrange(4)
+        world.partition(
+            *choose.choice(
+                (
+                    ((0, 1, 2, 3),),
+                    ((0, 1), (2, 3)),
+                    (tuple(index for index in range(4) if index != alone), (alone,)),
+                )
+            )
+        )
+        if choose.random() < 0.5:
+            victim = choose.choice(world.nodes)
+            victim.crash_at = victim.boundaries + choose.randint(1, 25)
+        world.run(choose.randint(1, 800))
+    for node in world.nodes:
+        node.crash_at = None
+    world.heal()
+    return world
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_partitions_and_crashes_together_lose_nothing(seed: int) -> None:
+    world = odyssey(seed)
+    expect_recovery(world)
+    for node in world.nodes:
+        assert "diverged" not in node.events
+
+
 def test_a_height_is_never_stored_without_the_block_and_the_batches_it_is_of() -> None:
     # Node 3 votes for nothing: no signature of its own ever carries a block or a batch into its journal,
     # so what it stores rests on commits alone. (The checkers look into every flush.)
