@@ -15,6 +15,8 @@ from node.pool.batches import Batch
 
 SLICE_BUDGET = 64
 """Transactions, or changed leaves, a slice: about 1.5 ms."""
+CERTIFICATES_MAX = 1024
+"""Certificates of heights that are not executed here yet."""
 UNCERTIFIED_MAX = 192
 """Executed heights that wait for certificates before execution itself waits; C13 keeps it near 64."""
 
@@ -65,6 +67,7 @@ class ExecutionLine:
         overlay = self._ledger.overlay
         return (
             ("line_waiting_blocks", len(self._waiting), UNCERTIFIED_MAX),
+            ("line_certificates", len(self._certificates), CERTIFICATES_MAX),
             ("line_uncertified_heights", len(self._executed), UNCERTIFIED_MAX),
             ("ledger_overlay_layers", overlay.layers_held, overlay.layers_max),
         )
@@ -122,11 +125,16 @@ class ExecutionLine:
         if certificate.height > self._certified:
             self._certified = certificate.height
         self._certificates[certificate.height] = certificate
+        if len(self._certificates) > CERTIFICATES_MAX:
+            # Far behind: a higher certificate proves the lower heights too.
+            del self._certificates[min(self._certificates)]
 
     def take_certified(self) -> tuple[list[Settled], list[HeaderCertificate]]:
         """The executed heights up to the highest one with its own certificate, in order, and the
         certificates among them; they leave the line. Raises LocalError when a certificate contradicts
         what was executed: storing it would hide a divergence."""
+        if not self._certificates or not self._executed:
+            return [], []
         target = max((h for h in self._certificates if h <= self.executed_height), default=Height(0))
         settled: list[Settled] = []
         while self._executed and self._executed[0].execution.header.height <= target:
