@@ -103,6 +103,14 @@ class Checkers:
             if not 0 <= current <= bound:
                 raise Violation(f"node {node}: {name} is {current}, bound {bound}")
 
+    def on_flush(self, node: int, flush: Flush) -> None:
+        """A flush is asked for: from now on clients hold receipts, before anything of it is stored here."""
+        if node in self.exempt:
+            return
+        for write in flush.chain:
+            if write.table is ChainTable.TRANSACTIONS:
+                self._acknowledge(node, Digest(write.key), int.from_bytes((write.value or b"")[:8], "big"))
+
     def on_flushed(self, node: int, flush: Flush, store: MemoryStore) -> None:
         """A flush is in both environments: complete, provable, and the same as everybody's."""
         if node in self.exempt:
@@ -120,10 +128,6 @@ class Checkers:
                     self._check_height(node, chain, Header.decode(write.value))
                 elif write.table is ChainTable.CERTIFICATES and write.value is not None:
                     self._check_certificate(node, HeaderCertificate.from_value(decode(write.value)))
-                elif write.table is ChainTable.TRANSACTIONS:
-                    self._acknowledge(
-                        node, Digest(write.key), int.from_bytes((write.value or b"")[:8], "big")
-                    )
 
     def _check_height(self, node: int, chain: StoredChain, header: Header) -> None:
         height = header.height

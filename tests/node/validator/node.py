@@ -298,6 +298,7 @@ class Node:
                 self.told.append(output)
                 world.note(self, f"tells {output.event}: {output.detail}")
             case Flush():
+                world.checkers.on_flush(self.index, output)
                 if self.flushing:
                     self.later(world.flush_ms, lambda: self._flush_chain(output))
             case _:

@@ -53,6 +53,24 @@ def test_crashes_at_random_boundaries_lose_nothing(seed: int) -> None:
     expect_recovery(world)
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_the_first_receipt_anywhere_survives_the_crash_of_all_four_at_that_moment(seed: int) -> None:
+    world = World(seed, latency_ms=(1, 12), flush_ms=1_000, persist_ms=1 + seed % 3).start()
+    world.run(500)
+    world.submit(seed % 4, 1 if seed % 2 else 120, size=200)
+    assert world.run(2_000, lambda: bool(world.checkers.acknowledged))
+    for node in world.nodes:
+        node.crash()
+    promised = dict(world.checkers.acknowledged)
+    world.run(100)
+    for node in world.nodes:
+        node.start()
+    world.run(10_000)
+    assert world.checkers.acknowledged.items() >= promised.items()
+    assert world.run(10_000, lambda: all(node.height >= 1 for node in world.nodes))
+    world.settle(10_000)
+
+
 def odyssey(seed: int) -> World:
     """Partitions of every kind on top, and a K so small that whoever was away must sync by headers."""
     choose = Random(seed)
