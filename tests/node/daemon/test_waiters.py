@@ -1,0 +1,123 @@
+"""Waiting for receipts and heights: no order of events loses a wake-up, and nobody keeps a place for ever."""
+
+import pytest
+import trio
+import trio.testing
+
+from node.daemon.waiters import WAITERS_MAX, TooManyWaiters, Waiters
+from node.storage import ChainTable, Write
+
+ONE, TWO, THREE = (bytes((n,)) * 32 for n in (1, 2, 3))
+PLACE = bytes(8) + bytes(4)
+
+
+def entry(tx_id: bytes, place: bytes = PLACE) -> Write:
+    return Write(ChainTable.TRANSACTIONS, tx_id, place)
+
+
+async def waiting(waiters: Waiters, nursery: trio.Nursery, *ids: bytes) -> dict[bytes, bytes]:
+    """A client that waits already; what it gets to know."""
+    known: dict[bytes, bytes] = {}
+    nursery.start_soon(waiters.wait_transactions, ids, known)
+    await trio.testing.wait_all_tasks_blocked()
+    return known
+
+
+async def test_a_client_wakes_once_all_of_its_transactions_are_certified() -> None:
+    waiters = Waiters(0)
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            known = await waiting(waiters, nursery, ONE, TWO)
+            assert len(waiters) == 2
+            waiters.certified([entry(ONE), entry(THREE), Write(ChainTable.HEADERS, TWO, b"no place")])
+            await trio.testing.wait_all_tasks_blocked()
+            assert len(waiters) == 2
+            waiters.certified([entry(TWO)])
+    assert known == {ONE: PLACE, TWO: PLACE}
+    assert len(waiters) == 0
+
+
+async def test_what_was_stored_before_anybody_waited_is_released_by_whoever_looks_it_up() -> None:
+    waiters = Waiters(0)
+    waiters.certified([entry(ONE)])
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            known = await waiting(waiters, nursery, ONE)
+            waiters.release(ONE, PLACE)
+            waiters.release(TWO, PLACE)  # nobody waits for it: nothing happens
+    assert known == {ONE: PLACE}
+    assert len(waiters) == 0
+
+
+async def test_a_client_that_gives_up_keeps_what_there_was_and_frees_its_places() -> None:
+    waiters = Waiters(0)
+    async with trio.open_nursery() as nursery:
+        known = await waiting(waiters, nursery, ONE, TWO)
+        waiters.certified([entry(ONE)])
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert known == {ONE: PLACE}
+    assert len(waiters) == 0
+
+
+async def test_one_clients_giving_up_does_not_take_the_wake_up_from_another() -> None:
+    waiters = Waiters(0)
+    with trio.fail_after(10):
+        async with trio.open_nursery() as patient:
+            patient_known = await waiting(waiters, patient, ONE, TWO)
+            async with trio.open_nursery() as hasty:
+                hasty_known = await waiting(waiters, hasty, TWO, THREE)
+                hasty.cancel_scope.cancel()
+            assert hasty_known == {}
+            assert len(waiters) == 2
+            waiters.certified([entry(ONE), entry(TWO)])
+    assert patient_known == {ONE: PLACE, TWO: PLACE}
+    assert len(waiters) == 0
+
+
+async def test_two_clients_of_one_transaction_are_both_told() -> None:
+    waiters = Waiters(0)
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            first = await waiting(waiters, nursery, ONE)
+            second = await waiting(waiters, nursery, ONE)
+            assert len(waiters) == 1
+            waiters.certified([entry(ONE)])
+    assert first == second == {ONE: PLACE}
+
+
+async def test_the_bound_refuses_whole_requests_and_leaves_nothing_behind() -> None:
+    waiters = Waiters(0)
+    async with trio.open_nursery() as nursery:
+        many = [number.to_bytes(32, "big") for number in range(WAITERS_MAX)]
+        await waiting(waiters, nursery, *many)
+        assert len(waiters) == waiters.limit
+        with pytest.raises(TooManyWaiters):
+            await waiters.wait_transactions([b"x" * 32], {})
+        assert len(waiters) == WAITERS_MAX
+        nursery.cancel_scope.cancel()
+    assert len(waiters) == 0
+
+
+async def test_heights_wake_whoever_waits_for_them_and_never_go_back() -> None:
+    waiters = Waiters(5)
+    reached: list[tuple[int, int]] = []
+
+    async def wait(height: int) -> None:
+        reached.append((height, await waiters.wait_height(height)))
+
+    with trio.fail_after(10):
+        assert await waiters.wait_height(4) == 5
+        async with trio.open_nursery() as nursery:
+            for height in (7, 9):
+                nursery.start_soon(wait, height)
+            await trio.testing.wait_all_tasks_blocked()
+            waiters.stored(6)
+            waiters.stored(3)
+            await trio.testing.wait_all_tasks_blocked()
+            assert reached == []
+            waiters.stored(8)
+            await trio.testing.wait_all_tasks_blocked()
+            assert reached == [(7, 8)]
+            waiters.stored(9)
+    assert reached == [(7, 8), (9, 9)]
