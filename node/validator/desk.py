@@ -81,6 +81,8 @@ class Desk:
     def _admit(
         self, transaction: Transaction, signed: bool, now_ms: int, admitted: list[Transaction]
     ) -> Digest | Refusal:
+        if self.closed is not None:  # it may have closed while signatures were checked
+            return Refusal(Code.POOL_FULL, self.closed)
         try:
             if not signed:
                 raise RejectedTransaction(Code.BAD_SIGNATURE, f"sender {transaction.sender.hex()[:12]}")

@@ -124,6 +124,21 @@ def test_a_node_with_a_full_disk_refuses_payload_and_agrees_on() -> None:
     assert world.stored([sent], 5_000, 1, 2, 3)
 
 
+def test_a_desk_that_closes_while_signatures_are_checked_admits_nothing() -> None:
+    world = World(1, worker_ms=(50, 50)).start()
+    world.run(500)
+    node = world.nodes[0]
+    sent = world.transaction()
+    ticket = node.submit(sent)
+    node.disk_low(True)
+    world.run(100)
+    [refused] = node.answers[ticket]
+    assert isinstance(refused, Refusal)
+    assert "disk" in refused.sentence
+    world.run(2_000)
+    assert not any(world.in_chain(other, [sent]) for other in world.nodes)
+
+
 def test_requests_beyond_the_bound_are_told_to_come_back() -> None:
     world = World(1, worker_ms=(60_000, 60_000)).start()
     node = world.nodes[0]
