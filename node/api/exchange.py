@@ -45,7 +45,8 @@ class ApiError(ClientError):
     """A node refused: `code` and `name` are stable, `hint` is the way out, `status` HTTP's."""
 
     def __init__(self, status: int, code: int, name: str, message: str, hint: str) -> None:
-        super().__init__(f"{message} {hint}".strip())
+        apart = " " if message.endswith(".") else ": "
+        super().__init__(message if not hint or hint in message else f"{message}{apart}{hint}")
         self.status = status
         self.code = code
         self.name = name

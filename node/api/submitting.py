@@ -134,7 +134,8 @@ def _refusal(outcome: Outcome, retry_after_ms: int) -> ApiFault:
     except ValueError:
         hint, status = "", 400
     kind = FaultKind(outcome.code, outcome.name, status, hint)
-    return ApiFault(kind, outcome.message, retry_after_ms=retry_after_ms if status in (429, 503) else None)
+    finding = outcome.message.removesuffix(f": {hint}")  # the way out travels in a field of its own
+    return ApiFault(kind, finding, retry_after_ms=retry_after_ms if status in (429, 503) else None)
 
 
 def _is_msgpack(call: Call) -> bool:

@@ -4,6 +4,7 @@ Every error of ours that is the user's to solve carries its sentence already; th
 number a script sees. What is not in the table is our bug.
 """
 
+import errno
 from dataclasses import dataclass
 
 from node.cli.exits import Exit
@@ -44,6 +45,12 @@ EXITS: dict[str, Exit] = {
 """Full class name -> exit code; a subclass that is not named has its base's."""
 
 
+_REFUSED_BY_THE_DISK = frozenset(
+    (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ENAMETOOLONG)
+)
+"""System errors that are about the place a command writes to; any other that gets here is our bug."""
+
+
 _ABSENT = "not-found"
 """The API's name for what is not there: a negative answer, no refusal."""
 
@@ -82,7 +89,11 @@ def explain(error: BaseException) -> Told | None:
     for base in type(error).__mro__:
         exit_code = EXITS.get(f"{base.__module__}.{base.__qualname__}")
         if exit_code is not None:
-            return Told(exit_code, str(error) or "interrupted", str(getattr(error, "hint", "")))
+            message, hint = str(error) or "interrupted", str(getattr(error, "hint", ""))
+            return Told(exit_code, message, "" if hint in message else hint)
+    if isinstance(error, OSError) and error.errno in _REFUSED_BY_THE_DISK:
+        place = f"{error.filename}: " if error.filename else ""
+        return Told(Exit.STORAGE, f"{place}{error.strerror}")
     return None
 
 

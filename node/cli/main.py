@@ -91,6 +91,9 @@ def run(arguments: list[str]) -> int:
         return ended.exit_code
     except click.Abort:
         return _tell(Told(Exit.INTERRUPTED, "interrupted"), arguments)
+    except click.exceptions.NoArgsIsHelpError as asked:
+        sys.stderr.write(f"{asked.format_message()}\n")
+        return Exit.USAGE
     except click.ClickException as wrong:
         context = getattr(wrong, "ctx", None)
         hint = f"see `{context.command_path} --help`" if context is not None else ""
@@ -122,10 +125,15 @@ def _bug(error: BaseException) -> Told:
 
 
 def _tell(told: Told, arguments: list[str]) -> int:
+    sentence = f"isthmus: {told.message}\n" + (f"  {told.hint}\n" if told.hint else "")
     if "--json" in arguments:
-        sys.stdout.write(json.dumps(told.as_json(), indent=2, ensure_ascii=False) + "\n")
+        try:
+            sys.stdout.write(json.dumps(told.as_json(), indent=2, ensure_ascii=False) + "\n")
+            sys.stdout.flush()
+        except OSError:  # standard output is what failed
+            sys.stderr.write(sentence)
     else:
-        sys.stderr.write(f"isthmus: {told.message}\n" + (f"  {told.hint}\n" if told.hint else ""))
+        sys.stderr.write(sentence)
     return int(told.exit_code)
 
 

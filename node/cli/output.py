@@ -29,6 +29,7 @@ class Output:
         """Write the answer in the form that was asked for."""
         if self.as_json:
             sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, default=_plain) + "\n")
+            sys.stdout.flush()  # a full disk or a closed pipe is told here, not after the exit code
         else:
             for_people(_console(sys.stdout))
 

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from dataclasses import replace
 
 import click
 import trio
@@ -21,9 +22,12 @@ STOP_SECONDS = 10
 
 @click.command("start", help="Run the node of a folder in the foreground; SIGTERM or Ctrl-C ends it.")
 @home_option
-def command(home: Home) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Log JSON lines, also to a terminal.")
+def command(home: Home, as_json: bool) -> None:
     """Everything that can be wrong before the first packet is told as one sentence."""
     config = load_config(home, os.environ).config
+    if as_json:
+        config = replace(config, logging=replace(config.logging, format="json"))
     if not home.genesis_file.exists():
         raise Failure(
             Exit.CONFIGURATION,

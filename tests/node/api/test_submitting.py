@@ -136,6 +136,7 @@ async def test_a_single_refusal_carries_the_ledgers_code_and_its_way_out() -> No
     assert answer.status_code == 400
     assert answer.json()["code"] == Code.WRONG_CLUSTER
     assert "this cluster's id" in answer.json()["hint"]
+    assert answer.json()["hint"] not in answer.json()["message"]
 
 
 async def test_back_pressure_is_429_with_the_time_to_wait() -> None:

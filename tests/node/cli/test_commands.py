@@ -1,17 +1,21 @@
 """The command line without a running node: exit codes, sentences and JSON shapes that scripts rely on."""
 
+import errno
 import importlib
 import json
+import os
 import re
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
 
+from node.api.exchange import ApiError
 from node.cli import main
 from node.cli.exits import Exit
 from node.cli.failures import EXITS, Failure, explain, root_of
@@ -168,6 +172,68 @@ def test_a_failure_has_its_own_sentence_and_hint() -> None:
     both = explain(ConfigError(("one", "two")))
     assert both is not None
     assert both.message == "one\ntwo"
+
+
+def test_a_way_out_that_the_sentence_names_already_is_not_told_twice() -> None:
+    found = explain(
+        ApiError(400, 3, "oversized", "70000 bytes exceed the limit: keep it outside", "keep it outside")
+    )
+    assert found is not None
+    assert (found.message, found.hint) == ("70000 bytes exceed the limit: keep it outside", "")
+    apart = explain(ApiError(400, 9002, "bad-parameter", "Not a height.", "See the document."))
+    assert apart is not None
+    assert (apart.message, apart.hint) == ("Not a height. See the document.", "")
+
+
+@pytest.mark.parametrize("arguments", [[], ["tx"], ["config"]])
+def test_a_command_group_alone_shows_its_help_and_is_no_error_of_ours(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, text = told(capsys, *arguments)
+    assert code == Exit.USAGE
+    assert text.startswith("Usage: ")
+    assert "see `" not in text
+
+
+def leaves_of(
+    command: click.Command, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Every command that can be run, with the words that lead to it."""
+    if not isinstance(command, click.Group):
+        yield path, command
+        return
+    context = click.Context(command)
+    for name in command.list_commands(context):
+        inner = command.get_command(context, name)
+        assert inner is not None
+        yield from leaves_of(inner, (*path, name))
+
+
+def test_every_command_knows_json() -> None:
+    found = dict(leaves_of(main.isthmus))
+    assert len(found) > len(COMMANDS)
+    without = [path for path, leaf in found.items() if not any("--json" in p.opts for p in leaf.params)]
+    assert without == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.ENAMETOOLONG, errno.EIO])
+def test_a_disk_that_refuses_is_exit_7_and_one_sentence(number: int) -> None:
+    found = explain(OSError(number, os.strerror(number), "some/file"))
+    assert found is not None
+    assert (found.exit_code, found.message) == (Exit.STORAGE, f"some/file: {os.strerror(number)}")
+    assert explain(OSError(errno.EBADF, "ours")) is None
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+@pytest.mark.parametrize("arguments", [("explain", "--json"), ("explain", "5", "--json"), ("explain", "5")])
+def test_an_answer_that_cannot_be_written_is_a_sentence_on_the_other_channel(
+    arguments: tuple[str, ...],
+) -> None:
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "node.cli.main", *arguments]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == Exit.STORAGE
+    assert done.stderr == f"isthmus: {os.strerror(errno.ENOSPC)}\n"
 
 
 # --- init, show-node-id, config, db, explain --------------------------------------------------------
