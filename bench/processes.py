@@ -8,22 +8,31 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_KIB = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """CPU seconds used so far (user and system) and resident bytes now, of a process and its children."""
+    """CPU seconds used so far (user and system) and memory now, of a process and its children.
+
+    `anonymous_bytes` is what the program itself holds; `file_bytes` are pages of mapped files (the database)
+    that happen to be in memory and that the kernel takes back when it needs them; together the resident set.
+    """
 
     cpu_seconds: float
-    rss_bytes: int
+    anonymous_bytes: int
+    file_bytes: int
+
+    @property
+    def rss_bytes(self) -> int:
+        """The resident set."""
+        return self.anonymous_bytes + self.file_bytes
 
 
 def usage_of(pid: int) -> Usage:
     """The usage of `pid` and everything below it. Raises ProcessLookupError when it is gone."""
     parents: dict[int, int] = {}
     ticks: dict[int, int] = {}
-    pages: dict[int, int] = {}
     # The kernel's list of children is incomplete for a running process: all processes are looked at.
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
@@ -35,14 +44,25 @@ def usage_of(pid: int) -> Usage:
         number = int(entry.name)
         parents[number] = int(fields[1])
         ticks[number] = int(fields[11]) + int(fields[12])
-        pages[number] = int(fields[21])
     if pid not in parents:
         raise ProcessLookupError(f"process {pid} is gone")
     family = [number for number in parents if _is_below(number, pid, parents)]
+    memory = [_memory_of(number) for number in family]
     return Usage(
         sum(ticks[number] for number in family) / _TICKS_PER_SECOND,
-        sum(pages[number] for number in family) * _PAGE_BYTES,
+        sum(anonymous for anonymous, _ in memory),
+        sum(mapped for _, mapped in memory),
     )
+
+
+def _memory_of(pid: int) -> tuple[int, int]:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0, 0
+    sizes = dict(line.split(":", 1) for line in status.splitlines() if line.startswith("Rss"))
+    anonymous, mapped = (int(sizes.get(name, "0 kB").split()[0]) for name in ("RssAnon", "RssFile"))
+    return _KIB * anonymous, _KIB * mapped
 
 
 def _is_below(number: int, ancestor: int, parents: dict[int, int]) -> bool:

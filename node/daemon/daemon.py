@@ -38,7 +38,7 @@ from node.validator import (
     assemble,
     pool_config,
 )
-from p2p import Network, P2PConfig, PeerAddress, PeerId, open_network
+from p2p import GossipConfig, Network, P2PConfig, PeerAddress, PeerId, open_network
 
 DISK_RESERVE_BYTES = 256 * 1024 * 1024
 """Below this much free space payload is refused first, so that consensus can go on (C17)."""
@@ -266,6 +266,7 @@ def _p2p_config(opened: OpenedHome) -> P2PConfig:
         peers=addresses,
         allowed=frozenset(allowed),
         node_name=config.name,
+        gossip=GossipConfig(seen_items=16_384, store_items=1_024),
     )
 
 

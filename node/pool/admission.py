@@ -26,7 +26,7 @@ class AdmissionConfig:
     expiry_min_ms: int = 500
     sender_bytes_max: int = 8 * 1024 * 1024
     sender_count_max: int = 32_768
-    seen_max: int = 262_144
+    seen_max: int = 16_384
     retry_after_ms: int = 1_000
 
 
