@@ -48,7 +48,6 @@ DEFAULT_MAX_RECORD_BYTES = 8 * 1024 * 1024
 DEFAULT_MAX_SEGMENTS = 16
 _SPARES_KEPT = 2
 """Trimmed files kept for reuse: their blocks are written already, which halves the time of a sync."""
-
 _SEGMENT_NAME = re.compile(r"journal-(\d{12})\.seg")
 _SPARE_NAME = re.compile(r"spare-(\d{12})\.seg")
 
