@@ -1,8 +1,9 @@
 """Memory under steady load: minute 10 against minute 2, and every bound against what it holds.
 
 A leak of a few bytes a transaction shows as a slope; a cache that fills shows as a bend. Load is honest:
-signed, executed, certified transactions through all nodes at a fixed rate. What counts is the memory the program holds; pages of
-the mapped database that are in memory grow with the database, belong to the kernel and are told apart.
+signed, executed, certified transactions through all nodes at a fixed rate. What counts is the memory the
+program holds; pages of the mapped database that are in memory grow with the database, belong to the kernel
+and are told apart.
 """
 
 import json
