@@ -90,11 +90,11 @@ def open_home(config: NodeConfig) -> OpenedHome:
         if key is not None:
             _check_membership(genesis, key, identity)
         store = _open_store(config, genesis)
-        journal = _open_journal(config, store)
+        journal, journal_lost = _open_journal(config, store)
         recovered = recover(store.reader(), journal.records(), journal.last_seq)
         guard, floor, safety = None, None, None
         if key is not None:
-            guard, floor = _admit(home, genesis, recovered)
+            guard, floor = _admit(home, recovered, journal_lost)
             recovered, safety = _raise_boot(genesis, key, journal, guard, floor, recovered)
         return OpenedHome(
             config, genesis, identity, key, lock, guard, floor, safety, store, journal, recovered
@@ -142,11 +142,13 @@ def _open_store(config: NodeConfig, genesis: Genesis) -> Store:
     return store
 
 
-def _open_journal(config: NodeConfig, store: Store) -> Journal:
+def _open_journal(config: NodeConfig, store: Store) -> tuple[Journal, bool]:
+    """The journal, and whether what it held is gone: a start writes into it before anything else, and its
+    last segment is never trimmed, so beside a database that was filled from it no journal is empty (C14)."""
     stored = store.reader().get(ChainTable.META, OPEN_KEY)
     known = 0 if stored is None else OpenBook.decode(stored).journal_seq
     segment_bytes = config.storage.journal_segment_bytes
-    return Journal.open(
+    journal = Journal.open(
         config.home.journal_dir,
         segment_bytes=segment_bytes,
         max_record_bytes=min(RECORD_BYTES_MAX, segment_bytes // 2),
@@ -154,9 +156,20 @@ def _open_journal(config: NodeConfig, store: Store) -> Journal:
         start_seq=known + 1,
         fsync=config.storage.fsync,
     )
+    if journal.last_seq < known or journal.first_seq > known + 1:
+        held = f"records {journal.first_seq} to {journal.last_seq}"
+        journal.close()
+        raise StartupError(
+            "journal-behind",
+            f"the journal in {config.home.journal_dir} ({held}) is older than the database beside it, or not "
+            f"its own: that one was filled up to record {known}. Put the right journal back, or move the "
+            "data folder away (never the keys): the node then fetches everything from its peers, and signs "
+            "only above what its guard file reserved",
+        )
+    return journal, known > 0 and journal.first_seq > journal.last_seq
 
 
-def _admit(home: Home, genesis: Genesis, recovered: Recovered) -> tuple[GuardFile | None, SigningFloor]:
+def _admit(home: Home, recovered: Recovered, journal_lost: bool) -> tuple[GuardFile | None, SigningFloor]:
     epoch = Epoch(recovered.tip.header.epoch)
     try:
         guard = GuardFile.open(home.guard_file)
@@ -167,7 +180,14 @@ def _admit(home: Home, genesis: Genesis, recovered: Recovered) -> tuple[GuardFil
         raise StartupError(
             "guard-unreadable", f"{home.guard_file} is not a guard of this program: {error}"
         ) from error
-    return guard, admit(recovered.record, reserved, epoch, guard_slot_lost=guard.damaged_slot)
+    floor = admit(
+        recovered.record,
+        reserved,
+        epoch,
+        guard_slot_lost=guard.damaged_slot,
+        journal_damaged=journal_lost,
+    )
+    return guard, floor
 
 
 def _raise_boot(
