@@ -50,6 +50,10 @@ class Fetching:
         """Blocks being asked for."""
         return len(self._wants)
 
+    def is_wanted(self, block_id: Digest) -> bool:
+        """Whether this block is being asked for."""
+        return block_id in self._wants
+
     @property
     def has_new_wants(self) -> bool:
         """Whether something is missing that nobody was asked for yet."""

@@ -68,6 +68,8 @@ class Ordering:
         core, block = self._core, proposal.block
         if block.id in core.tree or block.round <= core.tree.committed.round:
             return
+        if self._is_late(block.round) and not self._fetching.is_wanted(block.id):
+            return  # dead, or fetched by its id once a certificate names it: its leader may make any number
         core.verify_proposal(proposal)
         core.adopt_qc(block.qc)
         if block.tc is not None:
@@ -77,11 +79,14 @@ class Ordering:
         if self._see(proposal):
             self._fetching.place(proposal, peer)
 
+    def _is_late(self, round: Round) -> bool:
+        return round < self._core.pacemaker.round - ROUNDS_KEPT_BELOW
+
     def _see(self, proposal: Proposal) -> bool:
         """Whether a verified proposal is worth keeping; a second one of a round is evidence (C20)."""
         block = proposal.block
-        if block.round < self._core.pacemaker.round - ROUNDS_KEPT_BELOW:
-            return True  # late and certified by now, or dead: the tree decides
+        if self._is_late(block.round):
+            return True  # a certificate names it
         seen = self._seen.setdefault(block.round, [])
         if any(other.block.id == block.id for other in seen):
             return True

@@ -271,6 +271,13 @@ def flood_proposals(replica: Replica) -> None:
         give(replica, propose(block(1, payload=b"%d" % number)), 1)
 
 
+def flood_late_proposals(replica: Replica) -> None:
+    """The leader of a failed round, which was a while ago, equivocates without end."""
+    give(replica, Certificates(None, give_up(4), None))
+    for number in range(100):
+        give(replica, propose(block(1, payload=b"%d" % number)), 1)
+
+
 def flood_orphans(replica: Replica) -> None:
     for made in chain(40)[2:]:
         give(replica, propose(made), int(made.author))
@@ -283,13 +290,27 @@ def flood_peers(replica: Replica) -> None:
         replica.step(Received(peer, BlocksRequest(FIRST.id, 64)), NOW)
 
 
-@pytest.mark.parametrize("flood", [flood_votes, flood_headers, flood_proposals, flood_orphans, flood_peers])
+@pytest.mark.parametrize(
+    "flood",
+    [flood_votes, flood_headers, flood_proposals, flood_late_proposals, flood_orphans, flood_peers],
+)
 def test_a_flood_fills_nothing_beyond_its_bound(flood: Callable[[Replica], None]) -> None:
     replica = replica_of(orphans_max=8, wants_max=4, peers_max=50, tree_blocks_max=64)
     flood(replica)
     assert any(current > 0 for _, current, _ in replica.limits())
     for name, current, bound in replica.limits():
         assert current <= bound, f"{name}: {current} > {bound}"
+
+
+def test_a_late_proposal_is_placed_only_when_its_block_is_wanted() -> None:
+    """Certified after its round failed, a block is fetched by its id; else it would fill tree and journal."""
+    replica = replica_of()
+    give(replica, Certificates(None, give_up(4), None))
+    give(replica, propose(FIRST))
+    assert replica.proposal(FIRST.id) is None
+    give(replica, Certificates(certify(FIRST), None, None))
+    give(replica, propose(FIRST))
+    assert replica.proposal(FIRST.id) == propose(FIRST)
 
 
 def test_orphans_are_bounded_in_bytes_too() -> None:
