@@ -1,8 +1,11 @@
 """Nodes that were away: walked back block by block when near, synced by certified headers when far (C25)."""
 
+from dataclasses import replace
+
 import pytest
 
 from node import wire
+from node.pool.messages import SyncResponse, decode_message
 from tests.node.validator.node import Node
 from tests.node.validator.world import World
 
@@ -71,6 +74,47 @@ def test_catching_up_survives_a_peer_that_dies_while_it_is_asked() -> None:
     world.filter = watch
     world.run(30_000, lambda: world.nodes[3].height == world.nodes[1].height)
     assert asked
+    world.heal()
+    world.settle(5_000)
+
+
+def test_a_source_that_lies_about_the_past_is_punished_and_asked_no_more() -> None:
+    world = away(3 * LAG_MAX)
+    lies: list[int] = []
+    liars: list[int] = []
+
+    def forge(source: Node, target: Node, topic: int, body: bytes) -> bool:
+        if topic != wire.Code.SYNC:
+            return True
+        liars.append(source.index)
+        if source.index != liars[0]:
+            return True
+        response = decode_message(body)
+        if not isinstance(response, SyncResponse) or not response.items:
+            return True
+        first = response.items[0]
+        wrong = replace(first, header=first.header[:-1] + bytes((first.header[-1] ^ 1,)))
+        false = wire.frame_of_pool(replace(response, items=(wrong, *response.items[1:])))[1]
+        lies.append(response.from_height)
+        world.after(1, lambda: target.receive(source.peer, topic, false))
+        return False
+
+    world.heal()
+    world.filter = forge
+    assert world.stored(world.submit(1), 20_000)
+    victim = world.nodes[3]
+    assert 1 <= len(lies) < 5
+    assert {punished.peer for punished in victim.punished} == {world.nodes[liars[0]].peer}
+    assert "diverged" not in victim.events
+    world.heal()
+    world.settle(5_000)
+
+
+def test_answers_that_never_come_are_asked_for_elsewhere() -> None:
+    world = away(3 * LAG_MAX)
+    world.heal()
+    world.filter = lambda source, target, topic, body: topic != wire.Code.SYNC or source.index == 2
+    assert world.stored(world.submit(1), 60_000)
     world.heal()
     world.settle(5_000)
 
