@@ -62,11 +62,22 @@ def decode(data: bytes, *, max_bytes: int = MAX_BYTES_DEFAULT, max_depth: int = 
     except CodecError:
         raise
     except (ValueError, msgpack.UnpackException, OverflowError, RecursionError) as error:
-        raise CodecError(f"not canonical msgpack: {type(error).__name__} {error}".rstrip()) from error
+        raise CodecError(f"not canonical msgpack: {_found(error)}") from error
     _check(value, max_depth)
     if encode_trusted(value) != data:
         raise CodecError("not the canonical encoding of its value (non-minimal header)")
     return value
+
+
+def _found(error: Exception) -> str:
+    """What is wrong with the bytes, told without the decoder's own words."""
+    if isinstance(error, msgpack.ExtraData):
+        return "other bytes follow the value"
+    if isinstance(error, msgpack.StackError | RecursionError):
+        return "arrays are nested too deeply"
+    if "incomplete" in str(error):
+        return "the bytes end inside a value"
+    return str(error) or "the bytes hold no value"
 
 
 def _refuse_map(pairs: object) -> object:

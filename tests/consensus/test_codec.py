@@ -59,6 +59,25 @@ def test_what_is_not_canonical_is_refused(what: str) -> None:
         decode(NOT_CANONICAL[what])
 
 
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (b"\x01\x02", "not canonical msgpack: other bytes follow the value"),
+        (b"\x92\x01", "not canonical msgpack: the bytes end inside a value"),
+        (b"", "not canonical msgpack: the bytes end inside a value"),
+        (b"\x91" * 100_000 + b"\x01", "not canonical msgpack: arrays are nested too deeply"),
+        (b"\xc1", "not canonical msgpack: the bytes hold no value"),
+        (b"\x81\x01\x02", "not canonical msgpack: 1 exceeds max_map_len(0)"),
+    ],
+)
+def test_a_refusal_is_a_sentence_about_the_bytes_and_not_about_our_decoder(
+    data: bytes, sentence: str
+) -> None:
+    with pytest.raises(CodecError) as refused:
+        decode(data)
+    assert str(refused.value) == sentence
+
+
 def test_more_bytes_than_allowed_are_refused_before_they_are_read() -> None:
     with pytest.raises(CodecError, match="exceed the limit of 3"):
         decode(b"\xc1\xc1\xc1\xc1", max_bytes=3)
