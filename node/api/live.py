@@ -68,15 +68,18 @@ class LiveBackend:
         try:
             with trio.move_on_after(timeout_ms / 1000):
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._node.waiters.wait_transactions, tx_ids, places)
-                    # Registered first, then looked up: what is stored in between is seen by one of both.
-                    await trio.lowlevel.checkpoint()
-                    stored = await trio.to_thread.run_sync(self._stored_places, tx_ids)
-                    for tx_id, place in stored.items():
-                        self._node.waiters.release(tx_id, place)
+                    # Waiting is registered before this task first yields, so before the look-up starts:
+                    # what is stored in between is seen by one of both.
+                    nursery.start_soon(self._release_stored, tx_ids)
+                    await self._node.waiters.wait_transactions(tx_ids, places)
         except* TooManyWaiters:
             raise Busy("too many clients wait for receipts; come back later", RETRY_AFTER_MS) from None
         return tuple(_location(places.get(tx_id)) for tx_id in tx_ids)
+
+    async def _release_stored(self, tx_ids: Sequence[bytes]) -> None:
+        stored = await trio.to_thread.run_sync(self._stored_places, tx_ids)
+        for tx_id, place in stored.items():
+            self._node.waiters.release(tx_id, place)
 
     def _stored_places(self, tx_ids: Sequence[bytes]) -> dict[bytes, bytes]:
         with self.snapshot() as snapshot:
