@@ -22,7 +22,7 @@ from node.daemon.timers import Timers
 from node.daemon.waiters import Waiters
 from node.daemon.workers import Workers
 from node.pool.config import PoolConfig
-from node.storage import ChainTable, SnapshotLimit, StoreFull
+from node.storage import ChainTable, SnapshotExpired, SnapshotLimit, StoreFull
 from node.validator import (
     Answer,
     Append,
@@ -53,10 +53,13 @@ from p2p import Network, PeerId
 
 SERVED_AT_ONCE_MAX = 32
 """Peers' requests answered from storage at a time; more are dropped, peers ask elsewhere and again."""
+SERVED_TO_ONE_MAX = 8
+"""Of these for one peer, so that one's flood does not keep another from catching up: an honest one has two
+ranges and some walks under way."""
 FULL_RETRY_SECONDS = 2.0
 """Between two tries to store when the disk is full; the journal holds everything meanwhile."""
 
-_T = TypeVar("_T")
+_Request = TypeVar("_Request", ServeSync, ServeBlocks)
 _log = structlog.get_logger("isthmus")
 
 
@@ -99,7 +102,7 @@ class Performer:
         self._recent = recent
         self._rules = rules
         self._answered = answered
-        self._serving = 0
+        self._serving: dict[bytes, int] = {}  # requests under way, by peer
         self._threads = trio.CapacityLimiter(4)
         self._flusher = trio.CapacityLimiter(1)
         self.timers = Timers(lambda name: postbox.put(TimerExpired(name)))
@@ -202,21 +205,24 @@ class Performer:
 
     # --- peers' requests -------------------------------------------------------------------------------
 
-    def _serve(self, answer: Callable[[_T], Awaitable[None]], item: _T) -> None:
-        if self._serving >= SERVED_AT_ONCE_MAX:
+    def _serve(self, answer: Callable[[_Request], Awaitable[None]], item: _Request) -> None:
+        under_way = self._serving.get(item.peer, 0)
+        if under_way >= SERVED_TO_ONE_MAX or sum(self._serving.values()) >= SERVED_AT_ONCE_MAX:
             self.counts.dropped_requests += 1
             return
-        self._serving += 1
+        self._serving[item.peer] = under_way + 1
         self._nursery.start_soon(self._serve_counted, answer, item)
 
-    async def _serve_counted(self, answer: Callable[[_T], Awaitable[None]], item: _T) -> None:
+    async def _serve_counted(self, answer: Callable[[_Request], Awaitable[None]], item: _Request) -> None:
         try:
             await answer(item)
             self.counts.served += 1
-        except SnapshotLimit:
+        except (SnapshotLimit, SnapshotExpired):
             self.counts.dropped_requests += 1
         finally:
-            self._serving -= 1
+            self._serving[item.peer] -= 1
+            if not self._serving[item.peer]:
+                del self._serving[item.peer]
 
     async def _serve_sync(self, item: ServeSync) -> None:
         def read() -> tuple[wire.Code, bytes]:

@@ -88,6 +88,6 @@ RANGES: dict[str, tuple[int, int]] = {
     "idle_interval_ms": (0, _HOUR_MS),
     "heartbeat_ms": (1_000, 24 * _HOUR_MS),
     "precision_ms": (1, 60_000),
-    "certification_lag_max": (1, 1_024),
+    "certification_lag_max": (1, 128),  # execution waits at 192 heights without a certificate, voters earlier
 }
 """The range of every whole-number parameter."""
