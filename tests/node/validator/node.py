@@ -7,7 +7,7 @@ that is written, and all appends of one group are written at the place of the fi
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -24,11 +24,10 @@ from consensus import (
     encode,
 )
 from node import wire
-from node.daemon.memory_store import MemoryStore
 from node.daemon.serving import blocks_answer, sync_answer
 from node.ledger.transactions import Transaction, check_signature
 from node.pool.batches import verify_batch
-from node.storage import ChainTable, StateTable, Write
+from node.storage import ChainTable
 from node.validator import (
     Answer,
     Append,
@@ -78,28 +77,6 @@ if TYPE_CHECKING:
 
 BOUNDS_EVERY = 16
 """Steps of a node between two looks at its bounds."""
-
-
-@dataclass(slots=True)
-class Disk:
-    """What a crash leaves of one node. `guard` is None when the file is gone."""
-
-    store: MemoryStore
-    journal: list[tuple[int, bytes]] = field(default_factory=list)
-    last_seq: int = 0
-    guard: bytes | None = encode(GuardRecord.initial(Epoch(0)).to_value())
-
-    def copy(self) -> "Disk":
-        """A backup of data; the guard lies elsewhere (C14), but is copied along."""
-        again = MemoryStore()
-        with self.store.snapshot() as view:
-            for table in ChainTable:
-                entries = view.scan(table, b"", limit=view.count(table), limit_bytes=2**40)
-                again.apply([Write(table, *entry) for entry in entries], ())
-            for state in StateTable:
-                entries = view.scan(state, b"", limit=view.count(state), limit_bytes=2**40)
-                again.apply((), [Write(state, *entry) for entry in entries])
-        return Disk(again, list(self.journal), self.last_seq, self.guard)
 
 
 def gossip_id_of(topic: int, body: bytes) -> bytes:

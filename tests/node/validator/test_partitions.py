@@ -131,6 +131,20 @@ def test_no_quorum_commits_nothing_and_goes_on_when_healed() -> None:
     world.settle(5_000)
 
 
+@pytest.mark.parametrize("groups", [((0, 1), (2, 3)), ((0,), (1,), (2,), (3,)), ((0, 1, 2), (3,))])
+def test_a_long_outage_costs_nothing_afterwards(groups: tuple[tuple[int, ...], ...]) -> None:
+    world = World(1).start()
+    world.run(500)
+    world.submit(0)
+    world.partition(*groups)
+    world.submit(1)
+    world.run(900_000)
+    world.heal()
+    # links that come up carry rounds and certificates: nobody waits out a grown timeout
+    assert world.stored(world.submit(2), 1_000)
+    world.settle(5_000)
+
+
 def test_a_dead_leader_costs_one_timeout() -> None:
     world = World(2, latency_ms=(5, 5)).start()
     world.run(500)

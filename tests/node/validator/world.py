@@ -17,7 +17,8 @@ from node.validator import Refusal, Tuning, first_writes, pool_config
 from node.validator.layout import height_key
 from tests.node.ledger.world import ALICE, CREATED_MS, make_genesis, put_args
 from tests.node.validator.checkers import Checkers, Violation
-from tests.node.validator.node import Disk, Node
+from tests.node.validator.disk import Disk
+from tests.node.validator.node import Node
 
 START_MS = CREATED_MS + 10_000
 EVENTS_MAX = 3_000_000
