@@ -1,6 +1,8 @@
 """Ready means: this node can commit. Every reason why it cannot is a sentence an operator can act on."""
 
-from consensus import ReplicaView, SigningFloor, StartKind
+from collections.abc import Sequence
+
+from consensus import ReplicaView, SigningFloor, StartKind, ValidatorIndex
 from node.daemon.daemon import Node
 
 BACKLOG_MAX = 8_192
@@ -29,6 +31,11 @@ def reasons_against(node: Node) -> tuple[str, ...]:
             f"validators of weight {weight} of {validators.total_weight} are reachable, a quorum needs more "
             "than two thirds: start the others, or look at the links"
         )
+    else:
+        key = node.opened.consensus_key
+        me = None if key is None else validators.index_of(key.public_key)
+        stalled = stalled_round(view, me, [v.name for v in node.opened.genesis.validators])
+        reasons += () if stalled is None else (stalled,)
     progress = data.catchup.progress()
     if progress is not None:
         reasons.append(f"it is catching up: height {progress.at_height} of {progress.target_height}")
@@ -39,6 +46,20 @@ def reasons_against(node: Node) -> tuple[str, ...]:
     if len(node.postbox) > BACKLOG_MAX:
         reasons.append(f"{len(node.postbox)} inputs wait for the validator: the machine is too slow")
     return tuple(reasons)
+
+
+def stalled_round(view: ReplicaView, me: ValidatorIndex | None, names: Sequence[str]) -> str | None:
+    """The reason that no broken link tells: this node gave its round up, and no quorum has followed yet.
+
+    With a quorum awake this holds for the few milliseconds until its timeouts are here.
+    """
+    if me is None or me not in view.timed_out_now:
+        return None
+    silent = [name for index, name in enumerate(names) if index not in view.timed_out_now]
+    return (
+        f"round {view.round} does not end: it was given up here, and nothing is heard of "
+        f"{', '.join(silent)}, connected or not: look at their logs and their machines"
+    )
 
 
 def _below_the_floor(floor: SigningFloor, view: ReplicaView) -> list[str]:

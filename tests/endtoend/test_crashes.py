@@ -92,6 +92,25 @@ async def test_without_a_quorum_writes_wait_and_the_reason_names_the_weight(
     await all_agree(cluster, acknowledged)
 
 
+async def test_validators_that_are_connected_and_silent_make_the_others_not_ready(
+    cluster: RunningCluster, acknowledged: Acknowledged
+) -> None:
+    await all_ready(cluster)
+    async with writing(cluster, acknowledged, "node0"):
+        await acknowledged.grow_by(FEW)
+        cluster.pause("node2")
+        cluster.pause("node3")
+        try:
+            silent = "nothing is heard of node2, node3"
+            await reasons_where(cluster, "node0", lambda code, text: code == 503 and silent in text)
+        finally:
+            cluster.resume("node2")
+            cluster.resume("node3")
+        await acknowledged.grow_by(FEW)
+    await all_ready(cluster)
+    await all_agree(cluster, acknowledged)
+
+
 async def test_all_four_killed_at_once_under_load_recover_together(
     cluster: RunningCluster, acknowledged: Acknowledged
 ) -> None:
