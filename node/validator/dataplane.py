@@ -10,7 +10,6 @@ from typing import assert_never
 from consensus import (
     ChainSynced,
     CommittedBlock,
-    Digest,
     Diverged,
     HeaderCertificate,
     HeaderComputed,
@@ -33,9 +32,6 @@ from node.validator.outputs import Append
 from node.validator.records import encode_batch
 from node.validator.storing import Storing
 
-SYNCED_DIGESTS_MAX = 65_536
-"""Digests ordered by caught-up blocks that the pool is told of; older ones expired or are caught by the
-replay rule of execution."""
 POOL_TIMER = "pool"
 CATCHUP_TIMER = "catch-up"
 
@@ -63,7 +59,6 @@ class DataPlane:
         self.outgoing = Outgoing()
         self._resume_asked = False
         self._held: deque[asked.BlockReady] = deque()
-        self._synced: deque[tuple[Digest, int]] = deque(maxlen=SYNCED_DIGESTS_MAX)
         self.diverged: Diverged | None = None
 
     # --- the pool --------------------------------------------------------------------------------------
@@ -215,7 +210,9 @@ class DataPlane:
         for batch in item.batches:
             if batch.encoded in item.referenced:
                 self.book.add_batch(batch.digest, batch.encoded)
-            self._synced.append((batch.digest, block.time_ms))
+        # Height by height: what the pool still held as unordered would expire, and history would lose it.
+        ordered = [(batch.digest, block.time_ms) for batch in item.batches]
+        self.serve_pool(self.pool.on_synced(height, ordered, block.time_ms, self._mail.now_ms))
         if item.certificate is not None:
             self.line.certify(item.certificate)
         self._queue(CommittedBlock(block, height, True), item.batches)
@@ -225,9 +222,6 @@ class DataPlane:
         self.line.certify(certificate)
         block, header = item.proposal.block, item.header
         self._mail.events.append(ChainSynced(certificate, block, header.time_ms))
-        now_ms = self._mail.now_ms
-        self.serve_pool(self.pool.on_synced(certificate.height, self._synced, block.time_ms, now_ms))
-        self._synced.clear()
         self._release_held()
 
     # --- when something is wrong -----------------------------------------------------------------------
