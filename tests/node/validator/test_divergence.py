@@ -62,7 +62,7 @@ def test_a_diverged_node_keeps_its_bounds_however_long_the_others_go_on(
     monkeypatch.setattr(storing, "JOURNAL_FLUSH_BYTES", 16_384)
     world = diverge(3)
     sick = world.nodes[3]
-    for _ in range(100):
+    for _ in range(60):
         sent = world.submit(0)
         assert world.stored(sent, 3_000, 0, 1, 2)
     assert sick.height == 1

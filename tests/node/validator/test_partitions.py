@@ -49,7 +49,7 @@ def test_it_catches_up_while_the_others_go_on() -> None:
     assert world.nodes[3].height >= 2 * LAG_MAX + 5
 
 
-@pytest.mark.parametrize("boundary", range(1, 12, 2))
+@pytest.mark.parametrize("boundary", range(2, 12, 3))
 def test_a_crash_while_catching_up_loses_nothing(boundary: int) -> None:
     world = away(2 * LAG_MAX)
     victim = world.nodes[3]
@@ -161,7 +161,7 @@ def test_a_dead_leader_costs_one_timeout() -> None:
     world.settle(5_000)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_load_with_loss_and_reordering_is_stored_once(seed: int) -> None:
     world = World(seed, latency_ms=(1, 40), loss_percent=8).start()
     world.run(500)
