@@ -109,6 +109,11 @@ class Node:
                 self.rejected[outcome.code] = self.rejected.get(outcome.code, 0) + 1
         return tuple(outcomes)
 
+    @property
+    def open_tickets(self) -> int:
+        """Client requests between submission and answer, at most TICKETS_MAX."""
+        return len(self._tickets)
+
     def answered(self, answer: Answer) -> None:
         """The validator's answer to `submit`; nobody may be waiting any more."""
         ticket = self._tickets.get(answer.ticket)

@@ -11,7 +11,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from consensus import TimeoutReason
-from node.daemon.daemon import Node
+from node.daemon.daemon import TICKETS_MAX, Node
+from node.daemon.performer import SERVED_AT_ONCE_MAX
 from node.ledger.codes import Code
 
 
@@ -84,7 +85,9 @@ class NodeCollector(Collector):
         busy, processes = node.workers.busy
         return [
             ("postbox", len(node.postbox), node.postbox.limit),
+            ("tickets", node.open_tickets, TICKETS_MAX),
             ("waiters", len(node.waiters), node.waiters.limit),
+            ("peer_requests", node.performer.requests_under_way, SERVED_AT_ONCE_MAX),
             ("worker_processes", busy, processes),
             ("timers", len(node.performer.timers), 16),
             ("snapshots", len(opened.store.snapshots), opened.store.snapshots.limit),

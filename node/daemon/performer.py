@@ -108,6 +108,11 @@ class Performer:
         self.timers = Timers(lambda name: postbox.put(TimerExpired(name)))
         self.counts = PerformerCounts()
 
+    @property
+    def requests_under_way(self) -> int:
+        """Peers' requests being answered from storage, at most SERVED_AT_ONCE_MAX."""
+        return sum(self._serving.values())
+
     def perform(self, output: Output) -> None:
         """Carry out one output, or start the task that does."""
         network = self._network
@@ -207,7 +212,7 @@ class Performer:
 
     def _serve(self, answer: Callable[[_Request], Awaitable[None]], item: _Request) -> None:
         under_way = self._serving.get(item.peer, 0)
-        if under_way >= SERVED_TO_ONE_MAX or sum(self._serving.values()) >= SERVED_AT_ONCE_MAX:
+        if under_way >= SERVED_TO_ONE_MAX or self.requests_under_way >= SERVED_AT_ONCE_MAX:
             self.counts.dropped_requests += 1
             return
         self._serving[item.peer] = under_way + 1

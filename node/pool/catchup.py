@@ -203,6 +203,7 @@ class CatchUp:
             ("sync_ranges", len(self._ranges), config.ranges_max * (config.range_heights + 1)),
             ("sync_handed_over", len(self._handed), config.execute_ahead),
             ("sync_sources", len(self._sources), config.sources.sources_max),
+            ("sync_late_answers", len(self._late), config.late_max),
         )
 
     # --- inside ----------------------------------------------------------------------------------------

@@ -64,12 +64,11 @@ class ExecutionLine:
 
     def limits(self) -> tuple[tuple[str, int, int], ...]:
         """(name, current, bound) of everything that can grow."""
-        overlay = self._ledger.overlay
         return (
             ("line_waiting_blocks", len(self._waiting), UNCERTIFIED_MAX),
             ("line_certificates", len(self._certificates), CERTIFICATES_MAX),
             ("line_uncertified_heights", len(self._executed), UNCERTIFIED_MAX),
-            ("ledger_overlay_layers", overlay.layers_held, overlay.layers_max),
+            *self._ledger.overlay.limits(),
         )
 
     def add(self, block: CommittedBlock, batches: tuple[Batch, ...]) -> None:
