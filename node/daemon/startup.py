@@ -12,6 +12,7 @@ from consensus import (
     CodecError,
     Epoch,
     GuardRecord,
+    LocalError,
     SafetyRules,
     SigningFloor,
     SigningKey,
@@ -26,7 +27,7 @@ from node.daemon.keylock import KeyLock
 from node.daemon.store import Store, verify_files
 from node.genesis import Genesis
 from node.home import Home, read_key
-from node.storage import ChainTable
+from node.storage import ChainTable, StorageError
 from node.validator import Recovered, first_writes, is_empty, recover
 from node.validator.layout import OPEN_KEY, OpenBook, height_key
 from node.validator.records import RECORD_BYTES_MAX, encode_start
@@ -206,3 +207,29 @@ def _raise_boot(
     guard.store(encode(floor.guard.to_value()))
     safety = SafetyRules(key, genesis.cluster_id, index, floor.record, floor.guard)
     return replace(recovered, record=floor.record, journal_seq=seq), safety
+
+
+def check_data(config: NodeConfig) -> list[str]:
+    """What is wrong with a stopped node's data, in sentences; nothing when it can be started. The caller
+    holds the key's lock. Every page, every entry and every journal record is read."""
+    findings = verify_files(config.home.data_dir)
+    if findings:
+        return findings  # a damaged page ends the process that opens it
+    store = Store.open(config.home.data_dir, map_bytes=config.storage.map_bytes)
+    try:
+        findings = store.check()
+        journal, lost = _open_journal(config, store)
+        if lost:
+            findings.append(
+                f"the journal in {config.home.journal_dir} is gone; the node will follow and sign again only "
+                "above what its guard file reserved"
+            )
+        try:
+            recover(store.reader(), journal.records(), journal.last_seq)
+        finally:
+            journal.close()
+    except (StorageError, StartupError, LocalError) as error:
+        findings.append(str(error))
+    finally:
+        store.close()
+    return findings

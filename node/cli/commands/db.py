@@ -11,7 +11,7 @@ from node.cli.options import home_option, json_option
 from node.cli.output import Output
 from node.config import load_config
 from node.daemon.keylock import KeyLock
-from node.daemon.store import Store
+from node.daemon.startup import check_data
 from node.home import Home
 
 
@@ -21,7 +21,7 @@ def command() -> None:
 
 
 @command.command(
-    "check", help="Read every entry of a stopped node's database; exit code 1 when something is wrong."
+    "check", help="Read all data of a stopped node, journal included; exit code 1 when something is wrong."
 )
 @home_option
 @json_option
@@ -31,11 +31,7 @@ def check(home: Home, output: Output) -> int:
     if not home.chain_dir.exists():
         raise Failure(Exit.NEGATIVE, f"there is no database in {home.data_dir} yet; a first start makes it")
     with KeyLock.acquire(home.keys_dir):
-        store = Store.open(home.data_dir, map_bytes=config.storage.map_bytes)
-        try:
-            findings = store.check()
-        finally:
-            store.close()
+        findings = check_data(config)
     document = {"home": str(home.path), "ok": not findings, "findings": findings}
 
     def for_people(console: Console) -> None:
