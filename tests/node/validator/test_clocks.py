@@ -18,6 +18,20 @@ def test_one_clock_far_off_stops_nobody(skew_ms: int) -> None:
     world.settle(2_000)
 
 
+@pytest.mark.parametrize("skew_ms", [-3_600_000, 180_000])
+def test_a_wrong_clock_is_nobodys_fault(skew_ms: int) -> None:
+    """Banned for it, a correct node would cost the cluster its quorum."""
+    world = World(1).start()
+    world.run(500)
+    world.nodes[2].skew_ms = skew_ms
+    late = world.submit(2, life_ms=500_000)
+    for turn in range(4):
+        assert world.stored(world.submit(turn % 2), 2_000)
+    assert [fault.code for node in world.nodes for fault in node.punished] == []
+    if skew_ms > 0:
+        assert world.stored(late, skew_ms), "the others take it when its time has come"
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_clocks_that_jump_back_and_forth_lose_nothing(seed: int) -> None:
     choose = Random(seed)
