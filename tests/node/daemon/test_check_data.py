@@ -37,7 +37,7 @@ def test_a_zeroed_database_page_is_a_finding_and_does_not_end_the_process(config
 def test_a_rotten_acknowledged_journal_record_is_a_finding(config: NodeConfig) -> None:
     (segment,) = config.home.journal_dir.glob("journal-*.seg")
     data = bytearray(segment.read_bytes())
-    data[DATA_START + 60] ^= 1
+    data[DATA_START + 44] ^= 1
     segment.write_bytes(data)
     (finding,) = check_data(config)
     assert "is damaged" in finding
