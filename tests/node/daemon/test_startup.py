@@ -1,8 +1,4 @@
-"""What a start may sign when journal and database do not belong together: rule C14, inside one reservation.
-
-The guard reserves 64 rounds ahead, so it cannot tell an older record of the same start from the newest one:
-that the newest one is gone must be seen from the files.
-"""
+"""Every home that must not start, and what each kind of start may sign."""
 
 import shutil
 from dataclasses import replace
@@ -10,87 +6,199 @@ from pathlib import Path
 
 import pytest
 
-from consensus import GuardRecord, Round, SafetyRecord, StartKind, decode, encode
+from consensus import StartKind
 from node.config import NodeConfig
-from node.daemon.startup import OpenedHome, StartupError, open_home
-from node.storage import ChainTable, Write
-from node.validator.layout import OPEN_KEY, OpenBook
-from node.validator.records import encode_start
+from node.daemon.durability import BLOCK_BYTES
+from node.daemon.journal import JournalCorrupt
+from node.daemon.keylock import KeyInUse
+from node.daemon.startup import StartupError, open_home
+from node.genesis import Genesis
+from node.home import KeyFileError, read_key, write_key
+from node.local.testnet import Testnet
+from node.storage import StoreFailed
 from tests.node.daemon.running import config_of, written
-
-STORED, LAST, BOUND = Round(10), Round(40), Round(64)
-"""Voted in when the database was filled, voted in last, and reserved."""
-
-
-def voted(opened: OpenedHome, round: Round) -> SafetyRecord:
-    """The journal's record after a vote in `round`."""
-    assert opened.floor is not None
-    assert opened.floor.record is not None
-    record = replace(opened.floor.record, last_voted_round=round)
-    opened.journal.append([encode_start(record)])
-    return record
-
-
-def filled(opened: OpenedHome, record: SafetyRecord) -> None:
-    """The database takes over what the journal holds."""
-    book = OpenBook(opened.journal.last_seq, record, None, None, None, (), ())
-    opened.store.apply((Write(ChainTable.META, OPEN_KEY, book.encode()),), ())
-
-
-def reserved(opened: OpenedHome) -> None:
-    """The guard as the first vote raised it."""
-    assert opened.guard is not None
-    guard = GuardRecord.from_value(decode(opened.guard.payload))
-    opened.guard.store(encode(replace(guard, round_bound=BOUND).to_value()))
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> NodeConfig:
-    return config_of(written(tmp_path / "net"))
+def testnet(tmp_path: Path) -> Testnet:
+    return written(tmp_path / "net", 2)
 
 
-def restarted(config: NodeConfig) -> tuple[StartKind, Round]:
+@pytest.fixture
+def config(testnet: Testnet) -> NodeConfig:
+    return config_of(testnet)
+
+
+def opened_once(config: NodeConfig) -> None:
+    """Start and end in good order, so that there is data."""
+    open_home(config).close()
+
+
+def kind_of(config: NodeConfig) -> tuple[StartKind, bool]:
+    """What kind of start this home gives, and whether it may sign."""
     opened = open_home(config)
     try:
         assert opened.floor is not None
-        assert opened.floor.record is not None
-        return opened.floor.kind, opened.floor.record.highest_signed_round
+        return opened.floor.kind, opened.safety is not None
     finally:
         opened.close()
 
 
-def test_a_journal_and_the_database_behind_it_start_normally(config: NodeConfig) -> None:
-    opened = open_home(config)
-    reserved(opened)
-    filled(opened, voted(opened, STORED))
-    voted(opened, LAST)
-    opened.close()
-    assert restarted(config) == (StartKind.NORMAL, LAST)
-
-
-def test_a_journal_that_is_gone_is_data_that_is_older_than_what_was_signed(config: NodeConfig) -> None:
-    opened = open_home(config)
-    reserved(opened)
-    filled(opened, voted(opened, STORED))
-    voted(opened, LAST)
-    opened.close()
-    shutil.rmtree(config.home.journal_dir)
-    assert restarted(config) == (StartKind.BEHIND, BOUND)
-    assert restarted(config) == (StartKind.NORMAL, BOUND), "the floor outlives the next start"
-
-
-def test_a_journal_older_than_the_database_is_refused_in_a_sentence(config: NodeConfig) -> None:
-    opened = open_home(config)
-    reserved(opened)
-    voted(opened, STORED)
-    opened.close()
-    older = config.home.journal_dir.with_name("older")
-    shutil.copytree(config.home.journal_dir, older)
-    opened = open_home(config)
-    filled(opened, voted(opened, LAST))
-    opened.close()
-    shutil.rmtree(config.home.journal_dir)
-    older.rename(config.home.journal_dir)
-    with pytest.raises(StartupError, match=r"is older than the database.*move the data folder away") as told:
+def refusal(config: NodeConfig) -> StartupError:
+    """The start is refused, in a sentence, and the lock is free again."""
+    with pytest.raises(StartupError) as error:
         open_home(config)
-    assert told.value.code == "journal-behind"
+    assert str(error.value) == error.value.sentence
+    assert not error.value.sentence.endswith(".")
+    return error.value
+
+
+def test_the_first_start_signs_and_so_does_every_orderly_one_after_it(config: NodeConfig) -> None:
+    assert kind_of(config) == (StartKind.FIRST, True)
+    assert kind_of(config) == (StartKind.NORMAL, True)
+    assert kind_of(config) == (StartKind.NORMAL, True)
+
+
+def test_a_home_is_open_once(config: NodeConfig) -> None:
+    first = open_home(config)
+    try:
+        with pytest.raises(KeyInUse, match="stop it first"):
+            open_home(config)
+    finally:
+        first.close()
+    assert kind_of(config) == (StartKind.NORMAL, True)
+
+
+def test_the_boot_count_is_in_the_journal_before_it_is_in_the_guard(config: NodeConfig) -> None:
+    opened_once(config)
+    kept = config.home.guard_file.read_bytes()
+    opened_once(config)
+    config.home.guard_file.write_bytes(kept)  # as after a crash between the two
+    assert kind_of(config) == (StartKind.NORMAL, True)
+
+
+def test_a_journal_older_than_the_guard_may_not_sign_in_what_was_reserved(
+    config: NodeConfig, tmp_path: Path
+) -> None:
+    opened_once(config)
+    shutil.copytree(config.home.data_dir, tmp_path / "copy")
+    opened_once(config)
+    shutil.rmtree(config.home.data_dir)
+    shutil.move(tmp_path / "copy", config.home.data_dir)
+    assert kind_of(config) == (StartKind.BEHIND, True)
+
+
+def test_wiped_data_is_behind_and_a_lost_guard_never_signs(config: NodeConfig) -> None:
+    opened_once(config)
+    shutil.rmtree(config.home.data_dir)
+    assert kind_of(config) == (StartKind.BEHIND, True)
+    config.home.guard_file.unlink()
+    assert kind_of(config) == (StartKind.NO_GUARD, False)
+    assert not config.home.guard_file.exists()
+
+
+def test_both_slots_of_the_guard_damaged_is_a_lost_guard(config: NodeConfig) -> None:
+    opened_once(config)
+    config.home.guard_file.write_bytes(b"\xff" * 2 * BLOCK_BYTES)
+    assert kind_of(config) == (StartKind.NO_GUARD, False)
+
+
+def test_an_observer_has_no_key_no_guard_and_no_floor(testnet: Testnet) -> None:
+    config = replace(config_of(testnet), role="observer")
+    opened = open_home(config)
+    try:
+        assert (opened.consensus_key, opened.guard, opened.floor, opened.safety) == (None, None, None, None)
+    finally:
+        opened.close()
+
+
+def test_a_key_that_genesis_does_not_know_is_refused_with_both_ways_out(config: NodeConfig) -> None:
+    config.home.validator_key_file.unlink()
+    write_key(config.home.validator_key_file, bytes(range(32)))
+    error = refusal(config)
+    assert error.code == "not-a-validator"
+    assert "right genesis.json" in error.sentence
+    assert 'role = "observer"' in error.sentence
+
+
+def test_a_node_key_other_than_the_one_in_genesis_is_refused(config: NodeConfig) -> None:
+    config.home.node_key_file.unlink()
+    write_key(config.home.node_key_file, bytes(range(32)))
+    error = refusal(config)
+    assert error.code == "node-key-differs"
+    assert "backup" in error.sentence
+
+
+def test_data_of_another_cluster_is_refused_and_the_keys_are_to_be_kept(config: NodeConfig) -> None:
+    opened_once(config)
+    genesis = Genesis.from_json(config.home.genesis_file.read_text())
+    later = replace(genesis.params, created_ms=genesis.params.created_ms + 1)
+    config.home.genesis_file.write_text(replace(genesis, params=later).to_json())
+    error = refusal(config)
+    assert error.code == "genesis-differs"
+    assert "never the keys" in error.sentence
+
+
+def test_a_cut_off_database_is_refused_before_it_is_opened(config: NodeConfig) -> None:
+    opened_once(config)
+    path = config.home.chain_dir / "data.mdb"
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size - BLOCK_BYTES)
+    error = refusal(config)
+    assert error.code == "database-damaged"
+    assert "isthmus db check" in error.sentence
+
+
+def test_a_database_without_its_first_pages_cannot_even_be_checked(config: NodeConfig) -> None:
+    opened_once(config)
+    with (config.home.state_dir / "data.mdb").open("r+b") as file:
+        file.truncate(BLOCK_BYTES)
+    with pytest.raises(StoreFailed, match="cannot be checked"):
+        open_home(config)
+
+
+def test_a_damaged_journal_is_refused_with_the_way_out(config: NodeConfig) -> None:
+    opened_once(config)
+    (segment,) = config.home.journal_dir.glob("journal-*.seg")
+    with segment.open("r+b") as file:
+        file.seek(BLOCK_BYTES + 42)
+        file.write(b"\xff" * 8)
+    with pytest.raises(JournalCorrupt, match="keep the key folder"):
+        open_home(config)
+
+
+@pytest.mark.parametrize("which", ["node_key_file", "validator_key_file"])
+def test_a_key_file_that_others_read_is_refused(config: NodeConfig, which: str) -> None:
+    path: Path = getattr(config.home, which)
+    path.chmod(0o640)
+    with pytest.raises(KeyFileError, match="chmod 600"):
+        open_home(config)
+
+
+def _unknown_key(config: NodeConfig) -> None:
+    config.home.validator_key_file.rename(config.home.keys_dir / "away")
+    write_key(config.home.validator_key_file, bytes(range(32)))
+
+
+def _repair(config: NodeConfig) -> None:
+    config.home.validator_key_file.unlink()
+    (config.home.keys_dir / "away").rename(config.home.validator_key_file)
+
+
+def test_after_a_refused_start_the_repaired_home_starts_in_the_same_process(config: NodeConfig) -> None:
+    _unknown_key(config)
+    refusal(config)
+    _repair(config)
+    assert kind_of(config) == (StartKind.FIRST, True)
+    assert read_key(config.home.validator_key_file)
+
+
+def test_a_refusal_after_the_database_was_opened_gives_everything_back(config: NodeConfig) -> None:
+    opened_once(config)
+    (segment,) = config.home.journal_dir.glob("journal-*.seg")
+    whole = segment.read_bytes()
+    segment.write_bytes(whole[:BLOCK_BYTES] + bytes((whole[BLOCK_BYTES] ^ 1,)) + whole[BLOCK_BYTES + 1 :])
+    with pytest.raises(JournalCorrupt):
+        open_home(config)
+    segment.write_bytes(whole)
+    assert kind_of(config) == (StartKind.NORMAL, True)

@@ -1,0 +1,108 @@
+"""Signature checks in real worker processes: forged ones are found there too, and none outlives its node."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+
+from consensus import Epoch, SigningKey, ValidatorIndex
+from node.daemon.workers import (
+    INLINE_BYTES_MAX,
+    INLINE_TRANSACTIONS_MAX,
+    Workers,
+    check_transactions,
+    open_workers,
+)
+from node.ledger.transactions import Transaction
+from node.pool.batches import Batch, BatchRules, verify_batch
+from tests.node.daemon.running import PATIENCE_SECONDS
+
+KEY = SigningKey(bytes(range(32)))
+RULES = BatchRules(bytes(32))
+MANY = 16
+
+
+def transaction(number: int) -> bytes:
+    """A well-signed transaction."""
+    unique_id = number.to_bytes(16, "big")
+    return Transaction.sign(KEY, RULES.cluster_id, unique_id, 1_000, "app", "call", ("x" * 100,)).encoded
+
+
+def forged(number: int) -> bytes:
+    """The same with a signature that is not its sender's."""
+    good = transaction(number)
+    return good[:-1] + bytes((good[-1] ^ 1,))
+
+
+def batch(transactions: tuple[bytes, ...]) -> bytes:
+    """A batch of these."""
+    return Batch.make(
+        cluster_id=RULES.cluster_id,
+        author=ValidatorIndex(0),
+        epoch=Epoch(0),
+        created_ms=1,
+        expires_at_ms=2,
+        transactions=transactions,
+    ).encoded
+
+
+@asynccontextmanager
+async def workers_of(processes: int) -> AsyncIterator[Workers]:
+    """Workers for these tests, under a deadline."""
+    with trio.fail_after(PATIENCE_SECONDS):
+        async with open_workers(RULES, processes) as workers:
+            yield workers
+
+
+def signatures(count: int, bad: int) -> tuple[tuple[bytes, ...], tuple[bool, ...]]:
+    """`count` transactions of which number `bad` is forged, and what is to be said of them."""
+    items = tuple(forged(n) if n == bad else transaction(n) for n in range(count))
+    return items, tuple(n != bad for n in range(count))
+
+
+@pytest.mark.parametrize("processes", [0, 1])
+async def test_a_forged_signature_is_found_wherever_it_is_looked_for(processes: int) -> None:
+    async with workers_of(processes) as workers:
+        for count in (1, INLINE_TRANSACTIONS_MAX, MANY):
+            items, truth = signatures(count, count - 1)
+            assert await workers.check_signatures(items) == truth
+        assert await workers.check_signatures(()) == ()
+
+
+@pytest.mark.parametrize("processes", [0, 1])
+@pytest.mark.parametrize("count", [1, MANY], ids=["inline", "large"])
+async def test_a_batch_with_one_forged_transaction_is_refused_in_words(processes: int, count: int) -> None:
+    good, bad = batch(signatures(count, -1)[0]), batch(signatures(count, count - 1)[0])
+    assert (len(good) > INLINE_BYTES_MAX) == (count == MANY)
+    async with workers_of(processes) as workers:
+        assert await workers.check_batch(good) is None
+        fault = await workers.check_batch(bad)
+        assert fault == verify_batch(bad, RULES).detail
+        assert fault
+        assert await workers.check_batch(good + b"\x00") is not None
+        assert await workers.check_batch(b"") is not None
+
+
+async def test_the_questions_of_many_share_the_processes_there_are() -> None:
+    items, truth = signatures(MANY, 3)
+    answers: list[tuple[bool, ...]] = []
+    peaks: list[int] = []
+
+    async def ask(workers: Workers) -> None:
+        answers.append(await workers.check_signatures(items))
+        peaks.append(workers.busy[0])
+
+    async with workers_of(2) as workers:
+        assert workers.busy == (0, 2)
+        async with trio.open_nursery() as nursery:
+            for _ in range(6):
+                nursery.start_soon(ask, workers)
+    assert answers == [truth] * 6
+    assert max(peaks) <= 2
+
+
+def test_the_check_is_of_the_bytes_alone_and_never_raises_for_them() -> None:
+    assert check_transactions((b"", b"\xff" * 50, os.urandom(200)), 65_536) == (False, False, False)
+    assert check_transactions((transaction(1),), 10) == (False,)
