@@ -9,10 +9,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from consensus import (
+    VALIDATORS_MAX,
     Digest,
+    Evidence,
     HeaderCertificate,
     Persist,
     Proposal,
+    PublicKey,
     QuorumCertificate,
     Round,
     SafetyRecord,
@@ -23,8 +26,9 @@ from node.storage import ChainTable, Write
 from node.validator.layout import OPEN_KEY, OpenBook
 from node.validator.recovered import Recovered
 
-EVIDENCE_MAX = 1024
-"""Proofs of misbehaviour kept by one run; a quorum cannot make more without being noticed."""
+EVIDENCE_PER_ACCUSED = 8
+"""Proofs of misbehaviour kept by one run against one key: one convicts, and a liar can make any number."""
+EVIDENCE_MAX = VALIDATORS_MAX * EVIDENCE_PER_ACCUSED
 JOURNAL_FLUSH_BYTES = 16 * 1024 * 1024
 """Unstored content after which a flush is due even when nothing was certified; evidence counts in full."""
 
@@ -60,7 +64,7 @@ class DurableBook:
         self._certified: HeaderCertificate | None = recovered.certified
         self._open_blocks: dict[Digest, Round] = {p.block.id: p.block.round for p in recovered.proposals}
         self._open_batches: dict[Digest, None] = {digest: None for digest, _ in recovered.batches}
-        self._evidence: dict[Digest, None] = {}
+        self._evidence: dict[Digest, PublicKey] = {}  # whom each accuses
         # Recovered ones may stand in the journal only; storing them again is harmless.
         self._news = _News(
             {p.block.id: encode_trusted(p.to_value()) for p in recovered.proposals},
@@ -86,14 +90,20 @@ class DurableBook:
         """(name, current, bound); open blocks and batches are bounded by the block tree and the pool."""
         return (("book_evidence", len(self._evidence), EVIDENCE_MAX),)
 
-    def add_evidence(self, evidence_id: Digest, encoded: bytes) -> bool:
+    def add_evidence(self, evidence: Evidence, encoded: bytes) -> bool:
         """Evidence that storage must hold; False when it is known already or there is no more room."""
-        if evidence_id in self._evidence or len(self._evidence) >= EVIDENCE_MAX:
+        if self.knows(evidence):
             return False
-        self._evidence[evidence_id] = None
-        self._news.evidence[evidence_id] = encoded
+        if list(self._evidence.values()).count(evidence.accused_key) >= EVIDENCE_PER_ACCUSED:
+            return False
+        self._evidence[evidence.id] = evidence.accused_key
+        self._news.evidence[evidence.id] = encoded
         self._news.size += JOURNAL_FLUSH_BYTES
         return True
+
+    def knows(self, evidence: Evidence) -> bool:
+        """Whether this evidence was added by this run."""
+        return evidence.id in self._evidence
 
     def append(self, item: Persist | AppendedBatch, size: int) -> int:
         """The sequence number of the record that holds `item`."""

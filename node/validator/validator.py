@@ -233,7 +233,9 @@ class Validator:
             certificates = agreement.Certificates(None, None, self._gossip.header(frame.body))
             self._mail.events.append(agreement.Received(identity, certificates))
         elif frame.topic == wire.Code.EVIDENCE:
-            self._keep(self._gossip.evidence(frame.body), publish=False)
+            evidence = self._gossip.evidence(frame.body)
+            self._keep(evidence, publish=False)
+            return self.data.book.knows(evidence)  # beyond what is kept of one liar nothing is spread
         elif frame.topic == wire.Code.TRANSACTIONS:
             return self._on_handed(frame.body)
         else:
@@ -295,7 +297,7 @@ class Validator:
 
     def _keep(self, evidence: agreement.Evidence, *, publish: bool) -> None:
         encoded = evidence.encode()
-        if not self.data.book.add_evidence(evidence.id, encoded):
+        if not self.data.book.add_evidence(evidence, encoded):
             return
         accused = self._mail.directory.name(evidence.accused_key)
         self._mail.put(outputs.Tell("evidence", f"{evidence.offence.name} by {accused}"))

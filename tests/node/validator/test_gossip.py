@@ -29,6 +29,7 @@ from consensus import (
 from node import wire
 from node.storage import ChainTable
 from node.validator import ForwardGossip, Frame, PublishFrame, Punish, Tell
+from node.validator.durable import EVIDENCE_PER_ACCUSED
 from node.validator.gossip import GossipRoom
 from node.validator.layout import height_key
 from tests.node.validator.node import Node, gossip_id_of
@@ -79,9 +80,9 @@ def root_of(world: World) -> QuorumCertificate:
     return root_certificate(Epoch(0), root_id(genesis.cluster_id, Epoch(0), genesis.genesis_header().hash))
 
 
-def evidence_against(world: World, index: int) -> Evidence:
+def evidence_against(world: World, index: int, round: int = 5) -> Evidence:
     """A double proposal."""
-    first, second = (ProposalClaim.of(proposal) for proposal in claims(world, index, 5, root_of(world)))
+    first, second = (ProposalClaim.of(proposal) for proposal in claims(world, index, round, root_of(world)))
     evidence = Evidence.of(world.genesis.validator_set(), first, second)
     assert evidence is not None
     return evidence
@@ -139,6 +140,28 @@ def test_evidence_that_comes_again_is_neither_stored_nor_told_again() -> None:
     world.run(500)
     with node.disk.store.snapshot() as snapshot:
         assert snapshot.count(ChainTable.EVIDENCE) == 1
+
+
+def test_a_liar_who_proves_itself_guilty_without_end_leaves_room_for_the_proofs_of_others() -> None:
+    world = running()
+    node = world.nodes[0]
+    spread: dict[bytes, None] = {}
+
+    def watch(source: Node, target: Node, topic: int, body: bytes) -> bool:
+        if topic == wire.Code.EVIDENCE and source is node:
+            spread[body] = None
+        return True
+
+    world.filter = watch
+    for round in range(1, 3 * EVIDENCE_PER_ACCUSED):
+        node.receive(STRANGER, wire.Code.EVIDENCE, evidence_against(world, 1, round).encode(), gossip=True)
+    node.receive(STRANGER, wire.Code.EVIDENCE, evidence_against(world, 2).encode(), gossip=True)
+    assert len(spread) == EVIDENCE_PER_ACCUSED + 1, "what is not kept is not spread either"
+    world.run(2_000)
+    with node.disk.store.snapshot() as snapshot:
+        stored = snapshot.scan(ChainTable.EVIDENCE, b"", limit=100)
+    accused = sorted(Evidence.decode(proof).accused for _, proof in stored)
+    assert accused == [1] * EVIDENCE_PER_ACCUSED + [2]
 
 
 def test_false_evidence_is_its_senders_fault() -> None:
