@@ -1,70 +1,89 @@
-"""What a running node tells Prometheus: above all every bound, with what it holds now."""
+"""What a running node exports and says about itself: every bound, zeros included, and why it is not ready."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from consensus import StartKind, TimeoutReason
 from node.daemon.daemon import Node
 from node.daemon.metrics import render_metrics
+from node.daemon.readiness import BACKLOG_MAX, reasons_against
+from node.ledger.codes import Code
+from node.validator import LinkDown
 from tests.node.daemon.running import config_of, running_node, written
 
-NOT_OF_THE_VALIDATOR = {
-    "postbox",
-    "tickets",
-    "waiters",
-    "worker_processes",
-    "timers",
-    "snapshots",
-    "journal_bytes",
-    "peer_requests",
-    "p2p_connections",
-    "p2p_pending_connections",
-    "p2p_inbox_items",
-    "p2p_inbox_bytes",
-    "p2p_gossip_seen_items",
-    "p2p_gossip_store_items",
-    "p2p_gossip_store_bytes",
-    "p2p_gossip_pulls",
-    "p2p_send_urgent_items",
-    "p2p_send_urgent_bytes",
-    "p2p_send_normal_items",
-    "p2p_send_normal_bytes",
-    "p2p_send_bulk_items",
-    "p2p_send_bulk_bytes",
-}
-BOUNDED_IN_BYTES = {
-    "orphan_bytes",
-    "pool_unordered_bytes",
-    "pool_ordered_bytes",
-    "pool_unsealed_bytes",
-    "admission_waiting_bytes",
-    "sync_buffered_bytes",
-    "ledger_overlay_bytes",
-    "journal_bytes",
-}
+
+def samples_of(node: Node) -> Mapping[str, Mapping[tuple[str, ...], float]]:
+    """Sample name -> label values in the order of their names -> value."""
+    found: dict[str, dict[tuple[str, ...], float]] = {}
+    for family in text_string_to_metric_families(render_metrics(node).decode()):
+        assert family.documentation, family.name
+        for sample in family.samples:
+            labels = tuple(sample.labels[name] for name in sorted(sample.labels))
+            assert labels not in found.setdefault(sample.name, {}), "a sample was exported twice"
+            found[sample.name][labels] = sample.value
+    return found
 
 
-def table_of(node: Node, family: str) -> dict[str, float]:
-    families = {f.name: f for f in text_string_to_metric_families(render_metrics(node).decode())}
-    return {sample.labels["name"]: sample.value for sample in families[family].samples}
+async def test_every_bound_is_exported_with_what_it_holds_and_nothing_holds_more(tmp_path: Path) -> None:
+    async with running_node(config_of(written(tmp_path / "net", 4))) as node:
+        samples = samples_of(node)
+        current = samples["isthmus_bounded_items"]
+        limit = samples["isthmus_bounded_limit"]
+        assert set(current) == set(limit)
+        assert all(0 <= current[name] <= limit[name] for name in limit)
+        assert all(value > 0 for value in limit.values())
+        named = {name for (name,) in limit}
+        assert named >= {name for name, _, _ in node.validator.limits()}
+        assert named >= {f"p2p_{name}" for name in node.network.limits()}
+        assert named >= {"postbox", "waiters", "worker_processes", "timers", "snapshots", "journal_bytes"}
 
 
-async def test_everything_bounded_is_told_with_what_it_holds_and_its_bound(tmp_path: Path) -> None:
+async def test_what_never_happened_is_exported_as_zero(tmp_path: Path) -> None:
+    async with running_node(config_of(written(tmp_path / "net", 4))) as node:
+        samples = samples_of(node)
+        refused = samples["isthmus_transactions_refused_total"]
+        assert refused == {(code.label,): 0.0 for code in Code}
+        timeouts = samples["isthmus_consensus_timeouts_total"]
+        assert set(timeouts) == {(reason.name.lower(),) for reason in TimeoutReason}
+        up = samples["isthmus_p2p_peer_up"]
+        assert up == {(f"node{n}",): 0.0 for n in (1, 2, 3)}
+        assert samples["isthmus_consensus_diverged"] == {(): 0.0}
+        assert samples["isthmus_peer_faults_total"] == {(): 0.0}
+        assert await node.submit([b"no transaction"])
+        assert samples_of(node)["isthmus_transactions_refused_total"][("malformed",)] == 1.0
+
+
+async def test_a_node_alone_is_ready_and_one_of_four_names_the_missing_weight(tmp_path: Path) -> None:
+    async with running_node(config_of(written(tmp_path / "alone"))) as node:
+        assert reasons_against(node) == ()
+    async with running_node(config_of(written(tmp_path / "four", 4))) as node:
+        (reason,) = reasons_against(node)
+        assert "weight 1 of 4" in reason
+        assert "start the others" in reason
+
+
+async def test_a_lost_guard_and_a_backlog_are_reasons(tmp_path: Path) -> None:
+    config = config_of(written(tmp_path / "net"))
+    config.home.guard_file.unlink()
+    async with running_node(config) as node:
+        assert node.opened.floor is not None
+        assert node.opened.floor.kind is StartKind.NO_GUARD
+        reasons = reasons_against(node)
+        assert any("It will not sign again" in reason for reason in reasons)
+        for number in range(BACKLOG_MAX + 1):
+            node.postbox.put(LinkDown(number.to_bytes(32, "big")))
+        reasons = reasons_against(node)
+        assert any("the machine is too slow" in reason for reason in reasons)
+        assert len(node.postbox.take(BACKLOG_MAX + 1)) == BACKLOG_MAX + 1
+
+
+async def test_a_full_disk_is_a_reason_and_metrics_say_how_full(tmp_path: Path) -> None:
     async with running_node(config_of(written(tmp_path / "net"))) as node:
-        held, most = table_of(node, "isthmus_bounded_items"), table_of(node, "isthmus_bounded_limit")
-        of_the_validator = {name for name, _, _ in node.validator.limits()}
-    assert held.keys() == most.keys()
-    assert NOT_OF_THE_VALIDATOR | of_the_validator == held.keys()
-    assert held.keys() >= BOUNDED_IN_BYTES
-    assert [name for name in held if not 0 <= held[name] <= most[name]] == []
-    # A node without peers has no room for what peers send.
-    assert [name for name in held if most[name] == 0 and not name.startswith("p2p_")] == []
-
-
-async def test_every_metric_says_what_it_is(tmp_path: Path) -> None:
-    async with running_node(config_of(written(tmp_path / "net"))) as node:
-        families = list(text_string_to_metric_families(render_metrics(node).decode()))
-    assert len(families) > 40
-    assert all(family.name.startswith("isthmus_") for family in families)
-    assert [family.name for family in families if not family.documentation.endswith(".")] == []
-    assert len({family.name for family in families}) == len(families)
+        node.validator.data.desk.closed = "the disk is below its reserve"
+        assert "the disk is below its reserve" in reasons_against(node)
+        samples = samples_of(node)
+        assert samples["isthmus_disk_free_bytes"][()] > 0
+        assert samples["isthmus_store_bytes"][()] > 0
+        assert samples["isthmus_journal_syncs_total"][()] == node.driver.counts.groups

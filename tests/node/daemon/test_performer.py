@@ -1,80 +1,155 @@
-"""Peers' requests: each peer has its share, and what goes wrong in one costs that one its answer."""
+"""The hands of a node: what is stored is told, a full disk is waited out, peers' requests have a bound."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import cast
+from collections.abc import Sequence
+from pathlib import Path
 
+import pytest
+import structlog.testing
 import trio
 
 from consensus import Digest
-from node.daemon.journal import Journal
+from node.daemon import performer
+from node.daemon.daemon import Node
 from node.daemon.performer import SERVED_AT_ONCE_MAX, SERVED_TO_ONE_MAX, Performer
 from node.daemon.postbox import Postbox
-from node.daemon.recent import RecentChain
 from node.daemon.store import Store
-from node.daemon.waiters import Waiters
-from node.daemon.workers import Workers
-from node.pool.batches import BatchRules
-from node.pool.config import PoolConfig
-from node.storage import SnapshotExpired, SnapshotLimit, Table
-from node.validator import ServeBlocks
-from p2p import Network
+from node.storage import ChainTable, StoreFull, Write
+from node.validator import (
+    Append,
+    BatchChecked,
+    BatchLoaded,
+    CheckBatch,
+    CheckSignatures,
+    DiskLow,
+    Flush,
+    Flushed,
+    Input,
+    LoadBatch,
+    Punish,
+    Resume,
+    SendFrame,
+    ServeBlocks,
+    SignaturesChecked,
+    Tell,
+)
+from tests.node.daemon.running import config_of, running_node, written
 
-GREEDY, MODEST = b"g" * 32, b"m" * 32
-
-
-class SlowStore:
-    """A database whose snapshots end as told, once they may."""
-
-    def __init__(self, error: Exception) -> None:
-        self.error = error
-        self.may_end = trio.Event()
-
-    @contextmanager
-    def snapshot(self) -> Iterator["SlowStore"]:
-        trio.from_thread.run(self.may_end.wait)
-        yield self
-
-    def get(self, table: Table, key: bytes) -> bytes | None:
-        raise self.error
+NAME = Digest(bytes(range(32)))
+STRANGER = b"\x07" * 32
 
 
-def performer_of(nursery: trio.Nursery, store: SlowStore) -> Performer:
-    nobody: Callable[[object], None] = lambda answer: None  # noqa: E731
-    return Performer(
-        nursery,
-        cast(Network, None),
-        (),
-        Postbox(),
-        cast(Store, store),
-        cast(Journal, None),
-        cast(Workers, None),
-        Waiters(0),
-        RecentChain(),
-        PoolConfig(BatchRules(bytes(32))),
-        nobody,
-    )
+class FullTwice(Store):
+    """The real database, on a disk that is full for the first two writes."""
+
+    refusals = 2
+
+    def apply(self, chain: Sequence[Write] = (), state: Sequence[Write] = ()) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise StoreFull("no room for this write")
+        super().apply(chain, state)
 
 
-async def test_a_snapshot_that_ended_costs_the_answer_and_not_the_node() -> None:
-    for error in (SnapshotExpired("too old"), SnapshotLimit("too many")):
-        store = SlowStore(error)
-        store.may_end.set()
+class Hands:
+    """A performer of its own beside a running node, with a postbox that nobody else reads."""
+
+    def __init__(self, node: Node, nursery: trio.Nursery, store: Store) -> None:
+        self.postbox = Postbox()
+        opened = node.opened
+        self.performer = Performer(
+            nursery,
+            node.network,
+            (),
+            self.postbox,
+            store,
+            opened.journal,
+            node.workers,
+            node.waiters,
+            node.recent,
+            node.performer._rules,
+            node.answered,
+        )
+
+    async def next(self) -> Input:
+        """What the hands tell the validator next."""
+        await self.postbox.wait()
+        (item,) = self.postbox.take(1)
+        return item
+
+
+async def test_tasks_answer_by_leaving_an_input(tmp_path: Path) -> None:
+    async with running_node(config_of(written(tmp_path / "net"))) as node, trio.open_nursery() as nursery:
+        hands = Hands(node, nursery, node.opened.store)
+        hands.performer.perform(LoadBatch(NAME))
+        assert await hands.next() == BatchLoaded(NAME, None)
+        hands.performer.perform(CheckSignatures(7, (b"no transaction",)))
+        assert await hands.next() == SignaturesChecked(7, (False,))
+        hands.performer.perform(CheckBatch(NAME, b"no batch"))
+        answer = await hands.next()
+        assert isinstance(answer, BatchChecked)
+        assert answer.fault
+
+
+async def test_a_flush_is_told_once_it_is_readable(tmp_path: Path) -> None:
+    async with running_node(config_of(written(tmp_path / "net"))) as node, trio.open_nursery() as nursery:
+        hands = Hands(node, nursery, node.opened.store)
+        flush = Flush(1, (Write(ChainTable.BATCHES, NAME, b"body"),), (), 0, 0)
+        hands.performer.perform(flush)
+        assert await hands.next() == Flushed(1)
+        hands.performer.perform(LoadBatch(NAME))
+        assert await hands.next() == BatchLoaded(NAME, b"body")
+        assert (hands.performer.counts.flushes, hands.performer.counts.flushed_writes) == (1, 1)
+
+
+async def test_a_full_disk_refuses_payload_until_the_flush_went_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(performer, "FULL_RETRY_SECONDS", 0.01)
+    store = FullTwice.open(tmp_path / "small", map_bytes=2**20)
+    assert isinstance(store, FullTwice)
+    try:
+        config = config_of(written(tmp_path / "net"))
+        async with running_node(config) as node, trio.open_nursery() as nursery:
+            hands = Hands(node, nursery, store)
+            hands.performer.perform(Flush(1, (Write(ChainTable.BATCHES, NAME, b"body"),), (), 0, 0))
+            told = [await hands.next() for _ in range(5)]
+        assert told == [DiskLow(True), DiskLow(False), DiskLow(True), DiskLow(False), Flushed(1)]
+        assert store.reader().get(ChainTable.BATCHES, NAME) == b"body"
+    finally:
+        store.close()
+
+
+async def test_one_peers_requests_and_those_of_all_are_dropped_beyond_their_bounds(tmp_path: Path) -> None:
+    async with running_node(config_of(written(tmp_path / "net"))) as node:
         async with trio.open_nursery() as nursery:
-            performer = performer_of(nursery, store)
-            performer.perform(ServeBlocks(GREEDY, Digest(bytes(32)), 1))
-        assert (performer.counts.served, performer.counts.dropped_requests) == (0, 1)
+            hands = Hands(node, nursery, node.opened.store)
+            counts = hands.performer.counts
+            for _ in range(SERVED_TO_ONE_MAX + 3):
+                hands.performer.perform(ServeBlocks(STRANGER, NAME, 1))
+            assert (hands.performer.requests_under_way, counts.dropped_requests) == (SERVED_TO_ONE_MAX, 3)
+            for number in range(SERVED_AT_ONCE_MAX):
+                hands.performer.perform(ServeBlocks(number.to_bytes(32, "big"), NAME, 1))
+            assert hands.performer.requests_under_way == SERVED_AT_ONCE_MAX
+            assert counts.dropped_requests == 3 + SERVED_TO_ONE_MAX
+        assert hands.performer.requests_under_way == 0
+        assert counts.served + counts.dropped_requests == SERVED_TO_ONE_MAX + 3 + SERVED_AT_ONCE_MAX
 
 
-async def test_one_peers_flood_leaves_room_for_the_others() -> None:
-    store = SlowStore(SnapshotExpired("too old"))
-    async with trio.open_nursery() as nursery:
-        performer = performer_of(nursery, store)
-        for _ in range(2 * SERVED_AT_ONCE_MAX):
-            performer.perform(ServeBlocks(GREEDY, Digest(bytes(32)), 1))
-        refused = performer.counts.dropped_requests
-        assert refused == 2 * SERVED_AT_ONCE_MAX - SERVED_TO_ONE_MAX
-        performer.perform(ServeBlocks(MODEST, Digest(bytes(32)), 1))
-        assert performer.counts.dropped_requests == refused
-        store.may_end.set()
-    assert performer.counts.dropped_requests == refused + SERVED_TO_ONE_MAX + 1, "each was begun"
+async def test_what_goes_to_nobody_is_harmless_and_faults_are_told(tmp_path: Path) -> None:
+    async with running_node(config_of(written(tmp_path / "net"))) as node, trio.open_nursery() as nursery:
+        hands = Hands(node, nursery, node.opened.store)
+        hands.performer.perform(SendFrame(STRANGER, 1, b"body"))
+        with structlog.testing.capture_logs() as told:
+            hands.performer.perform(Punish(STRANGER, "bad-vote", "it is not of this round", 1))
+            hands.performer.perform(Tell("event", "words"))
+        assert [entry["event"] for entry in told] == ["peer_fault", "event"]
+        assert told[0]["detail"] == "it is not of this round"
+        assert hands.performer.counts.faults == 1
+
+
+@pytest.mark.parametrize("output", [Append(1, b""), Resume()])
+async def test_what_is_the_drivers_is_refused(tmp_path: Path, output: Append | Resume) -> None:
+    async with running_node(config_of(written(tmp_path / "net"))) as node, trio.open_nursery() as nursery:
+        hands = Hands(node, nursery, node.opened.store)
+        with pytest.raises(AssertionError, match="driver"):
+            hands.performer.perform(output)
