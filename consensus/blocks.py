@@ -16,6 +16,8 @@ from consensus.validators import Epoch, Height, Round, ValidatorIndex
 BLOCK_VERSION = 1
 PAYLOAD_BYTES_MAX = 1024 * 1024
 BLOCK_BYTES_MAX = PAYLOAD_BYTES_MAX + 64 * 1024
+_ITEMS_MAX = 1024
+"""A block with a timeout certificate of 128 signers has under 200 items."""
 _BLOCK_DOMAIN = "isthmus/block/v1"
 _PROPOSAL_DOMAIN = "isthmus/proposal/v1"
 
@@ -101,7 +103,7 @@ class Block:
     @staticmethod
     def decode(data: bytes) -> "Block":
         """The block these bytes encode; raises CodecError. Certificates are parsed, not yet believed."""
-        value = decode(data, max_bytes=BLOCK_BYTES_MAX)
+        value = decode(data, max_bytes=BLOCK_BYTES_MAX, max_items=_ITEMS_MAX)
         version, cluster_id, epoch, round, qc, tc, certified, payload, author, time_ms = as_tuple(
             value, 10, "block"
         )

@@ -20,6 +20,10 @@ MAX_BYTES_DEFAULT = 16 * 1024 * 1024
 MAX_DEPTH_DEFAULT = 16
 """Deepest nesting of arrays; the deepest real object (a block with a timeout certificate) has 4."""
 
+MAX_ITEMS_DEFAULT = 2**24
+"""Items of all arrays together; whoever decodes a peer's message sets its own, far smaller bound: a byte each
+is sent in no time and takes 170 ns to look at, so megabytes of them would hold up the loop."""
+
 _INT_MIN, _INT_MAX = -(2**63), 2**64 - 1
 
 
@@ -28,7 +32,7 @@ def encode(value: object) -> bytes:
 
     Raises CodecError for any other type, for integers beyond 64 bits and for nesting beyond the limit.
     """
-    _check(value, MAX_DEPTH_DEFAULT)
+    _check(value, MAX_DEPTH_DEFAULT, MAX_ITEMS_DEFAULT)
     return encode_trusted(value)
 
 
@@ -41,11 +45,18 @@ def encode_trusted(value: object) -> bytes:
     return packed
 
 
-def decode(data: bytes, *, max_bytes: int = MAX_BYTES_DEFAULT, max_depth: int = MAX_DEPTH_DEFAULT) -> Value:
+def decode(
+    data: bytes,
+    *,
+    max_bytes: int = MAX_BYTES_DEFAULT,
+    max_depth: int = MAX_DEPTH_DEFAULT,
+    max_items: int = MAX_ITEMS_DEFAULT,
+) -> Value:
     """The value whose canonical encoding is `data`; arrays come back as tuples.
 
-    Raises CodecError when `data` is too long, malformed, too deeply nested, followed by other bytes,
-    holds a type outside the canonical set, or is not the canonical encoding of its own value.
+    Raises CodecError when `data` is too long, malformed, too deeply nested, followed by other bytes, has
+    arrays of more than `max_items` items together, holds a type outside the canonical set, or is not the
+    canonical encoding of its own value.
     """
     if len(data) > max_bytes:
         raise CodecError(f"{len(data)} bytes exceed the limit of {max_bytes}")
@@ -63,7 +74,7 @@ def decode(data: bytes, *, max_bytes: int = MAX_BYTES_DEFAULT, max_depth: int = 
         raise
     except (ValueError, msgpack.UnpackException, OverflowError, RecursionError) as error:
         raise CodecError(f"not canonical msgpack: {_found(error)}") from error
-    _check(value, max_depth)
+    _check(value, max_depth, max_items)
     if encode_trusted(value) != data:
         raise CodecError("not the canonical encoding of its value (non-minimal header)")
     return value
@@ -88,23 +99,27 @@ def _refuse_extension(code: int, data: bytes) -> object:
     raise CodecError(f"extension type {code} is not canonical")
 
 
-def _check(value: object, depth_left: int) -> None:
+def _check(value: object, depth_left: int, items_left: int) -> int:
+    """Raises CodecError; answers how many more items there may be."""
     kind = type(value)
     if kind is bytes or kind is str or value is None:
-        return
+        return items_left
     if kind is int:
         if not _INT_MIN <= value <= _INT_MAX:  # type: ignore[operator]  # kind is int, checked above
             raise CodecError(f"integer {value} does not fit 64 bits")
-        return
+        return items_left
     if kind is tuple or kind is list:
         if depth_left == 0:
             raise CodecError("arrays are nested too deeply")
+        items_left -= len(value)  # type: ignore[arg-type]  # kind is tuple or list
+        if items_left < 0:
+            raise CodecError("arrays of too many items")
         for item in value:  # type: ignore[attr-defined]  # kind is tuple or list
             if type(item) is not bytes and type(item) is not int:
-                _check(item, depth_left - 1)
+                items_left = _check(item, depth_left - 1, items_left)
             elif type(item) is int and not _INT_MIN <= item <= _INT_MAX:
                 raise CodecError(f"integer {item} does not fit 64 bits")
-        return
+        return items_left
     raise CodecError(f"{kind.__name__} has no canonical form here")
 
 

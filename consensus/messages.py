@@ -29,6 +29,8 @@ BLOCKS_COUNT_MAX = 64
 BLOCKS_BYTES_MAX = 4 * 1024 * 1024
 """Encoded blocks in one reply, about: enough for four of the largest, little enough to queue."""
 MESSAGE_BYTES_MAX = BLOCKS_BYTES_MAX + BLOCK_BYTES_MAX
+_ITEMS_MAX = 1024
+"""A timeout with two certificates has under 400 items, the longest list of blocks under 200."""
 
 
 class MessageKind(IntEnum):
@@ -337,7 +339,7 @@ def encode_message(message: Message) -> bytes:
 def decode_message(data: bytes) -> Message:
     """The message these bytes encode; raises MalformedMessage (without a peer: the caller knows it)."""
     try:
-        value = decode(data, max_bytes=MESSAGE_BYTES_MAX)
+        value = decode(data, max_bytes=MESSAGE_BYTES_MAX, max_items=_ITEMS_MAX)
         if type(value) is not tuple or not value:
             raise CodecError("a message is a non-empty array")
         kind = as_int(value[0], "message kind", low=1, high=_KIND_MAX)

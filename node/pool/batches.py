@@ -101,7 +101,8 @@ class Batch:
         """The batch these bytes encode: its shape, bounds, cluster and times are checked, its transactions
         are not opened yet. `name` is its digest, for who computed it already (half of the cost of a large
         batch). Raises CodecError naming the rule that was broken."""
-        value = decode(data, max_bytes=rules.encoded_bytes_max, max_depth=2)
+        items_max = 2 * rules.transactions_max + 8
+        value = decode(data, max_bytes=rules.encoded_bytes_max, max_depth=2, max_items=items_max)
         version, cluster_id, author, epoch, created, expires, items = as_tuple(value, 7, "batch")
         if version != BATCH_VERSION:
             raise CodecError(f"batch version {version!r} is not {BATCH_VERSION}")

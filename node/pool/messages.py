@@ -31,6 +31,8 @@ SYNC_BATCHES_MAX = 64
 SYNC_BYTES_MAX = 8 * 1024 * 1024
 """Most bytes of items and links in one catch-up response; one block with all its batches fits (4 MiB)."""
 MESSAGE_BYTES_MAX = SYNC_BYTES_MAX + 512 * 1024
+_ITEMS_MAX = 2 * SYNC_HEIGHTS_MAX + SYNC_HEIGHTS_MAX * (3 + SYNC_BATCHES_MAX) + 64
+"""Of the longest catch-up response: heights with all their batches, and links."""
 _DIGEST_BYTES = 32
 _HEADER_BYTES_MAX = 1024
 _PROPOSAL_BYTES_MAX = 2 * 1024 * 1024
@@ -158,7 +160,7 @@ def encode_message(message: PoolMessage) -> bytes:
 def decode_message(data: bytes) -> PoolMessage:
     """The message these bytes encode. Raises MalformedMessage, which does not know the sender yet."""
     try:
-        value = decode(data, max_bytes=MESSAGE_BYTES_MAX, max_depth=4)
+        value = decode(data, max_bytes=MESSAGE_BYTES_MAX, max_depth=4, max_items=_ITEMS_MAX)
         if type(value) is not tuple or not value:
             raise CodecError("a message is a non-empty array")
         return _from_fields(as_int(value[0], "message kind"), value)

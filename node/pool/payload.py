@@ -69,7 +69,9 @@ class Payload:
         """The inverse of `encode`; raises CodecError, also for an empty payload that is not b""."""
         if data == b"":
             return Payload((), ())
-        references_value, inline_value = as_tuple(decode(data, max_depth=3), 2, "payload")
+        references_value, inline_value = as_tuple(
+            decode(data, max_depth=3, max_items=4 * rules.batches_max + 2), 2, "payload"
+        )
         references = tuple(
             _reference(item) for item in as_array(references_value, rules.batches_max, "references")
         )

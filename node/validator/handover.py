@@ -85,7 +85,9 @@ def receive(body: bytes, admission: Admission, me: int | None, validators: int, 
     """Judge a gossiped transaction: None when it is to be dropped in silence. Raises PeerError for what no
     honest node forwards."""
     try:
-        attempt_value, encoded_value = as_tuple(decode(body, max_depth=2), 2, "handed transaction")
+        attempt_value, encoded_value = as_tuple(
+            decode(body, max_depth=2, max_items=2), 2, "handed transaction"
+        )
         attempt = as_int(attempt_value, "attempt", high=ATTEMPTS_MAX)
         encoded = as_bytes(encoded_value, "transaction")
     except CodecError as error:

@@ -111,3 +111,11 @@ def test_field_readers_name_the_field() -> None:
     ):
         with pytest.raises(CodecError, match="field"):
             read()
+
+
+@pytest.mark.parametrize("value", [(None,) * 9, ((None,) * 4, (1, b"2", "3"))], ids=["flat", "nested"])
+def test_more_items_than_allowed_are_refused_however_they_are_nested(value: Value) -> None:
+    data = encode(value)
+    assert decode(data, max_items=9) == value
+    with pytest.raises(CodecError, match="too many items"):
+        decode(data, max_items=8)

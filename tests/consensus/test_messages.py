@@ -1,6 +1,7 @@
 """Golden vectors of everything that is signed or sent, and what the door refuses."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import msgpack
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consensus import (
+    VALIDATORS_MAX,
     Block,
     Blocks,
     BlocksRequest,
@@ -25,6 +27,7 @@ from consensus import (
     Round,
     SafetyRecord,
     Status,
+    TimeoutCertificate,
     decode_message,
     encode,
     encode_message,
@@ -197,3 +200,18 @@ def test_the_id_of_a_block_covers_its_certificates() -> None:  # C21
     )
     ids: list[Digest] = [base.id, *(other.id for other in others)]
     assert len({bytes(i) for i in ids}) == 4
+
+
+def test_megabytes_of_nothing_are_refused_without_looking_at_each_item() -> None:
+    """One byte of such a message costs its sender a nanosecond and a naive reader hundreds."""
+    count = 4_000_000
+    with pytest.raises(MalformedMessage, match="too many items"):
+        decode_message(b"\xdd" + count.to_bytes(4, "big") + b"\xc0" * count)
+
+
+def test_the_message_with_the_most_items_is_not_too_long() -> None:
+    signers, joined = b"\xff" * 16, bytes(64 * VALIDATORS_MAX)
+    qc = replace(certify(FIRST), signers=signers, signatures=joined)
+    tc = TimeoutCertificate(Epoch(0), Round(9), signers, (Round(3),) * VALIDATORS_MAX, joined)
+    for message in (replace(timeout(10, 1, qc), tc=tc), Certificates(qc, tc, None)):
+        assert decode_message(encode_message(message)) == message
