@@ -120,6 +120,8 @@ def assemble(
     )
     mail = Mail(Directory(genesis))
     line = ExecutionLine(ledger, genesis.params.max_transaction_bytes)
+    if recovered.certified is not None and recovered.certified.height > recovered.tip.height:
+        line.certify(recovered.certified)  # agreement knows it already and will not tell it again
     book = DurableBook(recovered)
     book.executed(tuple(digest for digest, _ in ordered))
     data = DataPlane(

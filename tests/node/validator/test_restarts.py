@@ -59,6 +59,26 @@ def test_a_journal_far_ahead_of_every_database_is_replayed_by_all_four_at_once()
     expect_progress(world)
 
 
+def test_what_was_certified_and_not_stored_is_stored_after_the_restart_of_all_without_anything_new() -> None:
+    """Clients hold receipts of it; waiting for the next heartbeat would hide it from readers for a minute."""
+    world = World(21).start()
+    world.run(500)
+    for node in world.nodes:
+        node.flushing = False
+    sent = world.submit(0)
+    assert world.run(30_000, lambda: all(_certified_on_disk(node) == 1 for node in world.nodes))
+    restart(world, 0, 1, 2, 3)
+    for node in world.nodes:
+        node.flushing = True
+        assert node.recovered.tip.height == 0
+    assert world.stored(sent, 1_000)
+
+
+def _certified_on_disk(node: Node) -> int:
+    certified = read_again(node).certified
+    return 0 if certified is None else certified.height
+
+
 def test_a_crash_between_chain_and_state_is_mended_by_executing_again() -> None:
     world = World(9, flush_ms=30).start()
     world.run(500)
