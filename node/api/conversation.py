@@ -244,12 +244,13 @@ class Conversation:
             yield Pause(_AGAIN_MS)
 
     def _receipt_after_refusal(self, tx_id: bytes, reply: Reply) -> Flow[Receipt]:
-        """A refusal as replayed may be about our own first sending, whose answer was lost."""
+        """A refusal as replayed may be about our own first sending, whose answer was lost. A node refuses
+        only what another stored transaction excludes, so the receipt is there now or never."""
         error = read_error(reply)
         if not isinstance(error, ApiError) or error.code != Code.REPLAYED:
             raise error
         try:
-            return (yield from self.receipt(tx_id, _WAIT_STEP_MS))
+            return (yield from self.receipt(tx_id, 0))
         except ApiError:
             raise error from None
 

@@ -25,6 +25,8 @@ from node.genesis import Genesis
 from node.ledger.apps import Apps
 from node.ledger.execution import Ledger
 from node.ledger.members import find_member
+from node.ledger.params import Params
+from node.ledger.replay import id_key, replay_id
 from node.ledger.state import Space, StateReader
 from node.ledger.transactions import Transaction
 from node.pool.admission import Admission, AdmissionConfig
@@ -36,7 +38,7 @@ from node.pool.payload import PayloadRules
 from node.pool.pool import BatchPool
 from node.pool.verifying import Judgement, Trust
 from node.proofs.header import Header
-from node.storage import ChainTable, Reader
+from node.storage import ChainTable, Reader, StateTable
 from node.validator.dataplane import DataPlane
 from node.validator.desk import Desk
 from node.validator.directory import Directory
@@ -116,7 +118,8 @@ def assemble(
             data_plane,
             lambda sender: find_member(ledger.overlay, sender) is not None,
             lambda transaction: _check_arguments(apps, transaction),
-        )
+        ),
+        lambda transaction, now_ms: _is_replay(reader, genesis.params, transaction, now_ms),
     )
     mail = Mail(Directory(genesis))
     line = ExecutionLine(ledger, genesis.params.max_transaction_bytes)
@@ -138,6 +141,14 @@ def assemble(
 
 def _check_arguments(apps: Apps, transaction: Transaction) -> None:
     apps.check(transaction.app, transaction.method, transaction.args)
+
+
+def _is_replay(reader: Reader, params: Params, transaction: Transaction, now_ms: int) -> bool:
+    """Whether a stored transaction other than this one used the same (sender, id) and is remembered."""
+    bucket = reader.get(StateTable.REPLAY, id_key(replay_id(transaction.sender, transaction.unique_id)))
+    if bucket is None or int.from_bytes(bucket, "big") < now_ms // params.replay_bucket_ms:
+        return False
+    return reader.get(ChainTable.TRANSACTIONS, transaction.id) is None
 
 
 def _replica_config(genesis: Genesis, tuning: Tuning) -> ReplicaConfig:

@@ -4,6 +4,7 @@ A ticket is one request of a client. Its transactions are prechecked at once, th
 by whoever the shell chooses, and then each is admitted or refused; one refusal never touches the others.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from consensus import Digest
@@ -26,8 +27,11 @@ class _Ticket:
 class Desk:
     """Open tickets, in front of `Admission`."""
 
-    def __init__(self, admission: Admission) -> None:
+    def __init__(self, admission: Admission, is_replay: Callable[[Transaction, int], bool]) -> None:
+        """`is_replay(transaction, now_ms)`: another transaction of this sender has used its id, so that
+        ordering it would come to nothing, not even a receipt (C22)."""
         self.admission = admission
+        self._is_replay = is_replay
         self._tickets: dict[int, _Ticket] = {}
         self.closed: str | None = None
         """Why nothing is admitted at the moment, in words (diverged, disk low)."""
@@ -58,9 +62,13 @@ class Desk:
         if full:
             return Refusal(Code.POOL_FULL, f"{TICKETS_MAX} requests are being checked; retry after 1000 ms")
         try:
-            return self.admission.precheck(data, now_ms)
+            transaction = self.admission.precheck(data, now_ms)
         except RejectedTransaction as rejection:
             return self._refused(data, rejection)
+        if self._is_replay(transaction, now_ms):
+            detail = f"id {transaction.unique_id.hex()} of sender {transaction.sender.hex()[:12]}"
+            return Refusal(Code.REPLAYED, str(RejectedTransaction(Code.REPLAYED, detail)))
+        return transaction
 
     def _refused(self, data: bytes, rejection: RejectedTransaction) -> Digest | Refusal:
         if rejection.code is Code.REPLAYED:
