@@ -158,7 +158,11 @@ class Fetching:
             siblings.remove(block_id)
             if not siblings:
                 self._waiting.pop(proposal.block.parent_id, None)
-                self._wants.pop(proposal.block.parent_id, None)
+        core = self._core
+        certified = None if core.certified is None else core.certified.block_id
+        for block_id in [want for want in self._wants if want not in self._waiting]:
+            if block_id != core.pacemaker.hqc.block_id and block_id != certified:
+                del self._wants[block_id]  # of a branch that the commit cut off: nobody may hold it any more
 
     # --- asking -------------------------------------------------------------------------------
 

@@ -313,6 +313,22 @@ def test_a_late_proposal_is_placed_only_when_its_block_is_wanted() -> None:
     assert replica.proposal(FIRST.id) == propose(FIRST)
 
 
+def test_a_missing_block_that_a_commit_has_cut_off_is_asked_for_no_more() -> None:
+    """Each such want would keep its place for ever; with all places taken nothing is fetched again."""
+    replica = replica_of()
+    give(replica, Certificates(certify(FIRST), None, None))  # certified, but too few knew it in time
+    wants = dict((name, current) for name, current, _ in replica.limits())["wants"]
+    assert wants == 1
+    third = block(3, tc=give_up(2))
+    fourth = block(4, certify(third))
+    fifth = block(5, certify(fourth))
+    for made in (third, fourth, fifth):
+        give(replica, propose(made), made.author)
+    assert replica.view().committed_round == 3
+    wants = dict((name, current) for name, current, _ in replica.limits())["wants"]
+    assert wants == 0
+
+
 def test_orphans_are_bounded_in_bytes_too() -> None:
     replica = replica_of(orphan_bytes_max=2_000)
     flood_orphans(replica)
