@@ -14,6 +14,11 @@ from node.daemon.keylock import KeyLock
 from node.daemon.startup import check_data
 from node.home import Home
 
+_WAY_OUT = (
+    "While a quorum of the other nodes is in order, move the data folder away (never keys) and start: the "
+    "node fetches everything again. One node at a time, and keep what was moved until it has caught up."
+)
+
 
 @click.group("db", help="Check a node's database.")
 def command() -> None:
@@ -38,7 +43,7 @@ def check(home: Home, output: Output) -> int:
         for finding in findings:
             console.print(finding, markup=False)
         if findings:
-            console.print("Remove the data folder (never keys) and start: the node fetches everything again.")
+            console.print(_WAY_OUT)
         else:
             console.print(f"the database in {home.data_dir} is in order", markup=False)
 

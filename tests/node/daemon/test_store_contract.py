@@ -212,7 +212,7 @@ def test_a_check_finds_nothing_in_a_sound_store(store: Database) -> None:
     store.apply(
         [
             *_put(ChainTable.HEADERS, *heights),
-            *_put(ChainTable.CERTIFICATES, *heights[:-1]),
+            *_put(ChainTable.CERTIFICATES, heights[0], *heights[2:4]),  # a later one proves the lower heights
             *_put(ChainTable.BODIES, *heights),
         ],
         _put(StateTable.STATE, b"a", b"b"),
