@@ -32,6 +32,7 @@ from node.validator.records import encode_persist
 
 _HANDOVER_TIMER = "hand-over"
 _TIMER_NAMES = {kind: f"consensus-{kind.name.lower()}" for kind in TimerKind}
+_NO_ROOM = "this node's disk or database is full, its log says which; use another node"
 
 
 class Validator:
@@ -127,7 +128,7 @@ class Validator:
             case inputs.LinkDown(peer):
                 self._on_link_down(peer)
             case inputs.DiskLow(low):
-                data.close_desk("the disk of this node is nearly full; use another node" if low else None)
+                data.close_desk(_NO_ROOM if low else None)
             case inputs.Start():
                 data.serve_pool(self._beginning)
                 self._mail.events.append(agreement.Started())
