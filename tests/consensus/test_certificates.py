@@ -8,6 +8,7 @@ import pytest
 from consensus import (
     Digest,
     Epoch,
+    HeaderCertificate,
     InvalidCertificate,
     QuorumCertificate,
     Round,
@@ -119,6 +120,40 @@ def test_a_timeout_certificate_needs_a_quorum_and_one_round_each() -> None:
     with pytest.raises(InvalidCertificate) as caught:
         check_tc(replace(TC, hqc_rounds=TC.hqc_rounds[:2]))
     assert caught.value.code == "tc-shape"
+
+
+HEADER = header_certificate(3, BLOCK.id)
+JUNK = bytes(64)
+FORGED_OTHERS: dict[str, Callable[[], None]] = {
+    "tc-weight": lambda: check_tc(give_up(4, (1, 0))),
+    "tc-signer": lambda: check_tc(replace(TC, signers=bytes((0b10000011,)))),
+    "tc-bitmap": lambda: check_tc(replace(TC, signers=TC.signers + b"\0")),
+    "tc-count": lambda: check_tc(replace(TC, signers=bitmap_of((0, 1), 4))),
+    "tc-signature": lambda: check_tc(replace(TC, signatures=TC.signatures[:-64] + JUNK)),
+    "cert-epoch": lambda: check_tc(replace(TC, epoch=Epoch(1))),
+    "header-weight": lambda: check_header(header_certificate(3, BLOCK.id, signers=(0, 1))),
+    "header-signer": lambda: check_header(replace(HEADER, signers=bytes((0b10000011,)))),
+    "header-bitmap": lambda: check_header(replace(HEADER, signers=HEADER.signers + b"\0")),
+    "header-count": lambda: check_header(replace(HEADER, signers=bitmap_of((0, 1, 2, 3), 4))),
+    "header-signature": lambda: check_header(replace(HEADER, signatures=HEADER.signatures[:-64] + JUNK)),
+}
+
+
+def check_header(certificate: HeaderCertificate) -> None:
+    certificate.verify(CLUSTER_ID, VALIDATORS, SignatureCache())
+
+
+@pytest.mark.parametrize("code", FORGED_OTHERS)
+def test_a_forged_timeout_or_header_certificate_is_refused(code: str) -> None:
+    with pytest.raises(InvalidCertificate) as caught:
+        FORGED_OTHERS[code]()
+    assert caught.value.code == code
+
+
+def test_a_header_certificate_of_another_epoch_is_refused() -> None:
+    with pytest.raises(InvalidCertificate) as caught:
+        check_header(replace(HEADER, epoch=Epoch(1)))
+    assert caught.value.code == "cert-epoch"
 
 
 def test_a_header_certificate_names_its_incarnation() -> None:  # C3
