@@ -80,7 +80,7 @@ class StorageSettings:
 
     map_bytes: int = knobs.integer(256 * _GIB, _MIB, 2**46, "largest size of each database")
     journal_segment_bytes: int = knobs.integer(
-        64 * _MIB, _MIB, 4 * _GIB, "size of one preallocated journal file"
+        64 * _MIB, 64 * _MIB, 4 * _GIB, "size of one preallocated journal file"
     )
     fsync: bool = knobs.flag(
         True, "false only for measurements: a power cut may then lose signatures' records"
