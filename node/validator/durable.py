@@ -57,7 +57,7 @@ class DurableBook:
     def __init__(self, recovered: Recovered) -> None:
         self._seq = recovered.journal_seq
         self._durable_seq = recovered.journal_seq
-        self._pending: deque[tuple[int, Persist | AppendedBatch, int]] = deque()
+        self._pending: deque[tuple[int, Persist | AppendedBatch | None, int]] = deque()
         self._record: SafetyRecord | None = recovered.record
         self._high_qc: QuorumCertificate | None = recovered.high_qc
         self._high_tc: TimeoutCertificate | None = recovered.high_tc
@@ -105,8 +105,8 @@ class DurableBook:
         """Whether this evidence was added by this run."""
         return evidence.id in self._evidence
 
-    def append(self, item: Persist | AppendedBatch, size: int) -> int:
-        """The sequence number of the record that holds `item`."""
+    def append(self, item: Persist | AppendedBatch | None, size: int) -> int:
+        """The sequence number of the record that holds `item`; None: blocks of the Persist that follows."""
         self._seq += 1
         self._pending.append((self._seq, item, size))
         return self._seq
@@ -123,7 +123,7 @@ class DurableBook:
                 batches.append(item.digest)
                 self._open_batches[item.digest] = None
                 self._news.batches[item.digest] = item.data
-            else:
+            elif item is not None:
                 persisted = item.seq
                 self._take(item)
         self._durable_seq = max(self._durable_seq, seq)

@@ -4,7 +4,7 @@ A record is either one `Persist` of the replica, whole, or one batch. Replaying 
 what the database knows gives exactly the state in which nothing that was sent is forgotten.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from consensus import (
@@ -17,6 +17,7 @@ from consensus import (
     QuorumCertificate,
     SafetyRecord,
     TimeoutCertificate,
+    Value,
     as_array,
     as_bytes,
     as_int,
@@ -27,7 +28,9 @@ from consensus import (
 
 _PERSIST, _BATCH = 1, 2
 RECORD_BYTES_MAX = 32 * 1024 * 1024
-"""Largest record: one Persist may carry as many blocks as the block tree holds."""
+"""Largest record the journal takes; those of blocks stay far below it."""
+BLOCKS_BYTES_MAX = 8 * 1024 * 1024
+"""Encoded blocks in one record, about: a Persist may carry as many as the block tree holds."""
 _PROPOSALS_MAX = 4096
 
 
@@ -65,6 +68,22 @@ def encode_persist(persist: Persist) -> bytes:
             None if persist.certified is None else persist.certified.to_value(),
         )
     )
+
+
+def split_persist(persist: Persist) -> tuple[list[bytes], Persist]:
+    """Records of blocks alone, to be written before the record of the Persist that is left: what is signed is
+    never on disk without its blocks, and no record is too large."""
+    blocks: list[bytes] = []
+    rest = list(persist.proposals)
+    while len(rest) > _PROPOSALS_MAX or sum(len(p.block.encoded) for p in rest) > BLOCKS_BYTES_MAX:
+        taken: list[Value] = []
+        size = 0
+        while rest and size <= BLOCKS_BYTES_MAX and len(taken) < _PROPOSALS_MAX:
+            proposal = rest.pop(0)
+            size += len(proposal.block.encoded)
+            taken.append(proposal.to_value())
+        blocks.append(encode_trusted((_PERSIST, None, tuple(taken), None, None, None)))
+    return blocks, replace(persist, proposals=tuple(rest)) if blocks else persist
 
 
 def encode_start(record: SafetyRecord) -> bytes:

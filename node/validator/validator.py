@@ -28,7 +28,7 @@ from node.validator.directory import Directory
 from node.validator.gossip import GossipRoom
 from node.validator.mail import Mail
 from node.validator.outputs import Append, Output
-from node.validator.records import encode_persist
+from node.validator.records import encode_persist, split_persist
 
 _HANDOVER_TIMER = "hand-over"
 _TIMER_NAMES = {kind: f"consensus-{kind.name.lower()}" for kind in TimerKind}
@@ -258,7 +258,10 @@ class Validator:
         mail, data = self._mail, self.data
         match effect:
             case agreement.Persist():
-                record = encode_persist(effect)
+                blocks, rest = split_persist(effect)
+                for part in blocks:
+                    mail.put(Append(data.book.append(None, len(part)), part))
+                record = encode_persist(rest)
                 guard = None if effect.guard is None else agreement.encode(effect.guard.to_value())
                 mail.put(Append(data.book.append(effect, len(record)), record, guard))
             case agreement.Send(peer, message):

@@ -1,12 +1,13 @@
 """What the journal and the database hold comes back as it was, or is a loud fault of ours."""
 
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consensus import Digest, LocalError, encode
+from consensus import PAYLOAD_BYTES_MAX, Digest, Epoch, Height, LocalError, Persist, SafetyRecord, encode
 from node.storage import ChainTable, StateTable, Write
 from node.validator import first_writes, is_empty, recover
 from node.validator.layout import (
@@ -19,7 +20,17 @@ from node.validator.layout import (
     tip_from,
     tip_value,
 )
-from node.validator.records import BatchRecord, PersistRecord, decode_record, encode_batch, encode_start
+from node.validator.records import (
+    RECORD_BYTES_MAX,
+    BatchRecord,
+    PersistRecord,
+    decode_record,
+    encode_batch,
+    encode_persist,
+    encode_start,
+    split_persist,
+)
+from tests.consensus.forge import block, certify, propose
 from tests.node.validator.node import Node
 from tests.node.validator.world import World
 
@@ -128,3 +139,53 @@ def test_keys_sort_as_their_numbers_do() -> None:
     places = [(1, 0), (1, 2**20), (2, 0), (256, 1)]
     assert sorted(places, key=lambda place: position(*place)) == places
     assert history_key(0, 2**40) < history_key(1, 0)
+
+
+def test_a_persist_of_any_size_becomes_records_the_journal_takes_blocks_first() -> None:
+    """A node that could not sign for a while has as many blocks to journal as its tree holds."""
+    proposals = tuple(propose(block(5, payload=bytes((n,)) * PAYLOAD_BYTES_MAX)) for n in range(40))
+    record = SafetyRecord.initial(Epoch(0), 1, Height(7))
+    persist = Persist(9, record, None, proposals, certify(proposals[0].block), None, None)
+    assert len(encode_persist(persist)) > RECORD_BYTES_MAX, "what it was, the journal would refuse"
+    parts, last = split_persist(persist)
+    written = [decode_record(part) for part in [*parts, encode_persist(last)]]
+    assert all(len(data) <= RECORD_BYTES_MAX // 2 for data in [*parts, encode_persist(last)])
+    assert [read.record for read in written if isinstance(read, PersistRecord)] == [None] * len(parts) + [
+        record
+    ]
+    read_back = tuple(p for read in written if isinstance(read, PersistRecord) for p in read.proposals)
+    assert read_back == proposals
+    assert last == replace(persist, proposals=last.proposals)
+
+
+def test_many_small_blocks_are_split_by_number_too() -> None:
+    small = propose(block(5))
+    persist = Persist(
+        9, SafetyRecord.initial(Epoch(0), 1, Height(7)), None, (small,) * 5_000, None, None, None
+    )
+    parts, last = split_persist(persist)
+    assert [len(decode_record(part).proposals) for part in parts] == [4096]  # type: ignore[union-attr]
+    assert len(last.proposals) == 904
+    alone = replace(persist, proposals=(small,))
+    assert split_persist(alone) == ([], alone)
+
+
+def test_a_cluster_whose_every_block_has_a_record_of_its_own_survives_a_crash_of_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("node.validator.records.BLOCKS_BYTES_MAX", 1)
+    world = World(4, flush_ms=300).start()
+    world.run(500)
+    for index in range(4):
+        world.submit(index, 3)
+        world.run(150)
+    for node in world.nodes:
+        records = [decode_record(data) for _, data in node.disk.journal]
+        kept = [r for r in records if isinstance(r, PersistRecord) and r.proposals]
+        assert kept
+        assert all(r.record is None for r in kept)
+        node.crash()
+    for node in world.nodes:
+        node.start()
+    assert world.stored(world.submit(0), 10_000)
+    world.settle(10_000)
