@@ -97,6 +97,17 @@ class HeaderComputed:
 
 
 @dataclass(frozen=True, slots=True)
+class LedgerContradicted:
+    """The ledger found that its header of `height` is not the certified one, in a block or while catching
+    up, where no signature of ours would have shown it (C3)."""
+
+    height: Height
+    ours: Digest
+    theirs: Digest
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class ChainSynced:
     """Catch-up stored and executed everything up to a verified header certificate (C25). `block` is the
     certified block, `header_time_ms` its header's time; the block tree continues from there."""
@@ -116,5 +127,6 @@ Event: TypeAlias = (
     | PayloadChecked
     | Persisted
     | HeaderComputed
+    | LedgerContradicted
     | ChainSynced
 )

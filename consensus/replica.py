@@ -19,6 +19,7 @@ from consensus.events import (
     ChainSynced,
     Event,
     HeaderComputed,
+    LedgerContradicted,
     PayloadChecked,
     PayloadReady,
     PeerConnected,
@@ -138,6 +139,8 @@ class Replica:
                 self._certification.on_header_computed(event)
             case PeerConnected(peer):
                 self._rounds.greet(peer)
+            case LedgerContradicted(height, ours, theirs, detail):
+                self._core.diverge(height, ours, theirs, detail)
             case ChainSynced():
                 self._on_synced(event)
             case Started():

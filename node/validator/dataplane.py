@@ -14,6 +14,7 @@ from consensus import (
     HeaderCertificate,
     HeaderComputed,
     Height,
+    LedgerContradicted,
     Proposal,
 )
 from node import wire
@@ -101,7 +102,7 @@ class DataPlane:
             # ledger in doubt nothing is executed at all, however long the others go on.
             self.serve_pool(self.pool.on_executed(committed.block.id, self._mail.now_ms))
         elif self.catchup.running:
-            self._held.append(ready)
+            self._hold(ready)
         else:
             self._queue(committed, ready.batches)
 
@@ -116,6 +117,11 @@ class DataPlane:
         now_ms = self._mail.now_ms
         if self.diverged is None:
             self.book.committed(proposals)
+            for committed in blocks:
+                if committed.block.certified is not None:
+                    # A start knows only the last certificate by itself; those of the heights between, without
+                    # which nothing of a long journal could be stored, are in the blocks.
+                    self._certify(committed.block.certified)
         else:
             self.book.settle(blocks[-1].block.round)  # nothing here will be executed: only safety counts
         self.desk.admission.on_committed_time(blocks[-1].block.time_ms)
@@ -123,8 +129,23 @@ class DataPlane:
 
     def on_certified(self, certificate: HeaderCertificate) -> None:
         """A height, and all before it, are final."""
-        if self.diverged is None:
-            self.line.certify(certificate)
+        if self.diverged is not None:
+            return
+        self._certify(certificate)
+        if self.catchup.running or self.line.is_overdue:
+            # What others have certified need not wait here in memory: it is fetched when its turn comes.
+            self.fell_behind(certificate, None)
+
+    def _certify(self, certificate: HeaderCertificate) -> None:
+        self.line.certify(certificate)
+        self._compare(certificate.height)
+
+    def _compare(self, height: int) -> None:
+        """A certificate that contradicts what was executed here: the ledger is in doubt (C3)."""
+        differing = self.line.contradiction(height)
+        if differing is not None:
+            words = "a certificate says otherwise"
+            self._mail.events.append(LedgerContradicted(Height(height), *differing, words))
 
     def on_resumed(self) -> None:
         """There is time for one slice of execution."""
@@ -137,6 +158,7 @@ class DataPlane:
         header = settled.execution.header
         height = Height(header.height)
         self._mail.events.append(HeaderComputed(height, header.block_id, header.hash))
+        self._compare(height)
         self.serve_catchup(self.catchup.on_executed(height, header.hash, self._mail.now_ms))
 
     def on_flushed(self, number: int) -> None:
@@ -160,20 +182,34 @@ class DataPlane:
 
     # --- catch-up --------------------------------------------------------------------------------------
 
-    def fell_behind(self, certificate: HeaderCertificate, peer: bytes) -> None:
-        """Catch up to this certificate: until it is reached, only catch-up brings blocks to the line."""
+    def fell_behind(self, certificate: HeaderCertificate, peer: bytes | None) -> None:
+        """Catch up to this certificate, from `peer` or whoever has it: until it is reached, only catch-up
+        brings blocks to the line."""
         if self.diverged is not None:
             return
         if not self.catchup.running:
-            self._held.extend(asked.BlockReady(*queued) for queued in self.line.withdraw())
+            withdrawn = self.line.withdraw()
             settled = self.line.finish_current()
             if settled is not None:
                 self._on_executed(settled)
+            self._held.extend(asked.BlockReady(*queued) for queued in withdrawn)
         tip = self.line.tip
         effects = self.catchup.on_target(certificate, peer, tip.height, tip.header_hash, self._mail.now_ms)
         self.serve_catchup(effects)
-        if not self.catchup.running:
+        if self.catchup.running:
+            held, self._held = self._held, deque()
+            for ready in held:
+                self._hold(ready)
+        else:
             self._release_held()
+
+    def _hold(self, ready: asked.BlockReady) -> None:
+        """Keep a block until catch-up is done, unless catch-up brings it anyway: what is kept is bounded by
+        how far ordering may run ahead of certification (C13)."""
+        if ready.block.height <= self.line.certified_height:
+            self.serve_pool(self.pool.on_executed(ready.block.block.id, self._mail.now_ms))
+        else:
+            self._held.append(ready)
 
     def _release_held(self) -> None:
         held, self._held = self._held, deque()
@@ -199,7 +235,7 @@ class DataPlane:
                     self._on_synced(effect)
                 case asked.SyncDiverged(height, ours, certified):
                     words = "executing a certified block gave another header"
-                    self.diverge(Diverged(height, ours, certified, words))
+                    mail.events.append(LedgerContradicted(height, ours, certified, words))
                 case _:
                     assert_never(effect)
 
@@ -214,12 +250,12 @@ class DataPlane:
         ordered = [(batch.digest, block.time_ms) for batch in item.batches]
         self.serve_pool(self.pool.on_synced(height, ordered, block.time_ms, self._mail.now_ms))
         if item.certificate is not None:
-            self.line.certify(item.certificate)
+            self._certify(item.certificate)
         self._queue(CommittedBlock(block, height, True), item.batches)
 
     def _on_synced(self, finished: asked.SyncFinished) -> None:
         certificate, item = finished.certificate, finished.item
-        self.line.certify(certificate)
+        self._certify(certificate)
         block, header = item.proposal.block, item.header
         self._mail.events.append(ChainSynced(certificate, block, header.time_ms))
         self._release_held()
@@ -227,7 +263,8 @@ class DataPlane:
     # --- when something is wrong -----------------------------------------------------------------------
 
     def diverge(self, report: Diverged) -> None:
-        """Our ledger is in doubt (C3): nothing more is stored or admitted, and the operator is told."""
+        """Our ledger is in doubt (C3): nothing more is executed, stored or admitted, and the operator is
+        told; the replica, which says so, signs no payload and no header any more."""
         self.diverged = report
         self.storing.stopped = True
         self._held.extend(asked.BlockReady(*queued) for queued in self.line.withdraw())

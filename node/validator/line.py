@@ -8,7 +8,7 @@ voters (C13) and, hard, by the ledger's overlay.
 from collections import deque
 from dataclasses import dataclass
 
-from consensus import CommittedBlock, HeaderCertificate, Height, LocalError
+from consensus import CommittedBlock, Digest, HeaderCertificate, Height, LocalError
 from node.ledger.execution import BlockToExecute, Execution, Ledger, Tip
 from node.ledger.transactions import Transaction
 from node.pool.batches import Batch
@@ -17,6 +17,11 @@ SLICE_BUDGET = 64
 """Transactions, or changed leaves, a slice: about 1.5 ms."""
 CERTIFICATES_MAX = 1024
 """Certificates of heights that are not executed here yet."""
+WAITING_MAX = 128
+"""Committed blocks that wait for execution before they are left to catch-up, once they are certified. What
+is not certified is bounded by voters (C13)."""
+RECOVERED_MAX = 4096
+"""What a start may find in its journal and has to execute itself: as many blocks as the block tree holds."""
 UNCERTIFIED_MAX = 192
 """Executed heights that wait for certificates before execution itself waits; C13 keeps it near 64."""
 
@@ -38,7 +43,7 @@ class ExecutionLine:
         self._waiting: deque[tuple[CommittedBlock, tuple[Batch, ...]]] = deque()
         self._executed: deque[Settled] = deque()
         self._certificates: dict[Height, HeaderCertificate] = {}
-        self._certified = Height(ledger.tip.height)
+        self._certified = self._taken = Height(ledger.tip.height)
 
     @property
     def executed_height(self) -> int:
@@ -65,7 +70,7 @@ class ExecutionLine:
     def limits(self) -> tuple[tuple[str, int, int], ...]:
         """(name, current, bound) of everything that can grow."""
         return (
-            ("line_waiting_blocks", len(self._waiting), UNCERTIFIED_MAX),
+            ("line_waiting_blocks", len(self._waiting), RECOVERED_MAX),
             ("line_certificates", len(self._certificates), CERTIFICATES_MAX),
             ("line_uncertified_heights", len(self._executed), UNCERTIFIED_MAX),
             *self._ledger.overlay.limits(),
@@ -87,6 +92,11 @@ class ExecutionLine:
             if execution is not None:
                 return self._settle(execution)
         return None
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether more waits here than should, while others have certified it already: this node is slow."""
+        return len(self._waiting) > WAITING_MAX and self._waiting[-1][0].height <= self._certified
 
     @property
     def has_work(self) -> bool:
@@ -121,12 +131,25 @@ class ExecutionLine:
 
     def certify(self, certificate: HeaderCertificate) -> None:
         """A height, and all before it, became final."""
+        if certificate.height <= self._taken:
+            return
         if certificate.height > self._certified:
             self._certified = certificate.height
         self._certificates[certificate.height] = certificate
         if len(self._certificates) > CERTIFICATES_MAX:
             # Far behind: a higher certificate proves the lower heights too.
             del self._certificates[min(self._certificates)]
+
+    def contradiction(self, height: int) -> tuple[Digest, Digest] | None:
+        """Our header hash of an executed height and the certified one, when they differ (C3)."""
+        certificate = self._certificates.get(Height(height))
+        if certificate is None or not self._executed:
+            return None
+        position = height - self._executed[0].execution.header.height
+        if not 0 <= position < len(self._executed):
+            return None
+        ours = self._executed[position].execution.header_hash
+        return None if ours == certificate.header_hash else (ours, certificate.header_hash)
 
     def take_certified(self) -> tuple[list[Settled], list[HeaderCertificate]]:
         """The executed heights up to the highest one with its own certificate, in order, and the
@@ -135,6 +158,7 @@ class ExecutionLine:
         if not self._certificates or not self._executed:
             return [], []
         target = max((h for h in self._certificates if h <= self.executed_height), default=Height(0))
+        self._taken = max(self._taken, target)
         settled: list[Settled] = []
         while self._executed and self._executed[0].execution.header.height <= target:
             settled.append(self._executed.popleft())
