@@ -61,14 +61,13 @@ class Readiness:
 
 @dataclass(frozen=True, slots=True)
 class PeerStatus:
-    """One configured peer as this node sees it; times in ms, `round_trip_us` is None when not measured."""
+    """One configured peer as this node sees it; `certified_height` is None until it has told one."""
 
     name: str
     node_key: bytes
     address: str
     connected: bool
     certified_height: int | None
-    round_trip_us: int | None
 
 
 @dataclass(frozen=True, slots=True)

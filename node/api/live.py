@@ -119,7 +119,6 @@ class LiveBackend:
                 peer.address or "",
                 peer.connected,
                 heights.get(directory.inner(peer.peer)),
-                None,
             )
             for peer in node.network.status()
         )

@@ -160,7 +160,7 @@ class FakeBackend:
 
     def status(self) -> NodeStatus:
         height = self._ledger.tip.height
-        peers = (PeerStatus("node-1", NODE_KEYS[1].public_key, "127.0.0.1:27610", True, height, 210),)
+        peers = (PeerStatus("node-1", NODE_KEYS[1].public_key, "127.0.0.1:27610", True, height),)
         return NodeStatus(
             "node-0",
             NODE_KEYS[0].public_key,
