@@ -163,10 +163,10 @@ class Performer:
     def _punish(self, fault: Punish) -> None:
         self.counts.faults += 1
         _log.warning("peer_fault", peer=fault.peer.hex()[:12], code=fault.code, detail=fault.detail)
-        if fault.gossip_id is None:
+        if fault.gossip is None:
             self._network.report(PeerId(fault.peer), fault.code, fault.weight)
         else:
-            self._network.reject_gossip(PeerId(fault.peer), wire.Code.HEADERS, fault.gossip_id, fault.weight)
+            self._network.reject_gossip(PeerId(fault.peer), *fault.gossip, fault.weight)
 
     # --- checks ----------------------------------------------------------------------------------------
 

@@ -35,7 +35,7 @@ class Mail:
         topic, body = wire.frame_of_pool(message)
         self.put(SendFrame(self.directory.outer(identity), topic, body))
 
-    def punish(self, identity: bytes, error: PeerError, gossip_id: bytes | None = None) -> None:
+    def punish(self, identity: bytes, error: PeerError, gossip: tuple[int, bytes] | None = None) -> None:
         """A peer's fault, for the network's scores."""
         peer = self.directory.outer(identity)
-        self.put(Punish(peer, error.code, error.detail, FAULT_WEIGHT, gossip_id))
+        self.put(Punish(peer, error.code, error.detail, FAULT_WEIGHT, gossip))

@@ -60,13 +60,13 @@ class ForwardGossip:
 
 @dataclass(frozen=True, slots=True)
 class Punish:
-    """A peer broke a rule: score it, and perhaps drop it. `gossip_id` when it came by gossip."""
+    """A peer broke a rule: score it, and perhaps drop it. `gossip` is (topic, id) of what came by gossip."""
 
     peer: bytes
     code: str
     detail: str
     weight: int
-    gossip_id: bytes | None = None
+    gossip: tuple[int, bytes] | None = None
 
 
 @dataclass(frozen=True, slots=True)

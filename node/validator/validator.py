@@ -194,7 +194,8 @@ class Validator:
             else:
                 self._on_pool_message(identity, frame)
         except PeerError as error:
-            self._mail.punish(identity, error, frame.gossip_id)
+            gossip = None if frame.gossip_id is None else (frame.topic, frame.gossip_id)
+            self._mail.punish(identity, error, gossip)
 
     def _on_agreement(self, identity: bytes, message: agreement.Message) -> None:
         mail, data = self._mail, self.data

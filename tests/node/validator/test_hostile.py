@@ -51,7 +51,7 @@ def faults_of(node: Node, topic: int, body: bytes, sender: bytes, name: bytes | 
     node.feed(Frame(sender, topic, body, name))
     for punished in node.punished:
         assert punished.peer == sender
-        assert punished.gossip_id == name
+        assert punished.gossip == (None if name is None else (topic, name))
         assert punished.weight > 0
         assert punished.detail
     return [punished.code for punished in node.punished]
