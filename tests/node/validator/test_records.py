@@ -164,7 +164,7 @@ def test_many_small_blocks_are_split_by_number_too() -> None:
         9, SafetyRecord.initial(Epoch(0), 1, Height(7)), None, (small,) * 5_000, None, None, None
     )
     parts, last = split_persist(persist)
-    assert [len(decode_record(part).proposals) for part in parts] == [4096]  # type: ignore[union-attr]
+    assert [len(decode_record(part).proposals) for part in parts] == [4096]  # type: ignore[union-attr]  # a Persist of blocks alone
     assert len(last.proposals) == 904
     alone = replace(persist, proposals=(small,))
     assert split_persist(alone) == ([], alone)
