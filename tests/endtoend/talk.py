@@ -124,29 +124,39 @@ async def _write(
 
 async def all_ready(cluster: RunningCluster) -> None:
     """Until every node says that it can commit."""
-    with trio.fail_after(PATIENCE_SECONDS):
-        async with trio.open_nursery() as nursery:
-            for name in cluster.names:
-                nursery.start_soon(_ready, cluster, name)
+    async with trio.open_nursery() as nursery:
+        for name in cluster.names:
+            nursery.start_soon(_ready, cluster, name)
 
 
 async def _ready(cluster: RunningCluster, name: str) -> None:
-    async with client_of(cluster, name) as client:
-        await client.wait_ready(PATIENCE_SECONDS * 1000)
+    told = ""
+
+    def is_ready(code: int, text: str) -> bool:
+        nonlocal told
+        told = text
+        return code == 200
+
+    try:
+        await reasons_where(cluster, name, is_ready)
+    except trio.TooSlowError:
+        raise AssertionError(f"{name} is not ready: {told}\n{cluster.last_words()}") from None
 
 
 async def status_where(cluster: RunningCluster, name: str, holds: Callable[[NodeStatus], bool]) -> NodeStatus:
     """A node's status as soon as something holds."""
+    seen: NodeStatus | None = None
     async with client_of(cluster, name) as client:
-        with trio.fail_after(PATIENCE_SECONDS):
+        with trio.move_on_after(PATIENCE_SECONDS):
             while True:
                 try:
-                    status = await client.status()
-                    if holds(status):
-                        return status
+                    seen = await client.status()
+                    if holds(seen):
+                        return seen
                 except ClientError:
                     assert name in cluster.running(), cluster.last_words()
                 await trio.sleep(_LOOK_AGAIN_SECONDS)
+    raise AssertionError(f"{name} came only to {seen}\n{cluster.last_words()}")
 
 
 async def reasons_where(cluster: RunningCluster, name: str, holds: Callable[[int, str], bool]) -> str:
@@ -187,7 +197,7 @@ async def all_agree(cluster: RunningCluster, acknowledged: Acknowledged, *, anew
             for record_id, receipt in told[0 if anew else acknowledged.found_everywhere :]:
                 assert await client.receipt(receipt.tx_id) == receipt, f"{name} lost {record_id}"
 
-    with trio.fail_after(PATIENCE_SECONDS):
+    with trio.fail_after(2 * PATIENCE_SECONDS):
         async with trio.open_nursery() as nursery:
             for name in cluster.names:
                 nursery.start_soon(look, name)
