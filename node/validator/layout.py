@@ -39,7 +39,8 @@ SPACE_TABLES = {
     Space.NODES: StateTable.NODES,
     Space.REPLAY: StateTable.REPLAY,
 }
-_OPEN_MAX = 65_536
+_OPEN_MAX = 2**20
+"""Open blocks, and open batches, that one book may list: quotas of 128 validators come to a quarter of it."""
 
 
 def height_key(height: int) -> bytes:

@@ -7,6 +7,7 @@ voters (C13) and, hard, by the ledger's overlay.
 
 from collections import deque
 from dataclasses import dataclass
+from itertools import chain, islice
 
 from consensus import CommittedBlock, Digest, HeaderCertificate, Height, LocalError
 from node.ledger.execution import BlockToExecute, Execution, Ledger, Tip
@@ -34,6 +35,18 @@ class Settled:
     tip: Tip
 
 
+class _Opening:
+    """A block whose transactions are being decoded."""
+
+    __slots__ = ("block", "count", "encoded", "transactions")
+
+    def __init__(self, block: CommittedBlock, batches: tuple[Batch, ...]) -> None:
+        self.block = block
+        self.count = sum(len(batch.transactions) for batch in batches)
+        self.encoded = chain.from_iterable(batch.transactions for batch in batches)
+        self.transactions: list[Transaction] = []
+
+
 class ExecutionLine:
     """Committed blocks in, executed headers out, certified heights to storage."""
 
@@ -41,6 +54,7 @@ class ExecutionLine:
         self._ledger = ledger
         self._transaction_bytes_max = transaction_bytes_max
         self._waiting: deque[tuple[CommittedBlock, tuple[Batch, ...]]] = deque()
+        self._opening: _Opening | None = None
         self._executed: deque[Settled] = deque()
         self._certificates: dict[Height, HeaderCertificate] = {}
         self._certified = self._taken = Height(ledger.tip.height)
@@ -65,6 +79,8 @@ class ExecutionLine:
         """The first height that is neither executed nor queued here."""
         if self._waiting:
             return self._waiting[-1][0].height + 1
+        if self._opening is not None:
+            return self._opening.block.height + 1
         return self._ledger.tip.height + (2 if self._ledger.is_busy else 1)
 
     def limits(self) -> tuple[tuple[str, int, int], ...]:
@@ -87,10 +103,10 @@ class ExecutionLine:
 
     def finish_current(self) -> Settled | None:
         """Execute the block under way, if there is one, to its end."""
-        while self._ledger.is_busy:
-            execution = self._ledger.advance(SLICE_BUDGET)
-            if execution is not None:
-                return self._settle(execution)
+        while self._opening is not None or self._ledger.is_busy:
+            settled = self.advance()
+            if settled is not None:
+                return settled
         return None
 
     @property
@@ -101,28 +117,33 @@ class ExecutionLine:
     @property
     def has_work(self) -> bool:
         """Whether `advance` can do something now."""
-        if self._ledger.is_busy:
+        if self._ledger.is_busy or self._opening is not None:
             return True
         return bool(self._waiting) and len(self._executed) < UNCERTIFIED_MAX and self._ledger.has_room
 
     def advance(self) -> Settled | None:
         """One slice of execution; the height it finished, if it did."""
-        if not self._ledger.is_busy:
-            block, batches = self._waiting.popleft()
-            self._begin(block, batches)
+        if not self._ledger.is_busy and not self._open():
+            return None
         execution = self._ledger.advance(SLICE_BUDGET)
         return None if execution is None else self._settle(execution)
 
-    def _begin(self, committed: CommittedBlock, batches: tuple[Batch, ...]) -> None:
-        block = committed.block
-        transactions = tuple(
-            Transaction.decode(encoded, self._transaction_bytes_max)
-            for batch in batches
-            for encoded in batch.transactions
-        )
+    def _open(self) -> bool:
+        """Decode another slice of the next block's transactions; True once the ledger has begun it."""
+        if self._opening is None:
+            self._opening = _Opening(*self._waiting.popleft())
+        opening, limit = self._opening, self._transaction_bytes_max
+        for encoded in islice(opening.encoded, SLICE_BUDGET):
+            opening.transactions.append(Transaction.decode(encoded, limit))
+        if len(opening.transactions) < opening.count:
+            return False
+        committed, block = opening.block, opening.block.block
+        transactions = tuple(opening.transactions)
+        self._opening = None
         self._ledger.begin(
             BlockToExecute(committed.height, block.id, block.epoch, block.time_ms, transactions)
         )
+        return True
 
     def _settle(self, execution: Execution) -> Settled:
         settled = Settled(execution, self._ledger.tip)
