@@ -4,15 +4,18 @@ One cluster for all of it, hurt again and again: what a test leaves broken, the 
 """
 
 import os
+import shutil
 import signal
-from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import trio
 
+from node.daemon.durability import BLOCK_BYTES
 from node.daemon.failpoints import NAMES, VARIABLE
-from node.daemon.segment import DATA_START, read_header, scan_groups
-from tests.endtoend.running import STOP_SECONDS, RunningCluster, write_cluster
+from node.daemon.journal import Journal
+from node.daemon.segment import DATA_START, padded_group_bytes, read_header, scan_groups
+from tests.endtoend.running import STOP_SECONDS, RunningCluster
 from tests.endtoend.talk import (
     PATIENCE_SECONDS,
     Acknowledged,
@@ -25,22 +28,10 @@ from tests.endtoend.talk import (
     writing,
 )
 
-SMALL_SEGMENTS = {"ISTHMUS_STORAGE__JOURNAL_SEGMENT_BYTES": str(1024 * 1024)}
-"""So that the journal goes from one file to the next, and gives files up, within a short test."""
 FILLING_SEGMENTS = ("journal-before-name", "journal-after-retire")
+ROOM_LEFT_BYTES = 16 * BLOCK_BYTES
 FEW = 6
 """Receipts that show that the cluster goes on."""
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster]:
-    """Four daemons whose journals are of many small files."""
-    running = RunningCluster(write_cluster(tmp_path_factory.mktemp("net") / "cluster"), SMALL_SEGMENTS)
-    try:
-        running.start_missing()
-        yield running
-    finally:
-        running.close()
 
 
 @pytest.fixture(scope="module")
@@ -182,6 +173,23 @@ async def test_a_torn_tail_of_the_journal_is_cut_and_told(
     await all_agree(cluster, acknowledged)
 
 
+def nearly_fill(directory: Path) -> None:
+    """Rewrite a journal so that its one file is nearly full: the next groups need another file, and once
+    the database has taken over what was in this one, it is given up."""
+    old = Journal.open(directory)
+    records, first_seq = [record for _, record in old.records()], old.first_seq
+    old.close()
+    shutil.rmtree(directory)
+    size = DATA_START + sum(padded_group_bytes(1, len(record)) for record in records) + ROOM_LEFT_BYTES
+    largest = max(map(len, records))
+    new = Journal.open(
+        directory, segment_bytes=size, max_record_bytes=largest, start_seq=first_seq, fsync=False
+    )
+    for record in records:
+        new.append([record])
+    new.close()
+
+
 @pytest.mark.parametrize("place", NAMES)
 async def test_a_death_between_two_writes_is_recovered_from(
     cluster: RunningCluster, acknowledged: Acknowledged, place: str
@@ -189,8 +197,9 @@ async def test_a_death_between_two_writes_is_recovered_from(
     await all_ready(cluster)
     if "node2" in cluster.running():
         cluster.kill("node2")
-    large = 16_000 if place in FILLING_SEGMENTS else 0
-    async with writing(cluster, acknowledged, bytes_each=large):
+    if place in FILLING_SEGMENTS:
+        nearly_fill(cluster.node("node2").home.journal_dir)
+    async with writing(cluster, acknowledged):
         cluster.start("node2", {VARIABLE: place})
         assert await ended(cluster, "node2") == -signal.SIGKILL
         await acknowledged.grow_by(1)
