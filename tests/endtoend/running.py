@@ -79,6 +79,10 @@ class RunningCluster:
         """The nodes whose process has not ended."""
         return tuple(name for name, process in self._processes.items() if process.poll() is None)
 
+    def has_died(self, name: str) -> bool:
+        """Whether a node that was started here has ended."""
+        return name in self._processes and name not in self.running()
+
     def process(self, name: str) -> subprocess.Popen[bytes]:
         """The latest process of a node."""
         return self._processes[name]

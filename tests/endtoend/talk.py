@@ -154,7 +154,7 @@ async def status_where(cluster: RunningCluster, name: str, holds: Callable[[Node
                     if holds(seen):
                         return seen
                 except ClientError:
-                    assert name in cluster.running(), cluster.last_words()
+                    assert not cluster.has_died(name), cluster.last_words()
                 await trio.sleep(_LOOK_AGAIN_SECONDS)
     raise AssertionError(f"{name} came only to {seen}\n{cluster.last_words()}")
 
@@ -169,7 +169,7 @@ async def reasons_where(cluster: RunningCluster, name: str, holds: Callable[[int
                     if holds(answer.status_code, answer.text):
                         return answer.text
                 except httpx2.TransportError:
-                    assert name in cluster.running(), cluster.last_words()
+                    assert not cluster.has_died(name), cluster.last_words()
                 await trio.sleep(_LOOK_AGAIN_SECONDS)
 
 
