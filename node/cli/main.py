@@ -78,7 +78,7 @@ def _show_version(context: click.Context, _parameter: click.Parameter, wanted: b
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show it."
 )
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.option("--debug", is_flag=True, help="Show the traceback of a fault of Isthmus.")
 def isthmus(debug: bool) -> None:
     """A permissioned, coin-less ledger: BFT clusters that federate natively."""
 
@@ -99,9 +99,10 @@ def run(arguments: list[str]) -> int:
         hint = f"see `{context.command_path} --help`" if context is not None else ""
         return _tell(Told(Exit.USAGE, wrong.format_message(), hint), arguments)
     except (Exception, KeyboardInterrupt, BaseExceptionGroup) as error:
-        if "--debug" in arguments:
+        told = explain(error)
+        if "--debug" in arguments and told is None:
             traceback.print_exc()
-        return _tell(explain(error) or _bug(error), arguments)
+        return _tell(told or _bug(error), arguments)
     return int(result) if isinstance(result, int) else Exit.OK
 
 

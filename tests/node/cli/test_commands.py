@@ -156,6 +156,19 @@ def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str], command_t
     assert "Traceback" in told(capsys, "--debug", "status")[1]
 
 
+@click.command()
+def misconfigured() -> None:
+    raise ConfigError(("config.toml: unknown key",))
+
+
+def test_a_users_mistake_has_no_traceback_even_then(
+    capsys: pytest.CaptureFixture[str], command_that: Any
+) -> None:
+    """A testnet's daemons run with --debug, and the end of their log is what people are shown."""
+    command_that(misconfigured)
+    assert told(capsys, "--debug", "status") == (5, "isthmus: config.toml: unknown key\n")
+
+
 def test_ctrl_c_is_exit_130(capsys: pytest.CaptureFixture[str], command_that: Any) -> None:
     command_that(interrupted)
     code, text = told(capsys, "status")
