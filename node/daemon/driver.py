@@ -13,11 +13,26 @@ import trio
 
 from node.daemon.journal import Journal
 from node.daemon.postbox import Postbox
-from node.validator import Append, Input, Output, Resume, Resumed, Written
+from node.validator import (
+    Append,
+    BroadcastFrame,
+    ForwardGossip,
+    Input,
+    Output,
+    PublishFrame,
+    Resume,
+    Resumed,
+    SendFrame,
+    Written,
+)
 
 DRAIN_MAX = 256
 """Inputs stepped before the journal is synced and frames leave: enough to share one sync under load,
 few enough that a vote does not wait for a backlog."""
+
+TURNS_MAX = 4
+"""Drains in a row, as long as nothing was said, before other tasks run."""
+_FRAMES = (SendFrame, BroadcastFrame, PublishFrame, ForwardGossip)
 
 
 class Stepper(Protocol):
@@ -62,18 +77,25 @@ class Driver:
         self._guard = guard
         self._perform = perform
         self._wall_ms = wall_ms
+        self._spoke = False
         self.counts = DriverCounts()
 
     async def run(self) -> None:
         """Step until cancelled. Raises what journal, guard or validator raise: all of it is fatal."""
         deferred = False
+        turns = 0
         while True:
             if not deferred:
                 await self._postbox.wait()
             outputs = self._drain(deferred)
+            self._spoke = False
             deferred = self._settle(outputs)
-            # Writers and workers get their turn between groups, also when the postbox never runs empty.
-            await trio.lowlevel.checkpoint()
+            turns += 1
+            # What is here already is taken at once: a turn of the scheduler costs as much as a vote. But
+            # frames leave when the writers get their turn, and nobody may keep them from it for long.
+            if self._spoke or turns >= TURNS_MAX or not (deferred or len(self._postbox)):
+                turns = 0
+                await trio.lowlevel.checkpoint()
 
     def _drain(self, deferred: bool) -> list[Output]:
         now_ms = self._wall_ms()
@@ -100,6 +122,7 @@ class Driver:
                 elif type(output) is Resume:
                     deferred = True
                 else:
+                    self._spoke = self._spoke or type(output) in _FRAMES
                     self._perform(output)
             outputs = following
         return deferred

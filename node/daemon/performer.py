@@ -145,10 +145,18 @@ class Performer:
     ) -> None:
         start = self._nursery.start_soon
         match output:
-            case CheckBatch():
-                start(self._check_batch, output)
-            case CheckSignatures():
-                start(self._check_signatures, output)
+            case CheckBatch(_, data):
+                checked = self._workers.check_small_batch(data)
+                if checked is None:
+                    start(self._check_batch, output)
+                else:
+                    self._postbox.put(checked)
+            case CheckSignatures(ticket, transactions):
+                valid = self._workers.check_few_signatures(transactions)
+                if valid is None:
+                    start(self._check_signatures, output)
+                else:
+                    self._postbox.put(SignaturesChecked(ticket, valid))
             case Flush():
                 start(self._flush, output)
             case LoadBatch():

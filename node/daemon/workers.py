@@ -15,6 +15,7 @@ from consensus import LocalError, SigningKey
 from node.ledger.codes import RejectedTransaction
 from node.ledger.transactions import Transaction, check_signature
 from node.pool.batches import BatchReport, BatchRules, examine_batch, verify_batch
+from node.validator import BatchChecked
 
 INLINE_TRANSACTIONS_MAX = 4
 """Up to this many signatures (about 0.16 ms) are checked in the loop: a hop and back costs as much."""
@@ -54,10 +55,22 @@ class Workers:
         """Processes at work, and how many there may be."""
         return int(self._limiter.borrowed_tokens), int(self._limiter.total_tokens)
 
+    def check_small_batch(self, data: bytes) -> BatchChecked | None:
+        """The verdict on a batch so small that a task and a hop would cost more than its signatures; None
+        for a larger one."""
+        if len(data) > INLINE_BYTES_MAX:
+            return None
+        report = verify_batch(data, self._rules)
+        return BatchChecked(report.digest, _fault(report))
+
+    def check_few_signatures(self, encoded: tuple[bytes, ...]) -> tuple[bool, ...] | None:
+        """One bool a transaction, or None when they are more than fit between two votes."""
+        if len(encoded) > INLINE_TRANSACTIONS_MAX:
+            return None
+        return check_transactions(encoded, self._rules.transaction_bytes_max)
+
     async def check_batch(self, data: bytes) -> str | None:
         """The first fault of a batch in words, or None (C22)."""
-        if len(data) <= INLINE_BYTES_MAX:
-            return _fault(verify_batch(data, self._rules))
         if self._in_loop:
             return _fault(await self._examined_in_slices(data))
         report = await trio_parallel.run_sync(verify_batch, data, self._rules, limiter=self._limiter)
@@ -65,8 +78,6 @@ class Workers:
 
     async def check_signatures(self, encoded: tuple[bytes, ...]) -> tuple[bool, ...]:
         """One bool a transaction."""
-        if len(encoded) <= INLINE_TRANSACTIONS_MAX:
-            return check_transactions(encoded, self._rules.transaction_bytes_max)
         if self._in_loop:
             return await self._checked_in_slices(encoded)
         valid: tuple[bool, ...] = await trio_parallel.run_sync(

@@ -40,6 +40,11 @@ class Directory:
         """Whether the link is open."""
         return node_key in self._up
 
+    @property
+    def has_followers(self) -> bool:
+        """Whether a node that is no validator is linked to us."""
+        return any(key not in self._inner for key in self._up)
+
     def connected_validators(self) -> list[bytes]:
         """Consensus keys of validators whose links are open."""
         return [self._inner[key] for key in self._up if key in self._inner]

@@ -28,7 +28,7 @@ from consensus import (
 )
 from node import wire
 from node.storage import ChainTable
-from node.validator import ForwardGossip, Frame, PublishFrame, Punish, Tell
+from node.validator import ForwardGossip, Frame, LinkDown, LinkUp, PublishFrame, Punish, Tell
 from node.validator.durable import EVIDENCE_PER_ACCUSED
 from node.validator.gossip import GossipRoom
 from node.validator.layout import height_key
@@ -222,3 +222,19 @@ def test_refusals_are_peer_errors_whatever_the_bytes() -> None:
             room.header(data)
         with pytest.raises(PeerError):
             room.evidence(data)
+
+
+def test_certified_headers_are_gossiped_only_while_somebody_follows() -> None:
+    world = running()
+    node = world.nodes[0]
+
+    def published() -> int:
+        node.published.clear()
+        assert world.stored(world.submit(1), 2_000)
+        return sum(frame.topic == wire.Code.HEADERS for frame in node.published)
+
+    assert published() == 0, "validators certify for themselves"
+    node.feed(LinkUp(STRANGER))
+    assert published() == 1
+    node.feed(LinkDown(STRANGER))
+    assert published() == 0

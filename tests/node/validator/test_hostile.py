@@ -26,7 +26,7 @@ from node.pool.messages import (
     SyncRequest,
     SyncResponse,
 )
-from node.validator import Frame, ServeSync
+from node.validator import Frame, LinkUp, ServeSync
 from tests.node.validator.node import Node
 from tests.node.validator.world import World
 
@@ -121,6 +121,8 @@ def recorded() -> tuple[World, list[tuple[int, bytes]]]:
 
         world.filter = record
         world.start().run(300)
+        for node in world.nodes:
+            node.feed(LinkUp(STRANGER))  # a follower: only for those are headers gossiped
         world.partition((0, 1, 2), (3,))
         for _ in range(10):
             assert world.stored(world.submit(0), 5_000, 0, 1, 2)
