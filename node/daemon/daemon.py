@@ -45,6 +45,9 @@ DISK_RESERVE_BYTES = 256 * 1024 * 1024
 DISK_WATCH_SECONDS = 5.0
 LINK_WATCH_SECONDS = 2.0
 """How soon a new reason why a peer cannot be reached is told; one that repeats is told once."""
+THREAD_SWITCH_SECONDS = 0.0005
+"""How long a thread (storing, a query) may keep the interpreter from the loop; the default is ten times as
+long, which a vote would wait."""
 GOODBYE_SECONDS = 5.0
 """What services get to finish what is under way once the node is ending."""
 TICKETS_MAX = 4096
@@ -138,6 +141,7 @@ async def run_daemon(
     """Run the node of `config.home` until cancelled. Raises what `open_home` raises, PortInUse, and
     whatever makes going on unsafe."""
     _configure_log(config)
+    sys.setswitchinterval(THREAD_SWITCH_SECONDS)
     opened = open_home(config)
     try:
         for service in services:

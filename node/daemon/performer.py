@@ -56,6 +56,9 @@ SERVED_AT_ONCE_MAX = 32
 SERVED_TO_ONE_MAX = 8
 """Of these for one peer, so that one's flood does not keep another from catching up: an honest one has two
 ranges and some walks under way."""
+FLUSH_PAUSE_SECONDS = 0.004
+"""Answers leave before storing competes with them for the interpreter; what is certified meanwhile waits for
+the next flush and shares its two syncs."""
 FULL_RETRY_SECONDS = 2.0
 """Between two tries to store when the disk is full; the journal holds everything meanwhile."""
 
@@ -158,7 +161,7 @@ class Performer:
                 else:
                     self._postbox.put(SignaturesChecked(ticket, valid))
             case Flush():
-                start(self._flush, output)
+                self._begin_flush(output)
             case LoadBatch():
                 start(self._load_batch, output)
             case ServeSync():
@@ -188,9 +191,14 @@ class Performer:
 
     # --- storage ---------------------------------------------------------------------------------------
 
-    async def _flush(self, flush: Flush) -> None:
+    def _begin_flush(self, flush: Flush) -> None:
+        """Who waits for a receipt is told before anything is stored (recent.py), without waiting a turn."""
         self._recent.begin(flush.chain)
         self._waiters.certified(flush.chain)
+        self._nursery.start_soon(self._flush, flush)
+
+    async def _flush(self, flush: Flush) -> None:
+        await trio.sleep(FLUSH_PAUSE_SECONDS)
         while True:
             try:
                 await trio.to_thread.run_sync(

@@ -23,6 +23,7 @@ from consensus import (
 from node.config import NodeConfig
 from node.daemon.guardfile import GuardCorrupt, GuardFile, GuardMissing
 from node.daemon.journal import Journal
+from node.daemon.keyclaim import KeyClaim
 from node.daemon.keylock import KeyLock
 from node.daemon.store import Store, verify_files
 from node.genesis import Genesis
@@ -58,6 +59,7 @@ class OpenedHome:
     identity: NodeIdentity
     consensus_key: SigningKey | None
     lock: KeyLock
+    claim: KeyClaim | None
     guard: GuardFile | None
     floor: SigningFloor | None
     safety: SafetyRules | None
@@ -71,6 +73,8 @@ class OpenedHome:
         self.store.close()
         if self.guard is not None:
             self.guard.close()
+        if self.claim is not None:
+            self.claim.release()
         self.lock.release()
 
 
@@ -86,10 +90,11 @@ def open_home(config: NodeConfig) -> OpenedHome:
     genesis = Genesis.from_json(home.genesis_file.read_text(encoding="utf-8"))
     identity = NodeIdentity.from_seed(read_key(home.node_key_file))
     key = SigningKey(read_key(home.validator_key_file)) if config.role == "validator" else None
-    lock = KeyLock.acquire(home.keys_dir)
+    lock, claim = KeyLock.acquire(home.keys_dir), None
     try:
         if key is not None:
             _check_membership(genesis, key, identity)
+            claim = KeyClaim.take(key.public_key)
         store = _open_store(config, genesis)
         journal, journal_lost = _open_journal(config, store)
         recovered = recover(store.reader(), journal.records(), journal.last_seq)
@@ -98,9 +103,11 @@ def open_home(config: NodeConfig) -> OpenedHome:
             guard, floor = _admit(home, recovered, journal_lost)
             recovered, safety = _raise_boot(genesis, key, journal, guard, floor, recovered)
         return OpenedHome(
-            config, genesis, identity, key, lock, guard, floor, safety, store, journal, recovered
+            config, genesis, identity, key, lock, claim, guard, floor, safety, store, journal, recovered
         )
     except BaseException:
+        if claim is not None:
+            claim.release()
         lock.release()
         raise
 
