@@ -33,8 +33,9 @@ class KeyClaim:
                 raise
             raise KeyInUse(
                 f"the consensus key {public_key.hex()[:12]} is already used by another process on this "
-                "machine, from a copy of this home: stop that one, and remove the copy. Two processes with one key "
-                "would contradict each other, and the other validators would count that as misbehaviour"
+                "machine, from a copy of this home: stop that one, and remove the copy. Two processes with "
+                "one key would contradict each other, and the other validators would count that as "
+                "misbehaviour"
             ) from error
         return cls(holder)
 
