@@ -104,6 +104,12 @@ class NodeCollector(Collector):
             ("journal_written_bytes", "Bytes written to the journal.", loop.journal_bytes),
             ("store_flushes", "Transactions written to the database.", hands.flushes),
             ("store_writes", "Entries written to the database.", hands.flushed_writes),
+            ("worker_deaths", "Verification workers that ended in their work.", node.workers.deaths),
+            (
+                "transactions_certified",
+                "Transactions stored here since the start.",
+                hands.certified,
+            ),
             ("peer_faults", "Messages of peers that broke a rule.", hands.faults),
             ("peer_requests_served", "Requests of peers answered from storage.", hands.served),
             ("peer_requests_dropped", "Requests of peers dropped at the bound.", hands.dropped_requests),

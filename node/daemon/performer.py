@@ -72,6 +72,7 @@ class PerformerCounts:
 
     flushes: int = 0
     flushed_writes: int = 0
+    certified: int = 0
     faults: int = 0
     served: int = 0
     dropped_requests: int = 0
@@ -214,6 +215,7 @@ class Performer:
         self._journal.trim(flush.journal_seq)
         self.counts.flushes += 1
         self.counts.flushed_writes += len(flush.chain) + len(flush.state)
+        self.counts.certified += sum(write.table is ChainTable.TRANSACTIONS for write in flush.chain)
         self._recent.end()
         self._waiters.stored(flush.height)
         self._postbox.put(Flushed(flush.number))

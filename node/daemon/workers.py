@@ -8,6 +8,7 @@ cost less than the hop to a worker and are checked in the loop.
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import structlog
 import trio
 import trio_parallel
 
@@ -17,6 +18,7 @@ from node.ledger.transactions import Transaction, check_signature
 from node.pool.batches import BatchReport, BatchRules, examine_batch, verify_batch
 from node.validator import BatchChecked
 
+_log = structlog.get_logger("isthmus")
 INLINE_TRANSACTIONS_MAX = 4
 """Up to this many signatures (about 0.16 ms) are checked in the loop: a hop and back costs as much."""
 SLICE_TRANSACTIONS = 32
@@ -48,6 +50,8 @@ class Workers:
         """Without any process the work is done in the loop, in slices."""
         self._rules = rules
         self._in_loop = processes == 0
+        self.deaths = 0
+        """Workers that ended in the middle of their work."""
         self._limiter = trio.CapacityLimiter(processes)
 
     @property
@@ -71,19 +75,33 @@ class Workers:
 
     async def check_batch(self, data: bytes) -> str | None:
         """The first fault of a batch in words, or None (C22)."""
-        if self._in_loop:
-            return _fault(await self._examined_in_slices(data))
-        report = await trio_parallel.run_sync(verify_batch, data, self._rules, limiter=self._limiter)
-        return _fault(report)
+        if not self._in_loop:
+            try:
+                report = await trio_parallel.run_sync(verify_batch, data, self._rules, limiter=self._limiter)
+            except trio_parallel.BrokenWorkerError as error:
+                self._lost(error)
+            else:
+                return _fault(report)
+        return _fault(await self._examined_in_slices(data))
 
     async def check_signatures(self, encoded: tuple[bytes, ...]) -> tuple[bool, ...]:
         """One bool a transaction."""
-        if self._in_loop:
-            return await self._checked_in_slices(encoded)
-        valid: tuple[bool, ...] = await trio_parallel.run_sync(
-            check_transactions, encoded, self._rules.transaction_bytes_max, limiter=self._limiter
-        )
-        return valid
+        if not self._in_loop:
+            try:
+                valid: tuple[bool, ...] = await trio_parallel.run_sync(
+                    check_transactions, encoded, self._rules.transaction_bytes_max, limiter=self._limiter
+                )
+            except trio_parallel.BrokenWorkerError as error:
+                self._lost(error)
+            else:
+                return valid
+        return await self._checked_in_slices(encoded)
+
+    def _lost(self, error: Exception) -> None:
+        """A worker was killed, by the kernel for want of memory perhaps: this check is made in the loop, the
+        next one gets a new process."""
+        self.deaths += 1
+        _log.warning("verification_worker_died", detail=str(error))
 
     async def _examined_in_slices(self, data: bytes) -> BatchReport:
         steps = examine_batch(data, self._rules)

@@ -1,8 +1,11 @@
 """Signature checks in real worker processes: forged ones are found there too, and none outlives its node."""
 
 import os
+import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 import trio
@@ -106,3 +109,38 @@ async def test_the_questions_of_many_share_the_processes_there_are() -> None:
 def test_the_check_is_of_the_bytes_alone_and_never_raises_for_them() -> None:
     assert check_transactions((b"", b"\xff" * 50, os.urandom(200)), 65_536) == (False, False, False)
     assert check_transactions((transaction(1),), 10) == (False,)
+
+
+def spawned_workers() -> list[int]:
+    """The worker processes of this process."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                command = (entry / "cmdline").read_bytes()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if parent == os.getpid() and b"spawn_main" in command:
+                found.append(int(entry.name))
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+async def test_a_killed_worker_costs_its_check_a_detour_and_the_node_nothing() -> None:
+    encoded, expected = signatures(MANY, 3)
+    async with workers_of(1) as workers, trio.open_nursery() as nursery:
+        victims = spawned_workers()  # the last of other tests may still be ending
+        assert victims
+        for victim in victims:
+            os.kill(victim, signal.SIGSTOP)  # it cannot answer before it is killed
+
+        async def check() -> None:
+            assert await workers.check_signatures(encoded) == expected
+
+        nursery.start_soon(check)
+        while not workers.busy[0]:
+            await trio.lowlevel.checkpoint()
+        for victim in victims:
+            os.kill(victim, signal.SIGKILL)
+    assert workers.deaths == 1
