@@ -16,7 +16,6 @@ EXITS: dict[str, Exit] = {
     "node.home.KeyFileError": Exit.KEYS,
     "node.storage.StorageError": Exit.STORAGE,
     "node.daemon.keylock.KeyInUse": Exit.KEYS,
-    "node.daemon.keylock.KeyTooOpen": Exit.KEYS,
     "node.daemon.keylock.KeyUnreadable": Exit.KEYS,
     "node.daemon.guardfile.GuardMissing": Exit.KEYS,
     "node.daemon.guardfile.GuardCorrupt": Exit.KEYS,

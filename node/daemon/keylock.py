@@ -7,7 +7,6 @@ for the message only. Locks taken with `flock` are shared with forked children: 
 
 import fcntl
 import os
-import stat
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,19 +16,12 @@ from node.storage import StorageError
 
 LOCK_NAME = "lock"
 _PID_BYTES_MAX = 20
-_OPEN_TO_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 class KeyInUse(StorageError):
     """Another process holds this key folder."""
 
     code = "key_in_use"
-
-
-class KeyTooOpen(StorageError):
-    """Somebody else on this machine may read a private key."""
-
-    code = "key_too_open"
 
 
 class KeyUnreadable(StorageError):
@@ -84,25 +76,3 @@ class KeyLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
-
-
-def check_key_modes(path: Path) -> None:
-    """See that only this user can read the private key at `path` (0600) and enter its folder (0700).
-
-    Raises KeyTooOpen with the command that mends it, KeyUnreadable.
-    """
-    try:
-        key_mode = stat.S_IMODE(path.stat().st_mode)
-        folder_mode = stat.S_IMODE(path.parent.stat().st_mode)
-    except OSError as error:
-        raise KeyUnreadable(f"the key {path} cannot be read: {explain(error)}") from error
-    if key_mode & _OPEN_TO_OTHERS:
-        raise KeyTooOpen(
-            f"the private key {path} has mode {key_mode:04o}, so others on this machine may reach it: "
-            f"run chmod 600 {path}"
-        )
-    if folder_mode & _OPEN_TO_OTHERS:
-        raise KeyTooOpen(
-            f"the key folder {path.parent} has mode {folder_mode:04o}, so others on this machine may reach "
-            f"it: run chmod 700 {path.parent}"
-        )

@@ -36,10 +36,6 @@ class Directory:
         """The link is gone."""
         self._up.pop(node_key, None)
 
-    def is_up(self, node_key: bytes) -> bool:
-        """Whether the link is open."""
-        return node_key in self._up
-
     @property
     def has_followers(self) -> bool:
         """Whether a node that is no validator is linked to us."""

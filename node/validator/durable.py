@@ -72,11 +72,6 @@ class DurableBook:
         )
 
     @property
-    def seq(self) -> int:
-        """The last sequence number given out."""
-        return self._seq
-
-    @property
     def unstored_bytes(self) -> int:
         """Durable in the journal and not yet on the way to the database."""
         return self._news.size
