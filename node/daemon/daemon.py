@@ -236,9 +236,12 @@ async def _watch_disk(opened: OpenedHome, postbox: Postbox) -> None:
     low = False
     while True:
         free = opened.store.disk_free_bytes()
-        if (free < DISK_RESERVE_BYTES) != low:
+        changed = (free < DISK_RESERVE_BYTES) != low
+        if changed:
             low = not low
             _log.warning("disk_low" if low else "disk_recovered", free_bytes=free)
+        if low or changed:
+            # Said again while it lasts: a flush that went through in between may have said otherwise.
             postbox.put(DiskLow(low))
         await trio.sleep(DISK_WATCH_SECONDS)
 

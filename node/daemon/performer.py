@@ -200,6 +200,7 @@ class Performer:
 
     async def _flush(self, flush: Flush) -> None:
         await trio.sleep(FLUSH_PAUSE_SECONDS)
+        refused = False
         while True:
             try:
                 await trio.to_thread.run_sync(
@@ -209,9 +210,11 @@ class Performer:
             except StoreFull as error:
                 # Everything is in the journal; payload is refused until there is room (C17).
                 _log.error("disk_full", detail=str(error))
+                refused = True
                 self._postbox.put(DiskLow(True))
                 await trio.sleep(FULL_RETRY_SECONDS)
-                self._postbox.put(DiskLow(False))
+        if refused:
+            self._postbox.put(DiskLow(False))
         self._journal.trim(flush.journal_seq)
         self.counts.flushes += 1
         self.counts.flushed_writes += len(flush.chain) + len(flush.state)
