@@ -32,10 +32,6 @@ class Node:
     block: Block | None
     signature: Signature | None
 
-    def to_committed(self) -> CommittedBlock | None:
-        """What the ledger is told of this block; None for the genesis root."""
-        return None if self.block is None else CommittedBlock(self.block, self.height, self.yields_header)
-
 
 def yields_header(block: Block, last_header_time_ms: int, heartbeat_ms: int) -> bool:
     """A block yields a header iff it has payload or is an overdue heartbeat (C24)."""

@@ -93,11 +93,6 @@ class TimeoutTally:
         timeouts = self._by_round.get(round, {})
         return tuple(timeouts[author] for author in sorted(timeouts))
 
-    def by_author(self, author: ValidatorIndex) -> tuple[Timeout, ...]:
-        """All timeouts of an author in the window, by round."""
-        rounds = sorted(self._by_round)
-        return tuple(self._by_round[r][author] for r in rounds if author in self._by_round[r])
-
     def add(self, timeout: Timeout) -> TimeoutCertificate | None:
         """Count a verified timeout; the TC when the round has a quorum of them."""
         timeouts = self._by_round.setdefault(timeout.round, {})

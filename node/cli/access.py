@@ -52,16 +52,6 @@ class Access:
             )
         return SigningKey(read_key(self.key_file))
 
-    def must_trust(self) -> bytes:
-        """The pinned genesis hash; raises Failure without one."""
-        if self.trust is None:
-            raise Failure(
-                Exit.USAGE,
-                "this needs the hash of the cluster's genesis",
-                "give --trust HASH, or --net DIR or --home DIR, where the genesis is on disk",
-            )
-        return self.trust
-
 
 def access_options(function: _Decorated) -> _Decorated:
     """--url, --net, --home, --trust, --key; the command gets them as arguments for `find_access`."""
