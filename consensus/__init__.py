@@ -88,10 +88,13 @@ from consensus.events import (
 from consensus.evidence import Evidence, Offence, ProposalClaim, TimeoutClaim
 from consensus.guard import SigningFloor, StartKind, admit
 from consensus.keys import (
+    ED25519,
     Digest,
     PublicKey,
     Signature,
     SignatureCache,
+    SignatureScheme,
+    Signer,
     SigningKey,
     digest,
     verify,
@@ -136,6 +139,7 @@ __all__ = [
     "BLOCKS_BYTES_MAX",
     "BLOCKS_COUNT_MAX",
     "BLOCK_BYTES_MAX",
+    "ED25519",
     "MESSAGE_BYTES_MAX",
     "PAYLOAD_BYTES_MAX",
     "VALIDATORS_MAX",
@@ -202,6 +206,8 @@ __all__ = [
     "SetTimer",
     "Signature",
     "SignatureCache",
+    "SignatureScheme",
+    "Signer",
     "SigningFloor",
     "SigningKey",
     "SigningRefused",

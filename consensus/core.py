@@ -11,7 +11,7 @@ from consensus.config import RecoveredState, ReplicaConfig
 from consensus.effects import Commit, Diverged, KeepEvidence, Penalise
 from consensus.errors import InvalidBlock, InvalidCertificate, InvalidMessage, PeerError
 from consensus.evidence import Evidence, EvidenceLog, Statement
-from consensus.keys import Digest, SignatureCache
+from consensus.keys import Digest, SignatureCache, SignatureScheme
 from consensus.leader import LeaderSchedule
 from consensus.messages import HeaderSignature, Proposal, Timeout, Vote
 from consensus.outbox import Outbox
@@ -30,6 +30,7 @@ class ReplicaCore:
         me: ValidatorIndex | None,
         safety: SafetyRules | None,
         recovered: RecoveredState,
+        scheme: SignatureScheme,
     ) -> None:
         self.config = config
         self.validators = validators
@@ -39,7 +40,7 @@ class ReplicaCore:
         self.epoch_height = recovered.epoch_height
         self.schedule = LeaderSchedule(validators)
         # four rounds of everything a full set can send, at least the default
-        self.signatures = SignatureCache(max(4096, 16 * len(validators)))
+        self.signatures = SignatureCache(max(4096, 16 * len(validators)), scheme)
         self.evidence = EvidenceLog(config.evidence_max)
         self.outbox = Outbox(safety)
         self.pacemaker = Pacemaker(

@@ -16,7 +16,16 @@ from consensus.blocks import proposal_digest
 from consensus.certificates import timeout_digest
 from consensus.codec import Value, as_bytes, as_int, as_tuple, decode, encode_trusted
 from consensus.errors import InvalidMessage
-from consensus.keys import DIGEST_BYTES, SIGNATURE_BYTES, Digest, PublicKey, Signature, digest, verify
+from consensus.keys import (
+    DIGEST_BYTES,
+    ED25519,
+    SIGNATURE_BYTES,
+    Digest,
+    PublicKey,
+    Signature,
+    SignatureScheme,
+    digest,
+)
 from consensus.messages import HeaderSignature, Proposal, Timeout, Vote
 from consensus.validators import Epoch, Round, ValidatorIndex, ValidatorSet
 
@@ -141,7 +150,7 @@ class Evidence:
         """Names the evidence; equal for everybody who holds the same two statements."""
         return digest(_EVIDENCE_DOMAIN, self.encode())
 
-    def verify(self, cluster_id: bytes, validators: ValidatorSet) -> None:
+    def verify(self, cluster_id: bytes, validators: ValidatorSet, scheme: SignatureScheme = ED25519) -> None:
         """Raises InvalidMessage unless both signatures are good and the statements conflict."""
         if validators.epoch != self.epoch or not validators.contains(self.accused):
             raise InvalidMessage("evidence-epoch", f"epoch {self.epoch}, set of epoch {validators.epoch}")
@@ -150,7 +159,7 @@ class Evidence:
         if Evidence.of(validators, self.first, self.second) != self:
             raise InvalidMessage("evidence-statements", "the two statements do not conflict")
         for statement in (self.first, self.second):
-            if not verify(self.accused_key, statement.digest(cluster_id), statement.signature):
+            if not scheme.verify(self.accused_key, statement.digest(cluster_id), statement.signature):
                 raise InvalidMessage("evidence-signature", f"not signed by validator {self.accused}")
 
     def encode(self) -> bytes:

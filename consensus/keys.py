@@ -7,9 +7,11 @@ of crafted signatures, which would split a cluster. Source: RFC 8032; FIPS 180-4
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
-from typing import NewType
+from typing import NewType, Protocol
 
 from nacl.bindings import crypto_sign, crypto_sign_open, crypto_sign_seed_keypair
 from nacl.exceptions import BadSignatureError, CryptoError
@@ -41,17 +43,33 @@ def _prefix(domain: str) -> bytes:
     return bytes((len(tag),)) + tag
 
 
+class Signer(Protocol):
+    """Something that signs: `SigningKey`, and in the simulator a keyed hash in its place."""
+
+    @property
+    def public_key(self) -> PublicKey:
+        """The key that verifies what this signs."""
+
+    def sign(self, message: Digest) -> Signature:
+        """The signature of a 32-byte digest."""
+
+
 class SigningKey:
     """An Ed25519 private key made from a 32-byte seed; its representation never shows the secret."""
 
-    __slots__ = ("_secret", "public_key")
+    __slots__ = ("_public_key", "_secret")
 
     def __init__(self, seed: bytes) -> None:
         """Raises ValueError unless `seed` is 32 bytes."""
         if len(seed) != SEED_BYTES:
             raise ValueError(f"a signing key seed has {SEED_BYTES} bytes, not {len(seed)}")
         public, self._secret = crypto_sign_seed_keypair(seed)
-        self.public_key = PublicKey(public)
+        self._public_key = PublicKey(public)
+
+    @property
+    def public_key(self) -> PublicKey:
+        """The 32-byte key that verifies."""
+        return self._public_key
 
     def sign(self, message: Digest) -> Signature:
         """The signature of a 32-byte digest."""
@@ -72,6 +90,19 @@ def verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
     return True
 
 
+@dataclass(frozen=True, slots=True)
+class SignatureScheme:
+    """How signatures are checked. A validator is assembled with one and asks no other; a daemon refuses
+    every scheme but `ED25519`, so that a simulator may put a cheaper one in its place."""
+
+    name: str
+    verify: Callable[[bytes, bytes, bytes], bool]
+    """(public key, message, signature) -> whether it is good; never raises."""
+
+
+ED25519 = SignatureScheme("ed25519", verify)
+
+
 class SignatureCache:
     """Remembers signatures that verified, so that each is checked once (votes come back inside QCs).
 
@@ -79,22 +110,24 @@ class SignatureCache:
     any message for a known signature. Only successes are kept; bounded, oldest out first.
     """
 
-    __slots__ = ("_seen", "hits", "limit", "misses")
+    __slots__ = ("_seen", "_verify", "hits", "limit", "misses", "scheme")
 
-    def __init__(self, limit: int = 4096) -> None:
+    def __init__(self, limit: int = 4096, scheme: SignatureScheme = ED25519) -> None:
         self._seen: OrderedDict[bytes, None] = OrderedDict()
+        self._verify = scheme.verify
+        self.scheme = scheme
         self.limit = limit
         self.hits = 0
         self.misses = 0
 
     def verify(self, public_key: bytes, message: bytes, signature: bytes) -> bool:
-        """`verify`, remembering a success."""
+        """The scheme's `verify`, remembering a success."""
         entry = message + public_key + signature
         if entry in self._seen:
             self.hits += 1
             return True
         self.misses += 1
-        if not verify(public_key, message, signature):
+        if not self._verify(public_key, message, signature):
             return False
         self._remember(entry)
         return True

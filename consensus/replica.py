@@ -30,7 +30,7 @@ from consensus.events import (
     TimerFired,
 )
 from consensus.fetching import Fetching
-from consensus.keys import Digest, SignatureCache
+from consensus.keys import ED25519, Digest, SignatureCache, SignatureScheme
 from consensus.messages import (
     Blocks,
     BlocksRequest,
@@ -90,10 +90,11 @@ class Replica:
         me: ValidatorIndex | None,
         safety: SafetyRules | None,
         recovered: RecoveredState,
+        scheme: SignatureScheme = ED25519,
     ) -> None:
         """`me` and `safety` are None for observers; a validator that must not sign has only `me`. The
         first event must be `Started`."""
-        self._core = ReplicaCore(config, validators, me, safety, recovered)
+        self._core = ReplicaCore(config, validators, me, safety, recovered, scheme)
         self._fetching = Fetching(self._core)
         self._certification = Certification(self._core)
         self._ordering = Ordering(self._core, self._fetching, self._certification)

@@ -22,7 +22,7 @@ from consensus.certificates import (
 )
 from consensus.codec import Value, as_int, as_tuple
 from consensus.errors import SigningRefused
-from consensus.keys import Digest, PublicKey, SigningKey
+from consensus.keys import Digest, PublicKey, Signer
 from consensus.messages import HeaderSignature, Proposal, Timeout, TimeoutReason, Vote
 from consensus.validators import Epoch, Height, Round, ValidatorIndex
 
@@ -179,7 +179,7 @@ class SafetyRules:
 
     def __init__(
         self,
-        key: SigningKey,
+        key: Signer,
         cluster_id: bytes,
         author: ValidatorIndex,
         record: SafetyRecord,

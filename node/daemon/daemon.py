@@ -16,7 +16,7 @@ from typing import Protocol
 import structlog
 import trio
 
-from consensus import Digest, Round
+from consensus import ED25519, Digest, LocalError, Round
 from node import wire
 from node.config import NodeConfig
 from node.daemon.driver import Driver
@@ -171,6 +171,7 @@ async def _run(opened: OpenedHome, ready: Callable[[], None], services: Sequence
             tuning=tuning,
             now_ms=wall_ms(),
         )
+        require_ed25519(validator)
         postbox, waiters = Postbox(Links(network)), Waiters(opened.recovered.tip.height)
         network.inbox.on_put = postbox.wake
         node = Node(opened, validator, network, postbox, waiters, workers)
@@ -202,6 +203,13 @@ async def _run(opened: OpenedHome, ready: Callable[[], None], services: Sequence
         nursery.start_soon(_watch_links, network)
         await _serve(node, ending, services, ready)
         nursery.cancel_scope.cancel()
+
+
+def require_ed25519(validator: Validator) -> None:
+    """Raises LocalError for a validator whose signatures are anything but Ed25519: the simulator's."""
+    scheme = validator.replica.signatures.scheme
+    if scheme is not ED25519:
+        raise LocalError(f"a daemon does not run on {scheme.name} signatures, which anybody can forge")
 
 
 async def _serve(

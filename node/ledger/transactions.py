@@ -11,11 +11,13 @@ from dataclasses import dataclass
 import msgpack
 
 from consensus import (
+    ED25519,
     CodecError,
     Digest,
     PublicKey,
     Signature,
-    SigningKey,
+    SignatureScheme,
+    Signer,
     Value,
     as_array,
     as_bytes,
@@ -26,7 +28,6 @@ from consensus import (
     digest,
     encode,
     encode_trusted,
-    verify,
 )
 from node.ledger.codes import Code, RejectedTransaction
 
@@ -71,7 +72,7 @@ class Transaction:
 
     @staticmethod
     def sign(
-        key: SigningKey,
+        key: Signer,
         cluster_id: bytes,
         unique_id: bytes,
         expires_at_ms: int,
@@ -137,9 +138,9 @@ class Transaction:
             raise RejectedTransaction(Code.MALFORMED, str(error)) from error
 
 
-def check_signature(transaction: Transaction) -> bool:
+def check_signature(transaction: Transaction, scheme: SignatureScheme = ED25519) -> bool:
     """Whether the sender's key signed the id; the only costly check, about 40 microseconds."""
-    return verify(transaction.sender, transaction.id, transaction.signature)
+    return scheme.verify(transaction.sender, transaction.id, transaction.signature)
 
 
 def _strict(data: bytes, max_depth: int, what: str) -> Value:

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from consensus import Digest, PublicKey
+from consensus import Digest, PublicKey, SignatureScheme
 from node.ledger.codes import Code, RejectedTransaction
 from node.ledger.transactions import Transaction
 from node.pool.config import PoolConfig
@@ -74,6 +74,11 @@ class Admission:
         self._check_room(transaction)
         self._validate(transaction)
         return transaction
+
+    @property
+    def scheme(self) -> SignatureScheme:
+        """How the signatures of transactions are checked here."""
+        return self._pool.batch.scheme
 
     def admit(self, transaction: Transaction, now_ms: int) -> None:
         """Count in a transaction whose signature was checked; then give it to `BatchPool.on_transactions`.

@@ -10,9 +10,11 @@ from collections.abc import Generator
 from dataclasses import dataclass
 
 from consensus import (
+    ED25519,
     CodecError,
     Digest,
     Epoch,
+    SignatureScheme,
     ValidatorIndex,
     as_array,
     as_bytes,
@@ -45,6 +47,7 @@ class BatchRules:
     transaction_bytes_max: int = 64 * 1024
     transactions_max: int = 2048
     lifetime_max_ms: int = 60_000
+    scheme: SignatureScheme = ED25519
 
     @property
     def encoded_bytes_max(self) -> int:
@@ -190,6 +193,6 @@ def _transaction_fault(encoded: bytes, batch: Batch, rules: BatchRules, seen: di
     if transaction.id in seen:
         return "appears twice"
     seen[transaction.id] = None
-    if not check_signature(transaction):
+    if not check_signature(transaction, rules.scheme):
         return "the signature is wrong"
     return ""

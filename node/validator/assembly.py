@@ -6,6 +6,7 @@ The one place that knows everybody's constructor. It decides nothing but who is 
 from dataclasses import dataclass
 
 from consensus import (
+    ED25519,
     Digest,
     HeaderCertificate,
     Height,
@@ -18,6 +19,7 @@ from consensus import (
     ReplicaConfig,
     SafetyRules,
     SignatureCache,
+    SignatureScheme,
     root_certificate,
     root_id,
 )
@@ -70,13 +72,14 @@ class _StateView:
         return self._reader.get(SPACE_TABLES[space], key)
 
 
-def pool_config(genesis: Genesis, tuning: Tuning) -> PoolConfig:
+def pool_config(genesis: Genesis, tuning: Tuning, scheme: SignatureScheme = ED25519) -> PoolConfig:
     """The data plane's rules of this cluster and the choices of this node."""
     params = genesis.params
     rules = BatchRules(
         genesis.cluster_id,
         batch_bytes_max=params.batch_bytes_max,
         transaction_bytes_max=params.max_transaction_bytes,
+        scheme=scheme,
     )
     return PoolConfig(
         rules,
@@ -95,6 +98,7 @@ def assemble(
     safety: SafetyRules | None,
     tuning: Tuning,
     now_ms: int,
+    scheme: SignatureScheme = ED25519,
 ) -> Validator:
     """A validator ready for its first input, `Start`. `consensus_key` is None for an observer; `safety` is
     None when nothing may be signed. `reader` sees what the latest flush stored."""
@@ -102,9 +106,9 @@ def assemble(
     me = None if consensus_key is None else validators.index_of(consensus_key)
     state: StateReader = _StateView(reader)
     ledger = Ledger(genesis.params, state, recovered.tip)
-    data_plane = pool_config(genesis, tuning)
+    data_plane = pool_config(genesis, tuning, scheme)
     replica = Replica(
-        _replica_config(genesis, tuning), validators, me, safety, _replica_start(genesis, recovered)
+        _replica_config(genesis, tuning), validators, me, safety, _replica_start(genesis, recovered), scheme
     )
     pool = BatchPool(data_plane, validators, me)
     ordered = recently_ordered(reader, recovered, data_plane)
@@ -185,7 +189,11 @@ def _replica_start(genesis: Genesis, recovered: Recovered) -> RecoveredState:
 
 
 def _catchup(genesis: Genesis, data_plane: PoolConfig) -> CatchUp:
-    validators, cluster_id, cache = genesis.validator_set(), genesis.cluster_id, SignatureCache()
+    validators, cluster_id, cache = (
+        genesis.validator_set(),
+        genesis.cluster_id,
+        SignatureCache(scheme=data_plane.batch.scheme),
+    )
 
     def judge_certificate(certificate: HeaderCertificate) -> Judgement:
         if certificate.epoch != validators.epoch:

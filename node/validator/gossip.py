@@ -41,7 +41,7 @@ class GossipRoom:
             evidence = Evidence.decode(body)
         except CodecError as error:
             raise MalformedMessage("gossip-evidence", str(error)) from error
-        evidence.verify(self._cluster_id, self._validators)
+        evidence.verify(self._cluster_id, self._validators, self._cache.scheme)
         return evidence
 
     def blame(

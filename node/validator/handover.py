@@ -98,7 +98,7 @@ def receive(body: bytes, admission: Admission, me: int | None, validators: int, 
         if rejection.code in _SILENT:
             return None
         raise InvalidMessage("gossip-transaction", str(rejection)) from rejection
-    if not check_signature(transaction):
+    if not check_signature(transaction, admission.scheme):
         raise InvalidMessage("gossip-transaction", "the signature is not the sender's")
     turn = (int.from_bytes(transaction.id[:8], "big") + attempt) % validators
     if me != turn:
