@@ -1,0 +1,69 @@
+"""Where a simulated world plays: its keys, its genesis, and how signatures are checked in it.
+
+Everything is a function of names, so that a world of one size and one set of parameters has the same
+cluster id in every process.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from bench.sim.keyedhash import KEYED_HASH, KeyedHashKey
+from consensus import ED25519, SignatureScheme, Signer, SigningKey
+from node.genesis import Genesis, GenesisValidator
+from node.ledger.members import Member
+from node.ledger.params import Params
+
+CREATED_MS = 1_700_000_000_000
+CLIENTS = 4
+_ORGANISATIONS = ("acme", "bolts")
+_KEYS: Mapping[str, Callable[[bytes], Signer]] = {ED25519.name: SigningKey, KEYED_HASH.name: KeyedHashKey}
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A genesis with the keys of everybody in it."""
+
+    genesis: Genesis
+    scheme: SignatureScheme
+    validators: tuple[Signer, ...]
+    clients: tuple[Signer, ...]
+
+
+def key_of(name: str, scheme: SignatureScheme = ED25519) -> Signer:
+    """The same key for the same name, always."""
+    return _KEYS[scheme.name](sha256(name.encode()).digest())
+
+
+def make_setting(
+    nodes: int = 4,
+    scheme: SignatureScheme = ED25519,
+    weights: Sequence[int] | None = None,
+    **params: int,
+) -> Setting:
+    """A cluster of `nodes` validators of two organisations, each with clients. `params` are those of
+    `node.ledger.params.Params`. Raises GenesisError for what no cluster may be made of."""
+    validators = tuple(key_of(f"consensus {number}", scheme) for number in range(nodes))
+    clients = tuple(key_of(f"client {number}", scheme) for number in range(CLIENTS))
+    members = [
+        Member(key.public_key, _ORGANISATIONS[number % 2], ("client",), f"client-{number}")
+        for number, key in enumerate(clients)
+    ]
+    genesis = Genesis.new(
+        "simulated",
+        Params(created_ms=CREATED_MS, **params),
+        [
+            GenesisValidator(
+                f"v{number}",
+                _ORGANISATIONS[number % 2],
+                key.public_key,
+                key_of(f"node {number}").public_key,
+                1 if weights is None else weights[number],
+                key_of(f"operator {number}").public_key,
+            )
+            for number, key in enumerate(validators)
+        ],
+        members,
+        (),
+    )
+    return Setting(genesis, scheme, validators, clients)
