@@ -5,9 +5,9 @@ where Byzantine drivers sign with the keys they are given, and nowhere else: a d
 (`node.daemon.daemon.require_ed25519`). Signatures keep Ed25519's length, so that every frame has its size.
 """
 
-from hashlib import blake2b, sha256
+from hashlib import blake2b
 
-from consensus import Digest, PublicKey, Signature, SignatureScheme
+from consensus import Digest, PublicKey, Signature, SignatureScheme, SigningKey
 
 _SIGNATURE_BYTES = 64
 
@@ -29,7 +29,8 @@ class KeyedHashKey:
     __slots__ = ("_public_key",)
 
     def __init__(self, seed: bytes) -> None:
-        self._public_key = PublicKey(sha256(b"isthmus keyed hash" + seed).digest())
+        # a genesis takes only real Ed25519 keys
+        self._public_key = SigningKey(seed).public_key
 
     @property
     def public_key(self) -> PublicKey:
