@@ -15,6 +15,7 @@ from node.ledger.members import Member
 from node.ledger.params import Params
 
 CREATED_MS = 1_700_000_000_000
+DEFAULT_PARAMS = Params(created_ms=CREATED_MS)
 CLIENTS = 4
 _ORGANISATIONS = ("acme", "bolts")
 _KEYS: Mapping[str, Callable[[bytes], Signer]] = {ED25519.name: SigningKey, KEYED_HASH.name: KeyedHashKey}
@@ -39,10 +40,10 @@ def make_setting(
     nodes: int = 4,
     scheme: SignatureScheme = ED25519,
     weights: Sequence[int] | None = None,
-    **params: int,
+    params: Params = DEFAULT_PARAMS,
 ) -> Setting:
-    """A cluster of `nodes` validators of two organisations, each with clients. `params` are those of
-    `node.ledger.params.Params`. Raises GenesisError for what no cluster may be made of."""
+    """A cluster of `nodes` validators of two organisations, with clients of both. Raises GenesisError for
+    what no cluster may be made of."""
     validators = tuple(key_of(f"consensus {number}", scheme) for number in range(nodes))
     clients = tuple(key_of(f"client {number}", scheme) for number in range(CLIENTS))
     members = [
@@ -51,7 +52,7 @@ def make_setting(
     ]
     genesis = Genesis.new(
         "simulated",
-        Params(created_ms=CREATED_MS, **params),
+        params,
         [
             GenesisValidator(
                 f"v{number}",
