@@ -1,4 +1,4 @@
-"""A world in one seed: whole clusters of the shipped validator in one thread, with virtual time, network and disk.
+"""A world in one seed: whole clusters of the shipped validator in one thread.
 
-The same seed gives the same trace in every process.
+Time, network and disk are virtual. The same seed gives the same trace in every process.
 """

@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from bench.sim.host import Host
+from bench.sim.world import World
 from consensus import (
     Block,
     Evidence,
@@ -17,8 +19,7 @@ from consensus import (
 )
 from node import wire
 from node.storage import ChainTable
-from tests.node.validator.node import Node
-from tests.node.validator.world import World
+from tests.node.validator.world import world_of
 
 LIAR = 1
 
@@ -38,7 +39,7 @@ def other_block(world: World, proposal: Proposal) -> bytes:
         time_ms=block.time_ms + 1,
     )
     signed = proposal_digest(twin.cluster_id, twin.epoch, twin.round, twin.id)
-    return wire.frame_of_agreement(Proposal(twin, world.nodes[LIAR].key.sign(signed)))[1]
+    return wire.frame_of_agreement(Proposal(twin, world.hosts[LIAR].key.sign(signed)))[1]
 
 
 def other_header(world: World, signed: HeaderSignature) -> bytes:
@@ -52,13 +53,13 @@ def other_header(world: World, signed: HeaderSignature) -> bytes:
         wrong.block_id,
         wrong.header_hash,
     )
-    return wire.frame_of_agreement(replace(wrong, signature=world.nodes[LIAR].key.sign(statement)))[1]
+    return wire.frame_of_agreement(replace(wrong, signature=world.hosts[LIAR].key.sign(statement)))[1]
 
 
 def other_vote(world: World, vote: Vote) -> bytes:
     """A vote for another block of the same round."""
     wrong = replace(vote, block_id=vote.parent_id)
-    signed = world.nodes[LIAR].key.sign(wrong.digest(world.genesis.cluster_id))
+    signed = world.hosts[LIAR].key.sign(wrong.digest(world.genesis.cluster_id))
     return wire.frame_of_agreement(replace(wrong, signature=signed))[1]
 
 
@@ -66,7 +67,7 @@ def lie_to(world: World, kind: type, targets: tuple[int, ...], *, both: bool) ->
     """The liar's messages of `kind` reach `targets` changed; or both versions do."""
     forge = {Proposal: other_block, HeaderSignature: other_header, Vote: other_vote}[kind]
 
-    def twist(source: Node, target: Node, topic: int, body: bytes) -> bool:
+    def twist(source: Host, target: Host, topic: int, body: bytes) -> bool:
         if source.index != LIAR or target.index not in targets or topic != wire.Code.AGREEMENT:
             return True
         message = decode_message(body)
@@ -76,7 +77,7 @@ def lie_to(world: World, kind: type, targets: tuple[int, ...], *, both: bool) ->
         world.after(2, lambda: target.receive(source.peer, topic, false))
         return both
 
-    world.filter = twist
+    world.network.filter = twist
     world.checkers.exempt[LIAR] = None
 
 
@@ -92,7 +93,7 @@ def lie_to(world: World, kind: type, targets: tuple[int, ...], *, both: bool) ->
 def test_whoever_says_two_things_is_proven_guilty_and_holds_nobody_up(
     kind: type, offence: Offence, targets: tuple[int, ...]
 ) -> None:
-    world = World(4, latency_ms=(1, 4)).start()
+    world = world_of(4, latency_ms=(1, 4)).start()
     world.run(500)
     lie_to(world, kind, targets, both=True)
     honest = (0, 2, 3)
@@ -100,7 +101,7 @@ def test_whoever_says_two_things_is_proven_guilty_and_holds_nobody_up(
         assert world.stored(world.submit(honest[turn % 3]), 10_000, *honest)
     world.run(2_000)
     for index in honest:
-        node = world.nodes[index]
+        node = world.hosts[index]
         assert "evidence" in node.events
         assert "diverged" not in node.events
         with node.disk.store.snapshot() as snapshot:
@@ -113,12 +114,12 @@ def test_whoever_says_two_things_is_proven_guilty_and_holds_nobody_up(
 
 @pytest.mark.parametrize("kind", [Proposal, Vote, HeaderSignature])
 def test_whoever_says_different_things_to_different_nodes_splits_nothing(kind: type) -> None:
-    world = World(5, latency_ms=(1, 4)).start()
+    world = world_of(5, latency_ms=(1, 4)).start()
     world.run(500)
     lie_to(world, kind, (2, 3), both=False)
     honest = (0, 2, 3)
     for turn in range(8):
         assert world.stored(world.submit(honest[turn % 3]), 10_000, *honest)
     for index in honest:
-        assert "diverged" not in world.nodes[index].events
+        assert "diverged" not in world.hosts[index].events
     world.settle(5_000, honest)

@@ -2,6 +2,8 @@
 
 import pytest
 
+from bench.sim.host import Host, gossip_id_of
+from bench.sim.world import World
 from consensus import (
     Block,
     Epoch,
@@ -32,22 +34,21 @@ from node.validator import ForwardGossip, Frame, LinkDown, LinkUp, PublishFrame,
 from node.validator.durable import EVIDENCE_PER_ACCUSED
 from node.validator.gossip import GossipRoom
 from node.validator.layout import height_key
-from tests.node.validator.node import Node, gossip_id_of
-from tests.node.validator.world import World
+from tests.node.validator.world import world_of
 
 STRANGER = b"\x99" * 32
 
 
 def running(seed: int = 1) -> World:
     """A cluster with a little history."""
-    world = World(seed).start()
+    world = world_of(seed).start()
     world.run(500)
     assert world.stored(world.submit(0), 2_000)
     world.run(100)
     return world
 
 
-def gossip(node: Node, topic: int, body: bytes, peer: bytes = STRANGER) -> list[object]:
+def gossip(node: Host, topic: int, body: bytes, peer: bytes = STRANGER) -> list[object]:
     """What a gossiped message leads to, but for timers and frames."""
     outputs = node.validator.step(Frame(peer, topic, body, gossip_id_of(topic, body)), node.now_ms)
     return [output for output in outputs if isinstance(output, ForwardGossip | Punish | PublishFrame | Tell)]
@@ -70,7 +71,7 @@ def claims(world: World, index: int, round: int, qc: QuorumCertificate) -> list[
             time_ms=time_ms,
         )
         signed = proposal_digest(genesis.cluster_id, Epoch(0), Round(round), block.id)
-        proposals.append(Proposal(block, world.nodes[index].key.sign(signed)))
+        proposals.append(Proposal(block, world.hosts[index].key.sign(signed)))
     return proposals
 
 
@@ -90,7 +91,7 @@ def evidence_against(world: World, index: int, round: int = 5) -> Evidence:
 
 def test_a_certificate_is_verified_before_it_is_passed_on() -> None:
     world = running()
-    node = world.nodes[0]
+    node = world.hosts[0]
     stored = node.disk.store.reader().get(ChainTable.CERTIFICATES, height_key(1))
     assert stored is not None
     certificate = HeaderCertificate.from_value(decode(stored))
@@ -105,15 +106,15 @@ def test_a_certificate_is_verified_before_it_is_passed_on() -> None:
 
 def test_an_equivocating_proposer_is_proven_stored_and_gossiped_once() -> None:
     world = running()
-    view = world.nodes[0].validator.replica.view()
+    view = world.hosts[0].validator.replica.view()
     liar = int(view.leader)
-    witness = world.nodes[(liar + 1) % 4]
+    witness = world.hosts[(liar + 1) % 4]
     for proposal in claims(world, liar, view.round, view.hqc) * 2:
-        witness.feed(Frame(world.nodes[liar].peer, *wire.frame_of_agreement(proposal)))
+        witness.feed(Frame(world.hosts[liar].peer, *wire.frame_of_agreement(proposal)))
     world.run(1_000)
     assert witness.events == ["evidence"]
     assert [published.topic for published in witness.published].count(wire.Code.EVIDENCE) == 1
-    for node in world.nodes:
+    for node in world.hosts:
         with node.disk.store.snapshot() as snapshot:
             [(name, stored)] = snapshot.scan(ChainTable.EVIDENCE, b"", limit=9)
         proof = Evidence.decode(stored)
@@ -125,11 +126,11 @@ def test_an_equivocating_proposer_is_proven_stored_and_gossiped_once() -> None:
 
 def test_evidence_that_comes_again_is_neither_stored_nor_told_again() -> None:
     world = running()
-    node = world.nodes[0]
+    node = world.hosts[0]
     body = evidence_against(world, 2).encode()
     node.receive(STRANGER, wire.Code.EVIDENCE, body, gossip=True)
     assert node.events == ["evidence"]
-    for peer in (world.nodes[1].peer, world.nodes[3].peer, STRANGER):
+    for peer in (world.hosts[1].peer, world.hosts[3].peer, STRANGER):
         outputs = gossip(node, wire.Code.EVIDENCE, body, peer)
         assert [type(output) for output in outputs] == [ForwardGossip]
     assert wire.Code.EVIDENCE not in [published.topic for published in node.published]
@@ -144,15 +145,15 @@ def test_evidence_that_comes_again_is_neither_stored_nor_told_again() -> None:
 
 def test_a_liar_who_proves_itself_guilty_without_end_leaves_room_for_the_proofs_of_others() -> None:
     world = running()
-    node = world.nodes[0]
+    node = world.hosts[0]
     spread: dict[bytes, None] = {}
 
-    def watch(source: Node, target: Node, topic: int, body: bytes) -> bool:
+    def watch(source: Host, target: Host, topic: int, body: bytes) -> bool:
         if topic == wire.Code.EVIDENCE and source is node:
             spread[body] = None
         return True
 
-    world.filter = watch
+    world.network.filter = watch
     for round in range(1, 3 * EVIDENCE_PER_ACCUSED):
         node.receive(STRANGER, wire.Code.EVIDENCE, evidence_against(world, 1, round).encode(), gossip=True)
     node.receive(STRANGER, wire.Code.EVIDENCE, evidence_against(world, 2).encode(), gossip=True)
@@ -171,9 +172,9 @@ def test_false_evidence_is_its_senders_fault() -> None:
     accused_another = [*value[:3], 1, *value[4:]]
     same_twice = [*value[:6], value[5]]
     for lie in (accused_another, same_twice):
-        [punished] = gossip(world.nodes[0], wire.Code.EVIDENCE, encode(tuple(lie)))
+        [punished] = gossip(world.hosts[0], wire.Code.EVIDENCE, encode(tuple(lie)))
         assert isinstance(punished, Punish)
-    assert world.nodes[0].events == []
+    assert world.hosts[0].events == []
 
 
 def room_of(world: World) -> GossipRoom:
@@ -196,7 +197,7 @@ def blame(world: World, round: int, author: int, blamed: int = 0) -> Timeout:
 
 
 def test_blame_counts_each_voice_of_a_round_once() -> None:
-    world = World(1)
+    world = world_of(1)
     room = room_of(world)
     now = Round(9)
     assert room.blame(ValidatorIndex(1), blame(world, 9, 1), now) == (0, 1)
@@ -208,7 +209,7 @@ def test_blame_counts_each_voice_of_a_round_once() -> None:
 
 
 def test_a_liars_far_round_does_not_drown_the_blame_of_others() -> None:
-    world = World(1)
+    world = world_of(1)
     room = room_of(world)
     assert room.blame(ValidatorIndex(3), blame(world, 2**62, 3), Round(9)) is None
     assert room.blame(ValidatorIndex(1), blame(world, 9, 1), Round(9)) == (0, 1)
@@ -216,7 +217,7 @@ def test_a_liars_far_round_does_not_drown_the_blame_of_others() -> None:
 
 
 def test_refusals_are_peer_errors_whatever_the_bytes() -> None:
-    room = room_of(World(1))
+    room = room_of(world_of(1))
     for data in (b"", b"\xc1", encode(()), encode((1,) * 7), bytes(5_000)):
         with pytest.raises(PeerError):
             room.header(data)
@@ -226,7 +227,7 @@ def test_refusals_are_peer_errors_whatever_the_bytes() -> None:
 
 def test_certified_headers_are_gossiped_only_while_somebody_follows() -> None:
     world = running()
-    node = world.nodes[0]
+    node = world.hosts[0]
 
     def published() -> int:
         node.published.clear()

@@ -4,6 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.sim.host import Host
+from bench.sim.world import World
 from consensus import (
     Digest,
     Epoch,
@@ -27,8 +29,7 @@ from node.pool.messages import (
     SyncResponse,
 )
 from node.validator import Frame, LinkUp, ServeSync
-from tests.node.validator.node import Node
-from tests.node.validator.world import World
+from tests.node.validator.world import world_of
 
 STRANGER = b"\x99" * 32
 DIRECT = (wire.Code.AGREEMENT, wire.Code.BLOCKS, wire.Code.DATA, wire.Code.BATCHES, wire.Code.SYNC)
@@ -39,13 +40,13 @@ NAME = b"n" * 16
 @pytest.fixture(scope="module")
 def running() -> World:
     """A running cluster that hostile bytes must not change."""
-    world = World(1).start()
+    world = world_of(1).start()
     world.run(500)
     assert world.stored(world.submit(0), 2_000)
     return world
 
 
-def faults_of(node: Node, topic: int, body: bytes, sender: bytes, name: bytes | None = None) -> list[str]:
+def faults_of(node: Host, topic: int, body: bytes, sender: bytes, name: bytes | None = None) -> list[str]:
     """The codes for which `sender` is punished after sending this."""
     node.punished.clear()
     node.feed(Frame(sender, topic, body, name))
@@ -81,8 +82,8 @@ def faults_of(node: Node, topic: int, body: bytes, sender: bytes, name: bytes | 
 )
 @pytest.mark.parametrize("sender", ["validator", "stranger"])
 def test_garbage_is_its_senders_fault(running: World, topic: int, body: bytes, sender: str) -> None:
-    node = running.nodes[0]
-    peer = running.nodes[1].peer if sender == "validator" else STRANGER
+    node = running.hosts[0]
+    peer = running.hosts[1].peer if sender == "validator" else STRANGER
     assert len(faults_of(node, topic, body, peer)) == 1
     assert len(faults_of(node, topic, body, peer, NAME)) == 1
 
@@ -96,13 +97,13 @@ def test_damaged_real_frames_never_raise(topic: int, data: st.DataObject) -> Non
     for _ in range(data.draw(st.integers(0, 3))):
         body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
     cut = data.draw(st.integers(0, len(body)))
-    node = world.nodes[data.draw(st.integers(0, 3))]
+    node = world.hosts[data.draw(st.integers(0, 3))]
     gossip = data.draw(st.sampled_from((None, NAME)))
     item = Frame(
-        data.draw(st.sampled_from((world.nodes[1].peer, STRANGER))), topic, bytes(body[:cut]), gossip
+        data.draw(st.sampled_from((world.hosts[1].peer, STRANGER))), topic, bytes(body[:cut]), gossip
     )
     node.validator.step(item, node.now_ms)
-    world.checkers.check_bounds(node.index, node.validator)
+    world.checkers.check_bounds(node)
 
 
 _RECORDED: list[tuple[World, list[tuple[int, bytes]]]] = []
@@ -111,23 +112,23 @@ _RECORDED: list[tuple[World, list[tuple[int, bytes]]]] = []
 def recorded() -> tuple[World, list[tuple[int, bytes]]]:
     """A cluster that nobody needs afterwards, and real frames of every topic it used."""
     if not _RECORDED:
-        world = World(2, certification_lag_max=8)
+        world = world_of(2, certification_lag_max=8)
         frames: list[tuple[int, bytes]] = []
 
-        def record(source: Node, target: Node, topic: int, body: bytes) -> bool:
+        def record(source: Host, target: Host, topic: int, body: bytes) -> bool:
             if len(frames) < 20_000 and (topic, body) not in frames[-8:]:
                 frames.append((topic, body))
             return True
 
-        world.filter = record
+        world.network.filter = record
         world.start().run(300)
-        for node in world.nodes:
+        for node in world.hosts:
             node.feed(LinkUp(STRANGER))  # a follower: only for those are headers gossiped
         world.partition((0, 1, 2), (3,))
         for _ in range(10):
             assert world.stored(world.submit(0), 5_000, 0, 1, 2)
         world.heal()
-        world.filter = record
+        world.network.filter = record
         world.submit(1, 120, size=200)
         world.run(3_000)
         assert {topic for topic, _ in frames} >= {*DIRECT[:1], *DIRECT[2:], wire.Code.HEADERS}
@@ -136,7 +137,7 @@ def recorded() -> tuple[World, list[tuple[int, bytes]]]:
 
 
 def test_every_message_travels_on_its_own_topic_only(running: World) -> None:
-    node, peer = running.nodes[0], running.nodes[1].peer
+    node, peer = running.hosts[0], running.hosts[1].peer
     bodies = {
         wire.Code.DATA: wire.frame_of_pool(Acknowledge((Digest(b"d" * 32),)))[1],
         wire.Code.BATCHES: wire.frame_of_pool(PushBatch(b"x"))[1],
@@ -150,17 +151,17 @@ def test_every_message_travels_on_its_own_topic_only(running: World) -> None:
 
 def test_votes_and_timeouts_of_others_are_no_ones_to_send(running: World) -> None:
     world, frames = recorded()
-    node = world.nodes[0]
+    node = world.hosts[0]
     vote = next(b for t, b in frames if t == wire.Code.AGREEMENT and b[1] == 2)
     message = decode_message(vote)
     assert isinstance(message, Vote)
-    wrong = world.nodes[(message.author + 1) % 4].peer
+    wrong = world.hosts[(message.author + 1) % 4].peer
     assert len(faults_of(node, wire.Code.AGREEMENT, vote, wrong)) == 1
     assert len(faults_of(node, wire.Code.AGREEMENT, vote, STRANGER)) == 1
 
 
 def test_unsolicited_answers_and_false_bodies_are_faults(running: World) -> None:
-    node, peer = running.nodes[0], running.nodes[1].peer
+    node, peer = running.hosts[0], running.hosts[1].peer
     sync = wire.frame_of_pool(SyncResponse(Height(7), (SyncItem(b"h", b"p", ()),), (), None))
     assert faults_of(node, *sync, peer) == ["sync-unsolicited"]
     assert len(faults_of(node, *wire.frame_of_pool(PushBatch(b"no batch")), peer)) == 1
@@ -168,9 +169,9 @@ def test_unsolicited_answers_and_false_bodies_are_faults(running: World) -> None
 
 
 def test_a_batch_pushed_for_somebody_else_is_a_fault(running: World) -> None:
-    node = running.nodes[0]
+    node = running.hosts[0]
     batch = batch_of(running, 2, running.transaction().encoded)
-    assert len(faults_of(node, *wire.frame_of_pool(PushBatch(batch.encoded)), running.nodes[1].peer)) == 1
+    assert len(faults_of(node, *wire.frame_of_pool(PushBatch(batch.encoded)), running.hosts[1].peer)) == 1
 
 
 def batch_of(world: World, author: int, *transactions: bytes) -> Batch:
@@ -186,32 +187,32 @@ def batch_of(world: World, author: int, *transactions: bytes) -> Batch:
 
 
 def test_a_batch_with_a_forged_transaction_is_its_authors_fault_and_is_never_ordered() -> None:
-    world = World(1).start()
+    world = world_of(1).start()
     world.run(500)
     good = world.transaction()
     forged = good.encoded[:-1] + bytes((good.encoded[-1] ^ 1,))
     body = wire.frame_of_pool(PushBatch(batch_of(world, 1, forged).encoded))
     for index in (0, 2, 3):
-        world.nodes[index].punished.clear()
-        world.nodes[index].feed(Frame(world.nodes[1].peer, *body))
+        world.hosts[index].punished.clear()
+        world.hosts[index].feed(Frame(world.hosts[1].peer, *body))
     world.run(2_000)
     for index in (0, 2, 3):
-        assert [(p.peer, p.code) for p in world.nodes[index].punished] == [
-            (world.nodes[1].peer, "batch-invalid")
+        assert [(p.peer, p.code) for p in world.hosts[index].punished] == [
+            (world.hosts[1].peer, "batch-invalid")
         ]
     assert world.stored(world.submit(1), 2_000)
     assert not world.everywhere([good])
 
 
 def test_a_range_beyond_what_is_stored_is_answered_with_nothing(running: World) -> None:
-    node = running.nodes[0]
+    node = running.hosts[0]
     request = wire.frame_of_pool(SyncRequest(Height(10**6), 64, 1_000))
     outputs = node.validator.step(Frame(STRANGER, *request), node.now_ms)
     assert [type(output) for output in outputs] == [ServeSync]
 
 
 def test_far_rounds_and_heights_neither_raise_nor_move_anything(running: World) -> None:
-    node, peer = running.nodes[0], running.nodes[1].peer
+    node, peer = running.hosts[0], running.hosts[1].peer
     before = node.validator.replica.view().round
     far = 2**63 - 1
     status = Status(Epoch(0), Round(far), Round(far - 1), Round(0), Height(far), Height(far))

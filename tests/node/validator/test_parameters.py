@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from node.ledger.params import RANGES, Params
-from tests.node.validator.world import World
+from tests.node.validator.world import world_of
 
 CHOICES = [(name, value) for name, bounds in RANGES.items() if name != "created_ms" for value in bounds]
 _TOGETHER = {
@@ -22,7 +22,7 @@ def test_a_cluster_with_a_parameter_at_its_bound_commits(name: str, value: int) 
     other = _TOGETHER.get(name)
     if other is not None:
         params[other] = max(RANGES[other][0], min(value, RANGES[other][1]))
-    world = World(1, **params).start()
+    world = world_of(1, **params).start()
     life_ms = min(60_000, Params(created_ms=1, **params).replay_cap_ms)
     world.run(1_000)
     sent = world.submit(0, 3, life_ms=life_ms)

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from bench.sim.host import Host
+from bench.sim.world import World
 from node import wire
 from node.pool.messages import SyncResponse, decode_message
-from tests.node.validator.node import Node
-from tests.node.validator.world import World
+from tests.node.validator.world import world_of
 
 LAG_MAX = 16
 """K of these clusters; the default of 64 is the same code and four times the wait."""
@@ -15,27 +16,27 @@ LAG_MAX = 16
 
 def away(heights: int, seed: int = 6, *, victim: int = 3) -> World:
     """`victim` is cut off while the others store that many heights."""
-    world = World(seed, certification_lag_max=LAG_MAX).start()
+    world = world_of(seed, certification_lag_max=LAG_MAX).start()
     world.run(500)
     others = tuple(index for index in range(4) if index != victim)
     world.partition(others, (victim,))
     for _ in range(heights):
         assert world.stored(world.submit(others[0]), 20_000, *others)
-    assert world.nodes[victim].height == 0
+    assert world.hosts[victim].height == 0
     return world
 
 
 @pytest.mark.parametrize(("heights", "synced"), [(LAG_MAX - 2, False), (3 * LAG_MAX, True)])
 def test_a_node_that_was_away_comes_back_without_a_restart(heights: int, synced: bool) -> None:
     world = away(heights)
-    victim = world.nodes[3]
+    victim = world.hosts[3]
     world.heal()
     sent = world.submit(1)
     assert world.stored(sent, 10_000)
     world.settle(5_000)
     assert ("sync" in victim.events) == synced
     # and it agrees again, not only follows
-    world.nodes[0].crash()
+    world.hosts[0].crash()
     assert world.stored(world.submit(3), 10_000, 1, 2, 3)
 
 
@@ -46,13 +47,13 @@ def test_it_catches_up_while_the_others_go_on() -> None:
         world.submit(0, 2)
         world.run(40)
     world.settle(10_000)
-    assert world.nodes[3].height >= 2 * LAG_MAX + 5
+    assert world.hosts[3].height >= 2 * LAG_MAX + 5
 
 
 @pytest.mark.parametrize("boundary", range(2, 12, 3))
 def test_a_crash_while_catching_up_loses_nothing(boundary: int) -> None:
     world = away(2 * LAG_MAX)
-    victim = world.nodes[3]
+    victim = world.hosts[3]
     victim.crash_at = victim.boundaries + boundary
     world.heal()
     world.run(3_000)
@@ -65,14 +66,14 @@ def test_catching_up_survives_a_peer_that_dies_while_it_is_asked() -> None:
     world.heal()
     asked: dict[int, None] = {}
 
-    def watch(source: Node, target: Node, topic: int, body: bytes) -> bool:
+    def watch(source: Host, target: Host, topic: int, body: bytes) -> bool:
         if topic == wire.Code.SYNC:
             asked.setdefault(source.index, None)
             return source.index != next(iter(asked))
         return True
 
-    world.filter = watch
-    world.run(30_000, lambda: world.nodes[3].height == world.nodes[1].height)
+    world.network.filter = watch
+    world.run(30_000, lambda: world.hosts[3].height == world.hosts[1].height)
     assert asked
     world.heal()
     world.settle(5_000)
@@ -83,7 +84,7 @@ def test_a_source_that_lies_about_the_past_is_punished_and_asked_no_more() -> No
     lies: list[int] = []
     liars: list[int] = []
 
-    def forge(source: Node, target: Node, topic: int, body: bytes) -> bool:
+    def forge(source: Host, target: Host, topic: int, body: bytes) -> bool:
         if topic != wire.Code.SYNC:
             return True
         liars.append(source.index)
@@ -100,11 +101,11 @@ def test_a_source_that_lies_about_the_past_is_punished_and_asked_no_more() -> No
         return False
 
     world.heal()
-    world.filter = forge
+    world.network.filter = forge
     assert world.stored(world.submit(1), 20_000)
-    victim = world.nodes[3]
+    victim = world.hosts[3]
     assert 1 <= len(lies) < 5
-    assert {punished.peer for punished in victim.punished} == {world.nodes[liars[0]].peer}
+    assert {punished.peer for punished in victim.punished} == {world.hosts[liars[0]].peer}
     assert "diverged" not in victim.events
     world.heal()
     world.settle(5_000)
@@ -113,19 +114,19 @@ def test_a_source_that_lies_about_the_past_is_punished_and_asked_no_more() -> No
 def test_answers_that_never_come_are_asked_for_elsewhere() -> None:
     world = away(3 * LAG_MAX)
     world.heal()
-    world.filter = lambda source, target, topic, body: topic != wire.Code.SYNC or source.index == 2
+    world.network.filter = lambda source, target, topic, body: topic != wire.Code.SYNC or source.index == 2
     assert world.stored(world.submit(1), 60_000)
     world.heal()
     world.settle(5_000)
 
 
 def test_no_quorum_commits_nothing_and_goes_on_when_healed() -> None:
-    world = World(2).start()
+    world = world_of(2).start()
     world.run(500)
     world.partition((0, 1), (2, 3))
     sent = world.submit(0) + world.submit(2)
     world.run(20_000)
-    assert all(node.height == 0 for node in world.nodes)
+    assert all(node.height == 0 for node in world.hosts)
     world.heal()
     assert world.stored(sent, 30_000)
     world.settle(5_000)
@@ -133,7 +134,7 @@ def test_no_quorum_commits_nothing_and_goes_on_when_healed() -> None:
 
 @pytest.mark.parametrize("groups", [((0, 1), (2, 3)), ((0,), (1,), (2,), (3,)), ((0, 1, 2), (3,))])
 def test_a_long_outage_costs_nothing_afterwards(groups: tuple[tuple[int, ...], ...]) -> None:
-    world = World(1).start()
+    world = world_of(1).start()
     world.run(500)
     world.submit(0)
     world.partition(*groups)
@@ -146,24 +147,24 @@ def test_a_long_outage_costs_nothing_afterwards(groups: tuple[tuple[int, ...], .
 
 
 def test_a_dead_leader_costs_one_timeout() -> None:
-    world = World(2, latency_ms=(5, 5)).start()
+    world = world_of(2, latency_ms=(5, 5)).start()
     world.run(500)
     for victim in range(4):
-        world.nodes[victim].crash()
+        world.hosts[victim].crash()
         begun = world.elapsed_ms
         alive = tuple(index for index in range(4) if index != victim)
         for _ in range(4):
             assert world.stored(world.submit(alive[0]), 10_000, *alive)
         # four transactions, of which at most two waited for the dead leader's round of 600 ms
         assert world.elapsed_ms - begun < 4_000
-        world.nodes[victim].start()
+        world.hosts[victim].start()
         world.run(1_000)
     world.settle(5_000)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_load_with_loss_and_reordering_is_stored_once(seed: int) -> None:
-    world = World(seed, latency_ms=(1, 40), loss_percent=8).start()
+    world = world_of(seed, latency_ms=(1, 40), loss_percent=8).start()
     world.run(500)
     sent = []
     for index in range(16):

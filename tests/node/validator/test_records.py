@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.sim.host import Host
 from consensus import PAYLOAD_BYTES_MAX, Digest, Epoch, Height, LocalError, Persist, SafetyRecord, encode
 from node.storage import ChainTable, StateTable, Write
 from node.validator import first_writes, is_empty, recover
@@ -31,19 +32,18 @@ from node.validator.records import (
     split_persist,
 )
 from tests.consensus.forge import block, certify, propose
-from tests.node.validator.node import Node
-from tests.node.validator.world import World
+from tests.node.validator.world import world_of
 
 
 @pytest.fixture(scope="module")
-def lived() -> Node:
+def lived() -> Host:
     """A node that has seen everything once, and is stopped."""
-    world = World(3, flush_ms=40).start()
+    world = world_of(3, flush_ms=40).start()
     world.run(500)
     for _ in range(3):
         world.submit(0, 120, size=200)
         world.run(1_000)
-    node = world.nodes[0]
+    node = world.hosts[0]
     node.flushing = False
     world.submit(0, 120, size=200)
     world.run(300)
@@ -52,7 +52,7 @@ def lived() -> Node:
     return node
 
 
-def test_journal_records_are_what_was_written(lived: Node) -> None:
+def test_journal_records_are_what_was_written(lived: Host) -> None:
     records = [decode_record(data) for _, data in lived.disk.journal]
     kinds = {type(record) for record in records}
     assert PersistRecord in kinds
@@ -65,7 +65,7 @@ def test_journal_records_are_what_was_written(lived: Node) -> None:
     assert decode_record(encode_batch(batch.digest, batch.data)) == batch
 
 
-def test_a_damaged_record_is_our_own_fault_and_never_passes(lived: Node) -> None:
+def test_a_damaged_record_is_our_own_fault_and_never_passes(lived: Host) -> None:
     for _, data in lived.disk.journal:
         for damaged in (data[:-1], data + b"\x00", b"\x00" + data, data[:1] + b"\x09" + data[2:]):
             with pytest.raises(LocalError):
@@ -81,7 +81,7 @@ def test_garbage_in_our_own_files_is_a_local_error(data: bytes) -> None:
             read(data)
 
 
-def test_the_open_book_comes_back_as_it_was(lived: Node) -> None:
+def test_the_open_book_comes_back_as_it_was(lived: Host) -> None:
     stored = lived.disk.store.reader().get(ChainTable.META, OPEN_KEY)
     assert stored is not None
     book = OpenBook.decode(stored)
@@ -93,13 +93,13 @@ def test_the_open_book_comes_back_as_it_was(lived: Node) -> None:
     assert OpenBook.decode(empty.encode()) == empty
 
 
-def test_the_tip_comes_back_as_it_was(lived: Node) -> None:
+def test_the_tip_comes_back_as_it_was(lived: Host) -> None:
     stored = lived.disk.store.reader().get(StateTable.META, TIP_KEY)
     assert stored is not None
     assert tip_value(tip_from(stored)) == stored
 
 
-def test_a_database_that_lacks_what_its_book_names_is_refused(lived: Node) -> None:
+def test_a_database_that_lacks_what_its_book_names_is_refused(lived: Host) -> None:
     disk = lived.disk.copy()
     book = OpenBook.decode(disk.store.reader().get(ChainTable.META, OPEN_KEY) or b"")
     assert book.blocks
@@ -112,7 +112,7 @@ def test_a_database_that_lacks_what_its_book_names_is_refused(lived: Node) -> No
 
 
 def test_a_database_that_was_never_begun_is_refused() -> None:
-    world = World(1)
+    world = world_of(1)
     disk = world.new_disk()
     assert not is_empty(disk.store.reader())
     disk.store.apply((), [Write(StateTable.META, TIP_KEY, None)])
@@ -122,7 +122,7 @@ def test_a_database_that_was_never_begun_is_refused() -> None:
 
 
 def test_a_new_database_recovers_to_genesis() -> None:
-    world = World(1)
+    world = world_of(1)
     recovered = recover(world.new_disk().store.reader(), (), 0)
     assert recovered.tip.height == 0
     assert recovered.root is None
@@ -174,18 +174,18 @@ def test_a_cluster_whose_every_block_has_a_record_of_its_own_survives_a_crash_of
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("node.validator.records.BLOCKS_BYTES_MAX", 1)
-    world = World(4, flush_ms=300).start()
+    world = world_of(4, flush_ms=300).start()
     world.run(500)
     for index in range(4):
         world.submit(index, 3)
         world.run(150)
-    for node in world.nodes:
+    for node in world.hosts:
         records = [decode_record(data) for _, data in node.disk.journal]
         kept = [r for r in records if isinstance(r, PersistRecord) and r.proposals]
         assert kept
         assert all(r.record is None for r in kept)
         node.crash()
-    for node in world.nodes:
+    for node in world.hosts:
         node.start()
     assert world.stored(world.submit(0), 10_000)
     world.settle(10_000)

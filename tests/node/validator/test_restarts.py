@@ -2,16 +2,17 @@
 
 import pytest
 
+from bench.sim.host import Host
+from bench.sim.world import World
 from consensus import SafetyRecord, StartKind
 from node.validator import recover
 from node.validator.recovered import Recovered
-from tests.node.validator.node import Node
-from tests.node.validator.world import World
+from tests.node.validator.world import world_of
 
 
 def busy_world(seed: int = 5, rounds: int = 6, flush_ms: int = 5) -> World:
     """A cluster with some history."""
-    world = World(seed, flush_ms=flush_ms).start()
+    world = world_of(seed, flush_ms=flush_ms).start()
     world.run(500)
     for index in range(rounds):
         world.submit(index % 4, 3)
@@ -22,10 +23,10 @@ def busy_world(seed: int = 5, rounds: int = 6, flush_ms: int = 5) -> World:
 def restart(world: World, *indices: int) -> None:
     """kill -9 of these at one moment, then their start."""
     for index in indices:
-        world.nodes[index].crash()
+        world.hosts[index].crash()
     world.run(50)
     for index in indices:
-        world.nodes[index].start()
+        world.hosts[index].start()
 
 
 def expect_progress(world: World, within_ms: int = 5_000) -> None:
@@ -43,15 +44,15 @@ def test_restarts_recover_without_help(indices: tuple[int, ...], flush_ms: int) 
 
 
 def test_a_journal_far_ahead_of_every_database_is_replayed_by_all_four_at_once() -> None:
-    world = World(8).start()
+    world = world_of(8).start()
     world.run(500)
-    for node in world.nodes:
+    for node in world.hosts:
         node.flushing = False
     sent = [t for _ in range(12) for t in world.submit(0, 4) if not world.run(40)]
     world.run(500)
-    assert all(node.height == 0 for node in world.nodes)
+    assert all(node.height == 0 for node in world.hosts)
     restart(world, 0, 1, 2, 3)
-    for node in world.nodes:
+    for node in world.hosts:
         node.flushing = True
         assert len(node.recovered.proposals) > 10
     # clients were told nothing yet, and still nothing that was ordered is lost
@@ -61,30 +62,30 @@ def test_a_journal_far_ahead_of_every_database_is_replayed_by_all_four_at_once()
 
 def test_what_was_certified_and_not_stored_is_stored_after_the_restart_of_all_without_anything_new() -> None:
     """Clients hold receipts of it; waiting for the next heartbeat would hide it from readers for a minute."""
-    world = World(21).start()
+    world = world_of(21).start()
     world.run(500)
-    for node in world.nodes:
+    for node in world.hosts:
         node.flushing = False
     sent = world.submit(0)
-    assert world.run(30_000, lambda: all(_certified_on_disk(node) == 1 for node in world.nodes))
+    assert world.run(30_000, lambda: all(_certified_on_disk(node) == 1 for node in world.hosts))
     restart(world, 0, 1, 2, 3)
-    for node in world.nodes:
+    for node in world.hosts:
         node.flushing = True
         assert node.recovered.tip.height == 0
     assert world.stored(sent, 1_000)
 
 
-def _certified_on_disk(node: Node) -> int:
+def _certified_on_disk(node: Host) -> int:
     certified = read_again(node).certified
     return 0 if certified is None else certified.height
 
 
 def test_a_crash_between_chain_and_state_is_mended_by_executing_again() -> None:
-    world = World(9, flush_ms=30).start()
+    world = world_of(9, flush_ms=30).start()
     world.run(500)
     world.submit(0)
     world.run(1_000)
-    victim = world.nodes[1]
+    victim = world.hosts[1]
     sent = world.submit(0)
 
     def torn() -> bool:
@@ -97,14 +98,14 @@ def test_a_crash_between_chain_and_state_is_mended_by_executing_again() -> None:
     expect_progress(world)
 
 
-def read_again(node: Node) -> Recovered:
+def read_again(node: Host) -> Recovered:
     """What a start would find now."""
     return recover(node.disk.store.reader(), list(node.disk.journal), node.disk.last_seq)
 
 
 def test_reading_what_a_crash_left_changes_nothing() -> None:
     world = busy_world(flush_ms=40)
-    node = world.nodes[2]
+    node = world.hosts[2]
     node.crash()
     first, second = read_again(node), read_again(node)
     assert first == second
@@ -122,7 +123,7 @@ def test_reading_what_a_crash_left_changes_nothing() -> None:
 
 def test_a_crash_between_the_boot_record_and_the_guard_is_harmless() -> None:
     world = busy_world()
-    node = world.nodes[3]
+    node = world.hosts[3]
     node.crash()
     node.crash_at = node.boundaries + 1
     node.start()
@@ -134,7 +135,7 @@ def test_a_crash_between_the_boot_record_and_the_guard_is_harmless() -> None:
 
 def test_wiped_data_with_the_guard_kept_syncs_and_signs_only_above_the_bound() -> None:
     world = busy_world(rounds=10)
-    node = world.nodes[2]
+    node = world.hosts[2]
     node.crash()
     old = node.disk
     node.disk = world.new_disk()
@@ -151,13 +152,13 @@ def test_wiped_data_with_the_guard_kept_syncs_and_signs_only_above_the_bound() -
     for _ in range(70):
         assert world.stored(world.submit(1), 5_000)
     assert node.validator.replica.view().last_voted_round > record.floor_round
-    world.nodes[0].crash()
+    world.hosts[0].crash()
     assert world.stored(world.submit(1), 10_000, 1, 2, 3)
 
 
 def test_rolled_back_data_is_noticed_and_nothing_is_signed_twice() -> None:
     world = busy_world()
-    node = world.nodes[1]
+    node = world.hosts[1]
     node.crash()
     backup = node.disk.copy()
     node.start()
@@ -173,7 +174,7 @@ def test_rolled_back_data_is_noticed_and_nothing_is_signed_twice() -> None:
 
 def test_without_a_guard_a_node_follows_and_never_votes() -> None:
     world = busy_world()
-    node = world.nodes[0]
+    node = world.hosts[0]
     node.crash()
     node.disk.guard = None
     node.start()
@@ -186,15 +187,15 @@ def test_without_a_guard_a_node_follows_and_never_votes() -> None:
 
 
 def test_what_recent_blocks_ordered_is_not_proposed_again_after_a_restart() -> None:
-    world = World(4).start()
+    world = world_of(4).start()
     world.run(500)
     sent = [t for index in range(4) for t in world.submit(index, 60, size=200)]
     assert world.stored(sent, 5_000)
-    top = max(node.height for node in world.nodes)
+    top = max(node.height for node in world.hosts)
     # the authors' journals still hold their batches; a second execution would be a height of receipts
     restart(world, 0, 1, 2, 3)
     world.run(5_000)
-    assert max(node.height for node in world.nodes) == top
-    for node in world.nodes:
+    assert max(node.height for node in world.hosts) == top
+    for node in world.hosts:
         assert not node.validator.data.pool.pending()
     expect_progress(world)

@@ -1,4 +1,4 @@
-"""One validator with a shell that is meaner than the daemon, and what a crash leaves of it.
+"""One shipped validator with a shell that is meaner than the daemon.
 
 The journal takes time and a crash tears its last group anywhere; a crash falls between chain and state;
 workers answer late. The contract of `node.validator.outputs` is kept: nothing after an `Append` leaves before
@@ -11,40 +11,31 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from bench.sim import labour
+from bench.sim.seams import Behaviour
+from bench.sim.violation import Violation
 from consensus import (
     Digest,
     Epoch,
     GuardRecord,
-    SafetyRules,
     SigningFloor,
-    SigningKey,
     ValidatorIndex,
     admit,
     decode,
     encode,
 )
-from node import wire
-from node.daemon.serving import blocks_answer, sync_answer
-from node.ledger.transactions import Transaction, check_signature
-from node.pool.batches import verify_batch
+from node.ledger.transactions import Transaction
 from node.storage import ChainTable
 from node.validator import (
     Answer,
     Append,
-    BatchChecked,
-    BatchLoaded,
     BroadcastFrame,
-    CheckBatch,
-    CheckSignatures,
     DiskLow,
-    Flush,
-    Flushed,
     ForwardGossip,
     Frame,
     Input,
     LinkDown,
     LinkUp,
-    LoadBatch,
     Output,
     PublishFrame,
     Punish,
@@ -52,9 +43,6 @@ from node.validator import (
     Resume,
     Resumed,
     SendFrame,
-    ServeBlocks,
-    ServeSync,
-    SignaturesChecked,
     Start,
     StartTimer,
     StopTimer,
@@ -63,20 +51,21 @@ from node.validator import (
     TimerExpired,
     Validator,
     Written,
-    assemble,
     recover,
 )
 from node.validator.layout import OPEN_KEY, OpenBook
 from node.validator.records import encode_start
-from tests.node.ledger.world import key_of
-from tests.node.validator.checkers import Violation, stored_height
 
 if TYPE_CHECKING:
-    from tests.node.validator.world import World
+    from bench.sim.world import World
 
 
 BOUNDS_EVERY = 16
-"""Steps of a node between two looks at its bounds."""
+"""Steps of a host between two looks at its bounds."""
+REMEMBERED_MAX = 4_096
+"""Gossip a host remembers, and punishments and words it keeps for whoever asks later."""
+_RESTART_MS = (1, 400)
+"""How long a host is down that crashed at a boundary."""
 
 
 def gossip_id_of(topic: int, body: bytes) -> bytes:
@@ -84,22 +73,26 @@ def gossip_id_of(topic: int, body: bytes) -> bytes:
     return sha256(bytes((topic,)) + body).digest()[:16]
 
 
-class Node:
-    """One validator with its shell."""
+class Host:
+    """A machine with one validator on it. `place` is its number in the world, `index` the validator's in the
+    set: a twin shares the index, key and link identity of another host, and nothing else."""
 
-    def __init__(self, world: "World", index: int) -> None:
+    def __init__(self, world: "World", place: int, index: int, behaviour: Behaviour | None = None) -> None:
         self.world = world
+        self.place = place
         self.index = index
-        self.key: SigningKey = key_of(f"consensus {index}")
-        self.peer = bytes(key_of(f"node {index}").public_key)
+        self.name = str(index) if place == index else f"{index}'"
+        self.key = world.setting.validators[index]
+        self.peer: bytes = world.setting.genesis.validators[index].node_key
+        self.behaviour = behaviour
         self.up = False
         self.life = 0
         self.skew_ms = 0
         self.boundaries = 0
         self.crash_at: int | None = None
-        self.told: list[Tell] = []
-        self.punished: list[Punish] = []
-        self.published: list[PublishFrame] = []
+        self.told: deque[Tell] = deque(maxlen=REMEMBERED_MAX)
+        self.punished: deque[Punish] = deque(maxlen=REMEMBERED_MAX)
+        self.published: deque[PublishFrame] = deque(maxlen=REMEMBERED_MAX)
         self.answers: dict[int, tuple[Digest | Refusal, ...]] = {}
         self.frames = self.appends = self.flushes = 0
         self.flushing = True
@@ -120,9 +113,10 @@ class Node:
         """What the daemon's start-up does: recover, admit, raise the boot count, assemble, say `Start`."""
         if self.up:
             return
-        world, disk = self.world, self.disk
+        world, disk, parts = self.world, self.disk, self.world.parts
         self.life += 1
         self._forget()
+        parts.before_start(disk)
         stored = disk.store.reader().get(ChainTable.META, OPEN_KEY)
         if stored is not None:
             disk.last_seq = max(disk.last_seq, OpenBook.decode(stored).journal_seq)
@@ -135,12 +129,12 @@ class Node:
             if not self.boundary():
                 return
             disk.guard = encode(self.floor.guard.to_value())
-            safety = SafetyRules(
+            safety = parts.safety(
                 self.key, world.genesis.cluster_id, self.index_in_set, self.floor.record, self.floor.guard
             )
             recovered = replace(recovered, record=self.floor.record, journal_seq=disk.last_seq)
         self.recovered = recovered
-        self.validator: Validator = assemble(
+        self.validator: Validator = parts.assemble(
             world.genesis,
             recovered,
             disk.store.reader(),
@@ -148,22 +142,27 @@ class Node:
             safety=safety,
             tuning=world.tuning,
             now_ms=self.now_ms,
+            scheme=world.setting.scheme,
         )
         self.up = True
         world.prepare(self)
+        world.timeline.note(self.name, "starts", f"height {self.disk.height}, {self.floor.kind.value}")
         self.feed(Start())
-        world.link_up(self)
+        if self.behaviour is not None:
+            self.behaviour.started(self)
+        world.network.link_up(self)
 
     @property
     def index_in_set(self) -> ValidatorIndex:
         """Which validator this is."""
         index = self.world.genesis.validator_set().index_of(self.key.public_key)
-        assert index is not None
+        if index is None:
+            raise Violation("setting", f"host {self.name} has a key of no validator")
         return index
 
     @property
     def now_ms(self) -> int:
-        """This node's wall clock."""
+        """This host's wall clock."""
         return self.world.now_ms + self.skew_ms
 
     def crash(self) -> None:
@@ -174,7 +173,8 @@ class Node:
         self.life += 1
         if self._writing is not None:
             self._tear(self._writing)
-        self.world.link_down(self)
+        self.world.timeline.note(self.name, "crashes", "")
+        self.world.network.link_down(self)
 
     def _tear(self, group: list[Append]) -> None:
         guards = [append.guard for append in group if append.guard is not None]
@@ -188,9 +188,9 @@ class Node:
         self.boundaries += 1
         if self.crash_at is not None and self.boundaries >= self.crash_at:
             self.crash_at = None
-            self.world.note(self, "crashes at a boundary")
+            self.world.timeline.note(self.name, "boundary", "a crash falls between two writes")
             self.crash()
-            self.world.after(self.world.random.randint(1, 400), self.start)
+            self.world.after(self.world.random.randint(*_RESTART_MS), self.start)
             return False
         return True
 
@@ -198,37 +198,48 @@ class Node:
 
     def feed(self, item: Input) -> None:
         """One input; its outputs queue behind what is being written."""
+        if self.behaviour is None:
+            self.step(item)
+            return
+        for changed in self.behaviour.incoming(self, item):
+            self.step(changed)
+
+    def step(self, item: Input) -> None:
+        """One input reaches the validator as it is."""
         if not self.up:
             return
-        self._out.extend(self.validator.step(item, self.now_ms))
-        self.world.checkers.on_stepped(self.index, self.validator)
+        world = self.world
+        self._out.extend(world.parts.outputs(self.validator.step(item, self.now_ms)))
+        world.checkers.on_stepped(self)
         self._steps += 1
         if self._steps % BOUNDS_EVERY == 0:
-            self.world.checkers.check_bounds(self.index, self.validator)
+            world.checkers.check_bounds(self)
         self._perform()
 
     def _perform(self) -> None:
-        while self.up and self._out and self._writing is None:
-            output = self._out[0]
+        out = self._out
+        while out and self._writing is None and self.up:
+            output = out[0]
             if type(output) is Append:
                 self._begin_write()
             else:
-                self._out.popleft()
+                out.popleft()
                 self._do(output)
+            out = self._out
 
     def _begin_write(self) -> None:
         group = [output for output in self._out if type(output) is Append]
         self._out = deque(output for output in self._out if type(output) is not Append)
         self._writing = group
         if self.boundary():
-            self.later(self.world.persist_ms, lambda: self._written(group))
+            self.later(self.world.persist_us, lambda: self._written(group))
 
     def _written(self, group: list[Append]) -> None:
         for append in group:
             if append.guard is not None:
                 self.disk.guard = append.guard
         if group[0].seq != self.disk.last_seq + 1:
-            raise Violation(f"node {self.index} appends {group[0].seq} after {self.disk.last_seq}")
+            raise Violation("journal", f"host {self.name} appends {group[0].seq} after {self.disk.last_seq}")
         self._write([append.record for append in group])
         self.appends += len(group)
         self._writing = None
@@ -238,81 +249,52 @@ class Node:
 
     def _write(self, records: list[bytes]) -> None:
         for record in records:
-            self.disk.last_seq += 1
-            self.disk.journal.append((self.disk.last_seq, record))
-            self.world.checkers.on_record(self.index, record)
+            self.disk.append(record)
+            self.world.checkers.on_record(self, record)
 
-    def later(self, delay_ms: int, action: Callable[[], None]) -> None:
+    def later(self, delay_us: int, action: Callable[[], None]) -> None:
         """`action` in this life, or never."""
         life = self.life
-        self.world.after(delay_ms, lambda: action() if self.life == life and self.up else None)
+
+        def act() -> None:
+            if self.life == life and self.up:
+                action()
+
+        self.world.clock.after(delay_us, act)
 
     def _do(self, output: Output) -> None:
         world = self.world
         match output:
             case SendFrame(peer, topic, body):
-                world.send(self, world.by_peer.get(peer), topic, body)
+                for other in world.hosts_of(peer):
+                    self.send(other, topic, body)
             case BroadcastFrame(topic, body):
-                for other in world.nodes:
-                    if other is not self:
-                        world.send(self, other, topic, body)
+                world.checkers.on_frame(self, topic, body)
+                for other in world.hosts:
+                    if other.index != self.index:
+                        self.send(other, topic, body, checked=True)
+            case StartTimer(name, delay_ms):
+                self._start_timer(name, delay_ms)
+            case StopTimer(name):
+                self._timers.pop(name, None)
             case PublishFrame(topic, body):
                 self.published.append(output)
                 self.spread(topic, body, None)
             case ForwardGossip(peer, topic, gossip_id):
                 self.spread(topic, self._gossip_seen[gossip_id], peer)
-            case StartTimer(name, delay_ms):
-                self._start_timer(name, delay_ms)
-            case StopTimer(name):
-                self._timers.pop(name, None)
             case Resume():
                 self.later(0, lambda: self.feed(Resumed()))
             case Answer(ticket, outcomes):
                 self.answers[ticket] = outcomes
-            case Punish():
+                world.checkers.on_answer(self, outcomes)
+            case Punish(peer, code, detail):
                 self.punished.append(output)
-            case Tell():
+                world.timeline.note(self.name, "punishes", f"{world.name_of(peer)} for {code}: {detail}")
+            case Tell(event, detail):
                 self.told.append(output)
-                world.note(self, f"tells {output.event}: {output.detail}")
-            case Flush():
-                world.checkers.on_flush(self.index, output)
-                if self.flushing:
-                    self.later(world.flush_ms, lambda: self._flush_chain(output))
+                world.timeline.note(self.name, "tells", f"{event}: {detail}")
             case _:
-                self._work(output)
-
-    def _work(self, output: Output) -> None:
-        world = self.world
-        delay_ms = world.random.randint(*world.worker_ms)
-        match output:
-            case CheckBatch(digest, data):
-                report = verify_batch(data, world.pool_config.batch)
-                fault = None if report.ok else report.detail
-                self.later(delay_ms, lambda: self.feed(BatchChecked(digest, fault)))
-            case CheckSignatures(ticket, transactions):
-                valid = tuple(check_signature(Transaction.decode(data)) for data in transactions)
-                self.later(delay_ms, lambda: self.feed(SignaturesChecked(ticket, valid)))
-            case LoadBatch(digest):
-                reader = self.disk.store.reader()
-                self.later(
-                    delay_ms,
-                    lambda: self.feed(BatchLoaded(digest, reader.get(ChainTable.BATCHES, digest))),
-                )
-            case ServeSync() | ServeBlocks():
-                self.later(delay_ms, lambda: self._serve(output))
-            case _:
-                raise Violation(f"an output nobody performs: {output}")
-
-    def _serve(self, asked: ServeSync | ServeBlocks) -> None:
-        with self.disk.store.snapshot() as snapshot:
-            if isinstance(asked, ServeSync):
-                frame = wire.frame_of_pool(sync_answer(snapshot, self.world.pool_config, asked.request))
-            else:
-                blocks = blocks_answer(snapshot, asked.block_id, asked.count)
-                if blocks is None:
-                    return
-                frame = wire.frame_of_agreement(blocks)
-        self.world.send(self, self.world.by_peer.get(asked.peer), *frame)
+                labour.work(self, output)
 
     def _start_timer(self, name: str, delay_ms: int) -> None:
         self._timer_number += 1
@@ -323,36 +305,41 @@ class Node:
                 del self._timers[name]
                 self.feed(TimerExpired(name))
 
-        self.later(delay_ms, fire)
+        self.later(delay_ms * 1_000, fire)
 
-    def _flush_chain(self, flush: Flush) -> None:
-        if not self.boundary():
+    # --- frames ----------------------------------------------------------------------------------------
+
+    def send(
+        self, target: "Host", topic: int, body: bytes, *, gossip: bool = False, checked: bool = False
+    ) -> None:
+        """A frame leaves for one host, unless the link is down."""
+        if target is self or not self.world.network.connected(self, target):
             return
-        self.disk.store.apply(flush.chain, ())
-        if self.boundary():
-            self.later(self.world.flush_ms, lambda: self._flush_state(flush))
+        if self.behaviour is None:
+            if not checked and not gossip:
+                self.world.checkers.on_frame(self, topic, body)
+            self.frames += 1
+            self.world.network.send(self, target, topic, body, gossip=gossip)
+            return
+        for changed_topic, changed in self.behaviour.outgoing(self, target, topic, body):
+            self.frames += 1
+            self.world.network.send(self, target, changed_topic, changed, gossip=gossip)
 
-    def _flush_state(self, flush: Flush) -> None:
-        disk = self.disk
-        disk.store.apply((), flush.state)
-        self.world.checkers.on_flushed(self.index, flush, disk.store)
-        if self.boundary():
-            disk.journal = [entry for entry in disk.journal if entry[0] > flush.journal_seq]
-            self.flushes += 1
-            self.feed(Flushed(flush.number))
-
-    def link(self, other: "Node", *, up: bool) -> None:
+    def link(self, other: "Host", *, up: bool) -> None:
         """The link to `other` opens or ends."""
         self.feed(LinkUp(other.peer) if up else LinkDown(other.peer))
 
-    # --- gossip and clients ----------------------------------------------------------------------------
-
     def spread(self, topic: int, body: bytes, source: bytes | None) -> None:
         """Gossip to every link but the one it came from."""
-        self._gossip_seen[gossip_id_of(topic, body)] = body
-        for other in self.world.nodes:
-            if other is not self and other.peer != source:
-                self.world.send(self, other, topic, body, gossip=True)
+        self._remember(gossip_id_of(topic, body), body)
+        for other in self.world.hosts:
+            if other.index != self.index and other.peer != source:
+                self.send(other, topic, body, gossip=True)
+
+    def _remember(self, name: bytes, body: bytes) -> None:
+        self._gossip_seen[name] = body
+        if len(self._gossip_seen) > REMEMBERED_MAX:
+            del self._gossip_seen[next(iter(self._gossip_seen))]
 
     def receive(self, source: bytes, topic: int, body: bytes, *, gossip: bool = False) -> None:
         """A frame arrives; gossip seen before is dropped."""
@@ -360,11 +347,13 @@ class Node:
         if name is not None:
             if name in self._gossip_seen:
                 return
-            self._gossip_seen[name] = body
+            self._remember(name, body)
         self.feed(Frame(source, topic, body, name))
 
+    # --- clients and the operator ----------------------------------------------------------------------
+
     def submit(self, *transactions: Transaction | bytes) -> int:
-        """A client's request at this node; the ticket its answer will have."""
+        """A client's request at this host; the ticket its answer will have."""
         ticket = self.world.next_ticket()
         self.feed(Submitted(ticket, tuple(t if isinstance(t, bytes) else t.encoded for t in transactions)))
         return ticket
@@ -376,7 +365,7 @@ class Node:
     @property
     def height(self) -> int:
         """What the database shows."""
-        return stored_height(self.disk.store)
+        return self.disk.height
 
     @property
     def events(self) -> list[str]:

@@ -1,0 +1,148 @@
+"""The network of a world: who hears whom, how late, how often, in which order; all from one seed.
+
+Frames may be lost, doubled, overtaken and delayed; a partition also ends links, as TCP does after a while,
+while a one-way drop is silent: both ends believe in the link.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import combinations
+from random import Random
+from typing import TYPE_CHECKING
+
+from bench.sim.clock import Clock
+
+if TYPE_CHECKING:
+    from bench.sim.host import Host
+
+Filter = Callable[["Host", "Host", int, bytes], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """How frames travel one way. Delays are uniform in `delay_us`; `slow_percent` of them take
+    `slow_factor` times as long, which is a long tail and reorders."""
+
+    delay_us: tuple[int, int] = (1_000, 3_000)
+    loss_percent: int = 0
+    duplicate_percent: int = 0
+    slow_percent: int = 0
+    slow_factor: int = 10
+
+
+def _everything(source: "Host", target: "Host", topic: int, body: bytes) -> bool:
+    return True
+
+
+class Network:
+    """Links between hosts, by their place in the world."""
+
+    def __init__(self, clock: Clock, random: Random, quality: Quality) -> None:
+        self.quality = quality
+        self.filter: Filter = _everything
+        self.sent: Counter[int] = Counter()
+        self.bytes = 0
+        self._clock = clock
+        self._random = random
+        self._hosts: list[Host] = []
+        self._group: list[int] = []
+        self._worse: dict[tuple[int, int], Quality] = {}
+        self._silent: dict[tuple[int, int], None] = {}
+        self._hasher = sha256()
+
+    def join(self, host: "Host") -> None:
+        """A new host, connected to everybody."""
+        self._hosts.append(host)
+        self._group.append(0)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of every frame sent, where from and to, and when."""
+        return self._hasher.hexdigest()
+
+    # --- who hears whom --------------------------------------------------------------------------------
+
+    def connected(self, one: "Host", other: "Host") -> bool:
+        """Whether a link stands: both are up and in one group."""
+        return one.up and other.up and self._group[one.place] == self._group[other.place]
+
+    def partition(self, *groups: tuple[int, ...]) -> None:
+        """Only hosts of one group keep their links; who is in none is alone."""
+        before = list(self._pairs())
+        alone = len(groups)
+        for place in range(len(self._hosts)):
+            self._group[place] = next((n for n, group in enumerate(groups) if place in group), alone + place)
+        after = list(self._pairs())
+        for pair in combinations(self._hosts, 2):
+            was, now = pair in before, pair in after
+            if was != now:
+                pair[0].link(pair[1], up=now)
+                pair[1].link(pair[0], up=now)
+
+    def _pairs(self) -> Iterator[tuple["Host", "Host"]]:
+        return (pair for pair in combinations(self._hosts, 2) if self.connected(*pair))
+
+    def link_up(self, host: "Host") -> None:
+        """A started host's links come up."""
+        for other in self._hosts:
+            if other is not host and self.connected(host, other):
+                host.link(other, up=True)
+                other.link(host, up=True)
+
+    def link_down(self, host: "Host") -> None:
+        """A crashed host's links end."""
+        for other in self._hosts:
+            if other is not host and other.up:
+                other.link(host, up=False)
+
+    def silence(self, source: int, target: int) -> None:
+        """Nothing from `source` arrives at `target` any more, and neither is told."""
+        self._silent[source, target] = None
+
+    def worsen(self, source: int, target: int, quality: Quality) -> None:
+        """Frames of this direction travel so from now on."""
+        self._worse[source, target] = quality
+
+    def mend(self) -> None:
+        """Silent and slow directions are as all others again; partitions stay."""
+        self._silent.clear()
+        self._worse.clear()
+        self.filter = _everything
+
+    def heal(self) -> None:
+        """Everybody hears everybody and nothing is lost."""
+        self.mend()
+        self.quality = Quality(self.quality.delay_us)
+        self.partition(tuple(range(len(self._hosts))))
+
+    # --- frames ----------------------------------------------------------------------------------------
+
+    def send(self, source: "Host", target: "Host", topic: int, body: bytes, *, gossip: bool) -> None:
+        """A frame leaves; it arrives later, perhaps never, perhaps twice, in any order."""
+        self.sent[topic] += 1
+        self.bytes += len(body)
+        self._hasher.update(b"%d %d %d %d " % (self._clock.now_us, source.place, target.place, topic))
+        self._hasher.update(body)
+        way = (source.place, target.place)
+        if way in self._silent or not self.filter(source, target, topic, body):
+            return
+        quality, random = self._worse.get(way, self.quality), self._random
+        if quality.loss_percent and random.randrange(100) < quality.loss_percent:
+            return
+        copies = 1
+        if quality.duplicate_percent and random.randrange(100) < quality.duplicate_percent:
+            copies = 2
+        life = target.life
+
+        def arrive() -> None:
+            if target.life == life and self.connected(source, target):
+                target.receive(source.peer, topic, body, gossip=gossip)
+
+        for _ in range(copies):
+            low, high = quality.delay_us
+            delay_us = low + int(random.random() * (high - low + 1))
+            if quality.slow_percent and random.randrange(100) < quality.slow_percent:
+                delay_us *= quality.slow_factor
+            self._clock.after(delay_us, arrive)
