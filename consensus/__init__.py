@@ -99,7 +99,7 @@ from consensus.keys import (
     digest,
     verify,
 )
-from consensus.leader import LeaderSchedule
+from consensus.leader import LeaderSchedule, Schedule
 from consensus.messages import (
     BLOCKS_BYTES_MAX,
     BLOCKS_COUNT_MAX,
@@ -202,6 +202,7 @@ __all__ = [
     "Round",
     "SafetyRecord",
     "SafetyRules",
+    "Schedule",
     "Send",
     "SetTimer",
     "Signature",

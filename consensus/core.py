@@ -12,7 +12,7 @@ from consensus.effects import Commit, Diverged, KeepEvidence, Penalise
 from consensus.errors import InvalidBlock, InvalidCertificate, InvalidMessage, PeerError
 from consensus.evidence import Evidence, EvidenceLog, Statement
 from consensus.keys import Digest, SignatureCache, SignatureScheme
-from consensus.leader import LeaderSchedule
+from consensus.leader import LeaderSchedule, Schedule
 from consensus.messages import HeaderSignature, Proposal, Timeout, Vote
 from consensus.outbox import Outbox
 from consensus.pacemaker import Pacemaker
@@ -31,6 +31,7 @@ class ReplicaCore:
         safety: SafetyRules | None,
         recovered: RecoveredState,
         scheme: SignatureScheme,
+        schedule: Schedule | None = None,
     ) -> None:
         self.config = config
         self.validators = validators
@@ -38,7 +39,7 @@ class ReplicaCore:
         self.safety = safety
         self.root_qc = recovered.root_certificate
         self.epoch_height = recovered.epoch_height
-        self.schedule = LeaderSchedule(validators)
+        self.schedule = LeaderSchedule(validators) if schedule is None else schedule
         # four rounds of everything a full set can send, at least the default
         self.signatures = SignatureCache(max(4096, 16 * len(validators)), scheme)
         self.evidence = EvidenceLog(config.evidence_max)

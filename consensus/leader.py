@@ -6,12 +6,23 @@ to this schedule after a TC; the argument it needs is in the signature already.
 """
 
 from math import gcd
+from typing import Protocol
 
 from consensus.certificates import QuorumCertificate, TimeoutCertificate
 from consensus.validators import Round, ValidatorIndex, ValidatorSet
 
 SCHEDULE_SLOTS_MAX = 4096
 """Turns in one cycle (E12): 128 validators of weights up to a million would otherwise need 128 million."""
+
+
+class Schedule(Protocol):
+    """Says whose turn it is: `LeaderSchedule`, and in the simulator a scenario in its place. Every validator
+    of a cluster must be given the same answers."""
+
+    def leader_of(
+        self, round: Round, opened_by: QuorumCertificate | TimeoutCertificate | None
+    ) -> ValidatorIndex:
+        """The only validator whose proposal of `round` may be voted for."""
 
 
 class LeaderSchedule:

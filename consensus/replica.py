@@ -31,6 +31,7 @@ from consensus.events import (
 )
 from consensus.fetching import Fetching
 from consensus.keys import ED25519, Digest, SignatureCache, SignatureScheme
+from consensus.leader import Schedule
 from consensus.messages import (
     Blocks,
     BlocksRequest,
@@ -91,10 +92,11 @@ class Replica:
         safety: SafetyRules | None,
         recovered: RecoveredState,
         scheme: SignatureScheme = ED25519,
+        schedule: Schedule | None = None,
     ) -> None:
         """`me` and `safety` are None for observers; a validator that must not sign has only `me`. The
-        first event must be `Started`."""
-        self._core = ReplicaCore(config, validators, me, safety, recovered, scheme)
+        first event must be `Started`. `schedule` is for simulations: None means `LeaderSchedule`."""
+        self._core = ReplicaCore(config, validators, me, safety, recovered, scheme, schedule)
         self._fetching = Fetching(self._core)
         self._certification = Certification(self._core)
         self._ordering = Ordering(self._core, self._fetching, self._certification)
@@ -289,6 +291,12 @@ class Replica:
         if node is None or node.block is None or node.signature is None:
             return None
         return Proposal(node.block, node.signature)
+
+    def rounds(self) -> tuple[Round, Round, Round]:
+        """The current, the highest certified and the committed round: of `view`, what is cheap enough for
+        whoever looks after every step."""
+        core = self._core
+        return core.pacemaker.round, core.pacemaker.hqc.round, core.tree.committed.round
 
     def view(self) -> ReplicaView:
         """A snapshot of where this replica is."""

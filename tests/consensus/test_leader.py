@@ -5,10 +5,18 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consensus import LeaderSchedule, Round
+from consensus import (
+    LeaderSchedule,
+    QuorumCertificate,
+    RecoveredState,
+    Replica,
+    Round,
+    TimeoutCertificate,
+    ValidatorIndex,
+)
 from consensus.leader import SCHEDULE_SLOTS_MAX, scaled_weights, smooth_turns
 from consensus.validators import WEIGHT_MAX
-from tests.consensus.cluster import ROOT, keys_of, validators_of
+from tests.consensus.cluster import ROOT, START_MS, config_of, keys_of, validators_of
 
 
 def test_equal_weights_take_turns() -> None:
@@ -47,3 +55,21 @@ def test_turns_are_spread_evenly(weights: list[int]) -> None:
         for index, weight in enumerate(weights):
             led = sum(1 for turn in turns[:taken] if turn == index)
             assert abs(led * total - weight * taken) <= total * len(weights)
+
+
+class OneLeads:
+    """A schedule of a single leader."""
+
+    def leader_of(
+        self, round: Round, opened_by: QuorumCertificate | TimeoutCertificate | None
+    ) -> ValidatorIndex:
+        return ValidatorIndex(2)
+
+
+def test_a_replica_follows_the_schedule_it_is_given() -> None:
+    validators, recovered = validators_of(keys_of(4)), RecoveredState(ROOT, START_MS)
+    me = ValidatorIndex(0)
+    given = Replica(config_of(), validators, me, None, recovered, schedule=OneLeads())
+    default = Replica(config_of(), validators, me, None, recovered)
+    assert (given.view().leader, default.view().leader) == (2, 1)
+    assert given.rounds() == (1, 0, 0)
