@@ -21,6 +21,8 @@ _MIB = 1024 * 1024
 _GIB = 1024 * _MIB
 _ENVIRONMENT = re.compile(r"ISTHMUS(?:_([A-Z0-9]+))?__([A-Z0-9_]+)")
 PEERS_MAX = 256
+RECORDING_BYTES_MIN = _MIB
+"""Below this a recording would end before it has begun."""
 
 
 class ConfigError(Exception):
@@ -84,6 +86,9 @@ class StorageSettings:
     )
     fsync: bool = knobs.flag(
         True, "false only for measurements: a power cut may then lose signatures' records"
+    )
+    recording_bytes_max: int = knobs.integer(
+        0, 0, 2**46, "disk that recordings for `isthmus-bench replay` may take; 0: nothing is recorded"
     )
 
 
@@ -290,6 +295,11 @@ def _suggestion(key: str, known: tuple[str, ...] | list[str]) -> str:
 def _check_together(config: NodeConfig) -> None:
     """What single values cannot show. Raises ConfigError."""
     problems = []
+    if 0 < config.storage.recording_bytes_max < RECORDING_BYTES_MIN:
+        problems.append(
+            f"storage.recording_bytes_max is 0 or at least {RECORDING_BYTES_MIN}, "
+            f"not {config.storage.recording_bytes_max}"
+        )
     if config.p2p.port == config.api.port and config.p2p.host == config.api.host:
         problems.append(f"p2p.port and api.port are both {config.api.port}; give them different ports")
     for what in ("name", "node_key"):

@@ -24,6 +24,7 @@ from node.daemon.links import Links
 from node.daemon.performer import Performer
 from node.daemon.postbox import Postbox
 from node.daemon.recent import RecentChain
+from node.daemon.recorder import Recorder, RecorderCounts, opening_of, recording
 from node.daemon.startup import OpenedHome, open_home, wall_ms
 from node.daemon.waiters import Waiters
 from node.daemon.workers import Workers, open_workers
@@ -87,6 +88,7 @@ class Node:
         self.waiters = waiters
         self.workers = workers
         self.recent = RecentChain()
+        self.recorded = RecorderCounts()
         self.started_ms = wall_ms()
         self.driver: Driver
         self.performer: Performer
@@ -146,12 +148,15 @@ async def run_daemon(
     try:
         for service in services:
             service.bind()
-        await _run(opened, ready, services)
+        with recording(config, opened.store.reader()) as recorder:
+            await _run(opened, recorder, ready, services)
     finally:
         opened.close()
 
 
-async def _run(opened: OpenedHome, ready: Callable[[], None], services: Sequence[Service]) -> None:
+async def _run(
+    opened: OpenedHome, recorder: Recorder | None, ready: Callable[[], None], services: Sequence[Service]
+) -> None:
     config, genesis = opened.config, opened.genesis
     tuning = Tuning(config.consensus.base_timeout_ms)
     rules = pool_config(genesis, tuning)
@@ -161,20 +166,13 @@ async def _run(opened: OpenedHome, ready: Callable[[], None], services: Sequence
         open_network(_p2p_config(opened), opened.identity, random.Random(os.urandom(16))) as network,
         trio.open_nursery() as nursery,
     ):
-        key = opened.consensus_key
-        validator = assemble(
-            genesis,
-            opened.recovered,
-            opened.store.reader(),
-            consensus_key=None if key is None else key.public_key,
-            safety=opened.safety,
-            tuning=tuning,
-            now_ms=wall_ms(),
-        )
+        validator = _assemble(opened, tuning, recorder)
         require_ed25519(validator)
         postbox, waiters = Postbox(Links(network)), Waiters(opened.recovered.tip.height)
         network.inbox.on_put = postbox.wake
         node = Node(opened, validator, network, postbox, waiters, workers)
+        if recorder is not None:
+            node.recorded = recorder.counts
         peers = [
             peer
             for peer in (PeerId(v.node_key) for v in genesis.validators)
@@ -193,7 +191,8 @@ async def _run(opened: OpenedHome, ready: Callable[[], None], services: Sequence
             rules,
             node.answered,
         )
-        driver = Driver(validator, postbox, opened.journal, opened.guard, performer.perform, wall_ms)
+        stepper = validator if recorder is None else recorder
+        driver = Driver(stepper, postbox, opened.journal, opened.guard, performer.perform, wall_ms)
         node.performer, node.driver = performer, driver
         postbox.put(Start())
         ending = trio.Event()
@@ -203,6 +202,26 @@ async def _run(opened: OpenedHome, ready: Callable[[], None], services: Sequence
         nursery.start_soon(_watch_links, network)
         await _serve(node, ending, services, ready)
         nursery.cancel_scope.cancel()
+
+
+def _assemble(opened: OpenedHome, tuning: Tuning, recorder: Recorder | None) -> Validator:
+    """The validator of a home; a recorder is told of everything that goes into it."""
+    now_ms = wall_ms()
+    key = opened.consensus_key
+    if recorder is not None:
+        recorder.begin(opening_of(opened, tuning, software_version(), now_ms))
+    validator = assemble(
+        opened.genesis,
+        opened.recovered,
+        opened.store.reader() if recorder is None else recorder.reader,
+        consensus_key=None if key is None else key.public_key,
+        safety=opened.safety,
+        tuning=tuning,
+        now_ms=now_ms,
+    )
+    if recorder is not None:
+        recorder.follow(validator)
+    return validator
 
 
 def require_ed25519(validator: Validator) -> None:

@@ -83,7 +83,12 @@ class NodeCollector(Collector):
         node = self._node
         opened = node.opened
         busy, processes = node.workers.busy
+        recorded = node.recorded
+        rows = (
+            [("recording_bytes", recorded.bytes_held, recorded.bytes_limit)] if recorded.bytes_limit else []
+        )
         return [
+            *rows,
             ("postbox", len(node.postbox), node.postbox.limit),
             ("tickets", node.open_tickets, TICKETS_MAX),
             ("waiters", len(node.waiters), node.waiters.limit),
@@ -113,6 +118,7 @@ class NodeCollector(Collector):
             ("peer_faults", "Messages of peers that broke a rule.", hands.faults),
             ("peer_requests_served", "Requests of peers answered from storage.", hands.served),
             ("peer_requests_dropped", "Requests of peers dropped at the bound.", hands.dropped_requests),
+            ("recording_entries", "Steps and more that were recorded for a replay.", node.recorded.entries),
         )
         for name, words, value in counters:
             yield CounterMetricFamily(f"isthmus_{name}", words, value=float(value))
@@ -121,6 +127,7 @@ class NodeCollector(Collector):
             ("store_map_used_ratio", "Used part of the database's map.", opened.store.used_ratio()),
             ("disk_free_bytes", "Free space where the data is.", opened.store.disk_free_bytes()),
             ("loop_inbox_peak", "Most inputs that ever waited.", node.postbox.peak),
+            ("recording_running", "1 while this run is recorded.", node.recorded.running),
         )
         for name, words, gauge in gauges:
             yield GaugeMetricFamily(f"isthmus_{name}", words, value=float(gauge))

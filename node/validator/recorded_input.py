@@ -1,0 +1,126 @@
+"""The inputs of a validator as recorded values: one numbered variant for each, and no other.
+
+The numbers are those of the file format: a new input takes the next one, an old one is never given away.
+"""
+
+from typing import assert_never
+
+from consensus import CodecError, Digest, Value, as_array, as_bytes, as_int, as_text, as_tuple
+from node.validator.inputs import (
+    BatchChecked,
+    BatchLoaded,
+    DiskLow,
+    Flushed,
+    Frame,
+    Input,
+    LinkDown,
+    LinkUp,
+    Resumed,
+    SignaturesChecked,
+    Start,
+    Submitted,
+    TimerExpired,
+    Written,
+)
+
+(
+    _START,
+    _LINK_UP,
+    _LINK_DOWN,
+    _FRAME,
+    _TIMER_EXPIRED,
+    _WRITTEN,
+    _FLUSHED,
+    _RESUMED,
+    _BATCH_CHECKED,
+    _BATCH_LOADED,
+    _SUBMITTED,
+    _SIGNATURES_CHECKED,
+    _DISK_LOW,
+) = range(1, 14)
+_TRANSACTIONS_MAX = 2**20
+_TEXT_MAX = 2**16
+
+
+def input_value(item: Input) -> tuple[Value, ...]:
+    """`[number, fields...]`."""
+    match item:
+        case Frame(peer, topic, body, gossip_id):
+            return (_FRAME, peer, topic, body, gossip_id)
+        case Resumed():
+            return (_RESUMED,)
+        case Written(seq):
+            return (_WRITTEN, seq)
+        case TimerExpired(name):
+            return (_TIMER_EXPIRED, name)
+        case Flushed(number):
+            return (_FLUSHED, number)
+        case BatchChecked(digest, fault):
+            return (_BATCH_CHECKED, digest, fault)
+        case BatchLoaded(digest, data):
+            return (_BATCH_LOADED, digest, data)
+        case Submitted(ticket, transactions):
+            return (_SUBMITTED, ticket, transactions)
+        case SignaturesChecked(ticket, valid):
+            return (_SIGNATURES_CHECKED, ticket, bytes(valid))
+        case LinkUp(peer):
+            return (_LINK_UP, peer)
+        case LinkDown(peer):
+            return (_LINK_DOWN, peer)
+        case DiskLow(low):
+            return (_DISK_LOW, int(low))
+        case Start():
+            return (_START,)
+        case _:
+            assert_never(item)
+
+
+def input_from(value: Value) -> Input:
+    """The inverse of `input_value`; raises CodecError."""
+    if type(value) is not tuple or not value:
+        raise CodecError("an input is a non-empty array")
+    kind = as_int(value[0], "input kind", low=_START, high=_DISK_LOW)
+    if kind in (_START, _RESUMED):
+        as_tuple(value, 1, "input")
+        return Start() if kind == _START else Resumed()
+    if kind in (_LINK_UP, _LINK_DOWN, _TIMER_EXPIRED, _WRITTEN, _FLUSHED, _DISK_LOW):
+        return _of_one_field(kind, as_tuple(value, 2, "input")[1])
+    if kind == _FRAME:
+        _, peer, topic, body, gossip_id = as_tuple(value, 5, "frame")
+        name = None if gossip_id is None else as_bytes(gossip_id, "gossip id")
+        return Frame(as_bytes(peer, "peer"), as_int(topic, "topic"), as_bytes(body, "body"), name)
+    _, key, content = as_tuple(value, 3, "input")
+    if kind == _BATCH_CHECKED:
+        fault = None if content is None else as_text(content, "fault", max_length=_TEXT_MAX)
+        return BatchChecked(_digest(key), fault)
+    if kind == _BATCH_LOADED:
+        return BatchLoaded(_digest(key), None if content is None else as_bytes(content, "batch"))
+    ticket = as_int(key, "ticket")
+    if kind == _SUBMITTED:
+        transactions = as_array(content, _TRANSACTIONS_MAX, "transactions")
+        return Submitted(ticket, tuple(as_bytes(item, "transaction") for item in transactions))
+    return SignaturesChecked(ticket, _booleans(as_bytes(content, "valid")))
+
+
+def _of_one_field(kind: int, field: Value) -> Input:
+    if kind == _LINK_UP:
+        return LinkUp(as_bytes(field, "peer"))
+    if kind == _LINK_DOWN:
+        return LinkDown(as_bytes(field, "peer"))
+    if kind == _TIMER_EXPIRED:
+        return TimerExpired(as_text(field, "timer"))
+    if kind == _WRITTEN:
+        return Written(as_int(field, "journal position"))
+    if kind == _FLUSHED:
+        return Flushed(as_int(field, "flush"))
+    return DiskLow(bool(as_int(field, "low", high=1)))
+
+
+def _digest(value: Value) -> Digest:
+    return Digest(as_bytes(value, "digest", length=32))
+
+
+def _booleans(data: bytes) -> tuple[bool, ...]:
+    if data.strip(b"\0\1"):
+        raise CodecError("valid must be bytes of 0 and 1")
+    return tuple(map(bool, data))
