@@ -55,6 +55,7 @@ IMPURE_MODULES = frozenset(
     ]
 )
 BROAD_EXCEPT = (
+    "bench/rerun.py",
     "node/api/app.py",
     "node/api/connection.py",
     "node/api/server.py",
