@@ -5,7 +5,7 @@ Thin on purpose: each measurement is a file of its own that registers here under
 
 import click
 
-from bench import local, soak, step
+from bench import local, replaying, soak, step
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -15,5 +15,6 @@ def main() -> None:
 
 
 main.add_command(local.command)
+main.add_command(replaying.command)
 main.add_command(soak.command)
 main.add_command(step.command)
