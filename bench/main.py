@@ -6,6 +6,7 @@ Thin on purpose: each measurement is a file of its own that registers here under
 import click
 
 from bench import local, replaying, soak, step
+from bench.chaos import command as chaos
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -14,6 +15,7 @@ def main() -> None:
     """Measure Isthmus; a figure without its machine, duration and load is worth nothing."""
 
 
+main.add_command(chaos.command)
 main.add_command(local.command)
 main.add_command(replaying.command)
 main.add_command(soak.command)
