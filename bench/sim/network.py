@@ -5,7 +5,7 @@ while a one-way drop is silent: both ends believe in the link.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import combinations
@@ -70,19 +70,17 @@ class Network:
 
     def partition(self, *groups: tuple[int, ...]) -> None:
         """Only hosts of one group keep their links; who is in none is alone."""
-        before = list(self._pairs())
+        before = self._pairs()
         alone = len(groups)
         for place in range(len(self._hosts)):
             self._group[place] = next((n for n, group in enumerate(groups) if place in group), alone + place)
-        after = list(self._pairs())
-        for pair in combinations(self._hosts, 2):
-            was, now = pair in before, pair in after
+        for (one, other), was, now in zip(combinations(self._hosts, 2), before, self._pairs(), strict=True):
             if was != now:
-                pair[0].link(pair[1], up=now)
-                pair[1].link(pair[0], up=now)
+                one.link(other, up=now)
+                other.link(one, up=now)
 
-    def _pairs(self) -> Iterator[tuple["Host", "Host"]]:
-        return (pair for pair in combinations(self._hosts, 2) if self.connected(*pair))
+    def _pairs(self) -> list[bool]:
+        return [self.connected(*pair) for pair in combinations(self._hosts, 2)]
 
     def link_up(self, host: "Host") -> None:
         """A started host's links come up."""
@@ -104,6 +102,11 @@ class Network:
     def worsen(self, source: int, target: int, quality: Quality) -> None:
         """Frames of this direction travel so from now on."""
         self._worse[source, target] = quality
+
+    def restore(self, source: int, target: int) -> None:
+        """This direction is as all others again."""
+        self._silent.pop((source, target), None)
+        self._worse.pop((source, target), None)
 
     def mend(self) -> None:
         """Silent and slow directions are as all others again; partitions stay."""

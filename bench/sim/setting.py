@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from bench.sim.keyedhash import KEYED_HASH, KeyedHashKey
+from bench.sim.remembered import NAME as REMEMBERED
 from consensus import ED25519, SignatureScheme, Signer, SigningKey
 from node.genesis import Genesis, GenesisValidator
 from node.ledger.members import Member
@@ -18,7 +19,11 @@ CREATED_MS = 1_700_000_000_000
 DEFAULT_PARAMS = Params(created_ms=CREATED_MS)
 CLIENTS = 4
 _ORGANISATIONS = ("acme", "bolts")
-_KEYS: Mapping[str, Callable[[bytes], Signer]] = {ED25519.name: SigningKey, KEYED_HASH.name: KeyedHashKey}
+_KEYS: Mapping[str, Callable[[bytes], Signer]] = {
+    ED25519.name: SigningKey,
+    REMEMBERED: SigningKey,
+    KEYED_HASH.name: KeyedHashKey,
+}
 
 
 @dataclass(frozen=True, slots=True)
