@@ -37,6 +37,7 @@ WHOLE_BYTES_MAX = 96
 """Largest encoding that is kept whole."""
 _DIGEST_BYTES = 32
 _SHOWN_MAX = 160
+_FIELDS_MAX = 8
 
 _KINDS: tuple[type[Output], ...] = (
     Append,
@@ -92,18 +93,15 @@ class OutputMark:
             length,
             as_bytes(image, "output", length=kept),
         )
-        if length <= WHOLE_BYTES_MAX:
-            decode(mark.image)
+        if length <= WHOLE_BYTES_MAX and type(decode(mark.image)) is not tuple:
+            raise CodecError("an output is an array of fields")
         return mark
 
     def __str__(self) -> str:
         """In words: the type, and all fields or size and digest."""
         name = _KINDS[self.kind - 1].__name__
         if self.size <= WHOLE_BYTES_MAX:
-            fields = decode(self.image)
-            if type(fields) is not tuple:
-                raise CodecError("an output is an array of fields")
-            return f"{name}({', '.join(map(_shown, fields))})"
+            return f"{name}({_shown(decode(self.image), _FIELDS_MAX)[1:-1]})"
         return f"{name} of {self.size} bytes, sha256 {self.image.hex()[:16]}"
 
 
@@ -113,11 +111,12 @@ def describe_output(output: Output) -> str:
     return f"{type(output).__name__}({shown[:_SHOWN_MAX]}{'...' if len(shown) > _SHOWN_MAX else ''})"
 
 
-def _shown(value: Value) -> str:
+def _shown(value: Value, most: int = 4) -> str:
     if isinstance(value, bytes):
         return value.hex() if len(value) <= 16 else f"{value.hex()[:16]}... of {len(value)} bytes"
     if isinstance(value, tuple):
-        return f"[{', '.join(map(_shown, value[:4]))}{f', ... of {len(value)}' if len(value) > 4 else ''}]"
+        more = f", ... of {len(value)}" if len(value) > most else ""
+        return f"[{', '.join(map(_shown, value[:most]))}{more}]"
     return str(value)
 
 
