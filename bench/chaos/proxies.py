@@ -7,6 +7,7 @@ direction of the data, whoever dialled: bytes from i to j also flow in connectio
 
 import errno
 import socket
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -16,6 +17,7 @@ _CHUNK_BYTES = 64 * 1024
 _CHUNKS_WAITING_MAX = 256
 _ACCEPT_PAUSE_SECONDS = 0.05
 LOOPBACK = "127.0.0.1"
+_NO_LINGER = struct.pack("ii", 1, 0)
 
 
 @dataclass(slots=True)
@@ -74,10 +76,14 @@ class Mesh:
         return number
 
     async def run(self) -> None:
-        """Forward until cancelled."""
-        async with trio.open_nursery() as nursery:
-            for pair, listener in self._listeners.items():
-                nursery.start_soon(self._serve, pair, listener, nursery)
+        """Forward until cancelled; the ports are given back then."""
+        try:
+            async with trio.open_nursery() as nursery:
+                for pair, listener in self._listeners.items():
+                    nursery.start_soon(self._serve, pair, listener, nursery)
+        finally:
+            for listener in self._listeners.values():
+                listener.socket.close()
 
     def cut(self, one: int, other: int) -> None:
         """End all connections between two nodes and refuse new ones."""
@@ -133,7 +139,7 @@ class Mesh:
                 self._open[pair].discard(scope)
                 for stream in (client, server):
                     if stream is not None:
-                        _abort(stream)
+                        _close(stream, at_once=scope.cancel_called)
 
     async def _pump(
         self, source: trio.SocketStream, sink: trio.SocketStream, way: Way, connection: trio.CancelScope
@@ -173,7 +179,8 @@ class Mesh:
                 connection.cancel()
 
 
-def _abort(stream: trio.SocketStream) -> None:
-    """Close at once; unread or unsent bytes are lost, as when a cable is cut."""
-    stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+def _close(stream: trio.SocketStream, *, at_once: bool) -> None:
+    """Close; at once means that unread or unsent bytes are lost, as when a cable is cut."""
+    if at_once:
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
     stream.socket.close()

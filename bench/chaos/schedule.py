@@ -18,6 +18,8 @@ _HELD_SHARE = 60
 """Per cent of a slot in which its faults are on."""
 _BEYOND_EVERY = 12
 """Ordinary slots before more than f nodes are hurt again."""
+_LOW_SEEN_MS = 6_000
+"""A node looks at the room on its disk every five seconds."""
 _CLOCK_STEPS_MS = (2_000, 15_000, 60_000, 120_000)
 _QUORUM_CLOCK_STEP_MS = 45_000
 _DELAY_MS = (50, 400)
@@ -96,8 +98,10 @@ def tolerated(nodes: int) -> int:
 
 
 def make_schedule(rng: Random, nodes: int, total_ms: int, kinds: Sequence[FaultKind]) -> tuple[Slot, ...]:
-    """Slots for about `total_ms`, every kind at least once. Raises ValueError without kinds, and for fewer
-    than four nodes, of which none may fail."""
+    """Slots for about `total_ms`, every kind at least once; a disk that is only low is held longer.
+
+    Raises ValueError without kinds, and for fewer than four nodes, of which none may fail.
+    """
     if not kinds or tolerated(nodes) < 1:
         raise ValueError("a schedule needs a kind of fault, and four nodes or more")
     ordinary = _ordinary(rng, nodes, kinds)
@@ -110,8 +114,7 @@ def make_schedule(rng: Random, nodes: int, total_ms: int, kinds: Sequence[FaultK
             block.insert(rng.randint(1, len(block)), special)
         bare += block
     slot_ms = total_ms // len(bare)
-    held_ms = slot_ms * _HELD_SHARE // 100
-    return tuple(Slot(phase, faults, held_ms, slot_ms - held_ms) for phase, faults in bare)
+    return tuple(_slot(phase, faults, slot_ms) for phase, faults in bare)
 
 
 def _ordinary(rng: Random, nodes: int, kinds: Sequence[FaultKind]) -> Iterator[tuple[Fault, ...]]:
@@ -125,6 +128,12 @@ def _ordinary(rng: Random, nodes: int, kinds: Sequence[FaultKind]) -> Iterator[t
             _fault(rng, kind, next(variants[kind]), victim, nodes)
             for kind, victim in zip(chosen, victims, strict=True)
         )
+
+
+def _slot(phase: Phase, faults: tuple[Fault, ...], slot_ms: int) -> Slot:
+    held_ms = slot_ms * _HELD_SHARE // 100
+    seen_ms = max(held_ms, *(_LOW_SEEN_MS if fault.variant == "low" else 0 for fault in faults))
+    return Slot(phase, faults, seen_ms, slot_ms - held_ms)
 
 
 def _cycle(rng: Random, items: tuple[T, ...]) -> Iterator[T]:
