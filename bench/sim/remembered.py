@@ -1,8 +1,8 @@
 """Real signatures, each checked once a world rather than once a host.
 
 In a cluster of n hosts every vote and header signature is verified n - 1 times, and again inside each
-certificate that carries it. A check is a pure function of (key, message, signature), so a world may remember its
-answer: what is simulated stays the same to the bit, and a core is spent on interleavings instead of curves.
+certificate that carries it. A check is a pure function of (key, message, signature), so a world may remember
+its answer: what is simulated stays the same to the bit, and a core is spent on interleavings.
 """
 
 from consensus import ED25519, SignatureScheme

@@ -1,0 +1,292 @@
+"""One world from its seed to its verdict: what is played, how it is drawn, how it is written down, and how it
+is run.
+
+A scenario is complete: it replays exactly from its JSON, also after it was cut down by hand or by the
+minimiser, and never looks back at the options it was drawn from.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from random import Random
+
+from bench.sim.clock import Storm
+from bench.sim.conditions import Conditions
+from bench.sim.faults import CrashAtWrite, Fault, Twin
+from bench.sim.keyedhash import KEYED_HASH
+from bench.sim.network import Quality
+from bench.sim.notation import NotationError, from_plain, to_plain
+from bench.sim.remembered import remembered
+from bench.sim.schedule import KINDS, Ground, schedule
+from bench.sim.seams import SHIPPED, Behaviour, Parts
+from bench.sim.setting import CREATED_MS, make_setting
+from bench.sim.timeline import Timeline
+from bench.sim.violation import Violation
+from bench.sim.workload import Clients, Workload
+from bench.sim.world import Pace, World
+from consensus import ED25519
+from node.ledger.params import Params
+
+FORMAT = "isthmus-simulation/1"
+NODES_MAX = 128
+SCHEMES = (ED25519.name, KEYED_HASH.name)
+_SLICE_MS = 250
+_PROBE_LIFE_MS = 300_000
+_RETRY_MS = 1_000
+_LOOK_MS = 50
+_QUIET_INTERVAL_MS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """Everything that decides a run. `ms` of virtual time are played with the faults on; after that there is
+    peace and everything must come to rest. `rounds_per_second` is the pace of an idle cluster, 0 for one that
+    rests when there is nothing to order. `signatures` is one of SCHEMES."""
+
+    seed: int
+    weights: tuple[int, ...]
+    ms: int
+    signatures: str
+    rounds_per_second: int
+    certification_lag_max: int
+    quality: Quality
+    pace: Pace
+    workload: Workload
+    faults: tuple[Fault, ...]
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.weights) <= NODES_MAX or min(self.weights) < 1:
+            raise ValueError(f"there are 1 to {NODES_MAX} validators, each with a weight of at least 1")
+        if self.signatures not in SCHEMES:
+            raise ValueError(f"signatures are {' or '.join(SCHEMES)}, not {self.signatures!a:.40}")
+        if self.ms < 1 or not 0 <= self.rounds_per_second <= 1_000:
+            raise ValueError("ms is at least 1, and rounds_per_second from 0 to 1000")
+        for number, fault in enumerate(self.faults):
+            for name in ("host", "source", "target"):
+                place = getattr(fault, name, 0)
+                if not 0 <= place < len(self.weights) + len(self.twins):
+                    raise ValueError(f"faults[{number}]: there is no host {place}")
+
+    @property
+    def twins(self) -> tuple[int, ...]:
+        """Validators that run a second time at some moment, each once."""
+        return tuple(dict.fromkeys(fault.host for fault in self.faults if isinstance(fault, Twin)))
+
+    def encode(self) -> str:
+        """JSON for people and for `decode`."""
+        return json.dumps({"format": FORMAT, "scenario": to_plain(self)}, indent=1) + "\n"
+
+    @staticmethod
+    def decode(text: str) -> "Scenario":
+        """The inverse of `encode`; raises NotationError naming the first wrong place."""
+        try:
+            document = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise NotationError(f"not JSON: {error}") from error
+        if not isinstance(document, Mapping) or sorted(document) != ["format", "scenario"]:
+            raise NotationError('must be an object of "format" and "scenario"')
+        if document["format"] != FORMAT:
+            raise NotationError(f"format: must be {FORMAT}, not {document['format']!a:.40}")
+        return from_plain(Scenario, document["scenario"], "scenario")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a seed is drawn under. `byzantine` are hosts that somebody gives a behaviour."""
+
+    nodes: int = 4
+    ms: int = 60_000
+    faults: tuple[str, ...] = KINDS
+    signatures: str = ED25519.name
+    rounds_per_second: int = 50
+    byzantine: tuple[int, ...] = ()
+
+
+def generate(seed: int, options: Options) -> Scenario:
+    """The scenario of a seed: a pure function of both."""
+    random = Random(f"scenario {seed}")
+    weights = (1,) * options.nodes
+    if random.randrange(4) == 0:
+        weights = tuple(random.randint(1, 3) for _ in range(options.nodes))
+    low_ms = random.choice((1, 1, 1, 5, 20))
+    quality = Quality(
+        (low_ms * 1_000, low_ms * 1_000 * random.randint(2, 4)),
+        random.choice((0, 0, 0, 1)),
+        random.choice((0, 0, 0, 2)),
+        random.choice((0, 0, 2)),
+    )
+    pace = Pace(
+        random.choice((300, 1_000, 3_000)),
+        random.choice((1_000, 5_000, 50_000, 400_000)),
+        random.choice(((300, 900), (1_000, 2_000), (2_000, 30_000))),
+    )
+    workload = Workload(
+        random.randint(1, 4),
+        random.choice((1, 4, 12)),
+        random.choice((1, 8, 60)),
+        random.choice((0, 100, 900)),
+        random.randint(500, 5_000),
+        random.choice((0, 500, 4_000)),
+        random.choice((0, 10, 50)),
+        random.choice((0, 20, 40)),
+    )
+    lag = random.choice((2, 4, 64, 64))
+    faults = schedule(random, Ground(weights, options.byzantine, options.ms), options.faults)
+    return Scenario(
+        seed,
+        weights,
+        options.ms,
+        options.signatures,
+        options.rounds_per_second,
+        lag,
+        quality,
+        pace,
+        workload,
+        faults,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended: the broken invariant if any, what was counted, and what happened. `high_water` tells
+    of every bound (most held, bound)."""
+
+    violation: Violation | None
+    fingerprint: str
+    virtual_ms: int
+    counts: dict[str, int]
+    faults: dict[str, int]
+    fates: dict[str, int]
+    high_water: dict[str, tuple[int, int]]
+    timeline: Timeline
+
+
+def world_of(
+    scenario: Scenario, parts: Parts = SHIPPED, behaviours: Mapping[int, Behaviour] | None = None
+) -> World:
+    """The world of a scenario, not started."""
+    scheme = KEYED_HASH if scenario.signatures == KEYED_HASH.name else remembered(ED25519)
+    params = Params(
+        created_ms=CREATED_MS,
+        idle_interval_ms=_idle_interval_ms(scenario),
+        certification_lag_max=scenario.certification_lag_max,
+    )
+    return World(
+        make_setting(len(scenario.weights), scheme, scenario.weights, params),
+        scenario.seed,
+        quality=scenario.quality,
+        pace=scenario.pace,
+        parts=parts,
+        twins=scenario.twins,
+        behaviours=dict(behaviours or {}),
+    )
+
+
+def _idle_interval_ms(scenario: Scenario) -> int:
+    if not scenario.rounds_per_second:
+        return _QUIET_INTERVAL_MS
+    # a round is a proposal and a vote on their way, two journal writes, and the leader's wait
+    low_us, high_us = scenario.quality.delay_us
+    working_us = low_us + high_us + 2 * scenario.pace.persist_us
+    return max(0, 1_000_000 // scenario.rounds_per_second - working_us) // 1_000
+
+
+def rest_ms(scenario: Scenario) -> int:
+    """How long a world may take, once there is peace, to store a new transaction everywhere, and as long
+    again to bring everybody to one height. A round's timer may have grown to a fifth of the time the faults
+    lasted (x1.2 a round, at most 30 s), of which f + 2 may have to run out; to that come fetching and syncing.
+    """
+    faulty = (len(scenario.weights) - 1) // 3
+    timeout_ms = min(30_000, 600 + scenario.ms // 5)
+    return 20_000 + (faulty + 2) * timeout_ms
+
+
+def run(
+    scenario: Scenario,
+    parts: Parts = SHIPPED,
+    behaviours: Mapping[int, Behaviour] | None = None,
+    on_progress: Callable[[int], None] = lambda elapsed_ms: None,
+    prepare: Callable[[World], None] = lambda world: None,
+) -> Outcome:
+    """Play a scenario to its end. `on_progress` is told the virtual time every quarter of a second of it;
+    `prepare` sees the world before it starts."""
+    world = world_of(scenario, parts, behaviours)
+    prepare(world)
+    conditions = Conditions(world)
+    clients = Clients(world, scenario.workload, scenario.seed)
+    violation = None
+    try:
+        _play(scenario, world, conditions, clients, on_progress)
+    except Violation as found:
+        violation = found
+    except Storm as storm:
+        violation = Violation("storm", f"the world does not come to rest: {storm}")
+    except Exception as error:  # the edge: whatever the shipped code raises is a finding of this seed
+        violation = Violation("exception", f"{type(error).__name__}: {error}")
+        violation.__cause__ = error
+    if violation is not None:
+        world.timeline.note("world", "violation", str(violation))
+    counts = {
+        "rounds": max(host.validator.replica.view().round for host in world.hosts if host.life),
+        "heights": max(host.height for host in world.hosts),
+        "frames": sum(world.network.sent.values()),
+        "events": world.clock.events,
+    }
+    happened = Counter(conditions.counts)
+    # planned is not yet struck: the host may have been idle, or down
+    happened[CrashAtWrite.KIND] = world.timeline.counts["boundary"]
+    return Outcome(
+        violation,
+        world.fingerprint,
+        world.elapsed_ms,
+        counts,
+        dict(happened),
+        clients.fates(),
+        {},
+        world.timeline,
+    )
+
+
+def _play(
+    scenario: Scenario,
+    world: World,
+    conditions: Conditions,
+    clients: Clients,
+    on_progress: Callable[[int], None],
+) -> None:
+    for host in conditions.members:
+        host.start()
+    clients.start()
+    for fault in scenario.faults:
+        conditions.after(fault.at_ms, partial(fault.apply, conditions))
+    while world.elapsed_ms < scenario.ms:
+        world.run(min(_SLICE_MS, scenario.ms - world.elapsed_ms))
+        on_progress(world.elapsed_ms)
+    clients.stop()
+    conditions.calm()
+    _expect_rest(scenario, world, on_progress)
+
+
+def _expect_rest(scenario: Scenario, world: World, on_progress: Callable[[int], None]) -> None:
+    bound_ms = rest_ms(scenario)
+    honest = world.honest
+    probe = world.transaction(life_ms=_PROBE_LIFE_MS)
+    began_ms, asked = world.elapsed_ms, 0
+    while not world.everywhere([probe]):
+        waited_ms = world.elapsed_ms - began_ms
+        if waited_ms >= bound_ms:
+            missing = [host.name for host in honest if not world.holds(host, [probe])]
+            raise Violation(
+                "liveness", f"hosts {' '.join(missing)} lack a new transaction after {waited_ms} ms of peace"
+            )
+        if waited_ms >= asked * _RETRY_MS:
+            # a client that is refused by one host tries the next
+            honest[asked % len(honest)].submit(probe)
+            asked += 1
+        world.run(_LOOK_MS)
+        on_progress(world.elapsed_ms)
+    world.timeline.note("world", "stored", "a transaction made in peace is on every honest host")
+    world.settle(bound_ms)
+    world.timeline.note("world", "rest", f"everybody is at height {max(host.height for host in honest)}")
