@@ -87,6 +87,7 @@ from consensus.events import (
 )
 from consensus.evidence import Evidence, Offence, ProposalClaim, TimeoutClaim
 from consensus.guard import SigningFloor, StartKind, admit
+from consensus.immutable import immutable
 from consensus.keys import (
     ED25519,
     Digest,
@@ -243,6 +244,7 @@ __all__ = [
     "encode_message",
     "encode_trusted",
     "header_digest",
+    "immutable",
     "proposal_digest",
     "root_certificate",
     "root_id",

@@ -5,11 +5,10 @@ all of it, certificate signatures included. The payload is opaque bytes here: ag
 plane whether it is held and valid, and counts only whether it is empty.
 """
 
-from dataclasses import dataclass
-
 from consensus.certificates import HeaderCertificate, QuorumCertificate, TimeoutCertificate
 from consensus.codec import Value, as_bytes, as_int, as_tuple, decode, encode_trusted
 from consensus.errors import CodecError
+from consensus.immutable import immutable
 from consensus.keys import DIGEST_BYTES, Digest, digest
 from consensus.validators import Epoch, Height, Round, ValidatorIndex
 
@@ -27,7 +26,7 @@ def proposal_digest(cluster_id: bytes, epoch: int, round: int, block_id: bytes) 
     return digest(_PROPOSAL_DOMAIN, encode_trusted((cluster_id, epoch, round, block_id)))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@immutable(frozen=True, slots=True, eq=False)
 class Block:
     """One proposed block; make it with `Block.make` or `Block.decode`, which fix `encoded` and `id`.
 
@@ -124,7 +123,7 @@ class Block:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class CommittedBlock:
     """A committed block with its place in the ledger.
 

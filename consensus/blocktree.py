@@ -7,9 +7,9 @@ the root moves up to the newest certified block, and committed blocks below are 
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from consensus.blocks import Block, CommittedBlock
+from consensus.immutable import immutable
 from consensus.keys import Digest, Signature
 from consensus.messages import Proposal
 from consensus.validators import Height, Round
@@ -18,7 +18,7 @@ BRANCH_BLOCKS_MIN = 32
 """Uncommitted blocks below which nobody looks for failed branches; a good round has two."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Node:
     """A block with its place: `height` and `header_time_ms` are of the header it yields or, when
     `yields_header` is False, of the last header before it. The genesis root has no block."""

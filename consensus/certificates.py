@@ -8,10 +8,10 @@ Sources: Jolteon (arXiv 2106.10362) section 3; DiemBFT v4; consensus.md C6, C10,
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from consensus.codec import Value, as_array, as_bytes, as_int, as_tuple, encode_trusted
 from consensus.errors import InvalidCertificate
+from consensus.immutable import immutable
 from consensus.keys import DIGEST_BYTES, SIGNATURE_BYTES, Digest, SignatureCache, digest
 from consensus.validators import (
     VALIDATORS_MAX,
@@ -58,7 +58,7 @@ def header_digest(
     return digest(_HEADER_DOMAIN, encode_trusted(fields))
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class QuorumCertificate:
     """A quorum voted for `block_id` in (epoch, round). `signatures` are joined in index order.
 
@@ -148,7 +148,7 @@ def root_certificate(epoch: Epoch, block_id: Digest) -> QuorumCertificate:
     return QuorumCertificate(epoch, Round(0), block_id, block_id, Round(0), None, b"", b"")
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class TimeoutCertificate:
     """A quorum gave up `round`; `hqc_rounds` holds each signer's highest QC round, in index order.
 
@@ -198,7 +198,7 @@ class TimeoutCertificate:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class HeaderCertificate:
     """A quorum signed the ledger header of `height`: final, and the only proof other clusters see.
 

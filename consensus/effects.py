@@ -5,13 +5,13 @@ any later one, may be sent before that `Persist` is on disk (C2); never drop one
 events; if a `Persist` fails, stop the process.
 """
 
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from consensus.blocks import Block, CommittedBlock
 from consensus.certificates import HeaderCertificate, QuorumCertificate, TimeoutCertificate
 from consensus.errors import PeerError
 from consensus.evidence import Evidence
+from consensus.immutable import immutable
 from consensus.keys import Digest
 from consensus.messages import Message, Proposal
 from consensus.safety import GuardRecord, SafetyRecord
@@ -19,7 +19,7 @@ from consensus.timers import Timer
 from consensus.validators import Height, Round
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Persist:
     """Make durable, then answer `Persisted(seq)`. `guard`, when present, must be on disk in the guard
     file before anything else of this effect is written (C14). The rest is one journal record (C1);
@@ -34,7 +34,7 @@ class Persist:
     certified: HeaderCertificate | None
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Send:
     """Send to one link, if it is connected."""
 
@@ -42,14 +42,14 @@ class Send:
     message: Message
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Broadcast:
     """Send to all other validators."""
 
     message: Message
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class SetTimer:
     """Start or replace the timer of this kind; answer `TimerFired(timer)` after `delay_ms`."""
 
@@ -57,14 +57,14 @@ class SetTimer:
     delay_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class CancelTimer:
     """Stop the timer of this timer's kind, if it runs."""
 
     timer: Timer
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class RequestPayload:
     """Answer `PayloadReady(round, ...)` at once: at most `bytes_max` bytes, nothing expired at `time_ms`,
     nothing in `ancestors` (the uncommitted ones, parent first) or committed."""
@@ -75,7 +75,7 @@ class RequestPayload:
     bytes_max: int
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class CheckPayload:
     """Answer `PayloadChecked(block.id, ...)`, now or when its batches have arrived. `ancestors` are the
     uncommitted ones, parent first."""
@@ -84,7 +84,7 @@ class CheckPayload:
     ancestors: tuple[Block, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Commit:
     """These blocks are final in this order, oldest first; each is delivered exactly once. `proposals` are
     the same as they were proposed: storage must hold the block of every header it shows, also of those
@@ -94,21 +94,21 @@ class Commit:
     proposals: tuple[Proposal, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Certified:
     """The header of this certificate, and all before it, are final; delivered with growing heights."""
 
     certificate: HeaderCertificate
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class KeepEvidence:
     """Store and spread a proof that a validator broke the rules; idempotent by `evidence.id`."""
 
     evidence: Evidence
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Penalise:
     """A peer sent what it must not; score it. Never fatal for us."""
 
@@ -116,7 +116,7 @@ class Penalise:
     error: PeerError
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class FellBehind:
     """This verified certificate lies more than we can walk block by block above us: catch up from
     `peer` and others (C25), then answer `ChainSynced`. Repeated with newer targets; idempotent."""
@@ -125,7 +125,7 @@ class FellBehind:
     peer: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Diverged:
     """A blocking set signed another header than ours at `height` (C3): this replica signs no payload and
     no header from now on. Tell the operator; find the first differing transaction."""

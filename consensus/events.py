@@ -4,24 +4,24 @@ A replica never waits, reads a clock or asks anybody: it is told. `Replica.step(
 of these with the local wall clock in milliseconds (used for block timestamps only, never for timers).
 """
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import TypeAlias
 
 from consensus.blocks import Block
 from consensus.certificates import HeaderCertificate
+from consensus.immutable import immutable
 from consensus.keys import Digest
 from consensus.messages import Message
 from consensus.timers import Timer
 from consensus.validators import Height, Round, ValidatorIndex
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Started:
     """The first event after construction: resume from what was recovered (re-send, arm timers)."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Received:
     """A peer sent a message. `peer` is the link's 32-byte identity: the consensus key of a validator, or
     the node key of an observer, whose messages may ask but never vote (C18)."""
@@ -30,28 +30,28 @@ class Received:
     message: Message
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class PeerConnected:
     """A link came up: the peer is told our status, and what we last signed (C7, C9)."""
 
     peer: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class TimerFired:
     """A timer asked for by `SetTimer` expired."""
 
     timer: Timer
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class PendingPayload:
     """Whether the data plane knows of payload that is not yet ordered (C7: it arms the round timer)."""
 
     exists: bool
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class PayloadReady:
     """The answer to `RequestPayload` of the same round; b"" when there is nothing to propose."""
 
@@ -70,7 +70,7 @@ class Verdict(IntEnum):
     """No correct leader can have proposed it."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class PayloadChecked:
     """The answer to `CheckPayload`. `blamed` is the batch author whose payload is missing or bad."""
 
@@ -80,14 +80,14 @@ class PayloadChecked:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Persisted:
     """Every `Persist` effect up to and including `seq` is on disk (C2, C23)."""
 
     seq: int
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class HeaderComputed:
     """The ledger executed a committed block and made the header of `height` (heights come in order)."""
 
@@ -96,7 +96,7 @@ class HeaderComputed:
     header_hash: Digest
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class LedgerContradicted:
     """The ledger found that its header of `height` is not the certified one, in a block or while catching
     up, where no signature of ours would have shown it (C3)."""
@@ -107,7 +107,7 @@ class LedgerContradicted:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class ChainSynced:
     """Catch-up stored and executed everything up to a verified header certificate (C25). `block` is the
     certified block, `header_time_ms` its header's time; the block tree continues from there."""

@@ -6,7 +6,6 @@ over the block id. Votes carry rounds, never certificates (C16): certificates tr
 timeouts and on demand. Decoding checks shape and limits only; nothing decoded is believed yet.
 """
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import TypeAlias
 
@@ -21,6 +20,7 @@ from consensus.certificates import (
 )
 from consensus.codec import Value, as_array, as_bytes, as_int, as_tuple, decode, encode_trusted
 from consensus.errors import CodecError, MalformedMessage
+from consensus.immutable import immutable
 from consensus.keys import DIGEST_BYTES, SIGNATURE_BYTES, Digest, Signature
 from consensus.validators import Epoch, Height, Round, ValidatorIndex
 
@@ -64,7 +64,7 @@ _KIND_MAX = max(MessageKind)
 _REASON_MAX = max(TimeoutReason)
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Proposal:
     """A block with its author's signature over `proposal_digest` (C21)."""
 
@@ -88,7 +88,7 @@ class Proposal:
         return Proposal(Block.decode(data), _signature(signature))
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Vote:
     """`author` supports a block: functions of the block only (C5)."""
 
@@ -149,7 +149,7 @@ class Vote:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Timeout:
     """`author` gives `round` up and holds `hqc`.
 
@@ -205,7 +205,7 @@ class Timeout:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class HeaderSignature:
     """`author` computed the ledger header `header_hash` of `height` by executing `block_id` (C3)."""
 
@@ -250,7 +250,7 @@ class HeaderSignature:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Status:
     """Where its sender is (C7): sent every second and on connect, so that laggards ask."""
 
@@ -262,14 +262,14 @@ class Status:
     certified_height: Height
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class CertificatesRequest:
     """Its sender is in `round` and saw us ahead: answer with `Certificates` (C16)."""
 
     round: Round
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Certificates:
     """The highest certificates of the sender; each may be missing."""
 
@@ -278,7 +278,7 @@ class Certificates:
     certified: HeaderCertificate | None
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class BlocksRequest:
     """Wanted: `block_id` and its ancestors, at most `count` (1 to BLOCKS_COUNT_MAX) blocks."""
 
@@ -286,7 +286,7 @@ class BlocksRequest:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Blocks:
     """An answer to `BlocksRequest`: the block asked for, its parent, and so on; never empty."""
 

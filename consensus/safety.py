@@ -10,7 +10,7 @@ record. `may_*` answers None or a sentence with the numbers compared; `sign_*` r
 that sentence, because asking without having looked is a local fault.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from consensus.blocks import Block, proposal_digest
 from consensus.certificates import (
@@ -22,6 +22,7 @@ from consensus.certificates import (
 )
 from consensus.codec import Value, as_int, as_tuple
 from consensus.errors import SigningRefused
+from consensus.immutable import immutable
 from consensus.keys import Digest, PublicKey, Signer
 from consensus.messages import HeaderSignature, Proposal, Timeout, TimeoutReason, Vote
 from consensus.validators import Epoch, Height, Round, ValidatorIndex
@@ -34,7 +35,7 @@ _RECORD_VERSION = 1
 _GUARD_VERSION = 1
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class SafetyRecord:
     """Everything a signer must never forget (C1). `(epoch, round)` compare lexicographically (C4).
 
@@ -119,7 +120,7 @@ class SafetyRecord:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class GuardRecord:
     """The reservation kept beside the key, outside data and backups (C14).
 

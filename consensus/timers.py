@@ -4,9 +4,9 @@ Setting a timer again replaces it. A fired timer carries the round it was set fo
 fires late, after the round moved on, is recognised and ignored.
 """
 
-from dataclasses import dataclass
 from enum import IntEnum
 
+from consensus.immutable import immutable
 from consensus.validators import Round
 
 
@@ -25,7 +25,7 @@ class TimerKind(IntEnum):
     """A proposal whose timestamp lies ahead of our clock may be looked at again (C8)."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Timer:
     """A timer's identity: its kind and the round it was set for."""
 

@@ -9,9 +9,10 @@ decided elsewhere.
 
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar, Protocol
+
+from consensus import immutable
 
 MAX_KEY_BYTES = 511
 """The longest key of either implementation (LMDB's limit); a key has at least one byte."""
@@ -71,7 +72,7 @@ TablesOfOne = type[ChainTable] | type[StateTable]
 """All tables of one environment."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Write:
     """Set `key` to `value` in `table`, or delete it where `value` is None."""
 

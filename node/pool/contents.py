@@ -6,15 +6,14 @@ as empty.
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass
 
-from consensus import Block, CodecError, Digest
+from consensus import Block, CodecError, Digest, immutable
 from node.pool.batches import Batch
 from node.pool.config import PoolConfig
 from node.pool.payload import Payload, Reference
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Contents:
     """`references` then `inline`, in order of execution; `fault` in words, "" when there is none."""
 

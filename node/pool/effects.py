@@ -5,7 +5,6 @@ nothing after it (in this list or a later one) is sent before it is on disk (C2)
 answers back as events. One `Wake` stands for one timer per machine.
 """
 
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from consensus import (
@@ -18,13 +17,14 @@ from consensus import (
     PeerError,
     PendingPayload,
     Proposal,
+    immutable,
 )
 from node.pool.batches import Batch
 from node.pool.messages import PoolMessage
 from node.proofs.header import Header
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Send:
     """Send to one link, if it is connected."""
 
@@ -32,14 +32,14 @@ class Send:
     message: PoolMessage
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Broadcast:
     """Send to all other validators."""
 
     message: PoolMessage
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class VerifyBatch:
     """Run `verify_batch(data, rules)` off the critical path; answer `on_batch_verified(report)`."""
 
@@ -47,7 +47,7 @@ class VerifyBatch:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class PersistBatch:
     """Make durable; answer `on_persisted((digest, ...))`, one call for a drained group. A barrier."""
 
@@ -55,28 +55,28 @@ class PersistBatch:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class ReadBatch:
     """Look in storage; answer `on_read(digest, data or None)`."""
 
     digest: Digest
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class ForgetBatches:
     """These expired without being ordered: their durable copies may be deleted, at leisure."""
 
     digests: tuple[Digest, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Answer:
     """Feed this event to the replica."""
 
     event: PayloadReady | PayloadChecked | PendingPayload
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class BlockReady:
     """The next committed block, in commit order and once each, with its batches in order of execution
     (empty for a block without payload); answer `on_executed(block id)` after execution and flush."""
@@ -85,7 +85,7 @@ class BlockReady:
     batches: tuple[Batch, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Penalise:
     """A peer sent what it must not; score it."""
 
@@ -93,7 +93,7 @@ class Penalise:
     error: PeerError
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Wake:
     """Start or replace this machine's one timer; call `on_tick` after `delay_ms`."""
 
@@ -114,7 +114,7 @@ PoolEffect: TypeAlias = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class VerifiedItem:
     """One height of another node's chain, proven by a certificate before it is handed over (C25).
 
@@ -129,14 +129,14 @@ class VerifiedItem:
     certificate: HeaderCertificate | None
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Execute:
     """Store and execute this height; answer `on_executed(height, header hash)`. Heights come in order."""
 
     item: VerifiedItem
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class SyncProgress:
     """How far catch-up has come: it began at `from_height`, executed `at_height`, goes to `target_height`."""
 
@@ -145,7 +145,7 @@ class SyncProgress:
     target_height: Height
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class SyncFinished:
     """The target is executed and its root agrees: tell the replica (`ChainSynced`)."""
 
@@ -153,7 +153,7 @@ class SyncFinished:
     item: VerifiedItem
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class SyncDiverged:
     """Our own execution gives another header than the certified one (C3): ours is wrong, nobody else's."""
 

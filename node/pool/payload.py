@@ -5,8 +5,6 @@ here: references first, then inline bodies. A reference names the author beside 
 who lacks the batch can say whose it is before it has seen it (C9).
 """
 
-from dataclasses import dataclass
-
 from consensus import (
     CodecError,
     Digest,
@@ -17,6 +15,7 @@ from consensus import (
     as_tuple,
     decode,
     encode_trusted,
+    immutable,
 )
 
 _DIGEST_BYTES = 32
@@ -27,7 +26,7 @@ REFERENCE_BYTES = 40
 INLINE_HEADER_BYTES = 5
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class PayloadRules:
     """What one block may order; from genesis, equal at every validator, checked before voting.
 
@@ -43,7 +42,7 @@ class PayloadRules:
     horizon_ms: int = 120_000
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Reference:
     """A batch by name, with the index of its author in the batch's epoch."""
 
@@ -51,7 +50,7 @@ class Reference:
     digest: Digest
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Payload:
     """`references` and `inline` batch bodies, in order of execution."""
 

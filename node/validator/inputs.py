@@ -4,32 +4,31 @@ Frames arrive as bytes with the identity of their link, and become types inside,
 (`node.wire`). `Validator.step(input, now_ms)` takes one of these with the local wall clock.
 """
 
-from dataclasses import dataclass
 from typing import TypeAlias
 
-from consensus import Digest
+from consensus import Digest, immutable
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Start:
     """The first input: resume from what was recovered."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class LinkUp:
     """A link to `peer` (its 32-byte node key) is authenticated and open."""
 
     peer: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class LinkDown:
     """The link to `peer` is gone."""
 
     peer: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Frame:
     """A frame from `peer` (node key). `gossip_id` is set when it came by gossip and awaits a verdict."""
 
@@ -39,33 +38,33 @@ class Frame:
     gossip_id: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class TimerExpired:
     """The timer `name` ran out."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Written:
     """Every `Append` up to and including `seq` is on disk."""
 
     seq: int
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Flushed:
     """The database holds everything of the `Flush` of this number, synced."""
 
     number: int
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Resumed:
     """The shell drained its inbox and there is time for deferred work (answer to `Resume`)."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class BatchChecked:
     """A worker looked at a batch (`CheckBatch`): `fault` is None when it is valid in its bytes (C22)."""
 
@@ -73,7 +72,7 @@ class BatchChecked:
     fault: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class BatchLoaded:
     """The answer to `LoadBatch`: the stored batch, or None."""
 
@@ -81,7 +80,7 @@ class BatchLoaded:
     data: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Submitted:
     """A client's signed transactions, whose signatures `checked` says to be good; answered by `Answer`
     with the same ticket."""
@@ -90,7 +89,7 @@ class Submitted:
     transactions: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class SignaturesChecked:
     """The answer to `CheckSignatures`: one bool for each of the ticket's transactions."""
 
@@ -98,7 +97,7 @@ class SignaturesChecked:
     valid: tuple[bool, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class DiskLow:
     """Whether the disk is below its reserve: payload is refused first, consensus goes on (C17)."""
 

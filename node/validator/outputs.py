@@ -5,15 +5,14 @@ later one, leaves before it is on disk (C2). All appends of one round of the she
 one write and one sync; then the shell answers `Written` with the highest sequence number.
 """
 
-from dataclasses import dataclass
 from typing import TypeAlias
 
-from consensus import Digest
+from consensus import Digest, immutable
 from node.pool.messages import SyncRequest
 from node.storage import Write
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Append:
     """Write one journal record. When `guard` is set it must be durable in the guard file first (C14)."""
 
@@ -22,7 +21,7 @@ class Append:
     guard: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class SendFrame:
     """Send to one link, if it is up. A queued frame with the same `key` is replaced."""
 
@@ -32,7 +31,7 @@ class SendFrame:
     key: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class BroadcastFrame:
     """Send to every other validator's link."""
 
@@ -41,7 +40,7 @@ class BroadcastFrame:
     key: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class PublishFrame:
     """Start gossip of this body."""
 
@@ -49,7 +48,7 @@ class PublishFrame:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class ForwardGossip:
     """The gossiped message was valid: pass it on."""
 
@@ -58,7 +57,7 @@ class ForwardGossip:
     gossip_id: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Punish:
     """A peer broke a rule: score it, and perhaps drop it. `gossip` is (topic, id) of what came by gossip."""
 
@@ -69,7 +68,7 @@ class Punish:
     gossip: tuple[int, bytes] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class StartTimer:
     """Answer `TimerExpired(name)` after `delay_ms`; a running timer of that name is replaced."""
 
@@ -77,14 +76,14 @@ class StartTimer:
     delay_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class StopTimer:
     """Stop the timer `name` if it runs."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class CheckBatch:
     """Have a worker check the batch; answer `BatchChecked`."""
 
@@ -92,7 +91,7 @@ class CheckBatch:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class CheckSignatures:
     """Have the signatures of these transactions checked; answer `SignaturesChecked`."""
 
@@ -100,7 +99,7 @@ class CheckSignatures:
     transactions: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Refusal:
     """Why a transaction was not admitted: a code of `node.ledger.codes` and a sentence."""
 
@@ -108,7 +107,7 @@ class Refusal:
     sentence: str
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Answer:
     """The outcome of `Submitted`: for each transaction its id when admitted, else a refusal."""
 
@@ -116,14 +115,14 @@ class Answer:
     outcomes: tuple[Digest | Refusal, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class LoadBatch:
     """Read a batch from storage; answer `BatchLoaded`."""
 
     digest: Digest
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class ServeSync:
     """Answer a peer's range request from storage, off the loop."""
 
@@ -131,7 +130,7 @@ class ServeSync:
     request: SyncRequest
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class ServeBlocks:
     """Answer a peer's request for up to `count` blocks, `block_id` and its ancestors, from storage."""
 
@@ -140,7 +139,7 @@ class ServeBlocks:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Flush:
     """Apply to the database (chain first, then state, both synced), off the loop; then answer
     `Flushed(number)`, trim the journal through `journal_seq`, and wake who waits for `height`."""
@@ -152,12 +151,12 @@ class Flush:
     journal_seq: int
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Resume:
     """Answer `Resumed` once the inbox is drained: deferred work (execution) is waiting."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Tell:
     """Something an operator should read: a stable event name and words."""
 

@@ -4,7 +4,7 @@ A record is either one `Persist` of the replica, whole, or one batch. Replaying 
 what the database knows gives exactly the state in which nothing that was sent is forgotten.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeAlias
 
 from consensus import (
@@ -24,6 +24,7 @@ from consensus import (
     as_tuple,
     decode,
     encode_trusted,
+    immutable,
 )
 
 _PERSIST, _BATCH = 1, 2
@@ -34,7 +35,7 @@ BLOCKS_BYTES_MAX = 8 * 1024 * 1024
 _PROPOSALS_MAX = 4096
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class PersistRecord:
     """A replica's `Persist`; None and () mean unchanged."""
 
@@ -45,7 +46,7 @@ class PersistRecord:
     certified: HeaderCertificate | None
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class BatchRecord:
     """A batch this node acknowledged, or its own."""
 
