@@ -31,7 +31,7 @@ from node.validator.outputs import (
     StopTimer,
     Tell,
 )
-from node.validator.recorded_tables import table_number
+from node.validator.recorded_tables import TABLE_NUMBERS
 
 WHOLE_BYTES_MAX = 96
 """Largest encoding that is kept whole."""
@@ -73,18 +73,11 @@ class OutputMark:
     @staticmethod
     def of(output: Output) -> "OutputMark":
         """The mark of an output. Raises CodecError when it holds what has no canonical encoding."""
-        encoded = encode_trusted(_fields(output))
-        size = len(encoded)
-        image = encoded if size <= WHOLE_BYTES_MAX else sha256(encoded).digest()
-        return OutputMark(_NUMBER_OF[type(output)], size, image)
-
-    def to_value(self) -> tuple[Value, ...]:
-        """`[kind, size, image]`."""
-        return (self.kind, self.size, self.image)
+        return OutputMark(*mark_value(output))
 
     @staticmethod
     def from_value(value: Value) -> "OutputMark":
-        """The inverse of `to_value`; raises CodecError."""
+        """The mark with this recorded value; raises CodecError."""
         kind, size, image = as_tuple(value, 3, "output mark")
         length = as_int(size, "output size", high=2**32)
         kept = length if length <= WHOLE_BYTES_MAX else _DIGEST_BYTES
@@ -103,6 +96,15 @@ class OutputMark:
         if self.size <= WHOLE_BYTES_MAX:
             return f"{name}({_shown(decode(self.image), _FIELDS_MAX)[1:-1]})"
         return f"{name} of {self.size} bytes, sha256 {self.image.hex()[:16]}"
+
+
+def mark_value(output: Output) -> tuple[int, int, bytes]:
+    """`[kind, size, image]`, an output's mark as it is recorded; every output of a recorded run comes through
+    here. Raises CodecError."""
+    encoded = encode_trusted(_fields(output))
+    size = len(encoded)
+    image = encoded if size <= WHOLE_BYTES_MAX else sha256(encoded).digest()
+    return _NUMBER_OF[type(output)], size, image
 
 
 def describe_output(output: Output) -> str:
@@ -179,7 +181,9 @@ def _rarer_fields(
 
 
 def _writes(writes: tuple[Write, ...]) -> tuple[Value, ...]:
-    return tuple((table_number(write.table), write.key, write.value) for write in writes)
+    # By columns, which is three times as fast; there are eight writes a transaction.
+    tables = bytes([TABLE_NUMBERS[write.table] for write in writes])
+    return (tables, tuple([write.key for write in writes]), tuple([write.value for write in writes]))
 
 
 def _outcome(outcome: bytes | Refusal) -> Value:

@@ -1,5 +1,7 @@
 """The numbers of the database's tables in recordings, fixed apart from their names and order in code."""
 
+from collections.abc import Mapping
+
 from consensus import Value, as_int
 from node.storage import ChainTable, StateTable, Table
 
@@ -20,14 +22,10 @@ _TABLES: tuple[Table, ...] = (
     StateTable.META,
 )
 """A table's number is its place, counted from 1; new ones go to the end."""
-_NUMBER_OF = {table: number for number, table in enumerate(_TABLES, 1)}
-
-
-def table_number(table: Table) -> int:
-    """The number that stands for a table."""
-    return _NUMBER_OF[table]
+TABLE_NUMBERS: Mapping[Table, int] = {table: number for number, table in enumerate(_TABLES, 1)}
+"""The number that stands for each table."""
 
 
 def table_of(number: Value) -> Table:
-    """The inverse; raises CodecError."""
+    """The table of a number; raises CodecError."""
     return _TABLES[as_int(number, "table", low=1, high=len(_TABLES)) - 1]

@@ -41,8 +41,8 @@ from node.validator.inputs import Input
 from node.validator.layout import tip_from, tip_value
 from node.validator.outputs import Output
 from node.validator.recorded_input import input_from, input_value
-from node.validator.recorded_output import OutputMark
-from node.validator.recorded_tables import table_number, table_of
+from node.validator.recorded_output import OutputMark, mark_value
+from node.validator.recorded_tables import TABLE_NUMBERS, table_of
 from node.validator.recovered import Recovered
 
 FORMAT_VERSION = 1
@@ -153,7 +153,7 @@ class RecordingReader:
         """The value at `key`, or None."""
         value = self._reader.get(table, key)
         if self._reads is not None:
-            self._reads.append((table_number(table), key, value))
+            self._reads.append((TABLE_NUMBERS[table], key, value))
         return value
 
     def take(self) -> tuple[Value, ...]:
@@ -211,7 +211,7 @@ def encode_step(
         raised = Raised.of(outcome)
         error = (raised.error, raised.detail)
     else:
-        marks = tuple(OutputMark.of(output).to_value() for output in outcome)
+        marks = tuple([mark_value(output) for output in outcome])
     return encode_trusted((_STEP, now_ms, input_value(item), reads, marks, error))
 
 

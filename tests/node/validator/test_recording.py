@@ -52,8 +52,8 @@ from node.validator import (
     Written,
 )
 from node.validator.recorded_input import input_from, input_value
-from node.validator.recorded_output import WHOLE_BYTES_MAX, OutputMark, describe_output
-from node.validator.recorded_tables import table_number, table_of
+from node.validator.recorded_output import WHOLE_BYTES_MAX, OutputMark, describe_output, mark_value
+from node.validator.recorded_tables import TABLE_NUMBERS, table_of
 from node.validator.recording import (
     HEAD_BYTES,
     Assembled,
@@ -175,10 +175,10 @@ def test_the_numbers_of_inputs_outputs_and_tables_stay_what_they_are() -> None:
     assert [input_value(item)[0] for item in one_of_each()] == list(range(1, 14))
     assert [OutputMark.of(output).kind for output in OUTPUTS] == list(range(1, 18))
     tables: list[Table] = [*ChainTable, *StateTable]
-    assert sorted(table_number(table) for table in tables) == list(range(1, 15))
-    assert table_number(ChainTable.BLOCKS) == 1
-    assert table_number(StateTable.STATE) == 11
-    assert all(table_of(table_number(table)) is table for table in tables)
+    assert sorted(TABLE_NUMBERS[table] for table in tables) == list(range(1, 15))
+    assert TABLE_NUMBERS[ChainTable.BLOCKS] == 1
+    assert TABLE_NUMBERS[StateTable.STATE] == 11
+    assert all(table_of(TABLE_NUMBERS[table]) is table for table in tables)
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_what_is_no_input_is_refused(value: Any) -> None:
 @pytest.mark.parametrize("output", OUTPUTS, ids=lambda output: type(output).__name__)
 def test_a_mark_comes_back_and_any_other_output_has_another(output: Output) -> None:
     mark = OutputMark.of(output)
-    assert OutputMark.from_value(mark.to_value()) == mark == OutputMark.of(replace(output))
+    assert OutputMark.from_value(mark_value(output)) == mark == OutputMark.of(replace(output))
     assert type(output).__name__ in str(mark)
     assert type(output).__name__ in describe_output(output)
     for field in fields(output):
@@ -255,7 +255,7 @@ class Values(Reader):
 def test_reads_are_remembered_in_order_until_they_are_taken() -> None:
     reader = RecordingReader(Values())
     assert [reader.get(ChainTable.META, b"k") for _ in range(3)] == [None, b"2", b"3"]
-    number = table_number(ChainTable.META)
+    number = TABLE_NUMBERS[ChainTable.META]
     assert reader.take() == ((number, b"k", None), (number, b"k", b"2"), (number, b"k", b"3"))
     assert reader.take() == ()
 
@@ -279,7 +279,7 @@ def test_an_opening_comes_back(signs: bool) -> None:
 
 @given(INPUTS, st.lists(st.tuples(st.sampled_from([*ChainTable, *StateTable]), st.binary(), st.binary())))
 def test_a_step_comes_back(item: Input, found: list[tuple[Table, bytes, bytes]]) -> None:
-    reads = tuple((table_number(table), key, value) for table, key, value in found)
+    reads = tuple((TABLE_NUMBERS[table], key, value) for table, key, value in found)
     outputs = [StartTimer("pool", 25), BroadcastFrame(1, bytes(200))]
     step = decode_entry(encode_step(17, item, reads, outputs))
     marks = tuple(OutputMark.of(output) for output in outputs)
@@ -289,7 +289,7 @@ def test_a_step_comes_back(item: Input, found: list[tuple[Table, bytes, bytes]])
 def test_a_step_that_raised_and_an_assembly_come_back() -> None:
     step = decode_entry(encode_step(17, Start(), (), ValueError("words")))
     assert step == Step(17, Start(), (), Raised("ValueError", "words"))
-    number = table_number(StateTable.META)
+    number = TABLE_NUMBERS[StateTable.META]
     assembled = decode_entry(encode_assembled(((number, b"k", None),)))
     assert assembled == Assembled((Read(StateTable.META, b"k", None),))
 
