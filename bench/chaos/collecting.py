@@ -64,9 +64,9 @@ async def certify_everywhere(cluster: ChaosCluster, name: str, bound_ms: int) ->
 
 
 async def collect_chain(
-    cluster: ChaosCluster, height: int, asked: Sequence[bytes], advance: Callable[[int], None]
+    machines: Sequence[Machine], height: int, asked: Sequence[bytes], advance: Callable[[int], None]
 ) -> Chain:
-    """Every block up to `height` of every node, and where each says that each of `asked` stands.
+    """Every block up to `height` of these nodes, and where each says that each of `asked` stands.
 
     `advance` hears of requests done. Raises ClientError when a node does not answer.
     """
@@ -76,13 +76,13 @@ async def collect_chain(
     async def collect(machine: Machine) -> None:
         blocks, places = await _contents(machine, height, asked, advance)
         contents[machine.name] = node_contents(machine.name, blocks, places)
-        if machine is cluster.machines[0]:
+        if machine is machines[0]:
             executed.extend(item for block in blocks for item in executed_in(block))
 
     async with trio.open_nursery() as nursery:
-        for machine in cluster.machines:
+        for machine in machines:
             nursery.start_soon(collect, machine)
-    return Chain(tuple(executed), tuple(contents[machine.name] for machine in cluster.machines))
+    return Chain(tuple(executed), tuple(contents[machine.name] for machine in machines))
 
 
 async def _contents(

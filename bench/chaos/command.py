@@ -21,6 +21,8 @@ from bench.chaos.history import Result
 from bench.chaos.run import ChaosFailed, Plan, Report, run_chaos
 from bench.chaos.schedule import FaultKind, tolerated
 from bench.chaos.screen import Screen, show
+from node.cli.failures import root_of
+from node.client import ClientError
 
 _MINUTES_MAX = 24 * 60
 _NODES_MIN, _NODES_MAX = 4, 13
@@ -87,8 +89,8 @@ def command(
             report = trio.run(_until_interrupted, plan, directory, screen)
             code = 130 if report is None else int(not report.is_success)
             problem = "interrupted; there is no verdict" if report is None else ""
-        except* ChaosFailed as group:
-            problem = f"there is no verdict: {group.exceptions[0]}"
+        except* (ChaosFailed, ClientError, OSError) as group:
+            problem = f"there is no verdict: {root_of(group)}"
     kept = directory if keep is not None or code else None
     if kept is None:
         shutil.rmtree(directory)

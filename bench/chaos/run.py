@@ -177,12 +177,13 @@ async def _judge(
     watcher: Watcher,
 ) -> list[Finding]:
     findings = [check_liveness(recovery.elapsed_ms, plan.recovery_ms)]
-    if None in recovery.elapsed_ms.values():
-        return findings  # a node that does not go on cannot be asked for everything
+    answering = [each for each in cluster.machines if recovery.elapsed_ms[each.name] is not None]
+    if not answering:
+        return findings
     operations = history.operations
     asked = [o.request.tx_id for o in operations if o.is_executed and o.request.tx_id is not None]
-    advance = watcher.collecting(plan.nodes * (recovery.height + len(asked)))
-    chain = await collect_chain(cluster, recovery.height, asked, advance)
+    advance = watcher.collecting(len(answering) * (recovery.height + len(asked)))
+    chain = await collect_chain(answering, recovery.height, asked, advance)
     replayed = replay(chain.executed)
     return [
         check_durable(operations, chain),
