@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bench.sim.host import Host
 
 Filter = Callable[["Host", "Host", int, bytes], bool]
+Watch = Callable[["Host", "Host", int, bytes], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class Network:
     def __init__(self, clock: Clock, random: Random, quality: Quality) -> None:
         self.quality = quality
         self.filter: Filter = _everything
+        self.watch: Watch | None = None
         self.sent: Counter[int] = Counter()
         self.bytes = 0
         self._clock = clock
@@ -128,6 +130,8 @@ class Network:
         self.bytes += len(body)
         self._hasher.update(b"%d %d %d %d " % (self._clock.now_us, source.place, target.place, topic))
         self._hasher.update(body)
+        if self.watch is not None:
+            self.watch(source, target, topic, body)
         way = (source.place, target.place)
         if way in self._silent or not self.filter(source, target, topic, body):
             return

@@ -36,6 +36,7 @@ _SLICE_MS = 250
 _PROBE_LIFE_MS = 300_000
 _RETRY_MS = 1_000
 _LOOK_MS = 50
+_SUMMARIES = 20
 _QUIET_INTERVAL_MS = 10_000
 
 
@@ -109,7 +110,10 @@ def generate(seed: int, options: Options) -> Scenario:
     random = Random(f"scenario {seed}")
     weights = (1,) * options.nodes
     if random.randrange(4) == 0:
-        weights = tuple(random.randint(1, 3) for _ in range(options.nodes))
+        drawn = tuple(random.randint(1, 3) for _ in range(options.nodes))
+        # what somebody makes Byzantine stays below a third
+        if 3 * sum(drawn[place] for place in options.byzantine) < sum(drawn):
+            weights = drawn
     low_ms = random.choice((1, 1, 1, 5, 20))
     quality = Quality(
         (low_ms * 1_000, low_ms * 1_000 * random.randint(2, 4)),
@@ -196,7 +200,7 @@ def _idle_interval_ms(scenario: Scenario) -> int:
 def rest_ms(scenario: Scenario) -> int:
     """How long a world may take, once there is peace, to store a new transaction everywhere, and as long
     again to bring everybody to one height. A round's timer may have grown to a fifth of the time the faults
-    lasted (x1.2 a round, at most 30 s), of which f + 2 may have to run out; to that come fetching and syncing.
+    lasted (x1.2 a round, at most 30 s); f + 2 of them may have to run out; then come fetching and syncing.
     """
     faulty = (len(scenario.weights) - 1) // 3
     timeout_ms = min(30_000, 600 + scenario.ms // 5)
@@ -229,7 +233,7 @@ def run(
     if violation is not None:
         world.timeline.note("world", "violation", str(violation))
     counts = {
-        "rounds": max(host.validator.replica.view().round for host in world.hosts if host.life),
+        "rounds": _round(world),
         "heights": max(host.height for host in world.hosts),
         "frames": sum(world.network.sent.values()),
         "events": world.clock.events,
@@ -261,12 +265,25 @@ def _play(
     clients.start()
     for fault in scenario.faults:
         conditions.after(fault.at_ms, partial(fault.apply, conditions))
+    between_ms = max(1_000, scenario.ms // _SUMMARIES)
     while world.elapsed_ms < scenario.ms:
         world.run(min(_SLICE_MS, scenario.ms - world.elapsed_ms))
         on_progress(world.elapsed_ms)
+        if world.elapsed_ms % between_ms < _SLICE_MS:
+            world.timeline.note("world", "so far", _so_far(world))
     clients.stop()
     conditions.calm()
     _expect_rest(scenario, world, on_progress)
+
+
+def _so_far(world: World) -> str:
+    heights = sorted((host.height for host in world.hosts), reverse=True)
+    certified = len(world.checkers.acknowledged)
+    return f"round {_round(world)}, heights {' '.join(map(str, heights))}, {certified} transactions certified"
+
+
+def _round(world: World) -> int:
+    return max((host.validator.replica.view().round for host in world.hosts if host.life), default=0)
 
 
 def _expect_rest(scenario: Scenario, world: World, on_progress: Callable[[int], None]) -> None:
