@@ -7,6 +7,7 @@ import click
 
 from bench import local, replaying, soak, step
 from bench.chaos import command as chaos
+from bench.sim import command as sim
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -18,5 +19,6 @@ def main() -> None:
 main.add_command(chaos.command)
 main.add_command(local.command)
 main.add_command(replaying.command)
+main.add_command(sim.command)
 main.add_command(soak.command)
 main.add_command(step.command)
