@@ -56,6 +56,7 @@ IMPURE_MODULES = frozenset(
 )
 BROAD_EXCEPT = (
     "bench/rerun.py",
+    "bench/sim/scenario.py",
     "node/api/app.py",
     "node/api/connection.py",
     "node/api/server.py",
