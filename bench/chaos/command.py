@@ -95,7 +95,7 @@ def command(
     if kept is None:
         shutil.rmtree(directory)
     if as_json:
-        click.echo(json.dumps(_figures(plan, report, problem, again, kept)))
+        click.echo(json.dumps(figures_of(plan, report, problem, again, kept)))
     else:
         if report is not None:
             show(report)
@@ -144,7 +144,7 @@ def _command_line(
     return shlex.join(words)
 
 
-def _figures(
+def figures_of(
     plan: Plan, report: Report | None, problem: str, again: str, kept: Path | None
 ) -> dict[str, object]:
     figures: dict[str, object] = {

@@ -55,10 +55,14 @@ class NoConnection(Exception):
 class Door:
     """The only way clients of this test reach a node."""
 
-    def __init__(self, url: str, trust: bytes, clock_ms: Callable[[], int]) -> None:
-        """`trust` is the cluster's genesis hash: proofs are checked against it."""
+    def __init__(
+        self, url: str, trust: bytes, clock_ms: Callable[[], int], write_wait_ms: int = WRITE_WAIT_MS
+    ) -> None:
+        """`trust` is the cluster's genesis hash: proofs are checked against it. `write_wait_ms` is how long a
+        node may wait for a certificate."""
         cluster = Cluster((url,), clock=clock_ms, timeout_ms=ANSWER_MS, rounds_max=1)
         self._talk = Conversation(cluster, trust)
+        self._write_wait_ms = write_wait_ms
         self._http = httpx2.AsyncClient(
             trust_env=False, headers=HEADERS, limits=httpx2.Limits(max_connections=64)
         )
@@ -115,7 +119,7 @@ class Door:
         )
 
     def _submit_once(self, transaction: Transaction) -> Flow[Submission]:
-        ask = submission((transaction.encoded,), single=True, certified=True, wait_ms=WRITE_WAIT_MS)
+        ask = submission((transaction.encoded,), single=True, certified=True, wait_ms=self._write_wait_ms)
         reply: Reply = yield from self._talk.cluster.ask(ask)
         return read_view(Submission, reply)
 
