@@ -170,6 +170,7 @@ def figures_of(
         "starts": report.starts,
         "strikes": asdict(report.strikes),
         "pauses_ms": report.pauses_ms,
+        "pauses_by_fault_ms": report.pauses_by_fault_ms,
         "recovered_ms": report.recovered_ms,
         "checks": [
             {

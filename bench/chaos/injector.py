@@ -8,6 +8,7 @@ from typing import TextIO
 
 import trio
 
+from bench.chaos.checks.liveness import Window
 from bench.chaos.cluster import ChaosCluster, Machine
 from bench.chaos.schedule import Fault, FaultKind, Phase, Slot
 from bench.chaos.switches import Disk
@@ -30,6 +31,8 @@ class Injected:
     """Sentences about nodes that were not back in time."""
     overstayed: list[str] = field(default_factory=list)
     """Sentences about nodes that went on after their journal refused."""
+    windows: list[Window] = field(default_factory=list)
+    """What was broken when: by kind, or by the phase when more than f were hurt."""
     now: str = "nothing"
     """What is broken now, for people."""
 
@@ -50,9 +53,15 @@ class Injector:
         """All slots in order, each healed before the next."""
         for slot in slots:
             await self._settle()
+            begin_us = self._clock_us()
             self._inject(slot)
             await trio.sleep(slot.held_ms / 1000)
             await self._heal()
+            labels = {
+                fault.kind.value if slot.phase is Phase.MINORITY else slot.phase.value
+                for fault in slot.faults
+            }
+            self.done.windows += [Window(label, begin_us, self._clock_us()) for label in sorted(labels)]
             await trio.sleep(slot.rest_ms / 1000)
 
     async def _settle(self) -> None:

@@ -12,7 +12,7 @@ import trio
 from bench.chaos.chain import replay
 from bench.chaos.checks.durable import check_durable
 from bench.chaos.checks.finding import Finding, Verdict
-from bench.chaos.checks.liveness import check_liveness, longest_pauses_us
+from bench.chaos.checks.liveness import check_liveness, longest_pauses_us, pauses_by_fault_us
 from bench.chaos.checks.once import check_once
 from bench.chaos.checks.processes import check_processes
 from bench.chaos.checks.reads import check_reads
@@ -74,6 +74,7 @@ class Report:
     strikes: Strikes
     starts: int
     pauses_ms: dict[str, int]
+    pauses_by_fault_ms: dict[str, int]
     recovered_ms: dict[str, int | None]
 
     @property
@@ -131,6 +132,7 @@ async def run_chaos(plan: Plan, directory: Path, watcher: Watcher) -> Report:
         check_processes(cluster.starts, [str(death) for death in deaths], injector.done.overstayed)
     )
     pauses = longest_pauses_us(history.operations)
+    by_fault = pauses_by_fault_us(history.operations, injector.done.windows)
     return Report(
         plan,
         tuple(history.operations),
@@ -140,6 +142,7 @@ async def run_chaos(plan: Plan, directory: Path, watcher: Watcher) -> Report:
         strikes,
         cluster.starts,
         {name: pause // 1000 for name, pause in pauses.items()},
+        {label: pause // 1000 for label, pause in by_fault.items()},
         recovery.elapsed_ms,
     )
 

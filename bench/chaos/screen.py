@@ -15,7 +15,7 @@ from bench.chaos.cluster import ChaosCluster
 from bench.chaos.history import History, Result
 from bench.chaos.injector import Injected
 from bench.chaos.run import Report, clock_us
-from bench.chaos.schedule import FaultKind
+from bench.chaos.schedule import FaultKind, Phase
 
 _STYLES = {Verdict.HOLDS: "green", Verdict.VIOLATED: "bold red", Verdict.GAVE_UP: "yellow"}
 
@@ -88,12 +88,14 @@ def show(report: Report) -> None:
         table.add_row(name, *(str(report.count(result, reads=reads)) for result in Result))
     console.print(table)
     done = report.injected
-    table = Table("Faults", "times", title_justify="left")
-    for kind in FaultKind:
-        table.add_row(kind.value, str(done.by_kind[kind]))
-    table.add_row("all nodes at once", str(done.all_at_once))
-    table.add_row("more than f at once", str(done.beyond_minority))
-    table.add_row("nodes ended by their full disk", str(done.ended_by_disk))
+    table = Table("Faults", "times", "longest pause of all clients")
+    rows = [(kind.value, done.by_kind[kind], kind.value) for kind in FaultKind]
+    rows += [("all nodes at once", done.all_at_once, Phase.ALL.value)]
+    rows += [("more than f at once", done.beyond_minority, Phase.BEYOND.value)]
+    rows += [("nodes ended by their full disk", done.ended_by_disk, "")]
+    for name, times, label in rows:
+        pause_ms = report.pauses_by_fault_ms.get(label)
+        table.add_row(name, str(times), "" if pause_ms is None else f"{pause_ms} ms")
     console.print(table)
     table = Table("Check", "Verdict", "Examined")
     for finding in report.findings:

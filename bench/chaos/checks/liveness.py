@@ -1,6 +1,9 @@
 """Check 5: once nothing is broken any more, a new transaction is certified on every node in bounded time."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
 from bench.chaos.checks.finding import Finding, finding
 from bench.chaos.history import Operation, Result
@@ -18,6 +21,32 @@ def _against(recovered_ms: Mapping[str, int | None], bound_ms: int) -> Iterator[
             yield f"{name} had no receipt of a new transaction {bound_ms} ms after everything was healed"
         elif elapsed_ms > bound_ms:
             yield f"{name} took {elapsed_ms} ms, more than {bound_ms} ms"
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """When something was broken, from the injection to the healing; `label` says what."""
+
+    label: str
+    begin_us: int
+    end_us: int
+
+
+def pauses_by_fault_us(history: Sequence[Operation], windows: Sequence[Window]) -> dict[str, int]:
+    """For each label, the longest time without a success of any client that touches one of its windows."""
+    ends = sorted(
+        operation.completed_us
+        for operation in history
+        if operation.completed_us is not None and operation.outcome.result in (Result.OK, Result.FAILED)
+    )
+    longest: dict[str, int] = {}
+    for window in windows:
+        first = max(0, bisect_left(ends, window.begin_us) - 1)
+        last = bisect_right(ends, window.end_us) + 1
+        touching = ends[first:last]
+        pause = max((later - earlier for earlier, later in pairwise(touching)), default=0)
+        longest[window.label] = max(longest.get(window.label, 0), pause)
+    return longest
 
 
 def longest_pauses_us(history: Sequence[Operation]) -> dict[str, int]:

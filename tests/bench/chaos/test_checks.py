@@ -7,7 +7,7 @@ import pytest
 from bench.chaos.chain import Place, replay
 from bench.chaos.checks.durable import check_durable
 from bench.chaos.checks.finding import FINDINGS_MAX, Verdict, finding
-from bench.chaos.checks.liveness import check_liveness, longest_pauses_us
+from bench.chaos.checks.liveness import Window, check_liveness, longest_pauses_us, pauses_by_fault_us
 from bench.chaos.checks.once import check_once
 from bench.chaos.checks.processes import check_processes
 from bench.chaos.checks.reads import check_reads
@@ -250,6 +250,18 @@ def test_pauses_are_those_between_successes() -> None:
         write(5, (700, 710)),
     )
     assert longest_pauses_us(history) == {"all": 688, "a": 700, "b": 688}
+
+
+def test_a_pause_belongs_to_every_fault_it_touches() -> None:
+    history = tuple(write(number, (end - 1, end)) for number, end in enumerate((10, 20, 90, 100, 140), 1))
+    windows = (
+        Window("kill", 30, 40),
+        Window("stop", 85, 105),
+        Window("cut", 12, 15),
+        Window("disk", 500, 600),
+    )
+    assert pauses_by_fault_us(history, windows) == {"kill": 70, "stop": 70, "cut": 10, "disk": 0}
+    assert pauses_by_fault_us((), windows[:1]) == {"kill": 0}
 
 
 def test_a_process_that_died_or_should_have_is_found() -> None:

@@ -24,7 +24,18 @@ def reported(verdict: Verdict) -> Report:
     )
     operations = (write(1, (0, 1)), write(2, (1, 2), told=UNKNOWN), read(3, (3, 4), None))
     recovered: dict[str, int | None] = {"node0": 600, "node1": None}
-    return Report(PLAN, operations, 12, findings, Injected(), Strikes(*range(8)), 9, {"all": 688}, recovered)
+    return Report(
+        PLAN,
+        operations,
+        12,
+        findings,
+        Injected(),
+        Strikes(*range(8)),
+        9,
+        {"all": 688},
+        {"kill": 77},
+        recovered,
+    )
 
 
 @pytest.mark.parametrize(
@@ -77,3 +88,4 @@ def test_the_table_shows_every_check_and_what_speaks_against_it(capsys: pytest.C
     assert "writes are linearizable: a [sentence] against it" in told
     assert "gave up" in told
     assert "all 688 ms" in told
+    assert "77 ms" in told
