@@ -80,7 +80,12 @@ def _genesis_of(home: Home) -> Genesis:
 
 
 def _file_of(home: Home, number: int | None) -> tuple[int, Path]:
-    found = recordings_in(recordings_dir(home))
+    try:
+        found = recordings_in(recordings_dir(home))
+    except OSError as error:
+        raise ReplayFailed(
+            "recording-unreadable", Exit.STORAGE, f"{recordings_dir(home)}: {error.strerror}"
+        ) from error
     if not found:
         raise ReplayFailed(
             "no-recordings",
@@ -114,7 +119,7 @@ def key_in(home: Home) -> Callable[[PublicKey], SigningKey]:
             )
         try:
             key = SigningKey(read_key(file))
-        except KeyFileError as error:
+        except (KeyFileError, OSError) as error:
             raise ReplayFailed("key-unreadable", Exit.KEYS, str(error)) from error
         if key.public_key != public:
             raise ReplayFailed(
@@ -148,7 +153,8 @@ def _bar(size: int) -> Iterator[Callable[[int], None]]:
     try:
         yield moved
     finally:
-        bar.stop()
+        if shown:
+            bar.stop()
 
 
 def replay_file(home: Home, number: int | None = None, until: int | None = None) -> Report:

@@ -7,16 +7,18 @@ compared and forgotten.
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import assert_never
 
-from consensus import GuardRecord, PublicKey, SafetyRecord, SafetyRules, SigningKey
+from consensus import GuardRecord, PeerError, Proposal, PublicKey, SafetyRecord, SafetyRules, SigningKey
+from node import wire
 from node.cli.exits import Exit
 from node.daemon.daemon import software_version
 from node.genesis import Genesis
 from node.storage import Table
-from node.validator import Output, Validator, assemble
-from node.validator.recorded_output import OutputMark, describe_output
+from node.validator import Frame, Input, Output, Validator, assemble
+from node.validator.recorded_input import input_value
+from node.validator.recorded_output import OutputMark, describe_output, shown
 from node.validator.recording import (
     Assembled,
     Ending,
@@ -28,8 +30,6 @@ from node.validator.recording import (
     RecordingDamaged,
     Step,
 )
-
-_SHOWN_MAX = 240
 
 
 class ReplayFailed(Exception):
@@ -163,8 +163,8 @@ class Replay:
                 now_ms=opening.now_ms,
             )
         except ReadDiffers as error:
-            return self._differs("assembly", "read", "a validator", str(error))
-        return self._unread("assembly")
+            return self._differs(None, "read", "a validator", str(error))
+        return self._unread(None)
 
     def _safety(self, key: PublicKey | None, record: SafetyRecord, guard: GuardRecord) -> SafetyRules:
         index = None if key is None else self._genesis.validator_set().index_of(key)
@@ -182,37 +182,60 @@ class Replay:
         try:
             outputs = self._validator.step(step.item, step.now_ms)
         except ReadDiffers as error:
-            return self._differs(str(step.item), "read", _recorded(step.outcome), str(error))
+            return self._differs(step.item, "read", _recorded(step.outcome), str(error))
         except Exception as error:  # what the validator raised then, it must raise now, whatever it was
             raised = Raised.of(error)
-        return self._compare(step, outputs, raised) or self._unread(str(step.item))
+        return self._compare(step, outputs, raised) or self._unread(step.item)
 
     def _compare(self, step: Step, outputs: list[Output], raised: Raised | None) -> Difference | None:
-        expected, item = step.outcome, str(step.item)
+        expected = step.outcome
         if raised is not None or isinstance(expected, Raised):
             if raised == expected:
                 return None
             got = str(raised) if raised is not None else f"{len(outputs)} outputs"
-            return self._differs(item, "error", _recorded(expected), got)
+            return self._differs(step.item, "error", _recorded(expected), got)
         for place in range(max(len(expected), len(outputs))):
             mark = expected[place] if place < len(expected) else None
             output = outputs[place] if place < len(outputs) else None
             if output is None or mark is None or OutputMark.of(output) != mark:
                 return self._differs(
-                    item,
+                    step.item,
                     f"output {place + 1} of {len(expected)}",
                     "nothing more" if mark is None else str(mark),
                     "nothing more" if output is None else describe_output(output),
                 )
         return None
 
-    def _unread(self, item: str) -> Difference | None:
+    def _unread(self, item: Input | None) -> Difference | None:
         left = self._reads.left()
         return None if left is None else self._differs(item, "read", left, "it was not read")
 
-    def _differs(self, item: str, what: str, expected: str, got: str) -> Difference:
-        shown = item if len(item) <= _SHOWN_MAX else f"{item[:_SHOWN_MAX]}..."
-        return Difference(self.entries, self._now_ms, shown, what, expected, got)
+    def _differs(self, item: Input | None, what: str, expected: str, got: str) -> Difference:
+        told = "assembly" if item is None else describe_input(item)
+        return Difference(self.entries, self._now_ms, told, what, expected, got)
+
+
+def describe_input(item: Input) -> str:
+    """An input in words; of a frame also what it says."""
+    _, *values = input_value(item)
+    words = [f"{field.name}={shown(value)}" for field, value in zip(fields(item), values, strict=True)]
+    if isinstance(item, Frame):
+        words.append(_message_in(item))
+    return f"{type(item).__name__}({', '.join(words)})"
+
+
+def _message_in(frame: Frame) -> str:
+    if frame.gossip_id is not None:
+        return "by gossip"
+    try:
+        if frame.topic in (wire.Code.AGREEMENT, wire.Code.BLOCKS):
+            message: object = wire.agreement_message(frame.topic, frame.body)
+        else:
+            message = wire.pool_message(frame.topic, frame.body)
+    except PeerError as error:
+        return f"not readable: {error.detail}"
+    round = message.block.round if isinstance(message, Proposal) else getattr(message, "round", None)
+    return type(message).__name__ + ("" if round is None else f" of round {round}")
 
 
 def _recorded(outcome: Outcome) -> str:

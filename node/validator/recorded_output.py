@@ -94,7 +94,7 @@ class OutputMark:
         """In words: the type, and all fields or size and digest."""
         name = _KINDS[self.kind - 1].__name__
         if self.size <= WHOLE_BYTES_MAX:
-            return f"{name}({_shown(decode(self.image), _FIELDS_MAX)[1:-1]})"
+            return f"{name}({shown(decode(self.image), _FIELDS_MAX)[1:-1]})"
         return f"{name} of {self.size} bytes, sha256 {self.image.hex()[:16]}"
 
 
@@ -109,16 +109,17 @@ def mark_value(output: Output) -> tuple[int, int, bytes]:
 
 def describe_output(output: Output) -> str:
     """An output in words, long fields cut."""
-    shown = ", ".join(_shown(field) for field in _fields(output))
-    return f"{type(output).__name__}({shown[:_SHOWN_MAX]}{'...' if len(shown) > _SHOWN_MAX else ''})"
+    words = ", ".join(map(shown, _fields(output)))
+    return f"{type(output).__name__}({words[:_SHOWN_MAX]}{'...' if len(words) > _SHOWN_MAX else ''})"
 
 
-def _shown(value: Value, most: int = 4) -> str:
+def shown(value: Value, most: int = 4) -> str:
+    """A value in words, long bytes and arrays of more than `most` items cut."""
     if isinstance(value, bytes):
         return value.hex() if len(value) <= 16 else f"{value.hex()[:16]}... of {len(value)} bytes"
     if isinstance(value, tuple):
         more = f", ... of {len(value)}" if len(value) > most else ""
-        return f"[{', '.join(map(_shown, value[:most]))}{more}]"
+        return f"[{', '.join(map(shown, value[:most]))}{more}]"
     return str(value)
 
 

@@ -13,9 +13,10 @@ from click.testing import CliRunner, Result
 
 from bench import replaying, rerun
 from bench.replaying import Report, replay_file
-from bench.rerun import ReplayFailed
+from bench.rerun import ReplayFailed, describe_input
 from bench.sim.world import World
-from consensus import LocalError
+from consensus import BlocksRequest, Digest, LocalError, encode_message
+from node import wire
 from node.cli.exits import Exit
 from node.daemon.recorder import recordings_dir, recordings_in
 from node.home import Home, write_key
@@ -24,7 +25,7 @@ from node.ledger.transactions import Transaction
 from node.pool.admission import Admission
 from node.pool.sealing import Sealer
 from node.storage import StateTable
-from node.validator import SignaturesChecked, Start, Submitted, assembly
+from node.validator import Frame, SignaturesChecked, Start, Submitted, assembly
 from node.validator.recording import (
     HEAD_BYTES,
     Entry,
@@ -201,7 +202,7 @@ def test_another_decision_to_seal_is_found_where_it_is_made(
     assert difference.entry == first_of(home, SignaturesChecked)
     assert difference.what == "output 2 of 5"
     assert (difference.expected, difference.got) == ("StartTimer(pool, 2000)", "StartTimer(pool, 25)")
-    assert "SignaturesChecked" in difference.item
+    assert difference.item == "SignaturesChecked(ticket=1, valid=0101010101)"
 
 
 def test_another_answer_to_a_client_is_found_and_shown(
@@ -296,6 +297,17 @@ def test_until_stops_before_a_later_difference(recording: Recorders, monkeypatch
     report = replay_file(home, until=entry - 1)
     assert (report.difference, report.entries) == (None, entry)
     assert replay_file(home, until=entry).difference is not None
+
+
+def test_the_input_that_led_to_a_difference_is_shown_with_the_message_it_brought() -> None:
+    request = Frame(bytes(32), wire.Code.AGREEMENT, encode_message(BlocksRequest(Digest(bytes(32)), 3)))
+    words = describe_input(request)
+    assert words.startswith("Frame(peer=0000000000000000... of 32 bytes, topic=1, body=")
+    assert words.endswith(", BlocksRequest)")
+    assert "not readable: " in describe_input(Frame(b"peer", wire.Code.SYNC, b"junk"))
+    assert "not readable: " in describe_input(Frame(b"peer", 99, b"junk"))
+    assert describe_input(Frame(b"peer", 20, b"junk", bytes(16))).endswith(", by gossip)")
+    assert describe_input(Start()) == "Start()"
 
 
 # --- what cannot be replayed ------------------------------------------------------------------------
@@ -484,6 +496,20 @@ def test_the_command_ends_with_a_sentence_and_its_code(home: Home) -> None:
     told = json.loads(as_json.output)
     assert told["error"]["code"] == "no-such-recording"
     assert told["exit"] == as_json.exit_code == Exit.USAGE
+
+
+def test_what_takes_long_shows_a_bar_on_a_terminal_and_nowhere_else(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replaying, "_LOOK_EVERY", 1)
+    monkeypatch.setattr(replaying, "PATIENCE_SECONDS", -1.0)
+    assert run("--home", str(home.path), "--json").stderr == ""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    result = run("--home", str(home.path), "--json")
+    assert "replaying" in result.stderr
+    assert json.loads(result.stdout)["identical"] is True
+    monkeypatch.setattr(replaying, "PATIENCE_SECONDS", 3_600.0)
+    assert run("--home", str(home.path), "--json").stderr == ""
 
 
 def test_the_first_step_is_the_start(home: Home) -> None:
