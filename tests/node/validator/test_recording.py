@@ -2,6 +2,7 @@
 cut, changed or filled up is told apart from a whole one.
 """
 
+import inspect
 import io
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass, replace
@@ -50,6 +51,7 @@ from node.validator import (
     TimerExpired,
     Tuning,
     Written,
+    assemble,
 )
 from node.validator.recorded_input import input_from, input_value
 from node.validator.recorded_output import WHOLE_BYTES_MAX, OutputMark, describe_output, mark_value
@@ -275,6 +277,24 @@ def test_a_stopped_reader_reads_and_remembers_nothing() -> None:
 @pytest.mark.parametrize("signs", [True, False])
 def test_an_opening_comes_back(signs: bool) -> None:
     assert decode_entry(encode_opening(opening(signs=signs))) == opening(signs=signs)
+
+
+def test_all_that_goes_into_an_assembly_is_recorded() -> None:
+    """Who adds a field here adds it to the format, or what is replayed is not what ran."""
+    assert [field.name for field in fields(Tuning)] == ["base_timeout_ms", "seal_delay_ms"]
+    assert [field.name for field in fields(Recovered)] == [
+        "tip",
+        "root",
+        "record",
+        "high_qc",
+        "high_tc",
+        "certified",
+        "proposals",
+        "batches",
+        "journal_seq",
+    ]
+    arguments = ["genesis", "recovered", "reader", "consensus_key", "safety", "tuning", "now_ms", "scheme"]
+    assert list(inspect.signature(assemble).parameters) == arguments  # the scheme is Ed25519 in a daemon
 
 
 @given(INPUTS, st.lists(st.tuples(st.sampled_from([*ChainTable, *StateTable]), st.binary(), st.binary())))
