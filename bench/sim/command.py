@@ -177,7 +177,8 @@ def _places(drivers: Drivers, nodes: int) -> tuple[int, ...]:
     """Hosts with behaviours, which are few enough to be tolerated."""
     try:
         places = tuple(drivers.load_behaviours(0))
-        drivers.load_parts()
+        with drivers.parts():
+            pass
     except DriverError as error:
         raise click.UsageError(str(error)) from error
     if any(place >= nodes for place in places):
@@ -203,14 +204,12 @@ def _play(chosen: Scenario, drivers: Drivers, trace: Path | None, as_json: bool,
     if not as_json:
         report.show_scenario(chosen)
     started = time.monotonic()
-    with _tracing(trace) as prepare, report.Waiting("virtual time", chosen.ms) as waiting:
-        outcome = run(
-            chosen,
-            drivers.load_parts(),
-            drivers.load_behaviours(chosen.seed),
-            waiting.show,
-            prepare,
-        )
+    with (
+        _tracing(trace) as prepare,
+        report.Waiting("virtual time", chosen.ms) as waiting,
+        drivers.parts() as parts,
+    ):
+        outcome = run(chosen, parts, drivers.load_behaviours(chosen.seed), waiting.show, prepare)
     real_ms = int((time.monotonic() - started) * 1_000)
     if as_json:
         click.echo(json.dumps({"machine": machine(), "command": again} | report.figures(outcome, real_ms)))
@@ -259,13 +258,12 @@ def _tracing(trace: Path | None) -> Iterator[Callable[[World], None]]:
 
 
 def _shrink(chosen: Scenario, drivers: Drivers, save: Path | None) -> None:
-    parts = drivers.load_parts()
-    first = run(chosen, parts, drivers.load_behaviours(chosen.seed))
-    if first.violation is None:
-        raise click.UsageError("this scenario breaks nothing, so there is nothing to shrink")
-    invariant = first.violation.invariant
-    played = 0
-    with report.Waiting("shrinking", RUNS_MAX) as waiting:
+    with drivers.parts() as parts, report.Waiting("shrinking", RUNS_MAX) as waiting:
+        first = run(chosen, parts, drivers.load_behaviours(chosen.seed)).violation
+        if first is None:
+            raise click.UsageError("this scenario breaks nothing, so there is nothing to shrink")
+        invariant = first.invariant
+        played = 0
 
         def fails(candidate: Scenario) -> bool:
             nonlocal played
@@ -281,7 +279,7 @@ def _shrink(chosen: Scenario, drivers: Drivers, save: Path | None) -> None:
     ended = "" if small.is_done else " (the bound: a longer search may find less)"
     click.echo(
         f"{len(chosen.faults)} faults in {chosen.ms} ms came down to {len(small.scenario.faults)} in "
-        f"{small.scenario.ms} ms, in {small.runs} runs{ended}; still broken: {first.violation}"
+        f"{small.scenario.ms} ms, in {small.runs} runs{ended}; still broken: {invariant}"
     )
     click.echo(report.scenario_command(str(path), drivers))
     sys.exit(1)

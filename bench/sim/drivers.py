@@ -6,7 +6,8 @@ None of them ships. They are found as Python finds modules, and in the current f
 
 import importlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,15 +30,19 @@ class Drivers:
         """Hosts with a behaviour. Raises DriverError."""
         return tuple(place for _, place in map(_split, self.behaviours))
 
-    def load_parts(self) -> Parts:
-        """What every host is made of. Raises DriverError."""
-        if self.mutant is None:
-            return SHIPPED
-        found = _find(self.mutant)
-        parts = found() if callable(found) and not isinstance(found, Parts) else found
-        if not isinstance(parts, Parts):
-            raise DriverError(f"{self.mutant} is no bench.sim.seams.Parts and makes none")
-        return parts
+    @contextmanager
+    def parts(self) -> Iterator[Parts]:
+        """What every host is made of, for as long as this lasts. A mutant is `Parts`, or is called and makes
+        them, or makes a context manager of them that breaks more in the meantime. Raises DriverError."""
+        found: object = SHIPPED if self.mutant is None else _find(self.mutant)
+        if callable(found):
+            found = found()
+        with ExitStack() as stack:
+            if isinstance(found, AbstractContextManager):
+                found = stack.enter_context(found)
+            if not isinstance(found, Parts):
+                raise DriverError(f"{self.mutant} is no bench.sim.seams.Parts and makes none")
+            yield found
 
     def load_behaviours(self, seed: int) -> Mapping[int, Behaviour]:
         """A new behaviour for each place; factories are called with the seed. Raises DriverError."""

@@ -134,6 +134,7 @@ _DRAWS: Mapping[str, _Drawn] = {
 KINDS = tuple(_DRAWS)
 """Every kind of fault."""
 _OF_BUDGET = (Wipe.KIND, RestoreBackup.KIND, GuardLost.KIND)
+_OF_PAIRS = (Partition.KIND, OneWay.KIND, SlowLink.KIND)
 _RARE = {CrashAll.KIND: 2, RestartAll.KIND: 2, GuardLost.KIND: 1, Twin.KIND: 1}
 """How often the kinds are drawn that are not drawn 4 times."""
 
@@ -143,11 +144,12 @@ def schedule(random: Random, ground: Ground, kinds: Sequence[str]) -> tuple[Faul
     budget = budget_of(random, ground)
     wanted = [kind for kind in KINDS if kind in kinds]
     twins = tuple(budget[:1]) if Twin.KIND in wanted and random.randrange(3) == 0 else ()
-    possible = [
-        kind
-        for kind in wanted
-        if not (kind in _OF_BUDGET and not budget) and not (kind == Twin.KIND and not twins)
+    impossible = [
+        *(_OF_BUDGET if not budget else ()),
+        *((Twin.KIND,) if not twins else ()),
+        *(_OF_PAIRS if len(ground.weights) == 1 else ()),
     ]
+    possible = [kind for kind in wanted if kind not in impossible]
     last_ms = ground.ms - _SETTLED_MS
     if not possible or last_ms <= _SETTLED_MS:
         return ()

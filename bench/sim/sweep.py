@@ -65,7 +65,8 @@ def play(seed: int, options: Options, drivers: Drivers, what: str) -> Result:
     """One seed from its number to its result; runs in any process."""
     started = time.monotonic()
     scenario = generate(seed, options)
-    outcome = run(scenario, drivers.load_parts(), drivers.load_behaviours(seed))
+    with drivers.parts() as parts:
+        outcome = run(scenario, parts, drivers.load_behaviours(seed))
     return result_of(scenario, outcome, what, int((time.monotonic() - started) * 1_000))
 
 

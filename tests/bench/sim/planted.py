@@ -1,0 +1,52 @@
+"""Bugs planted on purpose, for tests of what finds, replays and shrinks them; named on command lines as
+`tests.bench.sim.planted:chokes_on_wiped_data`.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from bench.sim.disk import Disk
+from bench.sim.host import Host
+from bench.sim.seams import Parts
+from consensus import GuardRecord, decode
+from node.validator import Input
+from node.wire import Code
+
+
+def _choke(disk: Disk) -> None:
+    if disk.guard is None or disk.last_seq:
+        return
+    if GuardRecord.from_value(decode(disk.guard)).boot:
+        raise KeyError("planted: the data is gone")
+
+
+def chokes_on_wiped_data() -> Parts:
+    """A start that breaks when everything but the guard is gone: only a wipe brings it out."""
+    return Parts(before_start=_choke)
+
+
+@contextmanager
+def chokes_for_a_while() -> Iterator[Parts]:
+    """The same, as a context manager."""
+    yield chokes_on_wiped_data()
+
+
+NO_PARTS = 7
+
+
+class _Mute:
+    def started(self, host: Host) -> None:
+        """Nothing."""
+
+    def incoming(self, host: Host, item: Input) -> Iterable[Input]:
+        """As it is."""
+        return (item,)
+
+    def outgoing(self, host: Host, target: Host, topic: int, body: bytes) -> Iterable[tuple[int, bytes]]:
+        """No word of agreement."""
+        return () if topic == Code.AGREEMENT else ((topic, body),)
+
+
+def mute(seed: int) -> _Mute:
+    """A validator that listens and says nothing."""
+    return _Mute()
