@@ -15,7 +15,7 @@ from bench.chaos.switches import Disk
 
 READY_SECONDS = 30.0
 """How long a slot waits for all nodes before it begins all the same: else more than f would be away."""
-_DEATH_SECONDS = 30.0
+_DEATH_SECONDS = 60.0
 """A node whose journal refused ends by itself; after this long it is killed and that is a finding."""
 
 

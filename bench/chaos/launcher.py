@@ -52,7 +52,8 @@ def shift_clock(clock: ModuleType, switches: Switches) -> None:
 
 def fill_disk(system: ModuleType, switches: Switches) -> None:
     """Make `system.statvfs`, `posix_fallocate` and `pwrite` behave as on a disk in the switch's state."""
-    true_statvfs, true_fallocate, true_pwrite = system.statvfs, system.posix_fallocate, system.pwrite
+    true_statvfs, true_pwrite = system.statvfs, system.pwrite
+    true_fallocate = getattr(system, "posix_fallocate", None)  # macOS has none, and nobody calls it there
 
     def statvfs(path: Any) -> os.statvfs_result:
         found: os.statvfs_result = true_statvfs(path)
@@ -67,7 +68,8 @@ def fill_disk(system: ModuleType, switches: Switches) -> None:
         if switches.disk >= Disk.FULL:
             switches.count_refused_write()
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        true_fallocate(descriptor, offset, length)
+        if true_fallocate is not None:
+            true_fallocate(descriptor, offset, length)
 
     def pwrite(descriptor: int, data: Any, offset: int) -> int:
         if switches.disk is Disk.DEAD:
