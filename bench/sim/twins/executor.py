@@ -80,6 +80,7 @@ class World:
         scheme: SignatureScheme = KEYED_HASH,
         rules: SafetyFactory = SafetyRules,
         byzantine: Byzantine | None = None,
+        watched: tuple[Check, ...] = tuple(Check),
     ) -> None:
         self.cast = make_cast(nodes, twins, scheme)
         self.network = Network(nodes, twins, jitter)
@@ -88,7 +89,7 @@ class World:
         self.rules = rules
         self.byzantine = byzantine
         self.turns = Turns(rounds, nodes, twins)
-        self.oracles = Oracles(self.cast)
+        self.oracles = Oracles(self.cast, watched)
         self.counters = Counters()
         self.instances = [self._instance(index) for index in range(nodes + twins)]
         self.now_us = 0
@@ -122,7 +123,7 @@ class World:
             return False
         while self.held is None:
             if self.behind_tail == 0:
-                self.oracles.on_end(instance.replica.view().hqc for instance in instances)
+                self.oracles.on_end((i.identity, i.replica.view().hqc) for i in instances)
                 return True
             if todo:
                 index, life, event = todo.popleft()
@@ -256,10 +257,10 @@ class World:
             case Penalise(peer, error):
                 self.note("%d penalises %d: %s", instance.index, self._peers.index(peer), error.code)
                 if not instance.is_twin and self._peers.index(peer) >= self.cast.twins:
-                    raise Violation(Check.BLAME, f"{instance.index} penalises a correct node: {error}")
+                    self.oracles.broken(Check.BLAME, f"{instance.index} penalises a correct node: {error}")
             case Diverged():
                 if not instance.is_twin:
-                    raise Violation(Check.BLAME, f"{instance.index} diverged: {effect.detail}")
+                    self.oracles.broken(Check.BLAME, f"{instance.index} diverged: {effect.detail}")
             case _:
                 pass  # certified headers and catch-up need a ledger, which nobody has here
 

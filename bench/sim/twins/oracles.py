@@ -67,8 +67,10 @@ class Violation(Exception):
 class Oracles:
     """The memory of one run. Copied with it, so every attribute is plain data."""
 
-    def __init__(self, cast: Cast) -> None:
+    def __init__(self, cast: Cast, watched: tuple[Check, ...] = tuple(Check)) -> None:
+        """`watched` are the promises whose breach ends the run."""
         self.cast = cast
+        self.watched = watched
         self.chain: list[Digest] = [cast.root.block_id]
         self.positions: dict[int, int] = {}
         self.certified: dict[int, Digest] = {}
@@ -84,6 +86,11 @@ class Oracles:
         self.heard: dict[tuple[int, int, int, int, bool], Digest] = {}
         self.equivocated: dict[int, int] = {}  # identity -> round in which a correct node saw it
         self.accused: dict[int, Offence] = {}
+
+    def broken(self, check: Check, text: str) -> None:
+        """Raises Violation when this promise is watched."""
+        if check in self.watched:
+            raise Violation(check, text)
 
     def is_correct(self, identity: int) -> bool:
         """Whether this identity has no twin."""
@@ -102,17 +109,17 @@ class Oracles:
         for committed in blocks:
             block = committed.block
             if block.parent_id != chain[position]:
-                raise Violation(Check.AGREEMENT, f"{instance} commits round {block.round} out of order")
+                self.broken(Check.AGREEMENT, f"{instance} commits round {block.round} out of order")
             position += 1
             if position == len(chain):
                 chain.append(block.id)
             elif chain[position] != block.id:
-                raise Violation(
+                self.broken(
                     Check.AGREEMENT, f"{instance} commits another block at {position}, of round {block.round}"
                 )
         self.positions[instance] = position
         if chain[position] not in self.provable:
-            raise Violation(
+            self.broken(
                 Check.PROOF, f"{instance} commits round {blocks[-1].block.round}: no quorum voted for that"
             )
 
@@ -149,10 +156,10 @@ class Oracles:
         known = self.votes.get((identity, round))
         if known is None:
             if self.given_up.get(identity, 0) >= round:
-                raise Violation(Check.SIGNATURES, f"{identity} votes in round {round} after giving it up")
+                self.broken(Check.SIGNATURES, f"{identity} votes in round {round} after giving it up")
             self.votes[identity, round] = vote.block_id
         elif known != vote.block_id:
-            raise Violation(Check.SIGNATURES, f"{identity} votes for two blocks of round {round}")
+            self.broken(Check.SIGNATURES, f"{identity} votes for two blocks of round {round}")
         if vote.parent_round >= self.locks.get(identity, (0, 0))[0]:
             self.locks[identity] = (vote.parent_round, round)
         self._require_durable(identity, round, 0 if record is None else record.last_voted_round, "vote")
@@ -163,12 +170,10 @@ class Oracles:
             return
         round, hqc = timeout.round, timeout.hqc.round
         if hqc < self.timeouts.get((identity, round), 0):
-            raise Violation(
-                Check.SIGNATURES, f"{identity} gives round {round} up again with the lower QC {hqc}"
-            )
+            self.broken(Check.SIGNATURES, f"{identity} gives round {round} up again with the lower QC {hqc}")
         parent, voted = self.locks.get(identity, (0, 0))
         if round >= voted and hqc < parent:
-            raise Violation(
+            self.broken(
                 Check.SIGNATURES, f"{identity} gives round {round} up with QC {hqc}, below its lock {parent}"
             )
         self.timeouts[identity, round] = hqc
@@ -182,13 +187,13 @@ class Oracles:
         if identity < self.cast.twins or block.author != identity:
             return
         if self.proposals.setdefault((identity, block.round), block.id) != block.id:
-            raise Violation(Check.SIGNATURES, f"{identity} proposes two blocks of round {block.round}")
+            self.broken(Check.SIGNATURES, f"{identity} proposes two blocks of round {block.round}")
         durable = 0 if record is None else record.last_proposed_round
         self._require_durable(identity, block.round, durable, "proposal")
 
     def _require_durable(self, identity: int, round: int, durable: int, what: str) -> None:
         if durable < round:
-            raise Violation(Check.DURABLE, f"{identity}'s {what} of round {round} left before it was durable")
+            self.broken(Check.DURABLE, f"{identity}'s {what} of round {round} left before it was durable")
 
     # --- certificates -------------------------------------------------------------------------
 
@@ -198,38 +203,39 @@ class Oracles:
     def _believe(self, identity: int, qc: QuorumCertificate | None, tc: TimeoutCertificate | None) -> None:
         if qc is not None and id(qc) not in self.believed:
             self.believed[id(qc)] = qc
-            self.on_qc(f"{identity} sends", qc)
+            self.on_qc(identity, qc)
         if tc is not None and id(tc) not in self.believed:
             self.believed[id(tc)] = tc
             self._on_tc(identity, tc)
 
-    def on_qc(self, where: str, qc: QuorumCertificate) -> None:
-        """A certificate was seen: it is good, and the only one of its round."""
-        if qc.round == 0:
-            if qc != self.cast.root:
-                raise Violation(Check.CERTIFICATE, f"{where} a QC of round 0 that is not the root's")
-            return
+    def on_qc(self, identity: int, qc: QuorumCertificate) -> None:
+        """A certificate was seen: it is good, and the only one of its round. Twins that lie may send bad
+        ones: nobody has to believe them."""
         commits = qc.parent_id if qc.round == qc.parent_round + 1 else None
-        fields = (qc.epoch, qc.round, qc.block_id, qc.parent_id, qc.parent_round, commits)
-        message = vote_digest(self.cast.cluster_id, *fields)
-        fault = self._fault(qc.signers, qc.signatures, lambda position: message)
-        if fault is not None or commits != qc.commit_id or qc.parent_round >= qc.round:
-            raise Violation(Check.CERTIFICATE, f"{where} a bad QC of round {qc.round}: {fault or 'shape'}")
-        known = self.certified.setdefault(qc.round, qc.block_id)
-        if known != qc.block_id:
-            raise Violation(Check.ONE_QC, f"two blocks of round {qc.round} are certified")
+        fault: str | None = "its shape"
+        if qc.round == 0:
+            fault = None if qc == self.cast.root else "not the root's"
+        elif qc.parent_round < qc.round and qc.commit_id == commits:
+            fields = (qc.epoch, qc.round, qc.block_id, qc.parent_id, qc.parent_round, commits)
+            message = vote_digest(self.cast.cluster_id, *fields)
+            fault = self._fault(qc.signers, qc.signatures, lambda position: message)
+        if fault is not None:
+            if self.is_correct(identity):
+                self.broken(Check.CERTIFICATE, f"{identity} has a bad QC of round {qc.round}: {fault}")
+        elif self.certified.setdefault(qc.round, qc.block_id) != qc.block_id:
+            self.broken(Check.ONE_QC, f"two blocks of round {qc.round} are certified")
 
     def _on_tc(self, identity: int, tc: TimeoutCertificate) -> None:
         rounds = tc.hqc_rounds
-        fault: str | None = "a QC round at or above its own"
-        if all(hqc < tc.round for hqc in rounds):
+        fault: str | None = "its shape"
+        if all(hqc < tc.round for hqc in rounds) and len(rounds) * _SIGNATURE_BYTES == len(tc.signatures):
             fault = self._fault(
                 tc.signers,
                 tc.signatures,
                 lambda position: timeout_digest(self.cast.cluster_id, tc.epoch, tc.round, rounds[position]),
             )
-        if fault is not None or len(rounds) * _SIGNATURE_BYTES != len(tc.signatures):
-            raise Violation(Check.CERTIFICATE, f"{identity} sends a bad TC of round {tc.round}: {fault}")
+        if fault is not None and self.is_correct(identity):
+            self.broken(Check.CERTIFICATE, f"{identity} has a bad TC of round {tc.round}: {fault}")
 
     def _fault(self, signers: bytes, signatures: bytes, message_of: Callable[[int], bytes]) -> str | None:
         indices = list(bitmap_indices(signers))
@@ -257,10 +263,10 @@ class Oracles:
             or record.floor_round < before.floor_round
         )
         if fell:
-            raise Violation(Check.MONOTONE, f"{instance} forgets: {before} then {record}")
+            self.broken(Check.MONOTONE, f"{instance} forgets: {before} then {record}")
         timeout = record.last_timeout
         if timeout is not None and timeout.hqc.round < record.locked_round:
-            raise Violation(
+            self.broken(
                 Check.MONOTONE,
                 f"{instance} gives round {timeout.round} up with QC {timeout.hqc.round}, "
                 f"locked on {record.locked_round}",
@@ -300,21 +306,19 @@ class Oracles:
         try:
             evidence.verify(self.cast.cluster_id, self.cast.validators, self.cast.scheme)
         except PeerError as error:
-            raise Violation(
-                Check.EVIDENCE, f"{instance} shows evidence that proves nothing: {error}"
-            ) from error
+            self.broken(Check.EVIDENCE, f"{instance} shows evidence that proves nothing: {error}")
         if self.is_correct(evidence.accused):
-            raise Violation(
+            self.broken(
                 Check.EVIDENCE, f"{instance} accuses {evidence.accused} of {evidence.offence.name.lower()}"
             )
         self.accused.setdefault(int(evidence.accused), evidence.offence)
 
-    def on_end(self, highest: Iterable[QuorumCertificate]) -> None:
-        """The run is over; `highest` are the QCs that the instances hold, sent or not."""
-        for qc in highest:
-            self.on_qc("somebody holds", qc)
+    def on_end(self, highest: Iterable[tuple[int, QuorumCertificate]]) -> None:
+        """The run is over; `highest` are the identities' highest QCs, sent or not."""
+        for holder, qc in highest:
+            self.on_qc(holder, qc)
         for identity, round in self.equivocated.items():
             if identity not in self.accused:
-                raise Violation(
+                self.broken(
                     Check.EVIDENCE, f"{identity} was seen to equivocate in round {round}; nobody accuses it"
                 )
