@@ -8,6 +8,7 @@ import click
 from bench import local, replaying, soak, step
 from bench.chaos import command as chaos
 from bench.sim import command as sim
+from bench.sim.twins import command as twins
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -22,3 +23,4 @@ main.add_command(replaying.command)
 main.add_command(sim.command)
 main.add_command(soak.command)
 main.add_command(step.command)
+main.add_command(twins.command)
