@@ -102,7 +102,7 @@ class Host:
     def _forget(self) -> None:
         self._out: deque[Output] = deque()
         self._writing: list[Append] | None = None
-        self._timers: dict[str, int] = {}
+        self.timers: dict[str, int] = {}
         self._timer_number = 0
         self._gossip_seen: dict[bytes, bytes] = {}
         self._steps = 0
@@ -276,7 +276,7 @@ class Host:
             case StartTimer(name, delay_ms):
                 self._start_timer(name, delay_ms)
             case StopTimer(name):
-                self._timers.pop(name, None)
+                self.timers.pop(name, None)
             case PublishFrame(topic, body):
                 self.published.append(output)
                 self.spread(topic, body, None)
@@ -298,11 +298,11 @@ class Host:
 
     def _start_timer(self, name: str, delay_ms: int) -> None:
         self._timer_number += 1
-        number = self._timers[name] = self._timer_number
+        number = self.timers[name] = self._timer_number
 
         def fire() -> None:
-            if self._timers.get(name) == number:
-                del self._timers[name]
+            if self.timers.get(name) == number:
+                del self.timers[name]
                 self.feed(TimerExpired(name))
 
         self.later(delay_ms * 1_000, fire)
@@ -331,6 +331,7 @@ class Host:
 
     def spread(self, topic: int, body: bytes, source: bytes | None) -> None:
         """Gossip to every link but the one it came from."""
+        self.world.checkers.on_frame(self, topic, body)
         self._remember(gossip_id_of(topic, body), body)
         for other in self.world.hosts:
             if other.index != self.index and other.peer != source:
@@ -343,6 +344,7 @@ class Host:
 
     def receive(self, source: bytes, topic: int, body: bytes, *, gossip: bool = False) -> None:
         """A frame arrives; gossip seen before is dropped."""
+        self.world.checkers.on_received(self.world.hosts_of(source), topic, body)
         name = gossip_id_of(topic, body) if gossip else None
         if name is not None:
             if name in self._gossip_seen:

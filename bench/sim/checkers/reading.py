@@ -1,0 +1,75 @@
+"""Bytes as plain values, for checkers that look at what left a host and at nothing else.
+
+A block is read once however often it is sent, so that a broadcast costs one look. Nothing here believes
+anything: what is wrong with a value is for the checkers to say.
+"""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+import msgpack
+
+BLOCKS_MAX = 1_024
+"""Blocks read and remembered, oldest out first."""
+_BLOCK_DOMAIN = "isthmus/block/v1"
+
+Fields = tuple[Any, ...]
+"""An array of canonical values, as it stands in the bytes."""
+
+
+def unpack(data: bytes) -> Any:
+    """The value in `data`; raises ValueError."""
+    return msgpack.unpackb(data, use_list=False)
+
+
+def tagged(domain: str, data: bytes) -> bytes:
+    """SHA-256 of the length-prefixed domain and `data`: how everything of a cluster is named."""
+    tag = domain.encode()
+    return sha256(bytes((len(tag),)) + tag + data).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class SeenBlock:
+    """A block as it stands in its bytes; its certificates are arrays that nobody has believed yet."""
+
+    id: bytes
+    epoch: int
+    round: int
+    qc: Fields
+    tc: Fields | None
+    certified: Fields | None
+    payload: bytes
+    author: int
+    time_ms: int
+
+    @property
+    def parent_id(self) -> bytes:
+        """What its certificate certifies."""
+        parent: bytes = self.qc[2]
+        return parent
+
+    @property
+    def parent_round(self) -> int:
+        """The round of its certificate."""
+        parent_round: int = self.qc[1]
+        return parent_round
+
+
+class BlockReader:
+    """Blocks by their bytes; bounded."""
+
+    def __init__(self) -> None:
+        self._read: dict[bytes, SeenBlock] = {}
+
+    def read(self, data: bytes) -> SeenBlock:
+        """The block in `data`; raises ValueError for what is none."""
+        known = self._read.get(data)
+        if known is None:
+            _, _, epoch, round, qc, tc, certified, payload, author, time_ms = unpack(data)
+            block_id = tagged(_BLOCK_DOMAIN, data)
+            known = SeenBlock(block_id, epoch, round, qc, tc, certified, payload, author, time_ms)
+            self._read[data] = known
+            if len(self._read) > BLOCKS_MAX:
+                del self._read[next(iter(self._read))]
+        return known

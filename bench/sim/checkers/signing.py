@@ -1,0 +1,205 @@
+"""Nobody signs two things, in one life or in two, and nothing signed leaves before it is durable.
+
+What a host signed is read from its frames and from its journal, and both must tell one story: a journal
+never goes back below what it once held, a frame says only what the journal already says, and the guard
+beside the key reserved it before. `signed` holds the last `PLACES_KEPT` of each kind and validator; older
+ones need no comparison, because a host that signs below them goes back and is caught for that.
+Rules S1 to S8 of consensus/DESIGN.md; C1, C2, C14, C15; evidence against the honest is C20's.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.sim.checkers.reading import Fields, SeenBlock, unpack
+from bench.sim.violation import Violation
+
+PLACES_KEPT = 2_048
+"""Rounds or heights of each kind and validator that are remembered."""
+BLOCKS_KEPT = 1_024
+"""Blocks whose right to a vote is remembered, oldest out first."""
+
+_Key = tuple[str, int, int]
+
+
+@dataclass(slots=True)
+class _Signer:
+    """What one validator's journal has said so far, in all its lives."""
+
+    voted: int = -1
+    timed_out: int = -1
+    proposed: int = -1
+    height: int = -1
+    locked: int = -1
+    floor: int = -1
+    vote: Fields | None = None
+    timeout: Fields | None = None
+    lock: tuple[int, int] = (0, 0)
+    """(round of the newest vote, highest parent round of all votes)."""
+    guard: bytes | None = None
+    reserved: tuple[int, int] = (-1, -1)
+    """(round, height) up to which the guard file allows signatures."""
+    places: dict[str, deque[int]] = field(default_factory=dict)
+
+
+class Signing:
+    """Of honest hosts alone; a validator is known by its index, whatever life it is in."""
+
+    def __init__(self) -> None:
+        self.signed: dict[_Key, bytes] = {}
+        self.votes = 0
+        self._signers: dict[int, _Signer] = {}
+        self._unsafe: dict[bytes, str] = {}
+
+    # --- the journal -----------------------------------------------------------------------------------
+
+    def on_record(self, index: int, record: Fields) -> None:
+        """The safety record of a journal record that is on disk now: `[version, boot, epoch, voted, locked,
+        timed out, proposed, height, floor round, floor height, vote, timeout, header]`."""
+        voted, locked, timed_out, proposed, height, floor, floor_height, vote, timeout, header = record[3:]
+        signer = self._signers.setdefault(index, _Signer())
+        if vote is not None and vote != signer.vote:
+            self._is_new_vote(index, signer, vote)
+        if timeout is not None and timeout != signer.timeout:
+            self._is_new_timeout(index, signer, timeout)
+        if header is not None:
+            self._once("header", index, header[2], _digest(header[0], header[3], header[4]))
+        lowest = max(floor, 0)
+        for what, before, now in (
+            ("last voted round", signer.voted, max(voted, lowest)),
+            ("highest timeout round", signer.timed_out, max(timed_out, lowest)),
+            ("last proposed round", signer.proposed, max(proposed, lowest)),
+            ("last signed height", signer.height, max(height, floor_height)),
+            ("locked round", signer.locked, locked),
+        ):
+            if now < before:
+                self._wrong(index, f"its journal's {what} went from {before} back to {now}")
+        signer.voted, signer.timed_out = max(voted, lowest), max(timed_out, lowest)
+        signer.proposed, signer.height = max(proposed, lowest), max(height, floor_height)
+        signer.locked, signer.floor = locked, floor
+        signer.vote, signer.timeout = vote, timeout
+
+    def _is_new_vote(self, index: int, signer: _Signer, vote: Fields) -> None:
+        round, block_id, parent_round = vote[1], vote[2], vote[4]
+        self._once("vote", index, round, _digest(*vote[2:6]))
+        if signer.vote is not None and round == signer.vote[1]:
+            return
+        if round <= signer.timed_out:
+            self._wrong(index, f"it voted in round {round} after giving up round {signer.timed_out}")
+        if round <= signer.voted:
+            self._wrong(index, f"it voted in round {round} after round {signer.voted}")
+        if self._unsafe.get(block_id):
+            self._wrong(index, f"it voted for {block_id.hex()[:12]}: {self._unsafe[block_id]}")
+        signer.lock = (round, max(parent_round, signer.lock[1]))
+
+    def _is_new_timeout(self, index: int, signer: _Signer, timeout: Fields) -> None:
+        round, hqc_round = timeout[1], timeout[2][1]
+        if round >= signer.lock[0] and hqc_round < signer.lock[1]:
+            words = f"it gave round {round} up holding {hqc_round}, locked on {signer.lock[1]}"
+            self._wrong(index, words)
+        key = ("timeout", index, round)
+        known = self.signed.get(key)
+        if known is not None and int.from_bytes(known, "big") > hqc_round:
+            held = int.from_bytes(known, "big")
+            self._wrong(index, f"it gave round {round} up holding {held}, then holding {hqc_round}")
+        self._remember(key, hqc_round.to_bytes(8, "big"))
+
+    # --- frames ----------------------------------------------------------------------------------------
+
+    def on_vote(self, index: int, guard: bytes | None, vote: Fields) -> None:
+        """It sends a vote: `[epoch, round, block, parent, parent round, commit, author, signature]`."""
+        self.votes += 1
+        signer = self._leaves("vote", index, vote[6], guard)
+        self._journaled("vote", index, vote[1], _digest(*vote[2:6]))
+        self._durable("vote", index, vote[1], signer.voted, signer.reserved[0])
+
+    def on_timeout(self, index: int, guard: bytes | None, timeout: Fields) -> None:
+        """It sends a timeout: `[epoch, round, hqc, tc, reason, blamed, author, signature]`."""
+        signer = self._leaves("timeout", index, timeout[6], guard)
+        round, hqc_round = timeout[1], timeout[2][1]
+        self._durable("timeout", index, round, signer.timed_out, signer.reserved[0])
+        self._journaled("timeout", index, round, hqc_round.to_bytes(8, "big"))
+
+    def on_header(self, index: int, guard: bytes | None, signed: Fields) -> None:
+        """It sends a header signature: `[incarnation, epoch, height, block, header, author, signature]`."""
+        signer = self._leaves("header", index, signed[5], guard)
+        self._journaled("header", index, signed[2], _digest(signed[0], signed[3], signed[4]))
+        self._durable("header", index, signed[2], signer.height, signer.reserved[1])
+
+    def on_proposal(self, index: int, guard: bytes | None, block: SeenBlock) -> None:
+        """It proposes."""
+        signer = self._leaves("proposal", index, block.author, guard)
+        self._once("proposal", index, block.round, block.id)
+        self._durable("proposal", index, block.round, signer.proposed, signer.reserved[0])
+
+    def on_block(self, block: SeenBlock) -> None:
+        """A block was seen that somebody may vote for."""
+        if block.id not in self._unsafe:
+            self._unsafe[block.id] = _why_unsafe(block)
+            if len(self._unsafe) > BLOCKS_KEPT:
+                del self._unsafe[next(iter(self._unsafe))]
+
+    def on_evidence(self, accused: int) -> None:
+        """Honest hosts pass on evidence against an honest one."""
+        self._wrong(accused, "it stands accused, with evidence that honest hosts believe")
+
+    # --- what all have in common -----------------------------------------------------------------------
+
+    def _leaves(self, kind: str, index: int, author: int, guard: bytes | None) -> _Signer:
+        signer = self._signers.setdefault(index, _Signer())
+        if author != index:
+            self._wrong(index, f"it sends a {kind} of validator {author}")
+        if guard is not signer.guard:
+            fields = (-1,) * 8 if guard is None else unpack(guard)
+            signer.guard, signer.reserved = guard, (fields[4], fields[6])
+        return signer
+
+    def _durable(self, kind: str, index: int, place: int, durable: int, reserved: int) -> None:
+        if place > durable:
+            self._wrong(index, f"its {kind} of {place} left before it was durable")
+        if place > reserved:
+            self._wrong(index, f"its {kind} of {place} left, the guard reserves up to {reserved}")
+
+    def _journaled(self, kind: str, index: int, place: int, what: bytes) -> None:
+        known = self.signed.get((kind, index, place))
+        if known is None:
+            self._wrong(index, f"its {kind} of {place} left and was never in its journal")
+        if known != what:
+            self._wrong(index, f"its {kind} of {place} is not the one in its journal")
+
+    def _once(self, kind: str, index: int, place: int, what: bytes) -> None:
+        known = self.signed.get((kind, index, place))
+        if known is None:
+            self._remember((kind, index, place), what)
+        elif known != what:
+            self._wrong(index, f"it signed two {kind}s at {place}")
+
+    def _remember(self, key: _Key, what: bytes) -> None:
+        if key not in self.signed:
+            kind, index, place = key
+            places = self._signers.setdefault(index, _Signer()).places.setdefault(kind, deque())
+            places.append(place)
+            if len(places) > PLACES_KEPT:
+                del self.signed[kind, index, places.popleft()]
+        self.signed[key] = what
+
+    def _wrong(self, index: int, words: str) -> None:
+        raise Violation("signing", f"validator {index}: {words}")
+
+
+def _digest(*fields: Any) -> bytes:
+    return b"|".join(part if type(part) is bytes else repr(part).encode() for part in fields)
+
+
+def _why_unsafe(block: SeenBlock) -> str:
+    """Jolteon's rule for a vote (S3), "" when it holds."""
+    round, parent_round, tc = block.round, block.parent_round, block.tc
+    if parent_round >= round:
+        return f"round {round} extends round {parent_round}"
+    if parent_round + 1 == round:
+        return ""
+    if tc is None or tc[1] + 1 != round:
+        return f"round {round} extends round {parent_round} without a TC of the round before"
+    if parent_round < max(tc[3]):
+        return f"round {round} extends round {parent_round}, its TC shows {max(tc[3])}"
+    return ""
