@@ -97,9 +97,8 @@ class History:
         self.operations: list[Operation] = []
         self.told_height = 0
         """The highest height any client was told of: what a linearizable read asks for."""
-        self.told_at_us = clock_us()
-        """When a client last was told anything good."""
-        self.longest_pause_us = 0
+        self.acknowledged_at_us = clock_us()
+        """When a client last was told that a write is certified."""
 
     def begin(self) -> tuple[int, int]:
         """The number of a new operation and the time of its invocation."""
@@ -115,9 +114,8 @@ class History:
         self.operations.append(operation)
         if outcome.height is not None:
             self.told_height = max(self.told_height, outcome.height)
-        if outcome.result is Result.OK:
-            self.longest_pause_us = max(self.longest_pause_us, now_us - self.told_at_us)
-            self.told_at_us = now_us
+        if operation.is_executed:
+            self.acknowledged_at_us = now_us
         self._file.write(json.dumps(line_of(operation)) + "\n")
         self._file.flush()
 

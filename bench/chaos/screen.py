@@ -70,10 +70,10 @@ class Screen:
             table.add_row(machine.name, f"[red]{hurt}[/red]" if hurt else "[green]good[/green]")
         operations = self._history.operations
         good = sum(operation.outcome.result is Result.OK for operation in operations)
-        since_ms = (clock_us() - self._history.told_at_us) // 1000
+        since_ms = (clock_us() - self._history.acknowledged_at_us) // 1000
         line = (
             f"{len(operations)} operations, {good} ok, height {self._history.told_height}, "
-            f"last success {since_ms} ms ago"
+            f"last write acknowledged {since_ms} ms ago"
         )
         return Group(table, Text(line))
 
@@ -88,7 +88,7 @@ def show(report: Report) -> None:
         table.add_row(name, *(str(report.count(result, reads=reads)) for result in Result))
     console.print(table)
     done = report.injected
-    table = Table("Faults", "times", "longest pause of all clients")
+    table = Table("Faults", "times", "longest time without a write")
     rows = [(kind.value, done.by_kind[kind], kind.value) for kind in FaultKind]
     rows += [("all nodes at once", done.all_at_once, Phase.ALL.value)]
     rows += [("more than f at once", done.beyond_minority, Phase.BEYOND.value)]
@@ -105,7 +105,7 @@ def show(report: Report) -> None:
         )
     console.print(table)
     pauses = ", ".join(f"{name} {pause} ms" for name, pause in sorted(report.pauses_ms.items()))
-    console.print(f"Longest pause between two answers: {pauses}", soft_wrap=True)
+    console.print(f"Longest time between two acknowledged writes: {pauses}", soft_wrap=True)
     for finding in report.findings:
         for sentence in finding.against:
             console.print(f"{finding.check}: {sentence}", soft_wrap=True, markup=False)

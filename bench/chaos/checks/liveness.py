@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from bench.chaos.checks.finding import Finding, finding
-from bench.chaos.history import Operation, Result
+from bench.chaos.history import Operation
 
 
 def check_liveness(recovered_ms: Mapping[str, int | None], bound_ms: int) -> Finding:
@@ -33,11 +33,11 @@ class Window:
 
 
 def pauses_by_fault_us(history: Sequence[Operation], windows: Sequence[Window]) -> dict[str, int]:
-    """For each label, the longest time without a success of any client that touches one of its windows."""
+    """For each label, the longest time without any acknowledged write that touches one of its windows."""
     ends = sorted(
         operation.completed_us
         for operation in history
-        if operation.completed_us is not None and operation.outcome.result in (Result.OK, Result.FAILED)
+        if operation.completed_us is not None and operation.is_executed
     )
     longest: dict[str, int] = {}
     for window in windows:
@@ -50,10 +50,11 @@ def pauses_by_fault_us(history: Sequence[Operation], windows: Sequence[Window]) 
 
 
 def longest_pauses_us(history: Sequence[Operation]) -> dict[str, int]:
-    """For each client, and for all together under the name "all": the longest time between two successes."""
+    """For each client, and for all together under the name "all": the longest time between two
+    acknowledged writes."""
     last: dict[str, int] = {}
     longest: dict[str, int] = {}
-    done = [o for o in history if o.outcome.result in (Result.OK, Result.FAILED)]
+    done = (operation for operation in history if operation.is_executed)
     for operation in sorted(done, key=lambda operation: operation.completed_us or 0):
         at_us = operation.completed_us or 0
         for name in ("all", operation.request.client):

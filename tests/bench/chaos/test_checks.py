@@ -241,12 +241,13 @@ def test_a_node_that_does_not_go_on_or_not_in_time_is_found() -> None:
     )
 
 
-def test_pauses_are_those_between_successes() -> None:
+def test_pauses_are_those_between_acknowledged_writes() -> None:
     history = (
         write(1, (0, 10)),
         write(2, (11, 12), client="b"),
         write(3, (13, 500), told=UNKNOWN),
         write(4, (600, 700), client="b"),
+        read(6, (600, 610), (1, 1), height=1),
         write(5, (700, 710)),
     )
     assert longest_pauses_us(history) == {"all": 688, "a": 700, "b": 688}
