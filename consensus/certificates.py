@@ -9,10 +9,10 @@ Sources: Jolteon (arXiv 2106.10362) section 3; DiemBFT v4; consensus.md C6, C10,
 
 from collections.abc import Callable
 
-from consensus.codec import Value, as_array, as_bytes, as_int, as_tuple, encode_trusted
+from consensus.codec import Value, as_array, as_bytes, as_digest, as_int, as_tuple, encode_trusted
 from consensus.errors import InvalidCertificate
 from consensus.immutable import immutable
-from consensus.keys import DIGEST_BYTES, SIGNATURE_BYTES, Digest, SignatureCache, digest
+from consensus.keys import SIGNATURE_BYTES, Digest, SignatureCache, digest
 from consensus.validators import (
     VALIDATORS_MAX,
     Epoch,
@@ -129,10 +129,10 @@ class QuorumCertificate:
         return QuorumCertificate(
             Epoch(as_int(epoch, "qc epoch")),
             Round(as_int(round, "qc round")),
-            Digest(as_bytes(block, "qc block id", length=DIGEST_BYTES)),
-            Digest(as_bytes(parent, "qc parent id", length=DIGEST_BYTES)),
+            as_digest(block, "qc block id"),
+            as_digest(parent, "qc parent id"),
             Round(as_int(parent_round, "qc parent round")),
-            None if commit is None else Digest(as_bytes(commit, "qc commit id", length=DIGEST_BYTES)),
+            None if commit is None else as_digest(commit, "qc commit id"),
             as_bytes(signers, "qc signers", max_length=_BITMAP_BYTES_MAX),
             as_bytes(signatures, "qc signatures", max_length=_SIGNATURES_BYTES_MAX),
         )
@@ -245,8 +245,8 @@ class HeaderCertificate:
             as_int(incarnation, "incarnation"),
             Epoch(as_int(epoch, "certificate epoch")),
             Height(as_int(height, "certificate height")),
-            Digest(as_bytes(block, "certificate block id", length=DIGEST_BYTES)),
-            Digest(as_bytes(header, "header hash", length=DIGEST_BYTES)),
+            as_digest(block, "certificate block id"),
+            as_digest(header, "header hash"),
             as_bytes(signers, "certificate signers", max_length=_BITMAP_BYTES_MAX),
             as_bytes(signatures, "certificate signatures", max_length=_SIGNATURES_BYTES_MAX),
         )

@@ -14,12 +14,11 @@ from typing import TypeAlias
 
 from consensus.blocks import proposal_digest
 from consensus.certificates import timeout_digest
-from consensus.codec import Value, as_bytes, as_int, as_tuple, decode, encode_trusted
+from consensus.codec import Value, as_bytes, as_digest, as_int, as_signature, as_tuple, decode, encode_trusted
 from consensus.errors import InvalidMessage
 from consensus.keys import (
     DIGEST_BYTES,
     ED25519,
-    SIGNATURE_BYTES,
     Digest,
     PublicKey,
     Signature,
@@ -75,9 +74,9 @@ class ProposalClaim:
         return ProposalClaim(
             Epoch(as_int(epoch, "epoch")),
             Round(as_int(round, "round", low=1)),
-            Digest(as_bytes(block_id, "block id", length=DIGEST_BYTES)),
+            as_digest(block_id, "block id"),
             ValidatorIndex(as_int(author, "author")),
-            Signature(as_bytes(signature, "signature", length=SIGNATURE_BYTES)),
+            as_signature(signature, "signature"),
         )
 
 
@@ -115,7 +114,7 @@ class TimeoutClaim:
             Round(as_int(round, "round", low=1)),
             Round(as_int(hqc_round, "hqc round")),
             ValidatorIndex(as_int(author, "author")),
-            Signature(as_bytes(signature, "signature", length=SIGNATURE_BYTES)),
+            as_signature(signature, "signature"),
         )
 
 

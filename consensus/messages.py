@@ -18,10 +18,20 @@ from consensus.certificates import (
     timeout_digest,
     vote_digest,
 )
-from consensus.codec import Value, as_array, as_bytes, as_int, as_tuple, decode, encode_trusted
+from consensus.codec import (
+    Value,
+    as_array,
+    as_bytes,
+    as_digest,
+    as_int,
+    as_signature,
+    as_tuple,
+    decode,
+    encode_trusted,
+)
 from consensus.errors import CodecError, MalformedMessage
 from consensus.immutable import immutable
-from consensus.keys import DIGEST_BYTES, SIGNATURE_BYTES, Digest, Signature
+from consensus.keys import Digest, Signature
 from consensus.validators import Epoch, Height, Round, ValidatorIndex
 
 BLOCKS_COUNT_MAX = 64
@@ -85,7 +95,7 @@ class Proposal:
         """The inverse of `to_value`; raises CodecError."""
         block, signature = as_tuple(value, 2, "proposal")
         data = as_bytes(block, "block", max_length=BLOCK_BYTES_MAX)
-        return Proposal(Block.decode(data), _signature(signature))
+        return Proposal(Block.decode(data), as_signature(signature, "signature"))
 
 
 @immutable(frozen=True, slots=True)
@@ -140,12 +150,12 @@ class Vote:
         return Vote(
             Epoch(as_int(epoch, "vote epoch")),
             Round(as_int(round, "vote round", low=1)),
-            _digest(block, "vote block id"),
-            _digest(parent, "vote parent id"),
+            as_digest(block, "vote block id"),
+            as_digest(parent, "vote parent id"),
             Round(as_int(parent_round, "vote parent round")),
-            None if commit is None else _digest(commit, "vote commit id"),
+            None if commit is None else as_digest(commit, "vote commit id"),
             ValidatorIndex(as_int(author, "vote author")),
-            _signature(signature),
+            as_signature(signature, "signature"),
         )
 
 
@@ -201,7 +211,7 @@ class Timeout:
             TimeoutReason(as_int(reason, "timeout reason", low=1, high=_REASON_MAX)),
             None if blamed is None else ValidatorIndex(as_int(blamed, "blamed author")),
             ValidatorIndex(as_int(author, "timeout author")),
-            _signature(signature),
+            as_signature(signature, "signature"),
         )
 
 
@@ -243,10 +253,10 @@ class HeaderSignature:
             as_int(incarnation, "incarnation"),
             Epoch(as_int(epoch, "header epoch")),
             Height(as_int(height, "header height", low=1)),
-            _digest(block, "header block id"),
-            _digest(header, "header hash"),
+            as_digest(block, "header block id"),
+            as_digest(header, "header hash"),
             ValidatorIndex(as_int(author, "header author")),
-            _signature(signature),
+            as_signature(signature, "signature"),
         )
 
 
@@ -342,18 +352,17 @@ def decode_message(data: bytes) -> Message:
         value = decode(data, max_bytes=MESSAGE_BYTES_MAX, max_items=_ITEMS_MAX)
         if type(value) is not tuple or not value:
             raise CodecError("a message is a non-empty array")
-        kind = as_int(value[0], "message kind", low=1, high=_KIND_MAX)
-        return _from_fields(MessageKind(kind), value[1:])
+        return _from_fields(as_int(value[0], "message kind", low=1, high=_KIND_MAX), value[1:])
     except CodecError as error:
         raise MalformedMessage("message-malformed", str(error)) from error
 
 
-def _from_fields(kind: MessageKind, fields: tuple[Value, ...]) -> Message:
+def _from_fields(kind: int, fields: tuple[Value, ...]) -> Message:
     match kind:
-        case MessageKind.PROPOSAL:
-            return Proposal.from_value(fields)
         case MessageKind.VOTE:
             return Vote.from_value(fields)
+        case MessageKind.PROPOSAL:
+            return Proposal.from_value(fields)
         case MessageKind.TIMEOUT:
             return Timeout.from_value(fields)
         case MessageKind.HEADER_SIGNATURE:
@@ -381,18 +390,10 @@ def _from_fields(kind: MessageKind, fields: tuple[Value, ...]) -> Message:
         case MessageKind.BLOCKS_REQUEST:
             block_id, count = as_tuple(fields, 2, "blocks request")
             limit = as_int(count, "block count", low=1, high=BLOCKS_COUNT_MAX)
-            return BlocksRequest(_digest(block_id, "wanted block id"), limit)
-        case MessageKind.BLOCKS:
+            return BlocksRequest(as_digest(block_id, "wanted block id"), limit)
+        case _:  # BLOCKS, the only kind that is left
             (listed,) = as_tuple(fields, 1, "blocks")
             items = as_array(listed, BLOCKS_COUNT_MAX, "blocks")
             if not items:
                 raise CodecError("an answer of blocks is not empty")
             return Blocks(tuple(Proposal.from_value(item) for item in items))
-
-
-def _digest(value: object, what: str) -> Digest:
-    return Digest(as_bytes(value, what, length=DIGEST_BYTES))
-
-
-def _signature(value: object) -> Signature:
-    return Signature(as_bytes(value, "signature", length=SIGNATURE_BYTES))

@@ -1,5 +1,7 @@
 """One encoding for each value, and nothing else accepted."""
 
+from collections.abc import Callable
+
 import msgpack
 import pytest
 from hypothesis import given, settings
@@ -40,6 +42,8 @@ NOT_CANONICAL = {
     "a map with a repeated key": b"\x82\x01\x02\x01\x03",
     "a float": msgpack.packb(1.5),
     "true": b"\xc3",
+    "a float in an array": msgpack.packb((1, (b"x", 1.5))),
+    "false in an array": msgpack.packb((1, (b"x", False))),
     "an extension": msgpack.packb(msgpack.ExtType(5, b"x")),
     "a timestamp": msgpack.packb(msgpack.Timestamp(1)),
     "two values": b"\x01\x02",
@@ -84,9 +88,12 @@ def test_more_bytes_than_allowed_are_refused_before_they_are_read() -> None:
 
 
 @pytest.mark.parametrize("value", [1.5, True, {1: 2}, {1}, object(), 2**64, -(2**63) - 1, "\ud800"])
-def test_what_has_no_canonical_form_is_not_encoded(value: object) -> None:
+@pytest.mark.parametrize("wrap", [lambda v: v, lambda v: (1, v), lambda v: [b"x", (v, None)]])
+def test_what_has_no_canonical_form_is_not_encoded_wherever_it_stands(
+    value: object, wrap: Callable[[object], object]
+) -> None:
     with pytest.raises(CodecError):
-        encode(value)
+        encode(wrap(value))
 
 
 def test_nesting_beyond_the_limit_is_not_encoded() -> None:
