@@ -1,8 +1,10 @@
 """What a person sees of a run: the lines that matter, a table of figures, and the command to see it again."""
 
+import re
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 
 import click
@@ -17,7 +19,15 @@ from bench.sim.timeline import Line
 
 SCREEN_LINES_MAX = 120
 _TAIL_LINES = 40
+_TOLD_AGAIN_MAX = 2
+_NUMBER = re.compile(r"\d+")
+_REPEATING = ("tells", "punishes")
 _PROGRESS_AFTER_S = 2.0
+_LEGEND = (
+    "Seconds, then who: a host by its number (1' is a second instance of validator 1), or the world around\n"
+    "them. A host starts from the height on its disk; what it may sign then is as on a first start, as before\n"
+    "(normal), only above what it may have signed with lost data (behind), or nothing any more (no-guard)."
+)
 _HIGH_WATER_SHOWN = 8
 
 
@@ -91,17 +101,28 @@ def _driver_words(drivers: Drivers) -> list[str]:
 # --- one world --------------------------------------------------------------------------------------
 
 
-def show_lines(lines: Sequence[Line]) -> None:
-    """The first and the last lines of a timeline."""
-    kept = list(lines)
+def show_lines(lines: Iterable[Line]) -> None:
+    """A timeline for people: what hosts tell again and again is told a few times, and of a long one the
+    beginning and the end are left."""
+    told: Counter[tuple[str, str, str]] = Counter()
+    kept, repeated = [], 0
+    for line in lines:
+        told[key := (line.who, line.what, _NUMBER.sub("", line.words))] += 1
+        if line.what in _REPEATING and told[key] > _TOLD_AGAIN_MAX:
+            repeated += 1
+        else:
+            kept.append(line)
+    click.echo(_LEGEND)
     left_out = max(0, len(kept) - SCREEN_LINES_MAX)
     head = kept if not left_out else kept[: SCREEN_LINES_MAX - _TAIL_LINES]
     for line in head:
         click.echo(str(line))
     if left_out:
-        click.echo(f"      ...  {left_out} more lines; --trace FILE writes all of them")
+        click.echo(f"{'...':>11}  {left_out} more lines; --trace FILE writes all of them")
         for line in kept[-_TAIL_LINES:]:
             click.echo(str(line))
+    if repeated:
+        click.echo(f"{'':>11}  {repeated} lines that say the same again are left out")
 
 
 def show_scenario(scenario: Scenario) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from random import Random
 
+from bench.sim.checkers.liveness import bound_ms
 from bench.sim.clock import Storm
 from bench.sim.conditions import Conditions
 from bench.sim.faults import CrashAtWrite, Fault, Twin
@@ -33,7 +34,8 @@ FORMAT = "isthmus-simulation/1"
 NODES_MAX = 128
 SCHEMES = (ED25519.name, KEYED_HASH.name)
 _SLICE_MS = 250
-_PROBE_LIFE_MS = 300_000
+_PROBE_LIFE_MS = 560_000
+"""Longer than the longest bound of `checkers.liveness`, within the cap of what may be asked for (F17)."""
 _RETRY_MS = 1_000
 _LOOK_MS = 50
 _SUMMARIES = 20
@@ -197,16 +199,6 @@ def _idle_interval_ms(scenario: Scenario) -> int:
     return max(0, 1_000_000 // scenario.rounds_per_second - working_us) // 1_000
 
 
-def rest_ms(scenario: Scenario) -> int:
-    """How long a world may take, once there is peace, to store a new transaction everywhere, and as long
-    again to bring everybody to one height. A round's timer may have grown to a fifth of the time the faults
-    lasted (x1.2 a round, at most 30 s); f + 2 of them may have to run out; then come fetching and syncing.
-    """
-    faulty = (len(scenario.weights) - 1) // 3
-    timeout_ms = min(30_000, 600 + scenario.ms // 5)
-    return 20_000 + (faulty + 2) * timeout_ms
-
-
 def run(
     scenario: Scenario,
     parts: Parts = SHIPPED,
@@ -248,7 +240,7 @@ def run(
         counts,
         dict(happened),
         clients.fates(),
-        {},
+        {name: (held.most, held.bound) for name, held in sorted(world.checkers.high_water.items())},
         world.timeline,
     )
 
@@ -273,6 +265,7 @@ def _play(
             world.timeline.note("world", "so far", _so_far(world))
     clients.stop()
     conditions.calm()
+    world.checkers.on_calm()
     _expect_rest(scenario, world, on_progress)
 
 
@@ -287,13 +280,15 @@ def _round(world: World) -> int:
 
 
 def _expect_rest(scenario: Scenario, world: World, on_progress: Callable[[int], None]) -> None:
-    bound_ms = rest_ms(scenario)
+    """A new transaction is everywhere within the bound of `checkers.liveness`, and everybody at one height
+    within as long again."""
+    limit_ms = bound_ms(world.elapsed_ms, scenario.weights)
     honest = world.honest
     probe = world.transaction(life_ms=_PROBE_LIFE_MS)
     began_ms, asked = world.elapsed_ms, 0
     while not world.everywhere([probe]):
         waited_ms = world.elapsed_ms - began_ms
-        if waited_ms >= bound_ms:
+        if waited_ms >= limit_ms:
             missing = [host.name for host in honest if not world.holds(host, [probe])]
             raise Violation(
                 "liveness", f"hosts {' '.join(missing)} lack a new transaction after {waited_ms} ms of peace"
@@ -305,5 +300,5 @@ def _expect_rest(scenario: Scenario, world: World, on_progress: Callable[[int], 
         world.run(_LOOK_MS)
         on_progress(world.elapsed_ms)
     world.timeline.note("world", "stored", "a transaction made in peace is on every honest host")
-    world.settle(bound_ms)
+    world.settle(limit_ms)
     world.timeline.note("world", "rest", f"everybody is at height {max(host.height for host in honest)}")
