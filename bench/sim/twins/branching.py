@@ -1,7 +1,7 @@
 """A copy of a run under way, cheap enough to make one for every plan of the next round.
 
 Scenarios that share their first rounds share their run up to the moment when a later plan first matters. The
-copy holds every mutable object anew and shares what cannot change: frozen dataclasses, numbers, bytes, and
+copy holds every mutable object anew and shares what cannot change: frozen dataclasses, numbers, bytes,
 tuples, which hold nothing mutable here. `SignatureCache` is shared as well: it remembers facts.
 A type that fits neither is refused, so a replica that grows a new kind of state cannot leak between branches.
 """
@@ -41,7 +41,7 @@ class _Copiers(dict[type, _Copier | None]):
 
     def __missing__(self, kind: type) -> _Copier | None:
         copier: _Copier | None
-        if issubclass(kind, _SHARED) or _is_frozen(kind):
+        if issubclass(kind, _SHARED) or _is_value(kind):
             copier = None
         elif issubclass(kind, dict):
             copier = _copy_dict
@@ -55,8 +55,9 @@ class _Copiers(dict[type, _Copier | None]):
         return copier
 
 
-def _is_frozen(kind: type) -> bool:
-    return is_dataclass(kind) and bool(kind.__dataclass_params__.frozen)  # type: ignore[attr-defined]  # made by dataclass()
+def _is_value(kind: type) -> bool:
+    """Frozen dataclasses, and those frozen for the type checker alone: what can be hashed by its fields."""
+    return is_dataclass(kind) and kind.__hash__ not in (None, object.__hash__)
 
 
 _COPIERS = _Copiers()
