@@ -25,8 +25,8 @@ _REPEATING = ("tells", "punishes")
 _PROGRESS_AFTER_S = 2.0
 _LEGEND = (
     "Seconds, then who: a host by its number (1' is a second instance of validator 1), or the world around\n"
-    "them. A host starts from the height on its disk; what it may sign then is as on a first start, as before\n"
-    "(normal), only above what it may have signed with lost data (behind), or nothing any more (no-guard)."
+    "them. A host starts from the height on its disk; what it may sign then is as on a first start, as\n"
+    "before (normal), only above what it may have signed with lost data (behind), or nothing (no-guard)."
 )
 _HIGH_WATER_SHOWN = 8
 
