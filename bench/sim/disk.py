@@ -20,6 +20,8 @@ class Disk:
     last_seq: int = 0
     guard: bytes | None = encode(GuardRecord.initial(Epoch(0)).to_value())
     is_full: bool = False
+    is_journal_lost: bool = False
+    """The journal's files are gone, which a daemon sees: its last segment is never trimmed (C14)."""
 
     def append(self, record: bytes) -> None:
         """One record is on disk."""

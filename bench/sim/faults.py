@@ -272,7 +272,7 @@ class RestoreBackup:
             host.start()
         else:
             backup = host.disk.copy()
-            backup.journal = []
+            backup.journal, backup.is_journal_lost = [], True
 
         def restore() -> None:
             conditions.tell(self.KIND, f"host {host.name} gets its data of {self.age_ms} ms ago back", True)

@@ -122,10 +122,16 @@ class Host:
             disk.last_seq = max(disk.last_seq, OpenBook.decode(stored).journal_seq)
         recovered = recover(disk.store.reader(), list(disk.journal), disk.last_seq)
         guard = None if disk.guard is None else GuardRecord.from_value(decode(disk.guard))
-        self.floor: SigningFloor = admit(recovered.record, guard, Epoch(recovered.tip.header.epoch))
+        self.floor: SigningFloor = admit(
+            recovered.record,
+            guard,
+            Epoch(recovered.tip.header.epoch),
+            journal_damaged=disk.is_journal_lost,
+        )
         safety = None
         if self.floor.record is not None and self.floor.guard is not None:
             self._write([encode_start(self.floor.record)])
+            disk.is_journal_lost = False
             if not self.boundary():
                 return
             disk.guard = encode(self.floor.guard.to_value())
