@@ -1,0 +1,83 @@
+"""Every Byzantine driver against clusters of shipped validators: nobody honest is harmed, and who can be
+proven guilty is."""
+
+from collections import Counter
+
+import pytest
+
+from bench.sim.violation import Violation
+from consensus import Offence
+from tests.byzantine import CONSEQUENCES, DRIVERS, FACTORIES, Consequence
+from tests.byzantine.arena import Outcome, fight
+from tests.byzantine.drivers import ASKED_FIRST
+
+SEEDS = (1, 2)
+"""An odd seed has somebody away for long, an even one for a short while."""
+ASKED_SEEDS = (1, 3, 5)
+"""For drivers that lie only to somebody who was away for long."""
+DEAR = ("batch_flood", "large_batches", "vote_flood", "poisoner", "transaction_flood")
+"""Drivers that make so much work that one seed must do."""
+PAIRS = (
+    ("conspirator", "conspirator"),
+    ("equivocating_leader", "votes_for_everything"),
+    ("equivocating_leader", "hoarded_batches"),
+    ("mute", "silent_leader"),
+    ("lying_server", "silent_server"),
+    ("equivocating_executor", "wrong_executor"),
+    ("stale_leader", "votes_for_everything"),
+    ("false_blame", "framing_leader"),
+    ("acknowledges_unseen", "withheld_batches"),
+    ("clock_drift", "clock_standing"),
+    ("byzzfuzz", "byzzfuzz"),
+    ("chameleon", "thief_of_time"),
+)
+
+
+@pytest.mark.parametrize("name", [name for name, _ in DRIVERS])
+def test_one_of_four_harms_nobody_and_is_found_out_where_it_can_be(name: str) -> None:
+    seeds = ASKED_SEEDS if name in ASKED_FIRST else SEEDS[:1] if name in DEAR else SEEDS
+    outcomes = [fight(name, seed) for seed in seeds]
+    strikes = sum((outcome.strikes for outcome in outcomes), Counter[str]())
+    assert strikes.total() > 0
+    consequence = CONSEQUENCES.get(name, Consequence())
+    offences = {offence for outcome in outcomes for offence in outcome.offences}
+    faults = {fault for outcome in outcomes for fault in outcome.faults}
+    assert consequence.offence is None or consequence.offence in offences
+    assert not consequence.faults or consequence.faults & faults
+
+
+@pytest.mark.parametrize("names", PAIRS, ids="+".join)
+def test_two_of_seven_together_harm_nobody(names: tuple[str, str]) -> None:
+    outcome = fight(names[0], 1, 7, names[1])
+    assert outcome.strikes.total() > 0
+
+
+def test_two_that_vote_for_two_blocks_are_proven_guilty() -> None:
+    found = [fight("conspirator", seed, 7, "conspirator").offences for seed in (1, 2)]
+    assert any(Offence.DOUBLE_VOTE in offences for offences in found)
+
+
+def test_the_same_seed_is_the_same_fight() -> None:
+    first, again = fight("chameleon", 3), fight("chameleon", 3)
+    assert first == again
+    assert first.fingerprint != fight("chameleon", 4).fingerprint
+
+
+def test_one_too_many_is_noticed() -> None:
+    """The arena can fail: two mute ones of four leave no quorum."""
+    with pytest.raises(Violation, match="liveness"):
+        fight("mute", 1, 4, "mute")
+
+
+def test_every_consequence_is_of_a_driver() -> None:
+    assert set(CONSEQUENCES) <= set(FACTORIES)
+
+
+def quiet(outcome: Outcome) -> bool:
+    """Whether nobody was found out."""
+    return not outcome.offences and not outcome.faults
+
+
+@pytest.mark.parametrize("name", ["silent_leader", "vote_withholder", "header_withholder", "mute"])
+def test_silence_is_no_offence(name: str) -> None:
+    assert quiet(fight(name, 5))
