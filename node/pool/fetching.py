@@ -90,6 +90,8 @@ class Fetcher:
     def run(self, elapsed_ms: int) -> list[Send]:
         """The requests that are due, grouped by peer. Whatever was asked for goes to the end of the line, so
         that digests nobody has cannot keep others waiting."""
+        if not self._wants:
+            return []
         requests: dict[bytes, list[Digest]] = {}
         due = [name for name, want in self._wants.items() if want.due_ms <= elapsed_ms]
         for name in due[: self._config.fetches_max]:

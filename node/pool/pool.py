@@ -73,6 +73,7 @@ class BatchPool:
         self._exclusions = Exclusions(config)
         self._sealer = Sealer(config, me, validators.epoch, self._shelf, self._spreading)
         self._committed_ms = 0
+        self._finished_ms = 0  # elapsed, when `_finish` last looked at everything
         self._announcer = Announcer(self._shelf)
 
     # --- what clients and peers bring ------------------------------------------------------------------
@@ -221,9 +222,12 @@ class BatchPool:
 
     def on_executed(self, block_id: Digest, now_ms: int) -> list[PoolEffect]:
         """The answer to `BlockReady`: executed and flushed, so its batches may leave memory."""
-        self._alarm.advance(now_ms)
+        elapsed = self._alarm.advance(now_ms)
         contents = self._ordered.executing.pop(block_id, None)
-        for name in contents.names() if contents is not None else ():
+        names = contents.names() if contents is not None else ()
+        if not names and elapsed == self._finished_ms:
+            return []  # an empty block, just committed: nothing has changed since
+        for name in names:
             self._shelf.remove(name)
         return self._finish([], now_ms)
 
@@ -330,7 +334,7 @@ class BatchPool:
         """What every event ends with: seal, fetch, hand over, acknowledge, announce, and set the timer.
         The timer comes first: whoever answers an effect while still going through this list must not have
         the timer of that answer replaced by an older one."""
-        elapsed = self._alarm.elapsed_ms
+        elapsed = self._finished_ms = self._alarm.elapsed_ms
         effects += self._sealer.run(max(now_ms, self._committed_ms), elapsed)
         effects += self._delivery.run()
         effects += self._fetcher.run(elapsed)
