@@ -41,6 +41,7 @@ class ValidatorSet:
     validators: tuple[Validator, ...]
     total_weight: int = field(init=False)
     _index: dict[bytes, ValidatorIndex] = field(init=False, repr=False, compare=False)
+    _weights: tuple[int, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.validators) <= VALIDATORS_MAX:
@@ -51,7 +52,9 @@ class ValidatorSet:
         for validator in self.validators:
             if not 1 <= validator.weight <= WEIGHT_MAX:
                 raise ValueError(f"a weight is 1 to {WEIGHT_MAX}, not {validator.weight}")
-        object.__setattr__(self, "total_weight", sum(v.weight for v in self.validators))
+        weights = tuple(validator.weight for validator in self.validators)
+        object.__setattr__(self, "_weights", weights)
+        object.__setattr__(self, "total_weight", sum(weights))
         object.__setattr__(self, "_index", index)
 
     def __len__(self) -> int:
@@ -75,7 +78,7 @@ class ValidatorSet:
 
     def weight_of(self, indices: Iterable[int]) -> int:
         """The summed weight of distinct positions (the caller guarantees that they are distinct)."""
-        return sum(self.validators[index].weight for index in indices)
+        return sum(map(self._weights.__getitem__, indices))
 
     def hash(self) -> Digest:
         """`validators_hash` of headers: the members and weights in order, without the epoch."""
