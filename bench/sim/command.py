@@ -8,7 +8,6 @@ import json
 import os
 import re
 import sys
-import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -203,19 +202,19 @@ def _read_scenario(path: Path) -> Scenario:
 def _play(chosen: Scenario, drivers: Drivers, trace: Path | None, as_json: bool, again: str) -> None:
     if not as_json:
         report.show_scenario(chosen)
-    started = time.monotonic()
+    stopwatch = report.Stopwatch()
     with (
         _tracing(trace) as prepare,
         report.Waiting("virtual time", chosen.ms) as waiting,
         drivers.parts() as parts,
     ):
         outcome = run(chosen, parts, drivers.load_behaviours(chosen.seed), waiting.show, prepare)
-    real_ms = int((time.monotonic() - started) * 1_000)
+    spent = stopwatch.read()
     if as_json:
-        click.echo(json.dumps({"machine": machine(), "command": again} | report.figures(outcome, real_ms)))
+        click.echo(json.dumps({"machine": machine(), "command": again} | report.figures(outcome, spent)))
     else:
         report.show_lines(outcome.timeline.lines)
-        report.show_outcome(outcome, real_ms)
+        report.show_outcome(outcome, spent)
     if outcome.violation is not None:
         _explain_failure(outcome, again)
         sys.exit(1)
@@ -362,15 +361,21 @@ def scale_command(nodes: int, seconds: int, signatures: str, rounds_per_second: 
         load,
         (),
     )
-    started = time.monotonic()
+    stopwatch = report.Stopwatch()
     with report.Waiting("virtual time", chosen.ms) as waiting:
         outcome = run(chosen, on_progress=waiting.show)
-    real_ms = int((time.monotonic() - started) * 1_000)
-    rate = outcome.counts["rounds"] * 1_000 / max(1, real_ms)
+    spent = stopwatch.read()
+    rates = {
+        "rounds_per_real_second": round(outcome.counts["rounds"] * 1_000 / spent.real_ms, 3),
+        "rounds_per_cpu_second": round(outcome.counts["rounds"] * 1_000 / spent.cpu_ms, 3),
+    }
     if as_json:
-        known = {"machine": machine(), "nodes": nodes, "rounds_per_real_second": round(rate, 3)}
-        click.echo(json.dumps(known | report.figures(outcome, real_ms)))
+        known: dict[str, object] = {"machine": machine(), "nodes": nodes}
+        click.echo(json.dumps(known | rates | report.figures(outcome, spent)))
     else:
-        report.show_outcome(outcome, real_ms)
-        click.echo(f"{nodes} validators, {signatures}: {rate:.2f} rounds per real second on {machine()}")
+        report.show_outcome(outcome, spent)
+        click.echo(
+            f"{nodes} validators, {signatures}: {rates['rounds_per_real_second']:g} rounds per real second, "
+            f"{rates['rounds_per_cpu_second']:g} per second of CPU, on {machine()}"
+        )
     sys.exit(0 if outcome.violation is None else 1)

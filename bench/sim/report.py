@@ -5,6 +5,7 @@ import shlex
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from types import TracebackType
 
 import click
@@ -138,15 +139,36 @@ def show_scenario(scenario: Scenario) -> None:
     )
 
 
-def figures(outcome: Outcome, real_ms: int) -> dict[str, object]:
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a run took: milliseconds by the wall, and of this process's CPU."""
+
+    real_ms: int
+    cpu_ms: int
+
+
+class Stopwatch:
+    """Runs from its making."""
+
+    def __init__(self) -> None:
+        self._real_s, self._cpu_s = time.monotonic(), time.process_time()
+
+    def read(self) -> Spent:
+        """What was spent so far, at least a millisecond."""
+        real_s, cpu_s = time.monotonic() - self._real_s, time.process_time() - self._cpu_s
+        return Spent(max(1, int(real_s * 1_000)), max(1, int(cpu_s * 1_000)))
+
+
+def figures(outcome: Outcome, spent: Spent) -> dict[str, object]:
     """Everything there is to say about a run, for JSON and for tables."""
     broken = outcome.violation
     return {
         "violation": None if broken is None else {"invariant": broken.invariant, "words": broken.words},
         "fingerprint": outcome.fingerprint,
         "virtual_ms": outcome.virtual_ms,
-        "real_ms": real_ms,
-        "speed": round(outcome.virtual_ms / max(1, real_ms), 2),
+        "real_ms": spent.real_ms,
+        "cpu_ms": spent.cpu_ms,
+        "speed": round(outcome.virtual_ms / spent.real_ms, 3),
         "counts": outcome.counts,
         "faults": outcome.faults,
         "transactions": outcome.fates,
@@ -154,12 +176,13 @@ def figures(outcome: Outcome, real_ms: int) -> dict[str, object]:
     }
 
 
-def show_outcome(outcome: Outcome, real_ms: int) -> None:
+def show_outcome(outcome: Outcome, spent: Spent) -> None:
     """The table at the end."""
-    speed = outcome.virtual_ms / max(1, real_ms)
+    speed, cpu_speed = outcome.virtual_ms / spent.real_ms, outcome.virtual_ms / spent.cpu_ms
     _table(
         ("virtual time", f"{outcome.virtual_ms / 1_000:.2f} s"),
-        ("real time", f"{real_ms / 1_000:.2f} s, {speed:.1f} x real time"),
+        ("real time", f"{spent.real_ms / 1_000:.2f} s, {speed:.3g} x real time"),
+        ("CPU time", f"{spent.cpu_ms / 1_000:.2f} s, {cpu_speed:.3g} x on a core of one's own"),
         ("rounds, heights", f"{outcome.counts['rounds']}, {outcome.counts['heights']}"),
         ("frames, events", f"{outcome.counts['frames']}, {outcome.counts['events']}"),
         ("transactions", _counted(outcome.fates)),
