@@ -18,6 +18,10 @@ _HELD_SHARE = 60
 """Per cent of a slot in which its faults are on."""
 _BEYOND_EVERY = 12
 """Ordinary slots before more than f nodes are hurt again."""
+_LONG_EVERY = 8
+_LONG_HELD_MS = 20_000
+"""How much longer some slots of a longer run are held: links then end for silence (15 s), reconnections have
+backed off, and a node that comes back is many heights behind."""
 _LOW_SEEN_MS = 6_000
 """A node looks at the room on its disk every five seconds."""
 _CLOCK_STEPS_MS = (2_000, 15_000, 60_000, 120_000)
@@ -113,8 +117,12 @@ def make_schedule(rng: Random, nodes: int, total_ms: int, kinds: Sequence[FaultK
         for special in _specials(rng, nodes, kinds):
             block.insert(rng.randint(1, len(block)), special)
         bare += block
-    slot_ms = total_ms // len(bare)
-    return tuple(_slot(phase, faults, slot_ms) for phase, faults in bare)
+    lengthened = rng.sample(range(len(bare)), min(len(bare) // _LONG_EVERY, total_ms // (3 * _LONG_HELD_MS)))
+    slot_ms = (total_ms - len(lengthened) * _LONG_HELD_MS) // len(bare)
+    return tuple(
+        _slot(phase, faults, slot_ms, _LONG_HELD_MS if position in lengthened else 0)
+        for position, (phase, faults) in enumerate(bare)
+    )
 
 
 def _ordinary(rng: Random, nodes: int, kinds: Sequence[FaultKind]) -> Iterator[tuple[Fault, ...]]:
@@ -130,10 +138,10 @@ def _ordinary(rng: Random, nodes: int, kinds: Sequence[FaultKind]) -> Iterator[t
         )
 
 
-def _slot(phase: Phase, faults: tuple[Fault, ...], slot_ms: int) -> Slot:
+def _slot(phase: Phase, faults: tuple[Fault, ...], slot_ms: int, longer_ms: int) -> Slot:
     held_ms = slot_ms * _HELD_SHARE // 100
-    seen_ms = max(held_ms, *(_LOW_SEEN_MS if fault.variant == "low" else 0 for fault in faults))
-    return Slot(phase, faults, seen_ms, slot_ms - held_ms)
+    least_ms = max(_LOW_SEEN_MS if fault.variant == "low" else 0 for fault in faults)
+    return Slot(phase, faults, max(held_ms + longer_ms, least_ms), slot_ms - held_ms)
 
 
 def _cycle(rng: Random, items: tuple[T, ...]) -> Iterator[T]:

@@ -39,8 +39,8 @@ def test_a_minority_is_never_more_than_f_and_every_kind_occurs(seed: int, nodes:
     assert slots[0].phase is Phase.MINORITY
     low = [slot for slot in slots if "low" in [fault.variant for fault in slot.faults]]
     assert all(slot.held_ms >= 6_000 for slot in low)
-    spent_ms = sum(slot.rest_ms * 100 // 40 for slot in slots)
-    assert spent_ms == pytest.approx(total_ms, rel=0.01)
+    spent_ms = sum(slot.held_ms + slot.rest_ms for slot in slots)
+    assert 0.99 * total_ms <= spent_ms <= total_ms + 6_000 * len(low)
 
 
 def test_a_long_run_uses_every_variant_and_comes_back_to_the_worst() -> None:
@@ -48,6 +48,11 @@ def test_a_long_run_uses_every_variant_and_comes_back_to_the_worst() -> None:
     used = {(fault.kind, fault.variant) for fault in faults_of(slots)}
     assert used == {(kind, variant) for kind, variants in VARIANTS.items() for variant in variants}
     assert sum(slot.phase is Phase.ALL for slot in slots) > 3
+
+
+def test_some_faults_of_longer_runs_outlast_the_silence_that_ends_a_link() -> None:
+    assert sum(slot.held_ms > 20_000 for slot in planned(5)) == 2
+    assert all(slot.held_ms < 10_000 for slot in planned(5, 4, 20_000))
 
 
 def test_only_chosen_kinds_are_used() -> None:
