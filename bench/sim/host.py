@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from bench.sim.world import World
 
 
-BOUNDS_EVERY = 16
+BOUNDS_EVERY = 64
 """Steps of a host between two looks at its bounds."""
 REMEMBERED_MAX = 4_096
 """Gossip a host remembers, and punishments and words it keeps for whoever asks later."""

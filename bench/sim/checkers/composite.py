@@ -74,7 +74,7 @@ class Checkers:
         self.bounds = Bounds()
 
     @property
-    def signed(self) -> dict[tuple[str, int, int], bytes]:
+    def signed(self) -> dict[tuple[str, int, int], object]:
         """What honest hosts signed, by (kind, validator, round or height)."""
         return self.signing.signed
 
@@ -150,10 +150,13 @@ class Checkers:
             return
         fields = unpack(record)
         if fields[0] != _PERSIST:
+            self.durability.on_held(host, fields[1])
             return
         _, safety, proposals, high_qc, high_tc, certified = fields
         for data, _ in proposals:
-            self._block(host, data)
+            block = self._block(host, data)
+            self.durability.on_held(host, block.id)
+            self.signing.on_journaled_block(host.index, block)
         self._certificates(host, high_qc, high_tc, certified)
         if safety is not None:
             self.signing.on_record(host.index, safety)
@@ -191,6 +194,7 @@ class Checkers:
             vote = message[1:]
             if honest:
                 self.signing.on_vote(index, host.disk.guard, vote)
+                self.durability.on_vote(host, vote[1], vote[2])
             elif not self.certificates.is_vote(vote):
                 return
             if self.quorum.on_vote(vote[6], vote):

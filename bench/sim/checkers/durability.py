@@ -6,7 +6,7 @@ height needs is beside it, and what was promised stands where the receipt says.
 Memory: an id and a height a transaction (some 150 bytes).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bench.sim.checkers.reading import BlockReader, tagged, unpack
@@ -24,6 +24,8 @@ EXPIRY_TOO_FAR = 100
 """The one status that promises nothing: the same transaction may have another outcome later (F17)."""
 PROMISES_KEPT = 1_024
 """Promises of a host that are looked up again after its next crash, the newest; the end looks up all."""
+HELD_MAX = 4_096
+"""The newest blocks and batches of a host's journal; older batches are looked for in its database."""
 
 
 @dataclass(slots=True)
@@ -37,6 +39,15 @@ class _Shown:
     """(height, index) by id of what this host promised."""
 
 
+@dataclass(slots=True)
+class _Held:
+    """What a host's journal was given, and the newest round that it voted in since."""
+
+    disk: Disk
+    names: dict[bytes, None] = field(default_factory=dict)
+    voted: int = 0
+
+
 class Durability:
     """`acknowledged` is the height of every transaction whose receipt a client may hold."""
 
@@ -44,6 +55,7 @@ class Durability:
         self.acknowledged: dict[bytes, int] = {}
         self._blocks = blocks
         self._shown: dict[int, _Shown] = {}
+        self._held: dict[int, _Held] = {}
 
     def on_flush(self, host: "Host", chain: StoredChain) -> None:
         """An honest host tells clients."""
@@ -63,6 +75,31 @@ class Durability:
             shown.promised[name] = (height, index)
             if len(shown.promised) > PROMISES_KEPT:
                 del shown.promised[next(iter(shown.promised))]
+
+    def on_held(self, host: "Host", name: bytes) -> None:
+        """A block or a batch of this name is in the journal, on disk."""
+        held = self._held.get(host.place)
+        if held is None or held.disk is not host.disk:
+            held = self._held[host.place] = _Held(host.disk)
+        held.names[name] = None
+        if len(held.names) > HELD_MAX:
+            del held.names[next(iter(held.names))]
+
+    def on_vote(self, host: "Host", round: int, block_id: bytes) -> None:
+        """An honest host votes, and so promises to give the block and its batches to whoever lacks them (C1,
+        C9). A vote sent again is of an older life and was looked at then."""
+        held = self._held.get(host.place)
+        if held is None or held.disk is not host.disk or round <= held.voted:
+            return
+        held.voted = round
+        reader = host.disk.store.reader()
+        block = self._blocks.by_id(block_id)
+        if block is None or block_id not in held.names:
+            self._wrong(host, f"it votes for {block_id.hex()[:12]}, which its journal does not hold")
+            return
+        for _, digest in unpack(block.payload)[0] if block.payload else ():
+            if digest not in held.names and reader.get(ChainTable.BATCHES, digest) is None:
+                self._wrong(host, f"it votes for {block_id.hex()[:12]} without holding its batches")
 
     def on_flushed(self, host: "Host", height: int, chain: StoredChain) -> None:
         """Both environments hold the flush up to `height`."""

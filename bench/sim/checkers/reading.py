@@ -61,6 +61,7 @@ class BlockReader:
 
     def __init__(self) -> None:
         self._read: dict[bytes, SeenBlock] = {}
+        self._by_id: dict[bytes, SeenBlock] = {}
 
     def read(self, data: bytes) -> SeenBlock:
         """The block in `data`; raises ValueError for what is none."""
@@ -69,7 +70,12 @@ class BlockReader:
             _, _, epoch, round, qc, tc, certified, payload, author, time_ms = unpack(data)
             block_id = tagged(_BLOCK_DOMAIN, data)
             known = SeenBlock(block_id, epoch, round, qc, tc, certified, payload, author, time_ms)
-            self._read[data] = known
+            self._read[data] = self._by_id[block_id] = known
             if len(self._read) > BLOCKS_MAX:
-                del self._read[next(iter(self._read))]
+                oldest = self._read.pop(next(iter(self._read)))
+                del self._by_id[oldest.id]
         return known
+
+    def by_id(self, block_id: bytes) -> SeenBlock | None:
+        """A block read not long ago."""
+        return self._by_id.get(block_id)

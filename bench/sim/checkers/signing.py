@@ -9,7 +9,6 @@ Rules S1 to S8 of consensus/DESIGN.md; C1, C2, C14, C15; evidence against the ho
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any
 
 from bench.sim.checkers.reading import Fields, SeenBlock, unpack
 from bench.sim.violation import Violation
@@ -19,6 +18,14 @@ PLACES_KEPT = 2_048
 BLOCKS_KEPT = 1_024
 """Blocks whose right to a vote is remembered, oldest out first."""
 
+_MARKS = (
+    "last voted round",
+    "highest timeout round",
+    "last proposed round",
+    "last signed height",
+    "locked round",
+)
+_VOTED, _TIMED_OUT, _PROPOSED, _HEIGHT = range(4)
 _Key = tuple[str, int, int]
 
 
@@ -26,14 +33,10 @@ _Key = tuple[str, int, int]
 class _Signer:
     """What one validator's journal has said so far, in all its lives."""
 
-    voted: int = -1
-    timed_out: int = -1
-    proposed: int = -1
-    height: int = -1
-    locked: int = -1
-    floor: int = -1
+    marks: tuple[int, int, int, int, int] = (-1, -1, -1, -1, -1)
     vote: Fields | None = None
     timeout: Fields | None = None
+    header: Fields | None = None
     lock: tuple[int, int] = (0, 0)
     """(round of the newest vote, highest parent round of all votes)."""
     guard: bytes | None = None
@@ -46,7 +49,7 @@ class Signing:
     """Of honest hosts alone; a validator is known by its index, whatever life it is in."""
 
     def __init__(self) -> None:
-        self.signed: dict[_Key, bytes] = {}
+        self.signed: dict[_Key, object] = {}
         self.votes = 0
         self._signers: dict[int, _Signer] = {}
         self._unsafe: dict[bytes, str] = {}
@@ -62,32 +65,36 @@ class Signing:
             self._is_new_vote(index, signer, vote)
         if timeout is not None and timeout != signer.timeout:
             self._is_new_timeout(index, signer, timeout)
-        if header is not None:
-            self._once("header", index, header[2], _digest(header[0], header[3], header[4]))
-        lowest = max(floor, 0)
-        for what, before, now in (
-            ("last voted round", signer.voted, max(voted, lowest)),
-            ("highest timeout round", signer.timed_out, max(timed_out, lowest)),
-            ("last proposed round", signer.proposed, max(proposed, lowest)),
-            ("last signed height", signer.height, max(height, floor_height)),
-            ("locked round", signer.locked, locked),
-        ):
-            if now < before:
-                self._wrong(index, f"its journal's {what} went from {before} back to {now}")
-        signer.voted, signer.timed_out = max(voted, lowest), max(timed_out, lowest)
-        signer.proposed, signer.height = max(proposed, lowest), max(height, floor_height)
-        signer.locked, signer.floor = locked, floor
-        signer.vote, signer.timeout = vote, timeout
+        if header is not None and header != signer.header:
+            self._once("header", index, header[2], _of_header(header))
+        marks = (
+            max(voted, floor),
+            max(timed_out, floor),
+            max(proposed, floor),
+            max(height, floor_height),
+            locked,
+        )
+        if marks != signer.marks:
+            for what, before, now in zip(_MARKS, signer.marks, marks, strict=True):
+                if now < before:
+                    self._wrong(index, f"its journal's {what} went from {before} back to {now}")
+        signer.marks, signer.vote, signer.timeout, signer.header = marks, vote, timeout, header
+
+    def on_journaled_block(self, index: int, block: SeenBlock) -> None:
+        """A block in a journal record that is on disk now."""
+        if block.author == index:
+            self._once("proposal", index, block.round, block.id)
 
     def _is_new_vote(self, index: int, signer: _Signer, vote: Fields) -> None:
         round, block_id, parent_round = vote[1], vote[2], vote[4]
-        self._once("vote", index, round, _digest(*vote[2:6]))
-        if signer.vote is not None and round == signer.vote[1]:
+        if ("vote", index, round) in self.signed:
+            self._once("vote", index, round, vote[2:6])
             return
-        if round <= signer.timed_out:
-            self._wrong(index, f"it voted in round {round} after giving up round {signer.timed_out}")
-        if round <= signer.voted:
-            self._wrong(index, f"it voted in round {round} after round {signer.voted}")
+        self._remember(("vote", index, round), vote[2:6])
+        if round <= signer.marks[_TIMED_OUT]:
+            self._wrong(index, f"it voted in round {round} after giving up round {signer.marks[_TIMED_OUT]}")
+        if round <= signer.marks[_VOTED]:
+            self._wrong(index, f"it voted in round {round} after round {signer.marks[_VOTED]}")
         if self._unsafe.get(block_id):
             self._wrong(index, f"it voted for {block_id.hex()[:12]}: {self._unsafe[block_id]}")
         signer.lock = (round, max(parent_round, signer.lock[1]))
@@ -97,12 +104,11 @@ class Signing:
         if round >= signer.lock[0] and hqc_round < signer.lock[1]:
             words = f"it gave round {round} up holding {hqc_round}, locked on {signer.lock[1]}"
             self._wrong(index, words)
-        key = ("timeout", index, round)
-        known = self.signed.get(key)
-        if known is not None and int.from_bytes(known, "big") > hqc_round:
-            held = int.from_bytes(known, "big")
-            self._wrong(index, f"it gave round {round} up holding {held}, then holding {hqc_round}")
-        self._remember(key, hqc_round.to_bytes(8, "big"))
+        held = self._held(index, round)
+        if hqc_round not in held:
+            if held and hqc_round < held[-1]:
+                self._wrong(index, f"it gave round {round} up holding {held[-1]}, then holding {hqc_round}")
+            self._remember(("timeout", index, round), (*held, hqc_round))
 
     # --- frames ----------------------------------------------------------------------------------------
 
@@ -110,27 +116,28 @@ class Signing:
         """It sends a vote: `[epoch, round, block, parent, parent round, commit, author, signature]`."""
         self.votes += 1
         signer = self._leaves("vote", index, vote[6], guard)
-        self._journaled("vote", index, vote[1], _digest(*vote[2:6]))
-        self._durable("vote", index, vote[1], signer.voted, signer.reserved[0])
+        self._journaled("vote", index, vote[1], vote[2:6])
+        self._durable("vote", index, vote[1], signer.marks[_VOTED], signer.reserved[0])
 
     def on_timeout(self, index: int, guard: bytes | None, timeout: Fields) -> None:
         """It sends a timeout: `[epoch, round, hqc, tc, reason, blamed, author, signature]`."""
         signer = self._leaves("timeout", index, timeout[6], guard)
         round, hqc_round = timeout[1], timeout[2][1]
-        self._durable("timeout", index, round, signer.timed_out, signer.reserved[0])
-        self._journaled("timeout", index, round, hqc_round.to_bytes(8, "big"))
+        self._durable("timeout", index, round, signer.marks[_TIMED_OUT], signer.reserved[0])
+        if hqc_round not in self._held(index, round):
+            self._wrong(index, f"its timeout of {round} holding {hqc_round} is not the one in its journal")
 
     def on_header(self, index: int, guard: bytes | None, signed: Fields) -> None:
         """It sends a header signature: `[incarnation, epoch, height, block, header, author, signature]`."""
         signer = self._leaves("header", index, signed[5], guard)
-        self._journaled("header", index, signed[2], _digest(signed[0], signed[3], signed[4]))
-        self._durable("header", index, signed[2], signer.height, signer.reserved[1])
+        self._journaled("header", index, signed[2], _of_header(signed))
+        self._durable("header", index, signed[2], signer.marks[_HEIGHT], signer.reserved[1])
 
     def on_proposal(self, index: int, guard: bytes | None, block: SeenBlock) -> None:
         """It proposes."""
         signer = self._leaves("proposal", index, block.author, guard)
-        self._once("proposal", index, block.round, block.id)
-        self._durable("proposal", index, block.round, signer.proposed, signer.reserved[0])
+        self._journaled("proposal", index, block.round, block.id)
+        self._durable("proposal", index, block.round, signer.marks[_PROPOSED], signer.reserved[0])
 
     def on_block(self, block: SeenBlock) -> None:
         """A block was seen that somebody may vote for."""
@@ -160,21 +167,26 @@ class Signing:
         if place > reserved:
             self._wrong(index, f"its {kind} of {place} left, the guard reserves up to {reserved}")
 
-    def _journaled(self, kind: str, index: int, place: int, what: bytes) -> None:
+    def _journaled(self, kind: str, index: int, place: int, what: object) -> None:
         known = self.signed.get((kind, index, place))
         if known is None:
             self._wrong(index, f"its {kind} of {place} left and was never in its journal")
         if known != what:
             self._wrong(index, f"its {kind} of {place} is not the one in its journal")
 
-    def _once(self, kind: str, index: int, place: int, what: bytes) -> None:
+    def _held(self, index: int, round: int) -> tuple[int, ...]:
+        """The highest QCs of this round's timeouts, ascending."""
+        held = self.signed.get(("timeout", index, round), ())
+        return held if isinstance(held, tuple) else ()
+
+    def _once(self, kind: str, index: int, place: int, what: object) -> None:
         known = self.signed.get((kind, index, place))
         if known is None:
             self._remember((kind, index, place), what)
         elif known != what:
             self._wrong(index, f"it signed two {kind}s at {place}")
 
-    def _remember(self, key: _Key, what: bytes) -> None:
+    def _remember(self, key: _Key, what: object) -> None:
         if key not in self.signed:
             kind, index, place = key
             places = self._signers.setdefault(index, _Signer()).places.setdefault(kind, deque())
@@ -187,8 +199,9 @@ class Signing:
         raise Violation("signing", f"validator {index}: {words}")
 
 
-def _digest(*fields: Any) -> bytes:
-    return b"|".join(part if type(part) is bytes else repr(part).encode() for part in fields)
+def _of_header(signed: Fields) -> Fields:
+    """What must be one: incarnation, block id, header hash."""
+    return (signed[0], *signed[3:5])
 
 
 def _why_unsafe(block: SeenBlock) -> str:
