@@ -29,7 +29,7 @@ from bench.sim.twins.sweep import FAULTS, Failure, Outcome, Sweep, enumeration_o
 
 RANDOM_MAX = 10**12
 JOBS_MAX = 256
-SAVE_EVERY_S = 5
+SAVE_EVERY_S = 1
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 

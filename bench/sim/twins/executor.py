@@ -1,10 +1,11 @@
 """Plays a scenario: the shipped replicas, virtual time in integer microseconds, one thread, no Trio.
 
-A message meets the partition of the round its sender is in when it leaves. A round that cannot end inside its
-partition is healed after `PATIENCE_US`, so that every round of a scenario is reached. Whoever enters a round
-first opens it: only then does its plan matter, so a run can stop there (`run` answers False), be copied by
-`branching.py`, and go on under several plans. After the last round the network is whole, the twins are
-silent, correct nodes lead, and every correct node must soon commit a block proposed then.
+A message meets the partition of the round its sender is in when it leaves. Whoever is in a round
+`PATIENCE_US` after it was opened is there because of its partition, which is then healed: so every round is
+reached. Whoever enters a round first opens it: only then does its plan matter, so a run can stop there (`run`
+answers False), be copied by `branching.py`, and go on under several plans. After the last round the network
+is whole, the twins are silent, correct nodes lead, and every correct node must soon commit a block proposed
+then.
 """
 
 from collections import deque
@@ -155,10 +156,15 @@ class World:
             self._durable(self.instances[who[0]], who[1], what)
         elif kind == _RESTART:
             self._restart(self.instances[who[0]])
-        elif self.entered == who[0] and not self.in_tail:
-            self.network.heal(who[0])
+        elif not self.in_tail:
+            self._heal(who[0])
+
+    def _heal(self, round: int) -> None:
+        """Whoever is still in `round` is heard by all; others may be ahead, in partitions of their own."""
+        self.network.heal(round)
+        if any(instance.up and instance.round <= round for instance in self.instances):
             self.counters.healed += 1
-            self.note("round %d is healed", who[0])
+            self.note("round %d is healed", round)
 
     def open(self, plan: RoundPlan) -> None:
         """Give the next round its plan, and go on where `run` stopped."""

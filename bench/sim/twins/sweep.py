@@ -20,7 +20,7 @@ from consensus import ED25519, ConsensusError
 
 FAULTS = (Violation, ConsensusError, AssertionError, LookupError, TypeError, ValueError)
 """What a broken replica raises, beside what the oracles see."""
-CHUNK = 500
+CHUNK = 200
 """Scenarios between two entries of a checkpoint: seconds of work to lose, and few beginnings run twice."""
 
 
