@@ -33,7 +33,8 @@ class Window:
 
 
 def pauses_by_fault_us(history: Sequence[Operation], windows: Sequence[Window]) -> dict[str, int]:
-    """For each label, the longest time without any acknowledged write that touches one of its windows."""
+    """For each label, the longest time without any acknowledged write that touches one of its windows,
+    counted from the injection on: what began before has another reason."""
     ends = sorted(
         operation.completed_us
         for operation in history
@@ -44,7 +45,8 @@ def pauses_by_fault_us(history: Sequence[Operation], windows: Sequence[Window]) 
         first = max(0, bisect_left(ends, window.begin_us) - 1)
         last = bisect_right(ends, window.end_us) + 1
         touching = ends[first:last]
-        pause = max((later - earlier for earlier, later in pairwise(touching)), default=0)
+        pauses = (later - max(earlier, window.begin_us) for earlier, later in pairwise(touching))
+        pause = max(pauses, default=0)
         longest[window.label] = max(longest.get(window.label, 0), pause)
     return longest
 
