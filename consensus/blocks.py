@@ -5,8 +5,6 @@ all of it, certificate signatures included. The payload is opaque bytes here: ag
 plane whether it is held and valid, and counts only whether it is empty.
 """
 
-from collections import OrderedDict
-
 from consensus.certificates import HeaderCertificate, QuorumCertificate, TimeoutCertificate
 from consensus.codec import Value, as_bytes, as_int, as_tuple, decode, encode_trusted
 from consensus.errors import CodecError
@@ -104,17 +102,13 @@ class Block:
     @staticmethod
     def decode(data: bytes) -> "Block":
         """The block these bytes encode; raises CodecError. Certificates are parsed, not yet believed."""
-        block_id = digest(_BLOCK_DOMAIN, data)
-        known = _decoded.get(block_id)
-        if known is not None:
-            return known
         value = decode(data, max_bytes=BLOCK_BYTES_MAX, max_items=_ITEMS_MAX)
         version, cluster_id, epoch, round, qc, tc, certified, payload, author, time_ms = as_tuple(
             value, 10, "block"
         )
         if version != BLOCK_VERSION:
             raise CodecError(f"block version {version!r} is not {BLOCK_VERSION}")
-        block = Block(
+        return Block(
             as_bytes(cluster_id, "cluster id", length=DIGEST_BYTES),
             Epoch(as_int(epoch, "epoch")),
             Round(as_int(round, "round", low=1)),
@@ -125,18 +119,8 @@ class Block:
             ValidatorIndex(as_int(author, "author")),
             as_int(time_ms, "time"),
             data,
-            block_id,
+            digest(_BLOCK_DOMAIN, data),
         )
-        _decoded[block_id] = block
-        if len(_decoded) > _DECODED_MAX:
-            _decoded.popitem(last=False)
-        return block
-
-
-_DECODED_MAX = 16
-_decoded: OrderedDict[Digest, Block] = OrderedDict()
-"""Blocks this process decoded last, oldest first: a proposal that is sent again, fetched, read back from a
-journal or, in a simulation, received by every replica of a cluster, is parsed once."""
 
 
 @immutable(frozen=True, slots=True)
