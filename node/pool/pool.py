@@ -289,11 +289,7 @@ class BatchPool:
     # --- start -----------------------------------------------------------------------------------------
 
     def recover(
-        self,
-        stored: Iterable[bytes],
-        ordered: Iterable[tuple[Digest, int]],
-        committed_ms: int,
-        now_ms: int,
+        self, stored: Iterable[bytes], ordered: Iterable[tuple[Digest, int]], committed_ms: int, now_ms: int
     ) -> list[PoolEffect]:
         """After a restart: the durable batches not yet executed (verified before they were stored), the
         digests ordered by recent blocks with their blocks' times, and the time of the last of these."""
