@@ -10,6 +10,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from difflib import get_close_matches
 from pathlib import Path
@@ -25,7 +26,7 @@ from bench.sim.network import Quality
 from bench.sim.notation import NotationError
 from bench.sim.scenario import NODES_MAX, SCHEMES, Options, Outcome, Scenario, generate, run
 from bench.sim.schedule import KINDS
-from bench.sim.sweep import MergeError, Result, merge, read_results, sweep
+from bench.sim.sweep import MergeError, Result, Totals, merge, read_results, sweep
 from bench.sim.timeline import Line
 from bench.sim.workload import Workload
 from bench.sim.world import Pace, World
@@ -305,22 +306,25 @@ def _sweep(
     except OSError as error:
         raise click.UsageError(f"{results} cannot be written: {error}") from error
     playing = sweep(seeds, options, drivers, what, min(jobs, len(seeds)))
-    with file as lines, report.Waiting("seeds", len(seeds)) as waiting, contextlib.closing(playing):
-        for result in playing:
-            found.append(result)
-            if lines is not None:
-                lines.write(result.encode())
-                lines.flush()
-            waiting.show(len(found), waiting.rate(len(found)))
-            if result.invariant is not None:
-                failed = failed or result
-                if not keep_going:
-                    break
+    try:
+        with file as lines, report.Waiting("seeds", len(seeds)) as waiting, contextlib.closing(playing):
+            for result in playing:
+                found.append(result)
+                if lines is not None:
+                    lines.write(result.encode())
+                    lines.flush()
+                waiting.show(len(found), waiting.rate(len(found)))
+                if result.invariant is not None:
+                    failed = failed or result
+                    if not keep_going:
+                        break
+    except BrokenProcessPool as error:
+        after = f"after seed {found[-1].seed}" if found else "before the first result"
+        raise click.ClickException(
+            f"a process of the sweep was killed {after}, perhaps for want of memory; try fewer --jobs"
+        ) from error
     totals = merge(found)
-    if as_json:
-        click.echo(json.dumps(asdict(totals)))
-    else:
-        report.show_totals(totals)
+    _show_totals(totals, as_json)
     return None if failed is None else failed.seed
 
 
@@ -333,11 +337,15 @@ def merge_command(files: tuple[Path, ...], as_json: bool) -> None:
         totals = merge([result for path in files for result in read_results(path)])
     except (MergeError, OSError, UnicodeError) as error:
         raise click.UsageError(str(error)) from error
+    _show_totals(totals, as_json)
+    sys.exit(1 if totals.failed else 0)
+
+
+def _show_totals(totals: Totals, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(asdict(totals)))
     else:
         report.show_totals(totals)
-    sys.exit(1 if totals.failed else 0)
 
 
 @command.command("scale")
