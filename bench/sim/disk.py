@@ -25,6 +25,7 @@ class Disk:
 
     def append(self, record: bytes) -> None:
         """One record is on disk."""
+        self.is_journal_lost = False
         self.last_seq += 1
         self.journal.append((self.last_seq, record))
 

@@ -86,9 +86,7 @@ class Host:
         self.peer: bytes = world.setting.genesis.validators[index].node_key
         self.behaviour = behaviour
         self.up = False
-        self.life = 0
-        self.skew_ms = 0
-        self.boundaries = 0
+        self.life = self.skew_ms = self.boundaries = 0
         self.crash_at: int | None = None
         self.told: deque[Tell] = deque(maxlen=REMEMBERED_MAX)
         self.punished: deque[Punish] = deque(maxlen=REMEMBERED_MAX)
@@ -122,16 +120,11 @@ class Host:
             disk.last_seq = max(disk.last_seq, OpenBook.decode(stored).journal_seq)
         recovered = recover(disk.store.reader(), list(disk.journal), disk.last_seq)
         guard = None if disk.guard is None else GuardRecord.from_value(decode(disk.guard))
-        self.floor: SigningFloor = admit(
-            recovered.record,
-            guard,
-            Epoch(recovered.tip.header.epoch),
-            journal_damaged=disk.is_journal_lost,
-        )
+        epoch, lost = Epoch(recovered.tip.header.epoch), disk.is_journal_lost
+        self.floor: SigningFloor = admit(recovered.record, guard, epoch, journal_damaged=lost)
         safety = None
         if self.floor.record is not None and self.floor.guard is not None:
             self._write([encode_start(self.floor.record)])
-            disk.is_journal_lost = False
             if not self.boundary():
                 return
             disk.guard = encode(self.floor.guard.to_value())
