@@ -213,6 +213,6 @@ def _why_unsafe(block: SeenBlock) -> str:
         return ""
     if tc is None or tc[1] + 1 != round:
         return f"round {round} extends round {parent_round} without a TC of the round before"
-    if parent_round < max(tc[3]):
+    if parent_round < max(tc[3], default=0):
         return f"round {round} extends round {parent_round}, its TC shows {max(tc[3])}"
     return ""
