@@ -77,9 +77,9 @@ class Scenario:
         """Validators that run a second time at some moment, each once."""
         return tuple(dict.fromkeys(fault.host for fault in self.faults if isinstance(fault, Twin)))
 
-    def encode(self) -> str:
-        """JSON for people and for `decode`."""
-        return json.dumps({"format": FORMAT, "scenario": to_plain(self)}, indent=1) + "\n"
+    def encode(self, story: str = "") -> str:
+        """JSON for people and for `decode`; the story says why it is kept."""
+        return json.dumps({"format": FORMAT, "story": story, "scenario": to_plain(self)}, indent=1) + "\n"
 
     @staticmethod
     def decode(text: str) -> "Scenario":
@@ -88,8 +88,8 @@ class Scenario:
             document = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise NotationError(f"not JSON: {error}") from error
-        if not isinstance(document, Mapping) or sorted(document) != ["format", "scenario"]:
-            raise NotationError('must be an object of "format" and "scenario"')
+        if not isinstance(document, Mapping) or sorted(document) != ["format", "scenario", "story"]:
+            raise NotationError('must be an object of "format", "story" and "scenario"')
         if document["format"] != FORMAT:
             raise NotationError(f"format: must be {FORMAT}, not {document['format']!a:.40}")
         return from_plain(Scenario, document["scenario"], "scenario")

@@ -25,6 +25,15 @@ def chokes_on_wiped_data() -> Parts:
     return Parts(before_start=_choke)
 
 
+def _overlook(disk: Disk) -> None:
+    disk.is_journal_lost = False
+
+
+def overlooks_a_lost_journal() -> Parts:
+    """A start that takes an empty journal for a trimmed one, as the simulated host once did."""
+    return Parts(before_start=_overlook)
+
+
 @contextmanager
 def chokes_for_a_while() -> Iterator[Parts]:
     """The same, as a context manager."""

@@ -41,11 +41,16 @@ def test_two_faults_that_are_guilty_together_are_both_left() -> None:
 
 def test_time_and_faults_are_made_shorter_and_clients_fewer() -> None:
     first = scenario_with(Crash(1_000, 1, 3_000))
-    small = minimise(first, lambda s: any(isinstance(f, Crash) and f.ms >= 100 for f in s.faults))
+
+    def fails(candidate: Scenario) -> bool:
+        return any(isinstance(f, Crash) and f.ms >= 100 and f.at_ms >= 400 for f in candidate.faults)
+
+    small = minimise(first, fails)
     (crash,) = small.scenario.faults
     assert isinstance(crash, Crash)
     assert 100 <= crash.ms < 200
-    assert 1_000 < small.scenario.ms <= 1_200
+    assert 400 <= crash.at_ms < 800
+    assert crash.at_ms < small.scenario.ms <= 800
     assert small.scenario.workload.per_second == 0
 
 

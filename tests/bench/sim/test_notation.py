@@ -24,6 +24,13 @@ def test_the_same_seed_and_options_draw_the_same_scenario(seed: int) -> None:
     assert generate(seed, options) != generate(seed + 1, options)
 
 
+def test_a_story_is_for_people_alone() -> None:
+    chosen = generate(1, Options())
+    told = chosen.encode("How it came to this.")
+    assert json.loads(told)["story"] == "How it came to this."
+    assert Scenario.decode(told) == chosen
+
+
 def test_every_field_of_a_fault_is_written_with_its_kind() -> None:
     fault = SlowLink(5, 0, 1, (20, 60), 400)
     written = to_plain(fault)
