@@ -21,16 +21,22 @@ from consensus import Evidence, Offence
 from node.ledger.params import Params
 from node.storage import ChainTable
 from tests.byzantine.driver import Attacker
-from tests.byzantine.drivers import ASKED_FIRST, FACTORIES
+from tests.byzantine.drivers import FACTORIES
 
 LIVELY_MS = 30_000
 """While one or f lie: virtual time in which every honest validator gets a transaction stored everywhere.
 Rounds of liars cost a timeout each, which grow; a handful of them follow each other at worst."""
 SETTLE_MS = 60_000
 """Back-off from the eventful part may still stand, and catch-up rotates past liars in steps of 5 s."""
-_TURNS = 10
-_TURNS_AWAY = (4, 26)
-"""By parity of the seed: few blocks are walked back one by one, many are fetched by header (C25)."""
+_TURNS = 6
+_TURNS_AWAY = 4
+_LAG_MAX = 6
+_HEIGHTS_AWAY = _LAG_MAX + 4
+"""With an odd seed somebody misses so many heights, or what `_AWAY_TURNS_MAX` turns bring, and fetches them
+by header (C25); with an even one a few blocks, which are walked back one by one."""
+_AWAY_TURNS_MAX = 24
+_AWAY_TURN_MS = 700
+"""Longer than a round of the one who is away."""
 _LARGE = 1_000
 """Characters that make a batch too large to go inline."""
 _PROOFS_MAX = 4_096
@@ -39,15 +45,9 @@ _PROOFS_MAX = 4_096
 @lru_cache(maxsize=4)
 def _setting(nodes: int) -> Setting:
     params = Params(
-        created_ms=CREATED_MS, inline_bytes_max=1_024, certification_lag_max=6, idle_interval_ms=2_000
+        created_ms=CREATED_MS, inline_bytes_max=1_024, certification_lag_max=_LAG_MAX, idle_interval_ms=2_000
     )
     return make_setting(nodes, KEYED_HASH, params=params)
-
-
-def _asked_first(nodes: int) -> int:
-    """The place of the validator that a laggard asks first, all else being equal."""
-    keys = [bytes(key.public_key) for key in _setting(nodes).validators]
-    return keys.index(min(keys))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +71,6 @@ def fight(name: str, seed: int, nodes: int = 4, *others: str) -> Outcome:
     random = Random(f"{name} {seed} {nodes}")
     names = (name, *others)
     places = random.sample(range(nodes), len(names))
-    if names[0] in ASKED_FIRST:
-        asked = _asked_first(nodes)
-        places = [asked, *(place for place in places if place != asked)][: len(names)]
     drivers: dict[int, Attacker] = {
         place: FACTORIES[driver](seed * 1_000 + place) for place, driver in zip(places, names, strict=True)
     }
@@ -85,7 +82,7 @@ def fight(name: str, seed: int, nodes: int = 4, *others: str) -> Outcome:
     )
     world = World(_setting(nodes), random.randrange(2**32), quality=quality, behaviours=dict(drivers.items()))
     world.start()
-    _eventful(world, random, _TURNS_AWAY[seed % 2])
+    _eventful(world, random, long_away=seed % 2 == 1)
     lively_ms = _stay_lively(world)
     for driver in drivers.values():
         driver.resting = True
@@ -103,20 +100,33 @@ def fight(name: str, seed: int, nodes: int = 4, *others: str) -> Outcome:
     )
 
 
-def _eventful(world: World, random: Random, turns_away: int) -> None:
+def _eventful(world: World, random: Random, *, long_away: bool) -> None:
     """Traffic everywhere; somebody honest is cut off for longer than blocks are walked back; a restart."""
     _traffic(world, random, range(len(world.hosts)), _TURNS)
     victim = random.choice(world.honest)
     rest = [host.place for host in world.hosts if host is not victim]
     world.partition(tuple(rest))
-    _traffic(world, random, rest, turns_away)
-    world.run(200)
+    if long_away:
+        _leave_behind(world, victim, rest)
+    else:
+        _traffic(world, random, rest, _TURNS_AWAY)
     _reconnect(world)
     _traffic(world, random, range(len(world.hosts)), _TURNS)
     again = random.choice(world.honest)
     again.crash()
     world.run(random.randint(10, 400))
     again.start()
+
+
+def _leave_behind(world: World, victim: Host, rest: list[int]) -> None:
+    """The others go on without the victim; whoever lies may keep them from it."""
+    others = [host for host in world.honest if host is not victim]
+    for turn in range(_AWAY_TURNS_MAX):
+        top = max(host.height for host in others)
+        if top >= victim.height + _HEIGHTS_AWAY:
+            return
+        world.submit(rest[turn % len(rest)])
+        world.run(_AWAY_TURN_MS, lambda: max(host.height for host in others) > top)  # noqa: B023  # runs now
 
 
 def _reconnect(world: World) -> None:

@@ -121,8 +121,6 @@ def chameleon(seed: int) -> Attacker:
 DRIVERS: tuple[tuple[str, Factory], ...] = tuple(
     (factory.__name__, factory) for factory in (*_SINGLE, conspirator, thief_of_time, chameleon)
 )
-ASKED_FIRST = ("lying_server", "silent_server", "empty_server", "slow_server", "lying_blocks")
-"""Whose place decides whether they are asked at all."""
 FACTORIES: dict[str, Factory] = dict(DRIVERS)
 
 

@@ -62,8 +62,10 @@ def proposal_storm(seed: int) -> Driver:
         if not isinstance(message, Proposal):
             return [message]
         driver.strike("storms")
-        others = [_other(driver.host, message.block, step) for step in range(1, _STORM)]
-        return [*others, message]
+        storm: list[AnyMessage] = [message]
+        storm += [_other(driver.host, message.block, step) for step in range(1, _STORM)]
+        driver.random.shuffle(storm)  # another one comes first at each
+        return storm
 
     return Driver(seed, says=says)
 

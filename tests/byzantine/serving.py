@@ -21,6 +21,7 @@ from consensus import (
 )
 from node.pool.messages import FetchedBatch, SyncItem, SyncResponse
 from node.proofs.header import Header
+from node.validator import Input, LinkUp
 from tests.byzantine import forging
 from tests.byzantine.driver import AnyMessage, Driver
 
@@ -33,8 +34,19 @@ def _claims(status: Status) -> Status:
     return replace(status, certified_height=Height(_FAR), committed_height=Height(_FAR))
 
 
+def _offers_itself(driver: Driver, item: Input) -> list[Input]:
+    """Shows its certificates to whoever comes, before being asked, so that it is asked for the rest."""
+    if isinstance(item, LinkUp):
+        replica = driver.host.validator.replica
+        view = replica.view()
+        offer = Certificates(view.hqc, view.htc, replica.certified())
+        for target in driver.world.hosts_of(item.peer):
+            driver.tell(target, offer)
+    return [item]
+
+
 def _serving(seed: int, lie: Callable[[Driver, SyncResponse], list[AnyMessage]]) -> Driver:
-    """A driver that says it has everything, so that it is asked, and answers ranges with `lie`."""
+    """A driver that offers itself, says it has everything, and answers ranges with `lie`."""
 
     def says(driver: Driver, target: Host, message: AnyMessage) -> list[AnyMessage]:
         if isinstance(message, Status):
@@ -44,7 +56,7 @@ def _serving(seed: int, lie: Callable[[Driver, SyncResponse], list[AnyMessage]])
         driver.strike("lies")
         return lie(driver, message)
 
-    return Driver(seed, says=says)
+    return Driver(seed, says=says, hears=_offers_itself)
 
 
 def lying_server(seed: int) -> Driver:
@@ -170,7 +182,7 @@ def slow_server(seed: int) -> Driver:
             driver.say_later(driver.random.randint(*_SLOW_MS), target, message)
         return []
 
-    return Driver(seed, says=says)
+    return Driver(seed, says=says, hears=_offers_itself)
 
 
 def lying_blocks(seed: int) -> Driver:
@@ -197,7 +209,7 @@ def lying_blocks(seed: int) -> Driver:
         )
         return [Blocks(driver.random.choice(lies))]
 
-    return Driver(seed, says=says)
+    return Driver(seed, says=says, hears=_offers_itself)
 
 
 def boaster(seed: int) -> Driver:

@@ -21,6 +21,8 @@ from tests.byzantine.drivers import DRIVERS, FACTORIES
 
 _NICE = 19
 _SLOWEST = 5
+_TOLD_EVERY = 100
+"""Fights between two lines of progress, where no terminal shows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +99,9 @@ def main(*, seeds: str, names: tuple[str, ...], nodes: int, pairs: bool, togethe
             if verdict.words:
                 click.echo(f"FAILED {'+'.join(verdict.names)} seed {verdict.seed}: {verdict.words}")
                 click.echo(f"  {verdict.command}")
-            elif sys.stderr.isatty():
-                click.echo(f"\r{len(verdicts)} of {len(cases)} fights", nl=False, err=True)
+            if sys.stderr.isatty() or len(verdicts) % _TOLD_EVERY == 0:
+                end = "\r" if sys.stderr.isatty() else "\n"
+                click.echo(f"{len(verdicts)} of {len(cases)} fights{end}", nl=False, err=True)
     _report(verdicts, time.monotonic() - began)
     sys.exit(any(verdict.words for verdict in verdicts))
 
