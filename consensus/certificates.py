@@ -8,7 +8,6 @@ Sources: Jolteon (arXiv 2106.10362) section 3; DiemBFT v4; consensus.md C6, C10,
 """
 
 from collections.abc import Callable
-from functools import lru_cache
 
 from consensus.codec import Value, as_array, as_bytes, as_digest, as_int, as_tuple, encode_trusted
 from consensus.errors import InvalidCertificate
@@ -31,7 +30,6 @@ _BITMAP_BYTES_MAX = (VALIDATORS_MAX + 7) // 8
 _SIGNATURES_BYTES_MAX = VALIDATORS_MAX * SIGNATURE_BYTES
 
 
-@lru_cache(maxsize=64)  # everybody's votes for one block sign the same
 def vote_digest(
     cluster_id: bytes,
     epoch: int,
