@@ -11,3 +11,8 @@ class Counters:
         self.healed = 0
         self.restarts = 0
         self.tail_rounds = 0
+
+    def add_commits(self, blocks: int, in_tail: bool) -> None:
+        """An instance commits so many blocks, perhaps after the network became whole."""
+        self.commits += blocks
+        self.commits_before_tail += 0 if in_tail else blocks

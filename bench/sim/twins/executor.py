@@ -245,9 +245,7 @@ class World:
                 payload = b"%d.%d.%d" % (instance.index, instance.life, round)
                 self._todo.append((instance.index, instance.life, PayloadReady(round, payload)))
             case Commit(blocks):
-                self.counters.commits += len(blocks)
-                if not self.in_tail:
-                    self.counters.commits_before_tail += len(blocks)
+                self.counters.add_commits(len(blocks), self.in_tail)
                 self.note("%d commits %s", instance.index, [committed.block.round for committed in blocks])
                 if not instance.is_twin:
                     self.oracles.on_commit(instance.index, blocks)

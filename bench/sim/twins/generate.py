@@ -8,6 +8,7 @@ these renamings form a group that acts on the alphabet, and one scenario of each
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from random import Random
 from typing import TypeAlias
@@ -58,6 +59,11 @@ def set_partitions(size: int, blocks: int) -> Iterator[Partition]:
             return
 
 
+@lru_cache(maxsize=8)
+def _splits(size: int, blocks: int) -> tuple[Partition, ...]:
+    return tuple(set_partitions(size, blocks))
+
+
 @dataclass(frozen=True, slots=True)
 class Space:
     """All scenarios of a size. `partitions` is the most blocks a split may have; `per_phase` splits
@@ -85,7 +91,7 @@ class Space:
 
     def splits(self) -> tuple[Partition, ...]:
         """The partitions of one phase."""
-        return tuple(set_partitions(self.size, self.partitions))
+        return _splits(self.size, self.partitions)
 
     def firewall_choices(self) -> tuple[Firewall, ...]:
         """Nobody, or one instance that nobody hears."""
