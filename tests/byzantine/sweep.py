@@ -88,6 +88,8 @@ def _cases(
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(1, 64))
 def main(*, seeds: str, names: tuple[str, ...], nodes: int, pairs: bool, together: bool, jobs: int) -> None:
     """Fights of Byzantine drivers against shipped validators."""
+    if together and not names:
+        raise click.UsageError("--together needs drivers: name them with --driver")
     if (pairs or together) and (len(names) if together else 2) * 3 >= nodes:
         raise click.UsageError(f"{nodes} nodes bear no more than {(nodes - 1) // 3} liars")
     cases = _cases(names, _range(seeds), nodes, together=together, pairs=pairs)
