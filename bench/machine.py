@@ -63,6 +63,13 @@ class Noise:
             alone.median_ms > SPREAD_MAX * alone.min_ms or crowded.median_ms > CROWDING_MAX * alone.median_ms
         )
 
+    def __str__(self) -> str:
+        one, all_cores = self.one_core, self.all_cores
+        return (
+            f"a fixed loop takes {one.min_ms:.1f} to {one.max_ms:.1f} ms alone (median {one.median_ms:.1f}), "
+            f"{all_cores.min_ms:.1f} to {all_cores.max_ms:.1f} ms on all cores ({all_cores.median_ms:.1f})"
+        )
+
     def to_json(self) -> dict[str, object]:
         """Plain values, with the verdict and its rule."""
         return {**asdict(self), "is_noisy": self.is_noisy, "rule": NOISE_RULE}
@@ -132,6 +139,18 @@ def probe_noise(loops: int = _LOOPS) -> Noise:
 def usable_cores() -> int:
     """The cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def filesystem_of(folder: Path) -> str:
+    """The kind of file system a folder is on, for figures that wait for a disk; "unknown" where no table of
+    mounts can be read."""
+    try:
+        mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return "unknown"
+    places = [(fields[1], fields[2]) for fields in (line.split() for line in mounts) if len(fields) > 2]
+    above = [place for place in places if folder.resolve().is_relative_to(place[0])]
+    return max(above, key=lambda place: len(place[0]))[1] if above else "unknown"
 
 
 def _loop_times(loops: int) -> list[float]:
