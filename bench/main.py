@@ -7,6 +7,7 @@ import click
 
 from bench import local, replaying, soak, step
 from bench.chaos import command as chaos
+from bench.micro import command as micro
 from bench.sim import command as sim
 from bench.sim.twins import command as twins
 
@@ -19,6 +20,7 @@ def main() -> None:
 
 main.add_command(chaos.command)
 main.add_command(local.command)
+main.add_command(micro.command)
 main.add_command(replaying.command)
 main.add_command(sim.command)
 main.add_command(soak.command)
