@@ -272,6 +272,7 @@ class Checkers:
         else:
             self.chain.on_hash("a quorum", certificate[2], certificate[4])
             self.agreement.on_committed(certificate[3])
+        self.signing.on_certificate(certificate, self.exempt)
 
     # --- the database ----------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ Rules S1 to S8 of consensus/DESIGN.md; C1, C2, C14, C15; evidence against the ho
 """
 
 from collections import deque
+from collections.abc import Container
 from dataclasses import dataclass, field
 
 from bench.sim.checkers.reading import Fields, SeenBlock, unpack
@@ -145,6 +146,16 @@ class Signing:
             self._unsafe[block.id] = _why_unsafe(block)
             if len(self._unsafe) > BLOCKS_KEPT:
                 del self._unsafe[next(iter(self._unsafe))]
+
+    def on_certificate(self, certificate: Fields, exempt: Container[int]) -> None:
+        """A good certificate was seen: what honest validators signed in it is in their journals (C2). A QC
+        has 8 fields, a header certificate 7, a TC 5."""
+        at, by, mark = {8: (1, 6, _VOTED), 7: (2, 5, _HEIGHT), 5: (1, 2, _TIMED_OUT)}[len(certificate)]
+        place, signers = certificate[at], certificate[by]
+        bits = int.from_bytes(signers, "little")
+        for index, signer in self._signers.items():
+            if bits >> index & 1 and place > signer.marks[mark] and index not in exempt:
+                self._wrong(index, f"a certificate of {place} counts it, its journal ends before")
 
     def on_evidence(self, accused: int) -> None:
         """Honest hosts pass on evidence against an honest one."""

@@ -8,6 +8,7 @@ from tests.bench.sim.checkers.statements import (
     Fields,
     block_of,
     caught,
+    certificate_of,
     chain_of,
     header_signature_of,
     name,
@@ -137,6 +138,16 @@ def test_nothing_leaves_before_it_is_durable() -> None:
     caught("signing", lambda: checker.on_proposal(2, GUARD, block))
     checker.on_journaled_block(2, block)
     assert "before it was durable" in caught("signing", lambda: checker.on_proposal(2, GUARD, block))
+
+
+def test_a_certificate_counts_only_what_is_in_the_journal_of_its_signer() -> None:
+    checker = signer(record(5, timed_out=6, height=3))
+    for good in (qc_of(5, A, ROOT, 0), tc_of(6, (5, 5, 5)), certificate_of(3, A, B)):
+        checker.on_certificate(good, {})
+    for early in (qc_of(6, A, ROOT, 0), tc_of(7, (5, 5, 5)), certificate_of(4, A, B)):
+        caught("signing", lambda early=early: checker.on_certificate(early, {}))  # type: ignore[misc]  # bound now
+        checker.on_certificate(early, {2: None})
+    checker.on_certificate(qc_of(6, A, ROOT, 0, (0, 1, 3)), {})
 
 
 def test_nothing_leaves_beyond_the_guard() -> None:
