@@ -3,48 +3,14 @@
 `--control` hunts the shipped node in the same worlds, where nothing may be seen.
 """
 
-import os
 import sys
-from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from multiprocessing import get_context
 
 import click
 
-from bench.sim.seams import SHIPPED
 from tests.mutants.catalogue import BY_NAME, MUTANTS
-from tests.mutants.hunt import run
-from tests.mutants.mutant import patched
-
-_NICE = 19
-
-
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """`seen` by invariant, `silent` the seeds in which nothing was, `first` the first words that were."""
-
-    name: str
-    seen: tuple[tuple[str, int], ...]
-    silent: int
-    first: str
-
-
-def tally(name: str, seeds: range, control: bool) -> Tally:
-    """Hunt one mutant, or the shipped node in its worlds, in all these seeds."""
-    mutant = BY_NAME[name]
-    seen: Counter[str] = Counter()
-    first = ""
-    for seed in seeds:
-        if control:
-            violation = run(mutant.hunt, seed, SHIPPED)
-        else:
-            with patched(mutant) as parts:
-                violation = run(mutant.hunt, seed, parts)
-        if violation is not None:
-            seen[violation.invariant] += 1
-            first = first or f"seed {seed}: {violation}"
-    return Tally(name, tuple(sorted(seen.items())), len(seeds) - seen.total(), first)
+from tests.mutants.tally import be_polite, tally
 
 
 def _seeds(context: click.Context, parameter: click.Parameter, value: str) -> range:
@@ -52,10 +18,6 @@ def _seeds(context: click.Context, parameter: click.Parameter, value: str) -> ra
     if not (first.isdecimal() and last.isdecimal() and int(first) < int(last)):
         raise click.BadParameter("seeds are A..B, from A up to but without B")
     return range(int(first), int(last))
-
-
-def _polite() -> None:
-    os.nice(_NICE)
 
 
 @click.command()
@@ -70,7 +32,7 @@ def main(names: tuple[str, ...], seeds: range, jobs: int, control: bool) -> None
         raise click.BadParameter(f"there is no mutant {unknown[0]}; there are {', '.join(BY_NAME)}")
     chosen = names or tuple(mutant.name for mutant in MUTANTS)
     faults = 0
-    with ProcessPoolExecutor(jobs, get_context("spawn"), _polite) as pool:
+    with ProcessPoolExecutor(jobs, get_context("spawn"), be_polite) as pool:
         running = [pool.submit(tally, name, seeds, control) for name in chosen]
         for future in running:
             found = future.result()

@@ -251,6 +251,7 @@ AGREEMENT = (
             Patch(recovered, "_replay", _replay_the_record),
             Patch(SafetyRules, "may_time_out", _may_time_out_below),
         ),
+        by=("signing",),  # the stores alone may cost liveness
     ),
     Mutant(
         "lock-lost-over-two-timeouts",

@@ -29,7 +29,8 @@ def _shipped(parts: Parts) -> Parts:
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """`rule` is what is broken, `story` where somebody really broke it, or would."""
+    """`rule` is what is broken, `story` where somebody really broke it, or would. `by` are the invariants
+    that count as a catch, () for any: what else the patches do harm to is not the rule."""
 
     name: str
     rule: str
@@ -37,6 +38,11 @@ class Mutant:
     hunt: Hunt
     patches: tuple[Patch, ...] = ()
     parts: Callable[[Parts], Parts] = _shipped
+    by: tuple[str, ...] = ()
+
+    def is_seen_in(self, violation: Violation) -> bool:
+        """Whether this is what the broken rule does."""
+        return not self.by or violation.invariant in self.by
 
 
 @contextmanager
@@ -57,12 +63,12 @@ def patched(mutant: Mutant) -> Iterator[Parts]:
 
 
 def catch(mutant: Mutant, seeds: Iterable[int]) -> tuple[tuple[int, ...], Violation | None]:
-    """The seeds tried until the mutant was seen, and what was seen; None when it escaped."""
+    """The seeds tried until the rule was seen to be broken, and what was seen; None when it escaped."""
     tried: list[int] = []
     with patched(mutant) as parts:
         for seed in seeds:
             tried.append(seed)
             violation = run(mutant.hunt, seed, parts)
-            if violation is not None:
+            if violation is not None and mutant.is_seen_in(violation):
                 return tuple(tried), violation
     return tuple(tried), None
