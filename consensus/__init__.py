@@ -87,7 +87,6 @@ from consensus.events import (
 )
 from consensus.evidence import Evidence, Offence, ProposalClaim, TimeoutClaim
 from consensus.guard import SigningFloor, StartKind, admit
-from consensus.immutable import immutable
 from consensus.keys import (
     ED25519,
     Digest,
@@ -135,6 +134,7 @@ from consensus.validators import (
     bitmap_indices,
     bitmap_of,
 )
+from consensus.values import immutable
 
 __all__ = [
     "BLOCKS_BYTES_MAX",

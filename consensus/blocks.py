@@ -8,9 +8,9 @@ plane whether it is held and valid, and counts only whether it is empty.
 from consensus.certificates import HeaderCertificate, QuorumCertificate, TimeoutCertificate
 from consensus.codec import Value, as_bytes, as_int, as_tuple, decode, encode_trusted
 from consensus.errors import CodecError
-from consensus.immutable import immutable
 from consensus.keys import DIGEST_BYTES, Digest, digest
 from consensus.validators import Epoch, Height, Round, ValidatorIndex
+from consensus.values import immutable
 
 BLOCK_VERSION = 1
 PAYLOAD_BYTES_MAX = 1024 * 1024

@@ -9,10 +9,10 @@ the root moves up to the newest certified block, and committed blocks below are 
 from collections.abc import Iterable, Iterator
 
 from consensus.blocks import Block, CommittedBlock
-from consensus.immutable import immutable
 from consensus.keys import Digest, Signature
 from consensus.messages import Proposal
 from consensus.validators import Height, Round
+from consensus.values import immutable
 
 BRANCH_BLOCKS_MIN = 32
 """Uncommitted blocks below which nobody looks for failed branches; a good round has two."""

@@ -11,7 +11,6 @@ from collections.abc import Callable
 
 from consensus.codec import Value, as_array, as_bytes, as_digest, as_int, as_tuple, encode_trusted
 from consensus.errors import InvalidCertificate
-from consensus.immutable import immutable
 from consensus.keys import SIGNATURE_BYTES, Digest, SignatureCache, digest
 from consensus.validators import (
     VALIDATORS_MAX,
@@ -21,6 +20,7 @@ from consensus.validators import (
     ValidatorSet,
     bitmap_indices,
 )
+from consensus.values import immutable
 
 _VOTE_DOMAIN = "isthmus/vote/v1"
 _TIMEOUT_DOMAIN = "isthmus/timeout/v1"

@@ -11,12 +11,12 @@ from consensus.blocks import Block, CommittedBlock
 from consensus.certificates import HeaderCertificate, QuorumCertificate, TimeoutCertificate
 from consensus.errors import PeerError
 from consensus.evidence import Evidence
-from consensus.immutable import immutable
 from consensus.keys import Digest
 from consensus.messages import Message, Proposal
 from consensus.safety import GuardRecord, SafetyRecord
 from consensus.timers import Timer
 from consensus.validators import Height, Round
+from consensus.values import immutable
 
 
 @immutable(frozen=True, slots=True)

@@ -9,11 +9,11 @@ from typing import TypeAlias
 
 from consensus.blocks import Block
 from consensus.certificates import HeaderCertificate
-from consensus.immutable import immutable
 from consensus.keys import Digest
 from consensus.messages import Message
 from consensus.timers import Timer
 from consensus.validators import Height, Round, ValidatorIndex
+from consensus.values import immutable
 
 
 @immutable(frozen=True, slots=True)

@@ -30,9 +30,9 @@ from consensus.codec import (
     encode_trusted,
 )
 from consensus.errors import CodecError, MalformedMessage
-from consensus.immutable import immutable
 from consensus.keys import Digest, Signature
 from consensus.validators import Epoch, Height, Round, ValidatorIndex
+from consensus.values import immutable
 
 BLOCKS_COUNT_MAX = 64
 """Blocks one request may ask for: one reply bridges a second of rounds, and its headers stay small."""

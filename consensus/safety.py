@@ -22,10 +22,10 @@ from consensus.certificates import (
 )
 from consensus.codec import Value, as_int, as_tuple
 from consensus.errors import SigningRefused
-from consensus.immutable import immutable
 from consensus.keys import Digest, PublicKey, Signer
 from consensus.messages import HeaderSignature, Proposal, Timeout, TimeoutReason, Vote
 from consensus.validators import Epoch, Height, Round, ValidatorIndex
+from consensus.values import immutable
 
 GUARD_ROUNDS = 64
 """Rounds the guard reserves ahead: one extra sync in 64 signatures (C14)."""

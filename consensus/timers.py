@@ -6,8 +6,8 @@ fires late, after the round moved on, is recognised and ignored.
 
 from enum import IntEnum
 
-from consensus.immutable import immutable
 from consensus.validators import Round
+from consensus.values import immutable
 
 
 class TimerKind(IntEnum):
