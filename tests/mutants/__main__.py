@@ -31,6 +31,8 @@ def main(names: tuple[str, ...], seeds: range, jobs: int, control: bool) -> None
     if unknown:
         raise click.BadParameter(f"there is no mutant {unknown[0]}; there are {', '.join(BY_NAME)}")
     chosen = names or tuple(mutant.name for mutant in MUTANTS)
+    if control:  # once for all that are hunted in the same worlds
+        chosen = tuple({BY_NAME[name].hunt: name for name in reversed(chosen)}.values())
     faults = 0
     with ProcessPoolExecutor(jobs, get_context("spawn"), be_polite) as pool:
         running = [pool.submit(tally, name, seeds, control) for name in chosen]

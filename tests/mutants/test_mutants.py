@@ -12,7 +12,7 @@ from tests.mutants.catalogue import MUTANTS
 from tests.mutants.hunt import Hunt, run
 from tests.mutants.mutant import Mutant, Patch, catch, patched
 
-SEEDS = 12
+SEEDS = 24
 """Worlds a mutant is hunted in before it has escaped."""
 
 
