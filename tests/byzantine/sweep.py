@@ -10,8 +10,8 @@ import traceback
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from threading import Thread
 
 import click
 
@@ -56,6 +56,19 @@ def judge(case: tuple[tuple[str, ...], int, int]) -> Verdict:
     return Verdict(names, seed, nodes, "", outcome.lively_ms, outcome.strikes.total())
 
 
+def _begin_work() -> None:
+    """A worker is nice, and does not outlive the process that it works for."""
+    os.nice(_NICE)
+    parent = parent_process()
+    assert parent is not None, "only worker processes begin so"
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    Thread(target=follow, daemon=True).start()
+
+
 def _range(words: str) -> range:
     first, dots, last = words.partition("..")
     if not first.isdigit() or (dots and not last.isdigit()):
@@ -95,7 +108,7 @@ def main(*, seeds: str, names: tuple[str, ...], nodes: int, pairs: bool, togethe
     cases = _cases(names, _range(seeds), nodes, together=together, pairs=pairs)
     began = time.monotonic()
     verdicts: list[Verdict] = []
-    with ProcessPoolExecutor(jobs, get_context("spawn"), partial(os.nice, _NICE)) as pool:
+    with ProcessPoolExecutor(jobs, get_context("spawn"), _begin_work) as pool:
         for verdict in pool.map(judge, cases, chunksize=4):
             verdicts.append(verdict)
             if verdict.words:
