@@ -1,0 +1,1 @@
+"""`isthmus-bench cluster`: real daemons under honest load, measured from the outside."""
