@@ -1,7 +1,9 @@
 """The listening side of the HTTP door, and the one place that knows which server speaks HTTP.
 
-Sockets are bound first, so that a busy port is one sentence before anything else is started. Accepting,
-the bound on connections and the shutdown are Trio's; HTTP/1.1 is anycorn's (`connection.py`).
+Sockets are bound first, so that a busy port is one sentence before anything else is started. They listen
+once there is somebody to answer: a node that still recovers refuses its clients, who then ask another one,
+and does not keep them waiting. Accepting, the bound on connections and the shutdown are Trio's; HTTP/1.1 is
+anycorn's (`connection.py`).
 """
 
 import errno
@@ -28,7 +30,7 @@ _log = logging.getLogger("isthmus.api")
 
 
 def bind_listener(host: str, port: int) -> socket.socket:
-    """A bound and listening TCP socket; port 0 lets the system choose.
+    """A bound TCP socket that refuses connections until it is served; port 0 lets the system choose.
 
     Raises PortInUse with the sentence for people, OSError when the address is not this machine's.
     """
@@ -39,17 +41,34 @@ def bind_listener(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-        listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
         if error.errno == errno.EADDRINUSE:
-            raise PortInUse(
-                f"Port {port} on {host} is taken by another program: stop it, or choose another port "
-                "with api.port."
-            ) from error
+            raise _taken(host, port) from error
         raise
     listener.setblocking(False)
     return listener
+
+
+def _listen(listeners: Sequence[socket.socket]) -> None:
+    """Let clients in. Raises PortInUse, and closes all sockets: of two programs that bound a port before
+    either listened (Linux lets them), the second learns it only now."""
+    for listener in listeners:
+        host, port = listener.getsockname()[:2]
+        try:
+            listener.listen(_BACKLOG)
+        except OSError as error:
+            for one in listeners:
+                one.close()
+            if error.errno == errno.EADDRINUSE:
+                raise _taken(host, port) from error
+            raise
+
+
+def _taken(host: str, port: int) -> PortInUse:
+    return PortInUse(
+        f"Port {port} on {host} is taken by another program: stop it, or choose another port with api.port."
+    )
 
 
 async def serve_api(
@@ -59,12 +78,15 @@ async def serve_api(
     shutdown: trio.Event,
     limits: ApiLimits,
     gauges: Gauges,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve `app` on listening sockets until `shutdown` is set, then finish within the grace period.
+    """Listen on bound sockets and serve `app` until `shutdown` is set, then finish within the grace period.
 
-    Takes the sockets over. The application ends its event streams itself when `shutdown` is set; what is
-    still open after `limits.shutdown_grace_ms` is cut. Nothing a peer sends ends this call.
+    Takes the sockets over; `task_status` hears when they listen. The application ends its event streams
+    itself when `shutdown` is set; what is still open after `limits.shutdown_grace_ms` is cut. Nothing a peer
+    sends ends this call. Raises PortInUse.
     """
+    _listen(listeners)
     config = Config()
     config.errorlog = _log
     config.accesslog = None
@@ -78,6 +100,7 @@ async def serve_api(
             streams = [trio.SocketListener(trio.socket.from_stdlib_socket(item)) for item in listeners]
             for stream in streams:
                 accepting.start_soon(_accept, stream, door, connections)
+            task_status.started()
             await shutdown.wait()
             accepting.cancel_scope.cancel()
         await context.terminated.set()

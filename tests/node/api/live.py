@@ -52,7 +52,7 @@ async def serving(
     serve = partial(serve_api, api.app, [listener], shutdown=shutdown, limits=limits, gauges=api.gauges)
     with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(serve)
+            await nursery.start(serve)
             try:
                 yield Live(listener.getsockname()[1], api, shutdown)
             finally:

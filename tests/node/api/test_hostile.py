@@ -2,6 +2,7 @@
 
 import logging
 import socket
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,9 +11,10 @@ import pytest
 import trio
 import trio.testing
 
+from node.api.app import build_api
 from node.api.faults import PortInUse
 from node.api.limits import ApiLimits
-from node.api.server import bind_listener
+from node.api.server import bind_listener, serve_api
 from tests.node.api.fake_backend import FakeBackend, put_record
 from tests.node.api.live import Live, ask_raw, read_answer, serving
 
@@ -278,9 +280,27 @@ async def test_a_client_that_goes_away_ends_its_wait() -> None:
 
 def test_a_busy_port_is_one_sentence() -> None:
     with bind_listener("127.0.0.1", 0) as taken:
+        taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(PortInUse, match=f"Port {port} on 127.0.0.1 is taken by another program"):
             bind_listener("127.0.0.1", port)
+
+
+async def test_a_port_that_is_bound_and_not_served_yet_refuses_instead_of_keeping_clients_waiting() -> None:
+    with bind_listener("127.0.0.1", 0) as bound, pytest.raises(OSError, match="all attempts to connect"):
+        await trio.open_tcp_stream("127.0.0.1", bound.getsockname()[1])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the second bind is refused already")
+async def test_of_two_nodes_that_bind_one_port_at_once_the_second_says_so_when_it_serves() -> None:
+    with bind_listener("127.0.0.1", 0) as first:
+        port = first.getsockname()[1]
+        second = bind_listener("127.0.0.1", port)
+        first.listen()
+        api, limits = build_api(FakeBackend(), shutdown=trio.Event(), limits=ApiLimits()), ApiLimits()
+        with pytest.raises(PortInUse, match=f"Port {port} on 127.0.0.1 is taken by another program"):
+            await serve_api(api.app, [second], shutdown=trio.Event(), limits=limits, gauges=api.gauges)
+        assert second.fileno() == -1
 
 
 async def test_stopping_ends_idle_connections_and_streams_and_finishes_answers() -> None:
