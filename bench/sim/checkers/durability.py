@@ -94,8 +94,10 @@ class Durability:
         held.voted = round
         reader = host.disk.store.reader()
         block = self._blocks.by_id(block_id)
-        if block is None or block_id not in held.names:
-            self._wrong(host, f"it votes for {block_id.hex()[:12]}, which its journal does not hold")
+        # a block that was committed here, and not yet shown when the host fell, is in the database alone
+        is_held = block_id in held.names or reader.get(ChainTable.BLOCKS, block_id) is not None
+        if block is None or not is_held:
+            self._wrong(host, f"it votes for {block_id.hex()[:12]}, which neither journal nor database holds")
             return
         for _, digest in unpack(block.payload)[0] if block.payload else ():
             if digest not in held.names and reader.get(ChainTable.BATCHES, digest) is None:

@@ -105,7 +105,7 @@ def test_a_vote_needs_its_block_and_batches() -> None:
     digest = tagged("isthmus/batch/v1", body)
     block = blocks.read(block_of(5, payload=pack((((0, digest),), ()))).data)
     checker.on_held(host.host, name("anything"))
-    assert "journal does not hold" in caught("durability", lambda: checker.on_vote(host.host, 5, block.id))
+    assert "neither journal nor" in caught("durability", lambda: checker.on_vote(host.host, 5, block.id))
     checker.on_held(host.host, block.id)
     checker._held[0].voted = 0
     assert "its batches" in caught("durability", lambda: checker.on_vote(host.host, 5, block.id))
@@ -113,6 +113,16 @@ def test_a_vote_needs_its_block_and_batches() -> None:
     host.put((ChainTable.BATCHES, digest, body))
     checker.on_vote(host.host, 5, block.id)
     checker.on_vote(host.host, 5, name("sent again"))
+
+
+def test_a_block_of_the_database_may_be_voted_for() -> None:
+    """Committed, flushed into the chain alone, and found again by the start after a crash between the two."""
+    blocks = BlockReader()
+    checker, host = Durability(blocks), OneHost()
+    block = blocks.read(block_of(5).data)
+    checker.on_held(host.host, name("anything"))
+    host.put((ChainTable.BLOCKS, block.id, b"the proposal"))
+    checker.on_vote(host.host, 5, block.id)
 
 
 def test_what_is_remembered_of_a_host_is_bounded() -> None:
