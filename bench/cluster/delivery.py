@@ -1,0 +1,124 @@
+"""One request's way to its outcomes, without IO: what to send, when to send again, what the answers mean.
+
+As the shipped client does (`node/api/conversation.py`): another node is asked when one is silent, what was
+refused for want of room or not certified in time is sent again, a replay means that an earlier sending was
+taken. Beside it here: transactions are bytes that were signed long before, and refusals are counted.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from bench.cluster.figures import PENDING, UNREACHABLE, UNREADABLE
+from node.api.conversation import understood
+from node.api.exchange import (
+    ApiError,
+    Ask,
+    ClientError,
+    Cluster,
+    Flow,
+    NotReachable,
+    Pause,
+    UnexpectedAnswer,
+    hash_path,
+    read_view,
+    submission,
+)
+from node.api.views import Outcome, ReceiptAnswer
+from node.ledger.codes import Code
+from node.ledger.receipts import Receipt
+
+_AGAIN_MS = 100
+_WAIT_STEP_MS = 30_000
+_BACK_PRESSURE = (Code.POOL_FULL, Code.QUOTA_EXCEEDED, Code.NOT_READY)
+_OPEN = (*_BACK_PRESSURE, PENDING)
+"""Outcomes that sending again may still change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A transaction that is ready to be sent, and its id."""
+
+    tx_id: bytes
+    encoded: bytes
+
+
+@dataclass(slots=True)
+class Refusals:
+    """How often nodes said no for now; the transactions were sent again."""
+
+    by_code: Counter[int] = field(default_factory=Counter)
+
+
+def deliver(
+    cluster: Cluster, transactions: Sequence[Signed], timeout_ms: int, refusals: Refusals
+) -> Flow[tuple[int, ...]]:
+    """The outcome of each: CERTIFIED, the code of a receipt or refusal, or one of `figures`' own."""
+    codes = [PENDING] * len(transactions)
+    try:
+        yield from understood(_until_settled(cluster, transactions, codes, timeout_ms, refusals))
+    except ClientError as error:
+        code = _code_of(error)
+        codes = [code if found in _OPEN else found for found in codes]
+    return tuple(codes)
+
+
+def _until_settled(
+    cluster: Cluster,
+    transactions: Sequence[Signed],
+    codes: list[int],
+    timeout_ms: int,
+    refusals: Refusals,
+) -> Flow[None]:
+    """Fill in `codes`, sending again what is still open until the time is over."""
+    deadline = cluster.clock() + timeout_ms
+    todo = list(range(len(transactions)))
+    while todo:
+        wait_ms = max(0, min(deadline - cluster.clock(), _WAIT_STEP_MS))
+        answers = yield from _ask(cluster, [transactions[number] for number in todo], wait_ms)
+        for number, answer in zip(todo, answers, strict=True):
+            if answer.tx_id != transactions[number].tx_id:
+                codes[number] = UNREADABLE
+            elif answer.code == Code.REPLAYED:
+                codes[number] = yield from _earlier(cluster, transactions[number])
+            else:
+                codes[number] = PENDING if answer.state == "admitted" else answer.code
+                if answer.code in _BACK_PRESSURE:
+                    refusals.by_code[answer.code] += 1
+        todo = [number for number in todo if codes[number] in _OPEN]
+        if not todo or cluster.clock() >= deadline:
+            return
+        yield Pause(_AGAIN_MS)
+
+
+def _ask(cluster: Cluster, transactions: Sequence[Signed], wait_ms: int) -> Flow[tuple[Outcome, ...]]:
+    single = len(transactions) == 1
+    encoded = [transaction.encoded for transaction in transactions]
+    reply = yield from cluster.ask(submission(encoded, single=single, certified=True, wait_ms=wait_ms))
+    if not single:
+        answers = read_view(tuple[Outcome, ...], reply)
+    else:
+        try:
+            answers = (read_view(Outcome, reply),)
+        except ApiError as error:
+            # Alone, a refusal is an error of the request; among others it is an outcome.
+            tx_id = transactions[0].tx_id
+            answers = (Outcome(tx_id, "rejected", error.code, error.name, str(error), None, None, None),)
+    if len(answers) != len(transactions):
+        raise UnexpectedAnswer(f"{len(answers)} outcomes came for {len(transactions)} transactions.")
+    return answers
+
+
+def _earlier(cluster: Cluster, transaction: Signed) -> Flow[int]:
+    """An earlier sending was taken, by another node perhaps: what became of it, PENDING if nothing yet."""
+    reply = yield from cluster.ask(Ask("GET", hash_path("/v1/receipts", transaction.tx_id)))
+    if reply.status == 404:
+        return PENDING
+    receipt = Receipt.decode(read_view(ReceiptAnswer, reply).receipt)
+    return receipt.status if receipt.tx_id == transaction.tx_id else UNREADABLE
+
+
+def _code_of(error: ClientError) -> int:
+    if isinstance(error, ApiError):
+        return error.code
+    return UNREACHABLE if isinstance(error, NotReachable) else UNREADABLE
