@@ -1,0 +1,86 @@
+"""`isthmus-bench profile`: refusals in one sentence, and one short real profile where py-spy is there."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from bench.profiling.command import command
+from bench.profiling.phases import PHASES
+from bench.profiling.scenarios import SCENARIOS
+from bench.profiling.spy import Spy, SpyError
+
+HAS_SPY = shutil.which("py-spy") is not None or Path(sys.executable).with_name("py-spy").exists()
+
+
+def program(folder: Path, script: str) -> Spy:
+    """A stand-in for py-spy that does what `script` says."""
+    file = folder / "py-spy"
+    file.write_text(f"#!/bin/sh\n{script}\n")
+    file.chmod(0o755)
+    return Spy(str(file), 10)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["bulky"], "bulk"),
+        ([], "SCENARIO"),
+        (["bulk", "--node", "4"], "0 to 3"),
+        (["bulk", "--seconds", "0"], "--seconds"),
+        (["bulk", "--svg", "no/such/folder/x.svg"], "no folder"),
+    ],
+)
+def test_bad_arguments_are_refused_in_words(arguments: list[str], words: str) -> None:
+    done = CliRunner().invoke(command, arguments)
+    assert done.exit_code == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_scenarios_of_the_harness_are_there() -> None:
+    assert set(SCENARIOS) >= {"idle", "lone", "bulk"}
+
+
+def test_without_py_spy_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    done = CliRunner().invoke(command, ["idle"])
+    assert done.exit_code == 1
+    assert "isthmus[profile]" in done.stderr
+
+
+async def test_a_missing_permission_names_the_ways_to_get_it(tmp_path: Path) -> None:
+    spy = program(
+        tmp_path, "echo 'Permission Denied: Try running again with elevated permissions' >&2; exit 1"
+    )
+    with pytest.raises(SpyError, match="SYS_PTRACE"):
+        await spy.raw(1, 1, tmp_path / "out")
+
+
+async def test_any_other_failure_is_told_in_its_own_words(tmp_path: Path) -> None:
+    with pytest.raises(SpyError, match="no such process"):
+        await program(tmp_path, "echo 'no such process' >&2; exit 1").raw(1, 1, tmp_path / "out")
+
+
+async def test_a_recording_that_wrote_nothing_is_a_failure(tmp_path: Path) -> None:
+    with pytest.raises(SpyError, match="py-spy failed"):
+        await program(tmp_path, "exit 0").raw(1, 1, tmp_path / "out")
+
+
+@pytest.mark.skipif(not HAS_SPY, reason="needs py-spy, the optional extra `profile`")
+def test_a_profile_says_what_a_transaction_costs_by_phase(tmp_path: Path) -> None:
+    arguments = ["bulk", "--seconds", "2", "--node", "1", "--json", "--svg", str(tmp_path / "flame.svg")]
+    done = CliRunner().invoke(command, arguments)
+    assert done.exit_code == 0, done.output
+    document = json.loads(done.stdout)
+    assert document["unit"] == "transaction"
+    assert document["transactions"] > 0
+    assert set(document["phases_us"]) == set(PHASES)
+    assert [process["name"] for process in document["processes"]] == ["node1"]
+    assert document["phases_us"]["crypto"] > 0
+    assert document["functions"]
+    assert "<svg" in (tmp_path / "flame.svg").read_text()
