@@ -8,6 +8,7 @@ import click
 from bench import local, replaying, soak, step
 from bench.chaos import command as chaos
 from bench.micro import command as micro
+from bench.profiling import command as profiling
 from bench.sim import command as sim
 from bench.sim.twins import command as twins
 
@@ -21,6 +22,7 @@ def main() -> None:
 main.add_command(chaos.command)
 main.add_command(local.command)
 main.add_command(micro.command)
+main.add_command(profiling.command)
 main.add_command(replaying.command)
 main.add_command(sim.command)
 main.add_command(soak.command)
