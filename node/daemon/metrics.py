@@ -138,18 +138,24 @@ class NodeCollector(Collector):
         moved = CounterMetricFamily(
             "isthmus_p2p", "Bytes moved, by topic.", labels=["direction", "topic"], unit="bytes"
         )
+        carried = CounterMetricFamily(
+            "isthmus_p2p_link", "Bytes moved, by peer.", labels=["direction", "peer"], unit="bytes"
+        )
         totals: dict[tuple[str, str], int] = {}
         for peer in node.network.status():
-            up.add_metric([peer.name or peer.peer.hex()[:12]], float(peer.connected))
+            name = peer.name or peer.peer.hex()[:12]
+            up.add_metric([name], float(peer.connected))
             for direction, table in (("in", peer.bytes_in), ("out", peer.bytes_out)):
+                carried.add_metric([direction, name], sum(count for _, count in table))
                 for topic, count in table:
                     totals[direction, topic] = totals.get((direction, topic), 0) + count
         for (direction, topic), count in sorted(totals.items()):
             moved.add_metric([direction, topic], count)
         yield up
         yield moved
-        for name, count in node.network.counters().items():
-            yield CounterMetricFamily(f"isthmus_p2p_{name}", f"Network events: {name}.", value=count)
+        yield carried
+        for event, count in node.network.counters().items():
+            yield CounterMetricFamily(f"isthmus_p2p_{event}", f"Network events: {event}.", value=count)
 
     def _refusals(self) -> Iterator[Metric]:
         refused = CounterMetricFamily(

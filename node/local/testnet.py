@@ -9,7 +9,8 @@ On more than one machine every organisation makes its own keys; here one person 
 
 import json
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from consensus import PublicKey, SigningKey
@@ -80,11 +81,19 @@ class Testnet:
 
 
 def write_testnet(
-    directory: Path, name: str, ports: tuple[NodePorts, ...], created_ms: int, random_bytes: RandomBytes
+    directory: Path,
+    name: str,
+    ports: tuple[NodePorts, ...],
+    created_ms: int,
+    random_bytes: RandomBytes,
+    *,
+    params: Params | None = None,
+    members: Iterable[Member] = (),
 ) -> Testnet:
     """Write a new cluster with one node for each entry of `ports`.
 
-    `created_ms` is the time of header 0. Raises TestnetError when the folder has something in it.
+    `created_ms` is the time of header 0, whatever `params` say. `members` are registered beside the client
+    and the operators. Raises TestnetError when the folder has something in it.
     """
     if not 1 <= len(ports) <= NODES_MAX:
         raise TestnetError(f"a local testnet has 1 to {NODES_MAX} nodes, not {len(ports)}")
@@ -98,7 +107,8 @@ def write_testnet(
     keys = tuple(create_keys(node.home, "validator", random_bytes) for node in nodes)
     operators = tuple(_new_key(keys_dir / f"operator-{node.name}.key", random_bytes) for node in nodes)
     client = _new_key(keys_dir / "client.key", random_bytes)
-    genesis = _genesis(name, created_ms, nodes, keys, operators, client)
+    shared = Params(created_ms) if params is None else replace(params, created_ms=created_ms)
+    genesis = _genesis(name, shared, nodes, keys, operators, client, members)
     for node in nodes:
         peers = tuple(
             PeerConfig(other.name, other_keys.node_key, LOOPBACK, other.ports.p2p)
@@ -143,14 +153,15 @@ def _new_key(path: Path, random_bytes: RandomBytes) -> PublicKey:
 
 def _genesis(
     name: str,
-    created_ms: int,
+    params: Params,
     nodes: tuple[LocalNode, ...],
     keys: tuple[NodeKeys, ...],
     operators: tuple[PublicKey, ...],
     client: PublicKey,
+    more_members: Iterable[Member],
 ) -> Genesis:
     validators = []
-    members = [Member(client, "org0", ("client",), "client")]
+    members = [Member(client, "org0", ("client",), "client"), *more_members]
     for position, (node, own, operator) in enumerate(zip(nodes, keys, operators, strict=True)):
         organisation = f"org{position}"
         if own.consensus_key is None:
@@ -158,7 +169,7 @@ def _genesis(
         consensus_key, node_key = PublicKey(own.consensus_key), PublicKey(own.node_key)
         validators.append(GenesisValidator(node.name, organisation, consensus_key, node_key, 1, operator))
         members.append(Member(operator, organisation, ("admin",), f"operator-{node.name}"))
-    return Genesis.new(name, Params(created_ms=created_ms), validators, members)
+    return Genesis.new(name, params, validators, members)
 
 
 def _manifest(testnet: Testnet) -> str:

@@ -49,6 +49,8 @@ async def test_what_never_happened_is_exported_as_zero(tmp_path: Path) -> None:
         assert set(timeouts) == {(reason.name.lower(),) for reason in TimeoutReason}
         up = samples["isthmus_p2p_peer_up"]
         assert up == {(f"node{n}",): 0.0 for n in (1, 2, 3)}
+        carried = samples["isthmus_p2p_link_bytes_total"]
+        assert carried == {(way, f"node{n}"): 0.0 for n in (1, 2, 3) for way in ("in", "out")}
         assert samples["isthmus_consensus_diverged"] == {(): 0.0}
         assert samples["isthmus_peer_faults_total"] == {(): 0.0}
         assert await node.submit([b"no transaction"])

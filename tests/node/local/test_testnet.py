@@ -12,6 +12,8 @@ from node.config import load_config
 from node.daemon.guardfile import GuardFile
 from node.genesis import Genesis
 from node.home import HomeError, read_key
+from node.ledger.members import Member
+from node.ledger.params import Params
 from node.local.newnode import create_keys
 from node.local.ports import NodePorts, first_busy, fixed_ports, free_ports
 from node.local.testnet import Testnet, TestnetError, read_testnet, write_testnet
@@ -126,3 +128,21 @@ def test_a_busy_port_is_found() -> None:
         taken.listen()
         port = taken.getsockname()[1]
         assert first_busy((NodePorts(free_ports(1)[0].p2p, port),)) == port
+
+
+def test_other_parameters_and_more_members_reach_the_genesis(tmp_path: Path) -> None:
+    counter = itertools.count(1)
+    member = Member(SigningKey(bytes(range(32))).public_key, "org0", ("client",), "second-client")
+    testnet = write_testnet(
+        tmp_path / "net",
+        "demo",
+        fixed_ports(1),
+        CREATED_MS,
+        lambda size: next(counter).to_bytes(size, "big"),
+        params=Params(created_ms=1, idle_interval_ms=0),
+        members=(member,),
+    )
+    genesis = Genesis.from_json(testnet.genesis_file.read_text())
+    assert (genesis.params.created_ms, genesis.params.idle_interval_ms) == (CREATED_MS, 0)
+    assert member in genesis.members
+    assert len(genesis.members) == 3
