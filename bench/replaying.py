@@ -187,6 +187,12 @@ def replay_file(home: Home, number: int | None = None, until: int | None = None)
         raise ReplayFailed(
             "recording-empty", Exit.STORAGE, f"{path} holds no whole entry; choose another one"
         )
+    if not run.has_begun:
+        raise ReplayFailed(
+            "recording-empty",
+            Exit.STORAGE,
+            f"{path} ended before there was anything to repeat: {run.ended}; choose another one",
+        )
     seconds = time.perf_counter() - began
     return Report(
         chosen, run.entries, run.virtual_ms, seconds, ended or run.ended, recording.torn, difference
@@ -227,5 +233,8 @@ def command(home: Home, recording: int | None, until: int | None, output: Output
         else:
             click.echo(f"isthmus-bench: {failure} [{failure.code}]", err=True)
         sys.exit(failure.exit_code)
+    except KeyboardInterrupt:
+        click.echo("isthmus-bench: interrupted; there is no answer", err=True)
+        sys.exit(Exit.INTERRUPTED)
     output.answer(report.document(), lambda console: _told(report, console))
     sys.exit(Exit.OK if report.difference is None else Exit.NEGATIVE)

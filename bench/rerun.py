@@ -114,6 +114,8 @@ class Replay:
     def feed(self, entry: Entry) -> Difference | None:
         """Repeat one entry; how it came out otherwise. Raises ReplayFailed when it cannot be repeated here,
         RecordingDamaged when entries do not belong together."""
+        if self.ended:
+            raise RecordingDamaged(self.entries, "it came after the recording had ended")
         difference = None
         match entry:
             case Opening():

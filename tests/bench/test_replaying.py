@@ -33,6 +33,7 @@ from node.validator.recording import (
     Raised,
     RecordingFile,
     Step,
+    encode_ending,
     encode_opening,
     framed,
 )
@@ -447,6 +448,21 @@ def test_another_format_version_is_told_so(home: Home) -> None:
     assert "version 2" in str(failure)
 
 
+def test_what_ended_before_it_began_is_not_identical_to_anything(home: Home) -> None:
+    path_of(home).write_bytes(b"".join(framed(encode_ending("an entry cannot be written: too large"))))
+    failure = failure_of(home)
+    assert failure.code == "recording-empty"
+    assert "an entry cannot be written: too large" in str(failure)
+
+
+def test_what_follows_a_farewell_is_damage(home: Home) -> None:
+    path = path_of(home)
+    path.write_bytes(path.read_bytes() + b"".join(framed(encode_ending("again"))))
+    failure = failure_of(home)
+    assert failure.code == "recording-damaged"
+    assert "after the recording had ended" in str(failure)
+
+
 def test_steps_without_an_assembly_are_damage(home: Home) -> None:
     path = path_of(home)
     with path.open("rb") as file:
@@ -486,6 +502,14 @@ def test_the_command_shows_a_difference_and_ends_with_one(
     document = json.loads(as_json.output)
     assert document["identical"] is False
     assert document["difference"]["entry"] == document["entries"] - 1
+
+
+def test_an_interrupted_replay_says_neither_yes_nor_no(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> Report:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(replaying, "replay_file", interrupted)
+    assert run("--home", str(home.path)).exit_code == Exit.INTERRUPTED
 
 
 def test_the_command_ends_with_a_sentence_and_its_code(home: Home) -> None:
