@@ -38,10 +38,8 @@ class Machine:
     cluster_id: bytes
     switches: Switches
     life: int = 0
-    may_die: bool = False
-    """Its disk refuses: a process that ends by itself does what it should."""
-    writes_refused_before: int = 0
-    """What its switches had counted when its disk went bad."""
+    refused_before: int = 0
+    """Writes that its disk had refused when its process was started."""
     conditions: list[str] = field(default_factory=list)
     """What is broken now, for people."""
 
@@ -49,6 +47,16 @@ class Machine:
     def name(self) -> str:
         """The node's name."""
         return self.node.name
+
+    @property
+    def must_end(self) -> bool:
+        """Whether a write of its process was refused: then it ends by itself (C1), else it does not."""
+        return self.switches.refused_writes > self.refused_before
+
+    def begin_life(self) -> None:
+        """Its process is about to be started."""
+        self.life += 1
+        self.refused_before = self.switches.refused_writes
 
 
 class ChaosCluster:
@@ -75,7 +83,7 @@ class ChaosCluster:
         node = machine.node
         launcher = (sys.executable, "-m", "bench.chaos.launcher", str(switch_file(node)))
         command = (*launcher, "--debug", "start", "--home", str(node.home.path))
-        machine.life += 1
+        machine.begin_life()
         self.starts += 1
         await self._supervisor.start(Program(node.name, command, node.log_file, {}))
 
@@ -114,7 +122,7 @@ async def open_chaos_cluster(
 ) -> AsyncIterator[ChaosCluster]:
     """A new cluster in `directory`, started; all of its processes are gone when the block ends, however.
 
-    `deaths` hears of every process that ended although neither we nor a full disk made it.
+    `deaths` hears of every process that ended although neither we nor a refused write made it.
     """
     ports = await trio.to_thread.run_sync(_unused_ports, nodes)
     testnet = write_testnet(directory, "chaos", ports, time.time_ns() // 1_000_000, os.urandom)
@@ -129,7 +137,7 @@ async def open_chaos_cluster(
     by_name = {machine.name: machine for machine in machines}
 
     def tell_death(death: ProgramDied) -> None:
-        if not by_name[death.name].may_die:
+        if not by_name[death.name].must_end:
             deaths.append(death)
 
     async with trio.open_nursery() as nursery:

@@ -96,10 +96,7 @@ class Injector:
             case FaultKind.CLOCK:
                 machine.switches.clock_ahead_ms = fault.amount_ms
             case FaultKind.DISK:
-                disk = Disk[fault.variant.upper()]
-                machine.may_die = disk >= Disk.FULL
-                machine.writes_refused_before = machine.switches.refused_writes
-                machine.switches.disk = disk
+                machine.switches.disk = Disk[fault.variant.upper()]
             case FaultKind.CUT:
                 for peer in fault.peers:
                     self._break_cable(fault, peer)
@@ -134,13 +131,12 @@ class Injector:
         switches.disk = Disk.GOOD
         if cluster.is_running(machine):
             cluster.signal(machine, signal.SIGCONT)
-        if machine.may_die and switches.refused_writes > machine.writes_refused_before:
+        if machine.must_end:
             await self._see_end(machine)
         if any(condition == "killed" for condition in machine.conditions):
             await cluster.ended(machine)
         if not cluster.is_running(machine):
             await cluster.start(machine)
-        machine.may_die = False
         machine.conditions.clear()
 
     async def _see_end(self, machine: Machine) -> None:

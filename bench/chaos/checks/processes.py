@@ -1,4 +1,4 @@
-"""Check 6: no process ended that neither we nor a full disk ended, and one whose journal refused did."""
+"""Check 6: no process ended that neither we nor a refused write ended, and one that met such a write did."""
 
 from collections.abc import Sequence
 
