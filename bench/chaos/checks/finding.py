@@ -29,6 +29,8 @@ class Finding:
 
 
 def finding(check: str, examined: int, what: str, against: Iterable[str]) -> Finding:
-    """Holds if nothing speaks against it."""
+    """Holds if nothing speaks against it; where there was nothing to look at, it does not."""
     sentences = tuple(islice(against, FINDINGS_MAX))
+    if not sentences and not examined:
+        return Finding(check, Verdict.GAVE_UP, 0, what, (f"there were no {what} to look at",))
     return Finding(check, Verdict.VIOLATED if sentences else Verdict.HOLDS, examined, what, sentences)

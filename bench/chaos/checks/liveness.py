@@ -10,8 +10,9 @@ from bench.chaos.history import Operation
 
 
 def check_liveness(recovered_ms: Mapping[str, int | None], bound_ms: int) -> Finding:
-    """`recovered_ms` tells for each node how long after the last fault was healed it had the receipt of a new
-    transaction; None if it never had."""
+    """`recovered_ms` tells for each node how long it took from the question to the receipt of a new
+    transaction; None if it never had one. It is asked once all is healed and the clients have ended, some
+    seconds after the last fault."""
     return finding("goes on after healing", len(recovered_ms), "nodes", _against(recovered_ms, bound_ms))
 
 
@@ -52,14 +53,21 @@ def pauses_by_fault_us(history: Sequence[Operation], windows: Sequence[Window]) 
 
 
 def longest_pauses_us(history: Sequence[Operation]) -> dict[str, int]:
-    """For each client, and for all together under the name "all": the longest time between two
-    acknowledged writes."""
+    """For each client, and for all together under the name "all": the longest time between two acknowledged
+    writes, or before the first, or after the last while it still tried."""
     last: dict[str, int] = {}
     longest: dict[str, int] = {}
-    done = (operation for operation in history if operation.is_executed)
-    for operation in sorted(done, key=lambda operation: operation.completed_us or 0):
-        at_us = operation.completed_us or 0
+    for operation in sorted(history, key=lambda operation: operation.invoked_us):
         for name in ("all", operation.request.client):
-            longest[name] = max(longest.get(name, 0), at_us - last.get(name, at_us))
-            last[name] = at_us
+            last.setdefault(name, operation.invoked_us)
+    for operation in sorted(history, key=_end_us):
+        for name in ("all", operation.request.client):
+            longest[name] = max(longest.get(name, 0), _end_us(operation) - last[name])
+            if operation.is_executed:
+                last[name] = _end_us(operation)
     return longest
+
+
+def _end_us(operation: Operation) -> int:
+    """When it ended, or began if nobody waited for its end."""
+    return operation.invoked_us if operation.completed_us is None else operation.completed_us

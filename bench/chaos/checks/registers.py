@@ -45,6 +45,8 @@ def check_registers(history: Sequence[Operation], configurations_max: int = CONF
             )
         elif search.verdict is Verdict.GAVE_UP:
             gave_up.append(f"{key}: more than {configurations_max} configurations")
+    if not registers:
+        gave_up.append("there were no registers to look at")
     verdict = Verdict.VIOLATED if against else Verdict.GAVE_UP if gave_up else Verdict.HOLDS
     sentences = tuple((against + gave_up)[:FINDINGS_MAX])
     return Finding("registers are linearizable", verdict, len(registers), "registers", sentences)

@@ -2,7 +2,8 @@
 
 If a write's receipt was in a client's hands before another write was sent, it stands before it in the
 chain, whatever the keys: so writes are linearizable, and more (strictly serializable). A write whose
-outcome is unknown counts once the chain shows when it was executed.
+outcome is unknown counts once the chain shows when it was executed. What had expired, or was ordered a second
+time, has no receipt and no place in a block.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,9 +11,6 @@ from collections.abc import Iterator, Sequence
 from bench.chaos.chain import Chain, Replayed
 from bench.chaos.checks.finding import Finding, finding
 from bench.chaos.history import Kind, Operation
-
-_NO_EFFECT_ANYWAY = frozenset({8, 9})
-"""Expired or replayed when its block came: no effect, whatever the record is."""
 
 
 def check_writes(history: Sequence[Operation], chain: Chain, replayed: Replayed) -> Finding:
@@ -35,7 +33,7 @@ def _against(history: Sequence[Operation], chain: Chain, replayed: Replayed) -> 
             yield f"height {place[0]}, index {place[1]} comes after height {previous[0]}, index {previous[1]}"
         previous = place
         number = versions.get(item.tx_id)
-        if item.place.status not in _NO_EFFECT_ANYWAY and item.place.status != status:
+        if item.place.status != status:
             yield f"the write of {item.key} at {place} has status {item.place.status}, not {status}"
         elif item.version != number:
             yield f"the write of {item.key} at {place} answered version {item.version}, not {number}"

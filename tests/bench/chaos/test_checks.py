@@ -11,6 +11,7 @@ from bench.chaos.checks.liveness import Window, check_liveness, longest_pauses_u
 from bench.chaos.checks.once import check_once
 from bench.chaos.checks.processes import check_processes
 from bench.chaos.checks.reads import check_reads
+from bench.chaos.checks.registers import check_registers
 from bench.chaos.checks.writes import check_writes
 from bench.chaos.history import Operation, Outcome, Result
 from tests.bench.chaos.told import REFUSED, UNKNOWN, chain_of, executed, failed, read, tx_id, with_node, write
@@ -144,11 +145,13 @@ def test_a_second_put_and_a_supersede_of_nothing_have_their_codes(operation: Ope
     assert replay((*CHAIN.executed, executed_now)).statuses[-1] == status
 
 
-def test_an_expired_transaction_has_no_effect_and_is_no_fault() -> None:
-    expired = write(5, (60, 70), previous=3, told=failed(8, 4))
-    after = write(6, (80, 90), previous=3, at=(5, 0))
-    chain = chain_of(*CHAIN.executed, executed(expired, 4), executed(after, 5))
-    assert judge_writes((*HISTORY, expired, after), chain) == ()
+@pytest.mark.parametrize("code", [8, 9])
+def test_a_receipt_of_an_expired_or_repeated_transaction_is_found_for_blocks_leave_these_out(
+    code: int,
+) -> None:
+    expired = write(5, (60, 70), previous=3, told=failed(code, 4))
+    chain = chain_of(*CHAIN.executed, executed(expired, 4))
+    assert f"has status {code}, not 0" in judge_writes((*HISTORY, expired), chain)[0]
 
 
 def test_a_client_that_was_told_another_version_than_the_chains_is_found() -> None:
@@ -203,6 +206,15 @@ def test_nothing_found_without_a_height_is_good_only_before_the_record_was_there
     assert "and found nothing" in judge_reads(read(10, (60, 61), None, min_height=1))[0]
 
 
+def test_a_record_that_is_gone_without_a_height_where_a_later_one_was_answered_is_found() -> None:
+    there = read(10, (60, 61), (3, 3), height=3)
+    found = judge_reads(there, read(11, (62, 63), None))
+    assert "operation 11 read k/1 from node0 at height 3 or later and found nothing" in found[0]
+    assert judge_reads(there, read(11, (62, 63), None, node="node1")) == ()
+    assert judge_reads(there, read(11, (62, 63), None, life=2)) == ()
+    assert judge_reads(there, read(11, (61, 63), None)) == ()
+
+
 def test_heights_that_go_back_in_one_life_of_one_node_are_found() -> None:
     new, old = read(10, (60, 61), (3, 3), height=3), read(11, (62, 63), (2, 2), height=2)
     assert "answered operation 10 at height 3 and later operation 11 at 2" in judge_reads(new, old)[0]
@@ -253,6 +265,16 @@ def test_pauses_are_those_between_acknowledged_writes() -> None:
     assert longest_pauses_us(history) == {"all": 688, "a": 700, "b": 688}
 
 
+def test_a_pause_before_the_first_and_after_the_last_acknowledged_write_is_one_too() -> None:
+    history = (
+        write(1, (0, 40), told=UNKNOWN),
+        write(2, (50, 90)),
+        write(3, (91, 300), told=UNKNOWN),
+        write(4, (30, 60), told=UNKNOWN, client="b"),
+    )
+    assert longest_pauses_us(history) == {"all": 210, "a": 210, "b": 30}
+
+
 def test_a_pause_belongs_to_every_fault_it_touches_from_its_injection_on() -> None:
     history = tuple(write(number, (end - 1, end)) for number, end in enumerate((10, 20, 90, 100, 140), 1))
     windows = (
@@ -269,6 +291,13 @@ def test_a_process_that_died_or_should_have_is_found() -> None:
     assert check_processes(4, (), ()).verdict is Verdict.HOLDS
     assert check_processes(4, ("node0 ended with exit code 70",), ()).verdict is Verdict.VIOLATED
     assert check_processes(4, (), ("node1 went on",)).verdict is Verdict.VIOLATED
+
+
+def test_a_check_that_looked_at_nothing_does_not_hold() -> None:
+    found = finding("x", 0, "things", ())
+    assert (found.verdict, found.against) == (Verdict.GAVE_UP, ("there were no things to look at",))
+    assert check_registers(()).verdict is Verdict.GAVE_UP
+    assert check_reads(HISTORY, replay(CHAIN.executed)).verdict is Verdict.GAVE_UP
 
 
 def test_findings_are_bounded() -> None:
