@@ -5,6 +5,7 @@ interrupted. No process outlives the command.
 """
 
 import json
+import math
 import os
 import shlex
 import shutil
@@ -40,8 +41,20 @@ def _kinds(_context: click.Context, _parameter: click.Parameter, text: str) -> t
     return tuple(known[name] for name in dict.fromkeys(names))
 
 
+def _minutes(_context: click.Context, _parameter: click.Parameter, minutes: float) -> float:
+    if math.isnan(minutes):
+        raise click.BadParameter("nan is no number of minutes")
+    return minutes
+
+
 @click.command("chaos")
-@click.option("--minutes", type=click.FloatRange(0.1, _MINUTES_MAX), default=2.0, show_default=True)
+@click.option(
+    "--minutes",
+    callback=_minutes,
+    type=click.FloatRange(0.1, _MINUTES_MAX),
+    default=2.0,
+    show_default=True,
+)
 @click.option("--seed", type=int, default=None, help="Of schedule and clients; by default a fresh one.")
 @click.option("--nodes", type=click.IntRange(_NODES_MIN, _NODES_MAX), default=4, show_default=True)
 @click.option(
@@ -80,8 +93,11 @@ def command(
     chosen = int.from_bytes(os.urandom(_SEED_BITS // 8), "big") if seed is None else seed
     plan = Plan(chosen, nodes, int(minutes * 60_000), faults, recovery_seconds * 1000)
     directory = keep or Path(tempfile.mkdtemp(prefix="isthmus-chaos-"))
-    directory.mkdir(parents=True, exist_ok=True)
-    again = _command_line(minutes, chosen, nodes, faults, recovery_seconds)
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise click.BadParameter(f"{directory}: {error.strerror}", param_hint="--keep") from error
+    again = again_of(minutes, plan)
     report, problem, code = None, "", 1
     with Screen() as screen:
         screen.say(again)
@@ -121,26 +137,11 @@ async def _until_interrupted(plan: Plan, directory: Path, screen: Screen) -> Rep
     return report
 
 
-def _command_line(
-    minutes: float, seed: int, nodes: int, faults: tuple[FaultKind, ...], recovery_seconds: int
-) -> str:
+def again_of(minutes: float, plan: Plan) -> str:
     """What to type to run this again: the schedule is the same, threads' timing is not."""
-    words = [
-        "isthmus-bench",
-        "chaos",
-        "--minutes",
-        f"{minutes:g}",
-        "--seed",
-        str(seed),
-        "--nodes",
-        str(nodes),
-    ]
-    words += [
-        "--faults",
-        ",".join(kind.value for kind in faults),
-        "--recovery-seconds",
-        str(recovery_seconds),
-    ]
+    words = ["isthmus-bench", "chaos", "--minutes", str(minutes), "--seed", str(plan.seed)]
+    words += ["--nodes", str(plan.nodes), "--faults", ",".join(kind.value for kind in plan.kinds)]
+    words += ["--recovery-seconds", str(plan.recovery_ms // 1000)]
     return shlex.join(words)
 
 

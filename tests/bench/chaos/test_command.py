@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from bench.chaos.checks.finding import Finding, Verdict
-from bench.chaos.command import command, figures_of
+from bench.chaos.command import again_of, command, figures_of
 from bench.chaos.injector import Injected
 from bench.chaos.run import Plan, Report, Strikes
 from bench.chaos.schedule import FaultKind
@@ -45,12 +45,30 @@ def reported(verdict: Verdict) -> Report:
         (["--faults", ","], "nothing is no fault"),
         (["--nodes", "3"], "3 is not in the range 4<=x<=13"),
         (["--minutes", "0"], "is not in the range"),
+        (["--minutes", "nan"], "nan is no number of minutes"),
+        (["--keep", "/dev/null/kept"], "Invalid value for --keep: /dev/null/kept: Not a directory"),
     ],
 )
 def test_what_cannot_be_done_is_refused_in_words(options: list[str], sentence: str) -> None:
     ended = CliRunner().invoke(command, options)
     assert ended.exit_code == 2
     assert sentence in " ".join(ended.output.split())
+
+
+@pytest.mark.parametrize("minutes", [2.0, 0.33, 0.123456789, 1440.0])
+def test_the_command_to_run_it_again_has_the_same_schedule(minutes: float) -> None:
+    words = again_of(minutes, Plan(7, 5, int(minutes * 60_000), (FaultKind.CUT,), 30_000)).split()
+    assert words[:2] == ["isthmus-bench", "chaos"]
+    context = command.make_context("chaos", words[2:])
+    assert context.params == {
+        "minutes": minutes,
+        "seed": 7,
+        "nodes": 5,
+        "faults": (FaultKind.CUT,),
+        "recovery_seconds": 30,
+        "as_json": False,
+        "keep": None,
+    }
 
 
 def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
