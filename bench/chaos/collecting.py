@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import trio
@@ -13,6 +13,7 @@ from bench.chaos.door import NOT_FOUND
 from node.api.views import BlockAnswer
 from node.client import ApiError, AsyncClient, ClientError
 from node.ledger.apps.records import Content, parse_put, parse_supersede
+from node.ledger.codes import RejectedTransaction
 from node.ledger.receipts import Receipt
 from node.ledger.transactions import Transaction
 from node.proofs import rfc6962
@@ -75,9 +76,12 @@ async def collect_chain(
 
     async def collect(machine: Machine) -> None:
         blocks, places = await _contents(machine, height, asked, advance)
-        contents[machine.name] = node_contents(machine.name, blocks, places)
+        found = node_contents(machine.name, blocks, places)
         if machine is machines[0]:
-            executed.extend(item for block in blocks for item in executed_in(block))
+            items, faults = executed_by(blocks)
+            executed.extend(items)
+            found = replace(found, faults=(*found.faults, *faults))
+        contents[machine.name] = found
 
     async with trio.open_nursery() as nursery:
         for machine in machines:
@@ -134,7 +138,11 @@ def node_contents(name: str, blocks: Sequence[BlockAnswer], places: Mapping[byte
     bodies: list[bytes] = []
     faults: list[str] = []
     for height, block in enumerate(blocks, 1):
-        header = Header.decode(block.header.header)
+        try:
+            header = Header.decode(block.header.header)
+        except ValueError as error:
+            faults.append(f"the header of height {height} cannot be read: {error}")
+            break
         if header.height != height:
             faults.append(f"as height {height} it shows a header of height {header.height}")
         if headers and header.parent_hash != headers[-1]:
@@ -150,8 +158,19 @@ def node_contents(name: str, blocks: Sequence[BlockAnswer], places: Mapping[byte
     return NodeContents(name, tuple(headers), tuple(bodies), places, tuple(faults))
 
 
+def executed_by(blocks: Sequence[BlockAnswer]) -> tuple[list[Executed], tuple[str, ...]]:
+    """The writes of a node's blocks, up to the first that cannot be read, and a sentence about that one."""
+    executed: list[Executed] = []
+    for height, block in enumerate(blocks, 1):
+        try:
+            executed += tuple(executed_in(block))
+        except (ValueError, RejectedTransaction) as error:
+            return executed, (f"the blocks from height {height} on cannot be read: {error}",)
+    return executed, ()
+
+
 def executed_in(block: BlockAnswer) -> Iterator[Executed]:
-    """The writes of one block. Raises RejectedTransaction and CodecError for bytes that are none."""
+    """The writes of one block. Raises RejectedTransaction and ValueError for what is none."""
     for encoded, stored in zip(block.transactions, block.receipts, strict=True):
         transaction = Transaction.decode(encoded, len(encoded))
         receipt = Receipt.decode(stored)

@@ -3,7 +3,7 @@
 import dataclasses
 
 from bench.chaos.chain import Place, replay
-from bench.chaos.collecting import executed_in, node_contents
+from bench.chaos.collecting import executed_by, executed_in, node_contents
 from node.api import queries
 from node.api.views import BlockAnswer
 from tests.node.anchoring.chain import BLOCKS, small_chain
@@ -53,3 +53,23 @@ def test_a_header_of_another_height_breaks_the_chain() -> None:
     found = faults_of([blocks[0], blocks[2], blocks[1], *blocks[3:]])
     assert "as height 2 it shows a header of height 3" in found
     assert "the header of height 2 does not continue the one before it" in found
+
+
+def test_what_cannot_be_read_is_a_finding_and_the_blocks_before_it_count() -> None:
+    blocks = really_executed()
+    before = [item for block in blocks[:3] for item in executed_in(block)]
+    lost = dataclasses.replace(blocks[3], transactions=blocks[3].transactions[:-1])
+    junk = dataclasses.replace(blocks[3], transactions=(b"junk",) * len(blocks[3].transactions))
+    for bad in (lost, junk):
+        executed, faults = executed_by([*blocks[:3], bad, *blocks[4:]])
+        assert executed == before
+        assert len(faults) == 1
+        assert faults[0].startswith("the blocks from height 4 on cannot be read: ")
+    assert executed_by(blocks) == ([item for block in blocks for item in executed_in(block)], ())
+
+
+def test_a_header_that_is_none_is_a_finding() -> None:
+    blocks = really_executed()
+    header = dataclasses.replace(blocks[3].header, header=b"junk")
+    found = faults_of([*blocks[:3], dataclasses.replace(blocks[3], header=header), *blocks[4:]])
+    assert found[0].startswith("the header of height 4 cannot be read: ")
