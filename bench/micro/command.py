@@ -25,6 +25,7 @@ from bench.micro.subject import Clock, Subject
 SECONDS_DEFAULT = 1.0
 SECONDS_RANGE = (0.001, 600.0)
 _PROGRESS_AFTER_SECONDS = 2.0
+_PAPER_COLUMNS = 140
 
 
 @click.command("micro")
@@ -108,7 +109,7 @@ def _measure(
         click.echo(json.dumps(document))
         return
     _say_machine(machine, noise)
-    Console().print(_figures_table(figures), soft_wrap=True)
+    _paper().print(_figures_table(figures), soft_wrap=True)
     click.echo(
         f"Medians of {len(figures[0].runs_us)} runs; {NOISE_RULE}. 'wall' includes waiting for {disk}."
     )
@@ -135,10 +136,16 @@ def _compare(
         click.echo(json.dumps(document))
         return
     _say_machine(machine, noise)
-    Console().print(_ratios_table(found, base.label), soft_wrap=True)
+    _paper().print(_ratios_table(found, base.label), soft_wrap=True)
     for name, reason in found.not_compared:
         click.echo(f"Not compared: {name}: {reason}")
     click.echo(f"Ratio: microseconds here / microseconds in {base.label}, below 1 is faster here; {RULE}.")
+
+
+def _paper() -> Console:
+    """Standard output; wide enough for every name where it is no terminal."""
+    console = Console()
+    return console if console.is_terminal else Console(width=_PAPER_COLUMNS)
 
 
 def _say_machine(machine: Machine, noise: Noise) -> None:

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from bench.local import Running, running_cluster
 from bench.machine import describe_machine, probe_noise
-from bench.profiling.costs import ProcessProfile, Profile, phases_by_cost
+from bench.profiling.costs import SAMPLES_ENOUGH, ProcessProfile, Profile, phases_by_cost
 from bench.profiling.scenarios import SCENARIOS, LoadFailed, Progress, Scenario
 from bench.profiling.spy import Spy, SpyError
 from bench.profiling.stacks import Recording
@@ -26,6 +26,8 @@ from node.client import ClientError
 
 _WARMUP_SECONDS = 2.0
 _TOP = 15
+_PAPER_COLUMNS = 140
+"""Of the tables where standard output is no terminal."""
 _TICKS_PER_SECOND = 10
 
 
@@ -173,6 +175,8 @@ async def _advance(bar: Bar, task: TaskID) -> None:
 
 
 def _print(profile: Profile) -> None:
+    console = Console()
+    paper = console if console.is_terminal else Console(width=_PAPER_COLUMNS)
     cluster = "cluster" if len(profile.processes) == profile.nodes else "together"
     table = Table("phase", box=None)
     for heading in ("share", *(process.name for process in profile.processes), cluster):
@@ -188,15 +192,16 @@ def _print(profile: Profile) -> None:
     rate = (
         f", {profile.transactions / profile.seconds:,.0f} certified a second" if profile.transactions else ""
     )
-    samples = sum(process.samples for process in profile.processes)
     click.echo(
         f"Scenario {profile.scenario}: CPU microseconds a {profile.unit}, {profile.nodes} nodes, "
-        f"{profile.seconds:.1f} s{rate}, {samples} samples; being sampled is part of it."
+        f"{profile.seconds:.1f} s{rate}, {profile.samples} samples; being sampled is part of it."
     )
-    Console().print(table, soft_wrap=True)
+    paper.print(table, soft_wrap=True)
+    if profile.is_thin:
+        click.secho(f"Fewer than {SAMPLES_ENOUGH} samples: rough; give it more --seconds.", fg="yellow")
     functions = Table("function (without what it calls)", box=None)
     functions.add_column("share", justify="right")
     functions.add_column(f"us a {profile.unit}", justify="right")
     for function in profile.top(_TOP):
         functions.add_row(function.name, f"{function.share:.1%}", f"{function.cost_us:,.1f}")
-    Console().print(functions, soft_wrap=True)
+    paper.print(functions, soft_wrap=True)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from bench.profiling.phases import NOT_SAMPLED, PHASES, WAITING, phase_of
 from bench.profiling.stacks import Recording
 
+SAMPLES_ENOUGH = 1_000
+"""Below this many samples a phase of a tenth is known to about a tenth of itself, and no better."""
 _MICRO = 1_000_000
 
 
@@ -110,6 +112,16 @@ class Profile:
         """CPU microseconds, all profiled processes together."""
         return sum(process.total_us(self.per) for process in self.processes)
 
+    @property
+    def samples(self) -> int:
+        """Those that count, all profiled processes together."""
+        return sum(process.samples for process in self.processes)
+
+    @property
+    def is_thin(self) -> bool:
+        """Whether there are too few samples for the smaller phases to mean anything."""
+        return self.samples < SAMPLES_ENOUGH
+
     def top(self, count: int) -> tuple[Function, ...]:
         """The functions that cost most themselves, without what they call."""
         costs: dict[str, float] = {}
@@ -128,6 +140,8 @@ class Profile:
             "seconds": self.seconds,
             "transactions": self.transactions,
             "unit": self.unit,
+            "samples": self.samples,
+            "is_thin": self.is_thin,
             "total_us": self.total_us,
             "phases_us": {phase: self.cost_us(phase) for phase in PHASES},
             "processes": [process.to_json(self.per) for process in self.processes],

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from bench.machine import CROWDING_MAX, SPREAD_MAX, Noise, Spread, describe_machine, probe_noise
+from bench.machine import (
+    CROWDING_MAX,
+    SPREAD_MAX,
+    Noise,
+    Spread,
+    describe_machine,
+    filesystem_of,
+    probe_noise,
+)
 
 QUIET = Spread(4.0, 4.1, 4.5)
 
@@ -61,6 +69,12 @@ def test_the_probe_runs_alone_and_on_all_cores() -> None:
         assert 0 < spread.min_ms <= spread.median_ms <= spread.max_ms
     plain = json.loads(json.dumps(noise.to_json()))
     assert set(plain) == {"one_core", "all_cores", "is_noisy", "rule"}
+
+
+def test_the_kind_of_a_disk_is_told_without_its_place(tmp_path: Path) -> None:
+    kind = filesystem_of(tmp_path)
+    assert kind
+    assert "/" not in kind
 
 
 def test_no_samples_are_no_spread() -> None:

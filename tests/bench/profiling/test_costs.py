@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from bench.profiling.costs import ProcessProfile, Profile
+from bench.profiling.costs import SAMPLES_ENOUGH, ProcessProfile, Profile
 from bench.profiling.phases import NOT_SAMPLED, PHASES, WAITING
 from bench.profiling.stacks import Frame, Recording, Stack
 from bench.profiling.threads import cpu_of_threads
@@ -68,6 +68,12 @@ def test_without_transactions_costs_are_for_a_second() -> None:
     assert measured.total_us == pytest.approx(100_000.0)
 
 
+def test_few_samples_are_called_thin() -> None:
+    few, enough = Stack(1, (STEP,), SAMPLES_ENOUGH - 1), Stack(1, (STEP,), SAMPLES_ENOUGH)
+    assert profile(1, process(1.0, {1: 1.0}, few)).is_thin
+    assert not profile(1, process(1.0, {1: 1.0}, enough)).is_thin
+
+
 def test_a_profile_of_nothing_is_no_division_by_zero() -> None:
     assert profile(0, process(0.0, {})).top(3) == ()
 
@@ -81,6 +87,8 @@ def test_json_has_every_phase_of_every_process() -> None:
         "seconds",
         "transactions",
         "unit",
+        "samples",
+        "is_thin",
         "total_us",
         "phases_us",
         "processes",
