@@ -165,7 +165,8 @@ class Genesis:
         return tuple(sorted((*initial_leaves(self.members), *policies)))
 
     def genesis_header(self) -> Header:
-        """Header 0. Its block is the root from which epoch 0's agreement starts (C4)."""
+        """Header 0. Its block id stands for no block: it is the root id above no header. Epoch 0's agreement
+        starts from the root id above this header, which can only be known once it is hashed (C4)."""
         return Header.make(
             incarnation=0,
             cluster_id=self.cluster_id,
