@@ -4,6 +4,7 @@ Read from /proc, so on Linux only; the measurements that need it say so.
 """
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,29 +30,51 @@ class Usage:
         return self.anonymous_bytes + self.file_bytes
 
 
+@dataclass(frozen=True, slots=True)
+class ProcessTable:
+    """All processes of the machine at one moment: whose child each is, and its CPU time in ticks."""
+
+    parents: Mapping[int, int]
+    ticks: Mapping[int, int]
+
+    @staticmethod
+    def read() -> "ProcessTable":
+        """Now. The kernel's list of children is incomplete for a running process: all are looked at."""
+        parents: dict[int, int] = {}
+        ticks: dict[int, int] = {}
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            number = int(entry.name)
+            parents[number] = int(fields[1])
+            ticks[number] = int(fields[11]) + int(fields[12])
+        return ProcessTable(parents, ticks)
+
+    def family(self, pid: int) -> tuple[int, ...]:
+        """A process, first, and everything below it in the order of birth; nothing when it is gone."""
+        below = sorted(number for number in self.parents if _is_below(number, pid, self.parents))
+        return (pid, *(number for number in below if number != pid)) if pid in self.parents else ()
+
+    def usage(self, pid: int) -> Usage:
+        """Of this process alone; raises KeyError when it was not there."""
+        anonymous, mapped = _memory_of(pid)
+        return Usage(self.ticks[pid] / _TICKS_PER_SECOND, anonymous, mapped)
+
+
 def usage_of(pid: int) -> Usage:
     """The usage of `pid` and everything below it. Raises ProcessLookupError when it is gone."""
-    parents: dict[int, int] = {}
-    ticks: dict[int, int] = {}
-    # The kernel's list of children is incomplete for a running process: all processes are looked at.
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            fields = (entry / "stat").read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        number = int(entry.name)
-        parents[number] = int(fields[1])
-        ticks[number] = int(fields[11]) + int(fields[12])
-    if pid not in parents:
+    table = ProcessTable.read()
+    family = [table.usage(member) for member in table.family(pid)]
+    if not family:
         raise ProcessLookupError(f"process {pid} is gone")
-    family = [number for number in parents if _is_below(number, pid, parents)]
-    memory = [_memory_of(number) for number in family]
     return Usage(
-        sum(ticks[number] for number in family) / _TICKS_PER_SECOND,
-        sum(anonymous for anonymous, _ in memory),
-        sum(mapped for _, mapped in memory),
+        sum(usage.cpu_seconds for usage in family),
+        sum(usage.anonymous_bytes for usage in family),
+        sum(usage.file_bytes for usage in family),
     )
 
 
@@ -65,7 +88,7 @@ def _memory_of(pid: int) -> tuple[int, int]:
     return _KIB * anonymous, _KIB * mapped
 
 
-def _is_below(number: int, ancestor: int, parents: dict[int, int]) -> bool:
+def _is_below(number: int, ancestor: int, parents: Mapping[int, int]) -> bool:
     while number and number != ancestor:
         number = parents.get(number, 0)
     return number == ancestor

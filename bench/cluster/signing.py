@@ -15,12 +15,19 @@ from pathlib import Path
 
 from bench.cluster.delivery import Signed
 from consensus import SigningKey
-from node.ledger.apps.records import Content
+from node.ledger.apps.records import (
+    LABEL_VALUE_CHARACTERS_MAX,
+    LABELS_MAX,
+    LOCATION_CHARACTERS_MAX,
+    Content,
+)
 from node.ledger.transactions import Transaction
 from node.wallet import Wallet
 
 _LENGTH = struct.Struct(">I")
 _ID_BYTES = 32
+PAYLOAD_BYTES_MAX = LOCATION_CHARACTERS_MAX + LABELS_MAX * LABEL_VALUE_CHARACTERS_MAX
+"""More does not fit a record: it holds digests, and payloads stay outside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +62,25 @@ class SigningPlan:
 
 
 def sign_all(plan: SigningPlan) -> Iterator[Transaction]:
-    """The transactions, each a new record with a text that makes it `payload_bytes` larger."""
+    """The transactions, each a new record with texts that make it about `payload_bytes` larger."""
     wallets = [Wallet(SigningKey(seed), plan.cluster_id, plan.lifetime_ms) for seed in plan.seeds]
-    location = "x" * plan.payload_bytes
+    location, labels = padding(plan.payload_bytes)
     for number in range(plan.first, plan.first + plan.step * plan.count, plan.step):
         digest = sha256(number.to_bytes(8, "big")).digest()
-        content = Content(digest, number, schema="", location=location, links=(), labels=())
-        yield wallets[number % len(wallets)].put(f"bench/{plan.name}/{number}", content)
+        content = Content(digest, number, schema="", location=location, links=(), labels=labels)
+        yield wallets[number % len(wallets)].put(f"bench/{plan.name}-{number}", content)
+
+
+def padding(payload_bytes: int) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """A location and labels with so many characters; raises ValueError for more than PAYLOAD_BYTES_MAX."""
+    if not 0 <= payload_bytes <= PAYLOAD_BYTES_MAX:
+        raise ValueError(f"a record has room for 0 to {PAYLOAD_BYTES_MAX} bytes more, not {payload_bytes}")
+    location = "x" * min(payload_bytes, LOCATION_CHARACTERS_MAX)
+    left = payload_bytes - len(location)
+    sizes = [
+        min(LABEL_VALUE_CHARACTERS_MAX, left - begin) for begin in range(0, left, LABEL_VALUE_CHARACTERS_MAX)
+    ]
+    return location, tuple((f"pad-{number:02}", "x" * size) for number, size in enumerate(sizes))
 
 
 def write_signed(path: Path, transactions: Iterator[Transaction]) -> int:

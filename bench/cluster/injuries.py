@@ -1,0 +1,69 @@
+"""What a fault does to the daemons: signals and proxies, from its begin until it is cancelled."""
+
+import signal
+from random import Random
+
+import trio
+
+from bench.chaos.proxies import Mesh
+from bench.cluster.ground import Daemons
+from bench.cluster.scenarios import Fault
+from node.client import AsyncClient
+
+SLOW_STOPPED_S, SLOW_RUNNING_S = 0.150, 0.050
+STALL_S, STALLED_SHARE = 0.200, 0.1
+_STATUS_MS = 5_000
+_SEED = 1
+
+
+async def injure(fault: Fault, daemons: Daemons) -> tuple[str, ...]:
+    """Do it; the names of the nodes that were killed. Goes on until cancelled where it is no single blow."""
+    nodes = daemons.testnet.nodes
+    match fault:
+        case Fault.NONE:
+            return ()
+        case Fault.CRASH_LEADER | Fault.CRASH_F:
+            count = 1 if fault is Fault.CRASH_LEADER else (len(nodes) - 1) // 3
+            leader = await _leader(daemons)
+            others = [node.name for node in nodes if node.name != leader]
+            killed = (leader, *others[: count - 1])
+            for name in killed:
+                daemons.signal(name, signal.SIGKILL)
+            return killed
+        case Fault.SLOW_NODE:
+            await _slow(daemons, nodes[-1].name)
+        case Fault.LOSSY_LINK:
+            if daemons.mesh is None:
+                raise ValueError("a lossy link needs a cluster with proxies in its links")
+            await _lose(daemons.mesh, Random(_SEED))
+    return ()
+
+
+async def _leader(daemons: Daemons) -> str:
+    """Who leads the round of the moment, by a node's word."""
+    async with AsyncClient((daemons.testnet.nodes[0].url,), timeout_ms=_STATUS_MS) as client:
+        return (await client.status()).leader
+
+
+async def _slow(daemons: Daemons, name: str) -> None:
+    try:
+        while True:
+            daemons.signal(name, signal.SIGSTOP)
+            await trio.sleep(SLOW_STOPPED_S)
+            daemons.signal(name, signal.SIGCONT)
+            await trio.sleep(SLOW_RUNNING_S)
+    finally:
+        daemons.signal(name, signal.SIGCONT)
+
+
+async def _lose(mesh: Mesh, rng: Random) -> None:
+    """Stalls of a retransmission's length at random, as an application sees lost packets."""
+    try:
+        while True:
+            await trio.sleep(rng.expovariate(1 / (STALL_S / STALLED_SHARE - STALL_S)))
+            mesh.hold(0, 1)
+            mesh.hold(1, 0)
+            await trio.sleep(STALL_S)
+            mesh.heal()
+    finally:
+        mesh.heal()

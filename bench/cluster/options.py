@@ -1,0 +1,184 @@
+"""What people may ask for on the command line, what contradicts itself, and which scenario it comes to."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bench.cluster.knee import RATE_MAX
+from bench.cluster.scenarios import BY_NAME, DEFAULT, SCENARIOS, Fault, Mode, Scenario, at_rate
+from bench.cluster.shapes import ClosedLoop, NoLoad
+from bench.cluster.signing import PAYLOAD_BYTES_MAX
+from node.ledger.params import RANGES, Params
+from node.local.testnet import NODES_MAX
+
+_CLIENTS_MAX = 2_000
+_RATES_MAX = 32
+_OUTSTANDING_MAX = 50_000
+_PER_REQUEST_MAX = 2_000
+_SECONDS_MAX, _WARMUP_MAX = 400.0, 60.0
+"""Transactions are signed before a trial, and none may expire more than ten minutes ahead."""
+_NODES_MIN_FOR_A_FAULT = 4
+
+
+def _rates(_context: click.Context, _parameter: click.Parameter, text: str | None) -> tuple[int, ...]:
+    words = [] if text is None else text.split(",")
+    if not all(word.strip().isdecimal() and 1 <= int(word) <= RATE_MAX for word in words):
+        raise click.BadParameter(f"{text!r} must be whole numbers from 1 to {RATE_MAX}, separated by commas")
+    if len(words) > _RATES_MAX:
+        raise click.BadParameter(f"at most {_RATES_MAX} rates, not {len(words)}")
+    return tuple(int(word) for word in words)
+
+
+def _urls(_context: click.Context, _parameter: click.Parameter, text: str | None) -> tuple[str, ...]:
+    urls = () if text is None else tuple(url.strip().rstrip("/") for url in text.split(","))
+    for url in urls:
+        place = url.removeprefix("http://")
+        if place == url or not place.rpartition(":")[0] or not place.rpartition(":")[2].isdecimal():
+            raise click.BadParameter(f"{url!r} must be http://HOST:PORT, with commas between several")
+    return urls
+
+
+def described() -> str:
+    """The scenarios, for the help."""
+    return "\b\nScenarios:\n" + "\n".join(f"  {each.name:14} {each.words}" for each in SCENARIOS)
+
+
+OPTIONS: Sequence[Callable[[Callable[..., None]], Callable[..., None]]] = (
+    click.option("--scenario", type=click.Choice(tuple(BY_NAME)), default=DEFAULT, show_default=True),
+    click.option(
+        "--mode", type=click.Choice(tuple(mode.value for mode in Mode)), help="What a transaction is."
+    ),
+    click.option("--nodes", type=click.IntRange(1, NODES_MAX), help="Daemons on this machine."),
+    click.option("--rate", type=click.IntRange(1, RATE_MAX), help="Transactions a second at fixed times."),
+    click.option("--rates", callback=_rates, metavar="R,R,...", help="Several rates, one after the other."),
+    click.option("--knee", is_flag=True, help="Find the highest rate that is carried."),
+    click.option(
+        "--p99-ms",
+        type=click.FloatRange(1, 60_000),
+        default=500.0,
+        show_default=True,
+        help="With --knee: the bound on the 99th percentile.",
+    ),
+    click.option(
+        "--outstanding",
+        type=click.IntRange(1, _OUTSTANDING_MAX),
+        help="No rate: so many transactions under way at once.",
+    ),
+    click.option(
+        "--per-request", type=click.IntRange(1, _PER_REQUEST_MAX), help="Transactions in one HTTP request."
+    ),
+    click.option("--seconds", type=click.FloatRange(1, _SECONDS_MAX), help="Measured, of each trial."),
+    click.option("--warmup", type=click.FloatRange(0, _WARMUP_MAX), help="Seconds of load before that."),
+    click.option("--clients", type=click.IntRange(1, _CLIENTS_MAX), help="Different keys that sign."),
+    click.option(
+        "--payload-bytes", type=click.IntRange(0, PAYLOAD_BYTES_MAX), help="Added to each transaction."
+    ),
+    click.option(
+        "--batch-bytes",
+        type=click.IntRange(Params(1).max_transaction_bytes, RANGES["batch_bytes_max"][1]),
+        help="The genesis parameter batch_bytes_max.",
+    ),
+    click.option("--no-fsync", is_flag=True, help="Do not wait for the disk; every table says so."),
+    click.option("--fault", type=click.Choice(tuple(fault.value for fault in Fault)), help="In mid-run."),
+    click.option("--attach", callback=_urls, metavar="URL,URL,...", help="Nodes of a running cluster."),
+    click.option(
+        "--key",
+        "keys",
+        multiple=True,
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="With --attach: the key file of a member who may publish; may be given several times.",
+    ),
+    click.option("--json", "as_json", is_flag=True, help="One object instead of tables."),
+    click.option("--record", is_flag=True, help="Add the figures to bench/results/history.jsonl."),
+    click.option(
+        "--keep",
+        type=click.Path(file_okay=False, path_type=Path),
+        help="Keep the nodes' homes with their logs, and the samples, in this new folder.",
+    ),
+)
+
+
+def refuse_contradictions(options: dict[str, Any]) -> None:
+    """Raises UsageError with the first one."""
+    ways = [name for name in ("rate", "rates", "outstanding") if options[name]]
+    if options["knee"] and options["rates"]:
+        raise click.UsageError("--knee chooses its rates itself; give either --knee or --rates.")
+    if len(ways) > 1 or (options["knee"] and options["outstanding"]):
+        raise click.UsageError(
+            f"Give only one of --rate, --rates, --knee and --outstanding, not {len(ways) or 2}."
+        )
+    if options["attach"]:
+        ours = [name for name in ("nodes", "batch_bytes", "no_fsync", "clients", "fault") if options[name]]
+        scenario = BY_NAME[options["scenario"]]
+        if ours:
+            named = ", ".join(f"--{name.replace('_', '-')}" for name in ours)
+            raise click.UsageError(f"{named} cannot be chosen for a cluster that runs already (--attach).")
+        if scenario.fault is not Fault.NONE or scenario.idle_interval_ms is not None:
+            raise click.UsageError(
+                f"Scenario {scenario.name} needs a cluster of its own; leave --attach out."
+            )
+        if not options["keys"]:
+            raise click.UsageError("--attach needs --key FILE, the key of a member who may publish.")
+    elif options["keys"]:
+        raise click.UsageError("--key is for --attach; a cluster made here gets keys of its own.")
+
+
+def scenario_of(options: dict[str, Any]) -> Scenario:
+    """The named scenario with the options on top. Raises UsageError."""
+    scenario = _shaped(BY_NAME[options["scenario"]], options)
+    values = {
+        "nodes": options["nodes"],
+        "seconds": options["seconds"],
+        "warmup_seconds": options["warmup"],
+        "clients": options["clients"],
+        "payload_bytes": options["payload_bytes"],
+        "batch_bytes": options["batch_bytes"],
+        "fsync": False if options["no_fsync"] else None,
+        "fault": None if options["fault"] is None else Fault(options["fault"]),
+    }
+    different = {
+        name: value
+        for name, value in values.items()
+        if value is not None and value != getattr(scenario, name)
+    }
+    told = [
+        f"{name}={value.value if isinstance(value, Fault) else value}" for name, value in different.items()
+    ]
+    changed = (*scenario.changed, *told, *(["attached"] if options["attach"] else []))
+    scenario = replace(scenario, **different, changed=changed)
+    is_hurt = scenario.fault is not Fault.NONE
+    if is_hurt and scenario.nodes < _NODES_MIN_FOR_A_FAULT:
+        raise click.UsageError(
+            f"{scenario.nodes} nodes tolerate no fault; a fault needs at least {_NODES_MIN_FOR_A_FAULT}."
+        )
+    if is_hurt and (options["rates"] or options["knee"]):
+        raise click.UsageError("A fault is for one trial; leave --rates and --knee out.")
+    return scenario
+
+
+def _shaped(scenario: Scenario, options: dict[str, Any]) -> Scenario:
+    per_request: int | None = options["per_request"]
+    if options["rate"] and not options["knee"]:
+        rate = options["rate"]
+        name = scenario.name if scenario.fault is not Fault.NONE else f"steady-{rate}"
+        scenario = replace(scenario, name=name, shape=at_rate(rate))
+        if name == options["scenario"]:
+            scenario = replace(scenario, changed=(f"rate={rate}",))
+    elif options["outstanding"]:
+        size = per_request or min(50, options["outstanding"])
+        closed = ClosedLoop(options["outstanding"], size)
+        scenario = replace(scenario, name=f"outstanding-{closed.outstanding}", shape=closed)
+    if per_request is None or options["rates"] or options["knee"]:
+        return scenario
+    shape = scenario.shape
+    if isinstance(shape, NoLoad):
+        raise click.UsageError(f"Scenario {scenario.name} sends nothing; leave --per-request out.")
+    if isinstance(shape, ClosedLoop) and per_request > shape.outstanding:
+        raise click.UsageError(
+            f"--per-request {per_request} is more than the {shape.outstanding} that are outstanding at most."
+        )
+    changed = (*scenario.changed, f"per_request={per_request}")
+    return replace(scenario, shape=replace(shape, per_request=per_request), changed=changed)

@@ -1,0 +1,100 @@
+"""The named measurements, as data: which load, on which cluster, with which fault. The set is closed.
+
+A scenario says what its figures mean, so that two runs of one name can be compared; the options of a command
+change single values, and the figures then say which.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from bench.cluster.shapes import ClosedLoop, NoLoad, OpenLoop, Shape, per_request_for
+
+IN_FLIGHT = 512
+OUTSTANDING = 2_000
+_BULK = 50
+
+
+class Mode(Enum):
+    """What a transaction is. HONEST: signed by many clients, verified, executed, certified, on disk, and
+    counted when the client has the certified receipt."""
+
+    HONEST = "honest"
+
+
+class Fault(Enum):
+    """What goes wrong in the middle of the measured window, until its end."""
+
+    NONE = "none"
+    CRASH_LEADER = "crash-leader"
+    CRASH_F = "crash-f"
+    SLOW_NODE = "slow-node"
+    LOSSY_LINK = "lossy-link"
+
+    @property
+    def needs_proxies(self) -> bool:
+        """Whether a proxy must stand in the path of all links from the start."""
+        return self is Fault.LOSSY_LINK
+
+    @property
+    def needs_processes(self) -> bool:
+        """Whether it is done to daemons of this machine."""
+        return self is not Fault.NONE
+
+
+FAULT_WORDS = {
+    Fault.NONE: "nothing",
+    Fault.CRASH_LEADER: "the leader of the moment is killed",
+    Fault.CRASH_F: "as many nodes as the cluster tolerates are killed at once, the leader first",
+    Fault.SLOW_NODE: "one node gets the processor for a quarter of the time (stopped 150 ms, runs 50 ms)",
+    Fault.LOSSY_LINK: "one link stalls for 200 ms at random, a tenth of the time, as when packets are lost",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A named measurement. `idle_interval_ms` and `batch_bytes` are genesis parameters, None for the
+    cluster's defaults; `payload_bytes` is added to a signed record of about 230 bytes."""
+
+    name: str
+    words: str
+    shape: Shape
+    nodes: int = 4
+    seconds: float = 20.0
+    warmup_seconds: float = 5.0
+    clients: int = 64
+    payload_bytes: int = 0
+    fault: Fault = Fault.NONE
+    mode: Mode = Mode.HONEST
+    idle_interval_ms: int | None = None
+    batch_bytes: int | None = None
+    fsync: bool = True
+    changed: tuple[str, ...] = ()
+    """The options that were set to other values than the name stands for, as `name=value`."""
+
+    @property
+    def label(self) -> str:
+        """The name, and what is different: only runs of one label can be compared."""
+        return " ".join((self.name, *self.changed))
+
+
+def at_rate(rate: int, per_request: int | None = None) -> OpenLoop:
+    """The open loop of a rate."""
+    return OpenLoop(rate, per_request or per_request_for(rate), IN_FLIGHT)
+
+
+SCENARIOS: tuple[Scenario, ...] = (
+    Scenario("saturate", "as much as the cluster takes", ClosedLoop(OUTSTANDING, _BULK)),
+    Scenario("lone", "one client, one transaction at a time", ClosedLoop(1, 1), clients=1),
+    Scenario("steady-100", "100 tx/s, one a request", at_rate(100)),
+    Scenario("steady-800", "800 tx/s", at_rate(800)),
+    Scenario("steady-3000", "3,000 tx/s", at_rate(3_000)),
+    Scenario("large", "200 tx/s of 8 KiB", at_rate(200), payload_bytes=8_192),
+    Scenario("leader-killed", "800 tx/s, and the leader dies", at_rate(800), fault=Fault.CRASH_LEADER),
+    Scenario("f-killed", "7 nodes, 400 tx/s, and two die", at_rate(400), nodes=7, fault=Fault.CRASH_F),
+    Scenario("slow-node", "400 tx/s with one slow node", at_rate(400), fault=Fault.SLOW_NODE),
+    Scenario("lossy-link", "400 tx/s with one lossy link", at_rate(400), fault=Fault.LOSSY_LINK),
+    Scenario("idle-rounds", "empty rounds as fast as they go", NoLoad(), idle_interval_ms=0),
+    Scenario("idle", "nothing to do: what a quiet cluster costs", NoLoad()),
+)
+BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
+DEFAULT = "saturate"

@@ -1,0 +1,214 @@
+"""What people see: live figures while a trial runs, tables at its end. Progress goes to standard error."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import click
+import trio
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from bench.cluster.outcome import Outcome, code_name, cpu_us_per_transaction, rounds_per_second
+from bench.cluster.scenarios import FAULT_WORDS, Fault
+from bench.machine import NOISE_RULE
+
+_SPARKS = " ▁▂▃▄▅▆▇█"
+
+
+class Screen:
+    """A watcher for people: a live picture on a terminal, one line for each phase elsewhere."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._stack = ExitStack()
+        self._words = ""
+        self._seconds = 0.0
+        self._began = 0.0
+        self._now: dict[str, Mapping[str, Any]] = {}
+        self._before: dict[str, Mapping[str, Any]] = {}
+
+    def __enter__(self) -> "Screen":
+        if self._console.is_terminal:
+            live = Live(
+                console=self._console, get_renderable=self._picture, refresh_per_second=4, transient=True
+            )
+            self._stack.enter_context(live)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def say(self, text: str) -> None:
+        """One line that stays."""
+        self._console.print(text, highlight=False, soft_wrap=True, markup=False)
+
+    def phase(self, words: str, seconds: float) -> None:
+        """This begins now and takes about so long; 0 when nobody knows."""
+        self._words, self._seconds, self._began = words, seconds, trio.current_time()
+        if not self._console.is_terminal:
+            self.say(words + (f", {seconds:g} s" if seconds else ""))
+
+    def second(self, process: str, heard: Mapping[str, Any]) -> None:
+        """What a load process did so far."""
+        self._before[process] = self._now.get(process, {"sent": 0, "certified": 0})
+        self._now[process] = heard
+
+    def _picture(self) -> RenderableType:
+        rows: list[RenderableType] = [Text(self._words)]
+        if self._seconds:
+            passed = min(trio.current_time() - self._began, self._seconds)
+            rows.append(ProgressBar(total=self._seconds, completed=passed, width=40))
+        if self._now:
+            sent, certified = (
+                sum(heard[name] - self._before[process][name] for process, heard in self._now.items())
+                for name in ("sent", "certified")
+            )
+            slowest = max((heard["p99_ms"] or 0.0) for heard in self._now.values())
+            rows.append(
+                Text(f"{sent:,} sent, {certified:,} certified in the last second, p99 {slowest:.0f} ms")
+            )
+        return Group(*rows)
+
+
+def show_one(outcome: Outcome) -> None:
+    """Everything of one trial, to standard output."""
+    console = Console(highlight=False)
+    _show_conditions(console, [outcome])
+    scenario, trial = outcome.scenario, outcome.trial
+    traffic = trial.traffic
+    table = Table(
+        title=f"{scenario.label}: {scenario.shape.words()}", title_justify="left", show_header=False
+    )
+    table.add_row("throughput", f"{traffic.throughput_tps:,.1f} certified tx/s{_marks(outcome)}")
+    if traffic.latency_ms is not None:
+        found = traffic.latency_ms
+        values = (found.p50, found.p90, found.p99, found.p99_9, found.max)
+        words = "  ".join(
+            f"{name} {value:,.1f}"
+            for name, value in zip(("p50", "p90", "p99", "p99.9", "max"), values, strict=True)
+        )
+        table.add_row("latency, ms", words)
+        table.add_row(
+            "longest pause", "  ".join(f"{p.length_ms:,.0f} ms at {p.at_s:.1f} s" for p in traffic.pauses[:3])
+        )
+        table.add_row("tx/s by second", sparkline([second.certified for second in traffic.series]))
+    rounds = rounds_per_second(trial.work)
+    if rounds is not None:
+        table.add_row("rounds a second", f"{rounds:,.1f}")
+    cost = cpu_us_per_transaction(trial)
+    if cost is not None:
+        table.add_row(
+            "CPU a transaction", f"{cost['daemons']:,.0f} us in the daemons, {cost['all']:,.0f} with the load"
+        )
+    if scenario.fault is not Fault.NONE:
+        at = f"{trial.fault_at_s:.1f} s: " if trial.fault_at_s is not None else ""
+        killed = f" ({', '.join(trial.killed)})" if trial.killed else ""
+        table.add_row("fault", f"{at}{FAULT_WORDS[scenario.fault]}{killed}")
+    if trial.refusals:
+        table.add_row(
+            "not now", ", ".join(f"{count:,} {code_name(code)}" for code, count in trial.refusals.items())
+        )
+    console.print(table)
+    _show_processes(console, outcome)
+    _show_nodes(console, outcome)
+    show_problems([outcome])
+
+
+def show_rates(outcomes: Sequence[Outcome], rates: Sequence[int]) -> None:
+    """One line for each rate, to standard output."""
+    console = Console(highlight=False)
+    _show_conditions(console, outcomes)
+    table = Table(title=f"Rates{_marks(outcomes[0])}", title_justify="left")
+    for name in ("tx/s", "sent in time", "certified", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "pause ms"):
+        table.add_column(name, justify="right")
+    table.add_column("")
+    for outcome, rate in zip(outcomes, rates, strict=True):
+        traffic = outcome.trial.traffic
+        found = traffic.latency_ms
+        latencies = (
+            ("", "", "", "")
+            if found is None
+            else tuple(f"{value:,.0f}" for value in (found.p50, found.p90, found.p99, found.p99_9))
+        )
+        table.add_row(
+            f"{rate:,}",
+            f"{traffic.sent_tps:,.0f}",
+            f"{traffic.throughput_tps:,.0f}",
+            *latencies,
+            f"{traffic.pauses[0].length_ms:,.0f}" if traffic.pauses else "",
+            "[red]not carried[/]" if outcome.problems else "[green]carried[/]",
+        )
+    console.print(table)
+    show_problems(outcomes)
+
+
+def show_problems(outcomes: Sequence[Outcome]) -> None:
+    """What keeps trials from being a success, to standard error."""
+    for outcome in outcomes:
+        for sentence in outcome.problems:
+            click.secho(f"{outcome.scenario.label}: {sentence}", fg="red", err=True)
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """A row of bars; nothing of nothing."""
+    highest = max(values, default=0)
+    if not highest:
+        return ""
+    return (
+        "".join(_SPARKS[round(value / highest * (len(_SPARKS) - 1))] for value in values)
+        + f"  max {highest:,.0f}"
+    )
+
+
+def _marks(outcome: Outcome) -> str:
+    """What must stand beside every figure of a run that is not like others."""
+    marks = [f"{outcome.scenario.mode.value} mode"]
+    if not outcome.scenario.fsync:
+        marks.append("NO FSYNC")
+    if outcome.scenario.fault.needs_proxies:
+        marks.append("through proxies")
+    if outcome.attached:
+        marks.append("cluster elsewhere")
+    if outcome.noise.is_noisy:
+        marks.append("NOISY MACHINE")
+    return f"  ({', '.join(marks)})"
+
+
+def _show_conditions(console: Console, outcomes: Sequence[Outcome]) -> None:
+    outcome = outcomes[0]
+    console.print(str(outcome.machine), soft_wrap=True, markup=False)
+    if outcome.noise.is_noisy:
+        console.print(f"NOISY: {outcome.noise}; {NOISE_RULE}.", soft_wrap=True, markup=False)
+    scenario = outcome.scenario
+    console.print(
+        f"{scenario.nodes} nodes, {scenario.clients} clients, {outcome.trial.transaction_bytes} B a "
+        f"transaction, {scenario.seconds:g} s measured after {scenario.warmup_seconds:g} s",
+        soft_wrap=True,
+    )
+
+
+def _show_processes(console: Console, outcome: Outcome) -> None:
+    work = outcome.trial.work
+    table = Table("process", title="Processes", title_justify="left")
+    for name in ("CPU s", "part of a core", "memory MiB"):
+        table.add_column(name, justify="right")
+    for name, cpu in work.cpu_seconds.items():
+        memory = work.rss_bytes.get(name, 0) / 2**20
+        table.add_row(name, f"{cpu:.2f}", f"{cpu / work.seconds:.2f}", f"{memory:.0f}")
+    console.print(table)
+
+
+def _show_nodes(console: Console, outcome: Outcome) -> None:
+    table = Table("node", title="Nodes", title_justify="left")
+    for name in ("rounds", "heights", "journal syncs", "database commits", "timeouts", "MiB sent, by link"):
+        table.add_column(name, justify="right")
+    for name, node in outcome.trial.work.nodes.items():
+        timeouts = ", ".join(f"{count} {reason}" for reason, count in node.timeouts.items() if count)
+        links = "  ".join(f"{peer} {count / 2**20:.1f}" for peer, count in sorted(node.link_bytes.items()))
+        numbers = (node.rounds, node.heights, node.journal_syncs, node.database_commits)
+        table.add_row(name, *(f"{number:,}" for number in numbers), timeouts or "0", links)
+    console.print(table)
