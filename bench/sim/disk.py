@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass, field
 
+from bench.sim.violation import Violation
 from consensus import Epoch, GuardRecord, encode
 from node.daemon.memory_store import MemoryStore
 from node.storage import ChainTable, StateTable, Write
-from node.validator.layout import HEIGHT_KEY
+from node.validator.layout import HEIGHT_KEY, OPEN_KEY, OpenBook
 
 _EVERYTHING_BYTES = 2**40
 
@@ -32,6 +33,21 @@ class Disk:
     def trim(self, seq: int) -> None:
         """The database holds everything up to `seq`."""
         self.journal = [entry for entry in self.journal if entry[0] > seq]
+
+    @property
+    def filled_up_to(self) -> int:
+        """The last journal record that the database holds."""
+        stored = self.store.reader().get(ChainTable.META, OPEN_KEY)
+        return 0 if stored is None else OpenBook.decode(stored).journal_seq
+
+    def check_journal(self, who: str) -> None:
+        """A daemon refuses to start beside a journal that ends, or begins, too early for its database. Raises
+        Violation."""
+        known, last_seq = self.filled_up_to, self.last_seq
+        first_seq = self.journal[0][0] if self.journal else last_seq + 1
+        if not self.is_journal_lost and (last_seq < known or first_seq > known + 1):
+            held = f"records {first_seq} to {last_seq}, its database is filled up to {known}"
+            raise Violation("journal", f"host {who} cannot start: its journal holds {held}")
 
     @property
     def height(self) -> int:

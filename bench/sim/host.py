@@ -25,7 +25,6 @@ from consensus import (
     encode,
 )
 from node.ledger.transactions import Transaction
-from node.storage import ChainTable
 from node.validator import (
     Answer,
     Append,
@@ -53,7 +52,6 @@ from node.validator import (
     Written,
     recover,
 )
-from node.validator.layout import OPEN_KEY, OpenBook
 from node.validator.records import encode_start
 
 if TYPE_CHECKING:
@@ -114,10 +112,9 @@ class Host:
         world, disk, parts = self.world, self.disk, self.world.parts
         self.life += 1
         self._forget()
+        disk.check_journal(self.name)
         parts.before_start(disk)
-        stored = disk.store.reader().get(ChainTable.META, OPEN_KEY)
-        if stored is not None:
-            disk.last_seq = max(disk.last_seq, OpenBook.decode(stored).journal_seq)
+        disk.last_seq = max(disk.last_seq, disk.filled_up_to)
         recovered = recover(disk.store.reader(), list(disk.journal), disk.last_seq)
         guard = None if disk.guard is None else GuardRecord.from_value(decode(disk.guard))
         epoch, lost = Epoch(recovered.tip.header.epoch), disk.is_journal_lost
@@ -288,6 +285,7 @@ class Host:
                 world.checkers.on_answer(self, outcomes)
             case Punish(peer, code, detail):
                 self.punished.append(output)
+                world.checkers.on_punished(self, world.hosts_of(peer), code, world.network.doubled > 0)
                 world.timeline.note(self.name, "punishes", f"{world.name_of(peer)} for {code}: {detail}")
             case Tell(event, detail):
                 self.told.append(output)

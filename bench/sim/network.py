@@ -1,7 +1,8 @@
 """The network of a world: who hears whom, how late, how often, in which order; all from one seed.
 
 Frames may be lost, doubled, overtaken and delayed; a partition also ends links, as TCP does after a while,
-while a one-way drop is silent: both ends believe in the link.
+while a one-way drop is silent: both ends believe in the link. What left a host arrives after its death too,
+even after the news of it: the system sends what a killed process wrote, and what is urgent overtakes.
 """
 
 from collections import Counter
@@ -46,6 +47,8 @@ class Network:
         self.watch: Watch | None = None
         self.sent: Counter[int] = Counter()
         self.bytes = 0
+        self.doubled = 0
+        """Frames that arrive twice."""
         self._clock = clock
         self._random = random
         self._hosts: list[Host] = []
@@ -68,7 +71,10 @@ class Network:
 
     def connected(self, one: "Host", other: "Host") -> bool:
         """Whether a link stands: both are up and in one group."""
-        return one.up and other.up and self._group[one.place] == self._group[other.place]
+        return one.up and other.up and self._together(one, other)
+
+    def _together(self, one: "Host", other: "Host") -> bool:
+        return self._group[one.place] == self._group[other.place]
 
     def partition(self, *groups: tuple[int, ...]) -> None:
         """Only hosts of one group keep their links; who is in none is alone."""
@@ -141,10 +147,11 @@ class Network:
         copies = 1
         if quality.duplicate_percent and random.randrange(100) < quality.duplicate_percent:
             copies = 2
+            self.doubled += 1
         life = target.life
 
         def arrive() -> None:
-            if target.life == life and self.connected(source, target):
+            if target.life == life and target.up and self._together(source, target):
                 target.receive(source.peer, topic, body, gossip=gossip)
 
         for _ in range(copies):

@@ -13,7 +13,7 @@ from functools import partial
 from random import Random
 
 from bench.sim.checkers.liveness import bound_ms
-from bench.sim.clock import Storm
+from bench.sim.clock import EVENTS_MAX, Storm
 from bench.sim.conditions import Conditions
 from bench.sim.faults import CrashAtWrite, Fault, Twin
 from bench.sim.keyedhash import KEYED_HASH
@@ -33,6 +33,8 @@ from node.ledger.params import Params
 FORMAT = "isthmus-simulation/1"
 NODES_MAX = 128
 SCHEMES = (ED25519.name, KEYED_HASH.name)
+EVENTS_PER_LINK = 1_000
+"""A second, on average over a world; the busiest sane ones have a tenth."""
 _SLICE_MS = 250
 _PROBE_LIFE_MS = 560_000
 """Longer than the longest bound of `checkers.liveness`, within the cap of what may be asked for (F17)."""
@@ -187,7 +189,15 @@ def world_of(
         parts=parts,
         twins=scenario.twins,
         behaviours=dict(behaviours or {}),
+        events_max=events_max(scenario),
     )
+
+
+def events_max(scenario: Scenario) -> int:
+    """What no sane world of this size and length needs: frames are for each pair of hosts and each moment."""
+    links = (len(scenario.weights) + len(scenario.twins)) ** 2
+    seconds = (scenario.ms + 2 * bound_ms(scenario.ms, scenario.weights)) // 1_000 + 1
+    return max(EVENTS_MAX, EVENTS_PER_LINK * links * seconds)
 
 
 def _idle_interval_ms(scenario: Scenario) -> int:
@@ -301,4 +311,5 @@ def _expect_rest(scenario: Scenario, world: World, on_progress: Callable[[int], 
         on_progress(world.elapsed_ms)
     world.timeline.note("world", "stored", "a transaction made in peace is on every honest host")
     world.settle(limit_ms)
+    world.checkers.check_blame()
     world.timeline.note("world", "rest", f"everybody is at height {max(host.height for host in honest)}")

@@ -39,6 +39,7 @@ INVARIANTS = (
     "headers",
     "liveness",
     "bounds",
+    "blame",
 )
 """What a `Violation` of a checker may name, one word each."""
 
@@ -72,6 +73,7 @@ class Checkers:
         self.chain = Headers(header)
         self.liveness = Liveness(weights, self.exempt, now_ms)
         self.bounds = Bounds()
+        self._blame = ""
 
     @property
     def signed(self) -> dict[tuple[str, int, int], object]:
@@ -114,6 +116,21 @@ class Checkers:
         """A host answered a client."""
         if host.index not in self.exempt:
             self.liveness.on_answer(outcomes)
+
+    # --- peers -----------------------------------------------------------------------------------------
+
+    def on_punished(self, host: "Host", accused: "list[Host]", code: str, doubled: bool) -> None:
+        """A host held a peer's frame against it: a daemon ends such links and bans the peer after a few.
+        `doubled` frames, which TCP never has, are answers that nobody asked for the second time."""
+        if self._blame or host.index in self.exempt or not accused or accused[0].index in self.exempt:
+            return
+        if not (doubled and code.endswith("-unsolicited")):
+            self._blame = f"host {host.name} punishes the honest host {accused[0].name} for {code}"
+
+    def check_blame(self) -> None:
+        """Nobody honest was punished by anybody honest. Looked at in the end: what else breaks tells more."""
+        if self._blame:
+            raise Violation("blame", self._blame)
 
     # --- calm ------------------------------------------------------------------------------------------
 

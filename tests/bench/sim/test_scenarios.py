@@ -4,9 +4,10 @@ from collections import Counter
 
 import pytest
 
+from bench.sim.clock import EVENTS_MAX
 from bench.sim.faults import CrashAtWrite
 from bench.sim.keyedhash import KEYED_HASH
-from bench.sim.scenario import Options, Outcome, generate, run
+from bench.sim.scenario import Options, Outcome, events_max, generate, run
 from bench.sim.schedule import KINDS
 
 SEEDS = 25
@@ -75,3 +76,12 @@ def test_looking_on_changes_nothing() -> None:
 def test_a_planned_crash_counts_only_when_it_fell(outcomes: list[Outcome]) -> None:
     for outcome in outcomes:
         assert outcome.faults[CrashAtWrite.KIND] == outcome.timeline.counts["boundary"]
+
+
+def test_a_large_world_or_a_long_one_is_no_storm() -> None:
+    hundred = generate(1, Options(nodes=100, ms=10 * 60_000))
+    frames_a_round = 2 * 100 * 99
+    assert events_max(hundred) > 2 * 50 * 600 * frames_a_round
+    day = generate(1, Options(ms=24 * 3_600_000))
+    assert events_max(day) > 100 * 16 * 24 * 3_600
+    assert events_max(generate(1, OPTIONS)) == EVENTS_MAX
