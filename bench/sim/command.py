@@ -1,6 +1,7 @@
 """`isthmus-bench sim`: one world explained, many worlds swept, a failing one shrunk, shards merged.
 
-Exit code 0: nothing was broken; 1: an invariant was; 2: the command itself makes no sense.
+Exit code 0: nothing was broken; 1: an invariant was; 2: the command itself makes no sense; 3: the machine
+gave out (memory, disk), which says nothing about a seed; 130: interrupted.
 """
 
 import contextlib
@@ -22,16 +23,17 @@ from bench.sim import report
 from bench.sim.drivers import DriverError, Drivers
 from bench.sim.explain import Explainer
 from bench.sim.minimise import RUNS_MAX, minimise
-from bench.sim.network import Quality
 from bench.sim.notation import NotationError
+from bench.sim.scale import scale_command
 from bench.sim.scenario import NODES_MAX, SCHEMES, Options, Outcome, Scenario, generate, run
 from bench.sim.schedule import KINDS
 from bench.sim.sweep import MergeError, Result, Totals, merge, read_results, sweep
 from bench.sim.timeline import Line
-from bench.sim.workload import Workload
-from bench.sim.world import Pace, World
+from bench.sim.world import World
 
 SEEDS_MAX = 100_000_000
+_GAVE_OUT, _INTERRUPTED = 3, 130
+"""Exit codes that are no finding: whoever runs shards may run them again."""
 MINUTES_MAX = 24 * 60
 _JOBS_MAX = 256
 
@@ -76,6 +78,21 @@ _DRAWN = ("nodes", "minutes", "faults", "signatures", "rounds_per_second")
 """Options that draw a scenario, and say nothing about one that was saved."""
 
 
+@contextlib.contextmanager
+def _edge() -> Iterator[None]:
+    """What is no finding gets no finding's exit code."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("Interrupted.", err=True)
+        sys.exit(_INTERRUPTED)
+    except BrokenPipeError:
+        raise  # whoever read has seen enough: click knows
+    except OSError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(_GAVE_OUT)
+
+
 @click.group("sim", invoke_without_command=True)
 @click.option("--seed", type=click.IntRange(min=0), help="Play this one and explain it.")
 @click.option("--seeds", type=_Seeds(), help="Play many, up to the first that breaks something.")
@@ -109,6 +126,7 @@ _DRAWN = ("nodes", "minutes", "faults", "signatures", "rounds_per_second")
 @click.option("--behaviour", "behaviours", multiple=True, metavar="MODULE:NAME@PLACE")
 @click.option("--mutant", metavar="MODULE:NAME")
 @click.pass_context
+@_edge()
 def command(
     ctx: click.Context,
     seed: int | None,
@@ -129,7 +147,10 @@ def command(
     behaviours: tuple[str, ...],
     mutant: str | None,
 ) -> None:
-    """Whole clusters of the shipped validator in one thread and virtual time, hurt by a seed."""
+    """Whole clusters of the shipped validator in one thread and virtual time, hurt by a seed.
+
+    Exit code 0: nothing broke; 1: an invariant did; 2: the command makes no sense; 3: this machine gave out.
+    """
     if ctx.invoked_subcommand is not None:
         return
     if [seed, seeds, scenario].count(None) != 2:
@@ -318,13 +339,20 @@ def _sweep(
                     failed = failed or result
                     if not keep_going:
                         break
-    except BrokenProcessPool as error:
+    except BrokenProcessPool:
         after = f"after seed {found[-1].seed}" if found else "before the first result"
-        raise click.ClickException(
-            f"a process of the sweep was killed {after}, perhaps for want of memory; try fewer --jobs"
-        ) from error
-    totals = merge(found)
-    _show_totals(totals, as_json)
+        click.echo(
+            f"Error: a process of the sweep was killed {after}, perhaps for want of memory; try fewer --jobs",
+            err=True,
+        )
+        sys.exit(_GAVE_OUT)
+    except KeyboardInterrupt:
+        left = f"{seeds[len(found)]}..{seeds[-1]}" if len(found) < len(seeds) else "none"
+        click.echo(f"Interrupted; seeds that were not played: {left}", err=True)
+        if found:
+            _show_totals(merge(found), as_json)
+        sys.exit(_INTERRUPTED)
+    _show_totals(merge(found), as_json)
     return None if failed is None else failed.seed
 
 
@@ -348,42 +376,4 @@ def _show_totals(totals: Totals, as_json: bool) -> None:
         report.show_totals(totals)
 
 
-@command.command("scale")
-@click.option("--nodes", type=click.IntRange(1, NODES_MAX), default=100, show_default=True)
-@click.option("--seconds", type=click.IntRange(1, 3_600), default=2, show_default=True, help="Virtual ones.")
-@click.option("--signatures", type=click.Choice(SCHEMES), default=SCHEMES[1], show_default=True)
-@click.option("--rounds-per-second", type=click.IntRange(0, 1_000), default=10, show_default=True)
-@click.option("--json", "as_json", is_flag=True)
-def scale_command(nodes: int, seconds: int, signatures: str, rounds_per_second: int, as_json: bool) -> None:
-    """How fast a large cluster is simulated when nothing is wrong with it."""
-    load = Workload(1, 1, 1, 0, 1_000, 0, 0, 0)
-    chosen = Scenario(
-        0,
-        (1,) * nodes,
-        seconds * 1_000,
-        signatures,
-        rounds_per_second,
-        64,
-        Quality(),
-        Pace(),
-        load,
-        (),
-    )
-    stopwatch = report.Stopwatch()
-    with report.Waiting("virtual time", chosen.ms) as waiting:
-        outcome = run(chosen, on_progress=waiting.show)
-    spent = stopwatch.read()
-    rates = {
-        "rounds_per_real_second": round(outcome.counts["rounds"] * 1_000 / spent.real_ms, 3),
-        "rounds_per_cpu_second": round(outcome.counts["rounds"] * 1_000 / spent.cpu_ms, 3),
-    }
-    if as_json:
-        known: dict[str, object] = {"machine": machine(), "nodes": nodes}
-        click.echo(json.dumps(known | rates | report.figures(outcome, spent)))
-    else:
-        report.show_outcome(outcome, spent)
-        click.echo(
-            f"{nodes} validators, {signatures}: {rates['rounds_per_real_second']:g} rounds per real second, "
-            f"{rates['rounds_per_cpu_second']:g} per second of CPU, on {machine()}"
-        )
-    sys.exit(0 if outcome.violation is None else 1)
+command.add_command(scale_command)

@@ -80,6 +80,7 @@ def sweep(
         return
     # spawned, not forked: the same on every platform, and no state leaks from the parent into a world
     context = multiprocessing.get_context("spawn")
+    others = multiprocessing.active_children()
     with ProcessPoolExecutor(jobs, context, _leave_interrupts_to_the_parent) as workers:
         waiting: deque[Future[Result]] = deque()
         try:
@@ -90,6 +91,10 @@ def sweep(
             while waiting:
                 yield waiting.popleft().result()
         finally:
+            if waiting:  # nobody wants what they play, and a long world would keep whoever interrupts waiting
+                for worker in multiprocessing.active_children():
+                    if worker not in others:
+                        worker.terminate()
             workers.shutdown(wait=True, cancel_futures=True)
 
 

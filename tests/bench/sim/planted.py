@@ -2,6 +2,7 @@
 `tests.bench.sim.planted:chokes_on_wiped_data`.
 """
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -59,3 +60,17 @@ class _Mute:
 def mute(seed: int) -> _Mute:
     """A validator that listens and says nothing."""
     return _Mute()
+
+
+def interrupts(seed: int) -> _Mute:
+    """The person at the keyboard has seen enough at seed 7."""
+    if seed == 7:
+        raise KeyboardInterrupt
+    return mute(seed)
+
+
+def dies(seed: int) -> _Mute:
+    """The system kills the process that plays seed 7."""
+    if seed == 7:
+        os._exit(9)
+    return mute(seed)

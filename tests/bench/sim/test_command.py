@@ -140,6 +140,30 @@ def test_a_failing_seed_is_shrunk_and_saved(tmp_path: Path) -> None:
     assert (again.exit_code, "planted" in again.output) == (1, True)
 
 
+def test_several_processes_stop_at_the_same_seed() -> None:
+    one, two = (sim("--seeds", "0..30", *PLANTED, "--jobs", jobs) for jobs in ("1", "2"))
+    assert (one.exit_code, two.exit_code) == (1, 1)
+    assert one.output.splitlines()[-1] == two.output.splitlines()[-1]
+
+
+def test_an_interrupt_is_no_finding_and_tells_what_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "shard.jsonl"
+    words = ("--behaviour", "tests.bench.sim.planted:interrupts@1", "--jobs", "1", "--results", str(path))
+    done = sim("--seeds", "5..11", *SHORT, *words)
+    assert done.exit_code == 130
+    assert "seeds that were not played: 7..11" in done.output
+    assert "5..6, 2 of them, 0 failed" in done.output
+    assert "5..6, 2 of them, 0 failed" in sim("merge", str(path)).output
+    assert sim("--seed", "7", *SHORT, *words[:2]).exit_code == 130
+
+
+def test_a_machine_that_gives_out_is_no_finding() -> None:
+    killed = sim("--seeds", "6..8", *SHORT, "--behaviour", "tests.bench.sim.planted:dies@1", "--jobs", "2")
+    assert (killed.exit_code, "a process of the sweep was killed" in killed.output) == (3, True)
+    full = sim("--seeds", "5..6", *SHORT, "--jobs", "1", "--results", "/dev/full")
+    assert (full.exit_code, "No space left" in full.output) == (3, True)
+
+
 # --- shards -----------------------------------------------------------------------------------------
 
 
