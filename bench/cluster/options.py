@@ -103,13 +103,10 @@ OPTIONS: Sequence[Callable[[Callable[..., None]], Callable[..., None]]] = (
 
 def refuse_contradictions(options: dict[str, Any]) -> None:
     """Raises UsageError with the first one."""
-    ways = [name for name in ("rate", "rates", "outstanding") if options[name]]
-    if options["knee"] and options["rates"]:
-        raise click.UsageError("--knee chooses its rates itself; give either --knee or --rates.")
-    if len(ways) > 1 or (options["knee"] and options["outstanding"]):
-        raise click.UsageError(
-            f"Give only one of --rate, --rates, --knee and --outstanding, not {len(ways) or 2}."
-        )
+    given = [name for name in ("rate", "rates", "outstanding", "knee") if options[name]]
+    if len(given) > 1 and set(given) != {"rate", "knee"}:
+        named = " and ".join(f"--{name}" for name in given)
+        raise click.UsageError(f"{named} contradict each other; give one (--rate may begin a --knee).")
     if options["attach"]:
         ours = [name for name in ("nodes", "batch_bytes", "no_fsync", "clients", "fault") if options[name]]
         scenario = BY_NAME[options["scenario"]]
