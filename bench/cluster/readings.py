@@ -145,7 +145,7 @@ async def take_reading(urls: Mapping[str, str], pids: Mapping[str, int]) -> Read
 
 
 def _usages(pids: Mapping[str, int]) -> dict[str, Usage]:
-    """A daemon's own and each of its workers' under names of their own; nothing of those that are gone.
+    """A daemon's own and each of its children's (verification workers) under names of their own; nothing of those that are gone.
 
     Everything is a child of this process, which therefore counts alone.
     """
@@ -153,5 +153,5 @@ def _usages(pids: Mapping[str, int]) -> dict[str, Usage]:
     usages = {BENCH: table.usage(os.getpid())}
     for name, pid in pids.items():
         for number, member in enumerate(table.family(pid)):
-            usages[name if not number else f"{name}/worker{number}"] = table.usage(member)
+            usages[name if not number else f"{name}/child{number}"] = table.usage(member)
     return usages
