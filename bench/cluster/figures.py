@@ -202,6 +202,13 @@ def traffic_of(samples: Samples, window: Window, pauses_max: int = 5) -> Traffic
     )
 
 
+def longest_pause(samples: Samples, window: Window) -> Pause | None:
+    """Of a window, the longest time without a certified receipt."""
+    rows = zip(samples.answered_us, samples.codes, strict=True)
+    certified = [at_us for at_us, code in rows if code == CERTIFIED and window.holds(at_us)]
+    return next(iter(pauses_of(certified, window, 1)), None)
+
+
 def series_of(
     sent_us: Sequence[int], certified_us: Sequence[tuple[int, int]], window: Window
 ) -> tuple[Second, ...]:

@@ -152,6 +152,7 @@ def _fault(scenario: Scenario, trial: Trial) -> dict[str, Any] | None:
         "words": FAULT_WORDS[scenario.fault],
         "at_s": trial.fault_at_s,
         "killed": list(trial.killed),
+        "pause_ms": None if trial.fault_pause is None else trial.fault_pause.length_ms,
     }
 
 

@@ -145,9 +145,9 @@ async def take_reading(urls: Mapping[str, str], pids: Mapping[str, int]) -> Read
 
 
 def _usages(pids: Mapping[str, int]) -> dict[str, Usage]:
-    """A daemon's own and each of its children's (verification workers) under names of their own; nothing of those that are gone.
+    """A daemon's own and each of its children's (verification workers) under names of their own.
 
-    Everything is a child of this process, which therefore counts alone.
+    Nothing of those that are gone. Everything is a child of this process, which therefore counts alone.
     """
     table = ProcessTable.read()
     usages = {BENCH: table.usage(os.getpid())}

@@ -80,9 +80,8 @@ def show_one(outcome: Outcome) -> None:
     _show_conditions(console, [outcome])
     scenario, trial = outcome.scenario, outcome.trial
     traffic = trial.traffic
-    table = Table(
-        title=f"{scenario.label}: {scenario.shape.words()}", title_justify="left", show_header=False
-    )
+    console.print(f"{scenario.label}: {scenario.shape.words()}", soft_wrap=True, markup=False)
+    table = Table(show_header=False)
     table.add_row("throughput", f"{traffic.throughput_tps:,.1f} certified tx/s{_marks(outcome)}")
     if traffic.latency_ms is not None:
         found = traffic.latency_ms
@@ -106,6 +105,8 @@ def show_one(outcome: Outcome) -> None:
         )
     if scenario.fault is not Fault.NONE:
         at = f"{trial.fault_at_s:.1f} s: " if trial.fault_at_s is not None else ""
+        if trial.fault_pause is not None:
+            table.add_row("pause after the fault", f"{trial.fault_pause.length_ms:,.0f} ms")
         killed = f" ({', '.join(trial.killed)})" if trial.killed else ""
         table.add_row("fault", f"{at}{FAULT_WORDS[scenario.fault]}{killed}")
     if trial.refusals:
@@ -204,11 +205,11 @@ def _show_processes(console: Console, outcome: Outcome) -> None:
 
 def _show_nodes(console: Console, outcome: Outcome) -> None:
     table = Table("node", title="Nodes", title_justify="left")
-    for name in ("rounds", "heights", "journal syncs", "database commits", "timeouts", "MiB sent, by link"):
+    for name in ("rounds", "heights", "journal syncs", "database commits", "MiB sent", "timeouts"):
         table.add_column(name, justify="right")
     for name, node in outcome.trial.work.nodes.items():
         timeouts = ", ".join(f"{count} {reason}" for reason, count in node.timeouts.items() if count)
-        links = "  ".join(f"{peer} {count / 2**20:.1f}" for peer, count in sorted(node.link_bytes.items()))
+        sent = sum(node.link_bytes.values()) / 2**20
         numbers = (node.rounds, node.heights, node.journal_syncs, node.database_commits)
-        table.add_row(name, *(f"{number:,}" for number in numbers), timeouts or "0", links)
+        table.add_row(name, *(f"{number:,}" for number in numbers), f"{sent:.1f}", timeouts or "0")
     console.print(table)

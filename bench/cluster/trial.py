@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import trio
 
 from bench.cluster.children import Child, ChildFailed, open_child
-from bench.cluster.figures import Samples, Traffic, Window, traffic_of
+from bench.cluster.figures import Pause, Samples, Traffic, Window, longest_pause, traffic_of
 from bench.cluster.ground import Ground
 from bench.cluster.injuries import injure
 from bench.cluster.loader import LoadPlan
@@ -55,6 +55,8 @@ class Trial:
     transaction_bytes: int
     killed: tuple[str, ...]
     fault_at_s: float | None
+    fault_pause: Pause | None
+    """The longest from the fault to the window's end, its time counted from the fault."""
     deaths: tuple[str, ...]
 
 
@@ -97,6 +99,11 @@ async def run_trial(
         gathered.samples.extend(_read(_samples_file(directory, name, share)))
         _transactions_file(directory, name, share).unlink()
     window = Window(int(scenario.warmup_seconds * _SECOND_US), int(duration * _SECOND_US))
+    fault_at_s, fault_pause = None, None
+    if scenario.fault is not Fault.NONE:
+        fault_at_s = scenario.seconds / 2
+        broken = Window(window.begin_us + int(fault_at_s * _SECOND_US), window.end_us)
+        fault_pause = longest_pause(gathered.samples, broken)
     deaths = () if ground.daemons is None else tuple(str(death) for death in ground.daemons.deaths)
     return Trial(
         traffic_of(gathered.samples, window),
@@ -105,7 +112,8 @@ async def run_trial(
         gathered.ran_out,
         size,
         gathered.killed,
-        scenario.seconds / 2 if scenario.fault is not Fault.NONE else None,
+        fault_at_s,
+        fault_pause,
         deaths,
     )
 

@@ -13,6 +13,7 @@ from bench.cluster.figures import (
     Second,
     Window,
     latency_of,
+    longest_pause,
     pauses_of,
     percentile,
     traffic_of,
@@ -124,6 +125,13 @@ def test_the_longest_pauses_come_first_and_the_ends_of_the_window_count() -> Non
     pauses = pauses_of(moments, WINDOW, 3)
     assert pauses == (Pause(0.2, 1800.0), Pause(2.0, 900.0), Pause(0.0, 100.0))
     assert pauses_of([], WINDOW, 3) == (Pause(0.0, 3000.0),)
+
+
+def test_the_pause_after_a_fault_counts_from_it() -> None:
+    at = 12 * SECOND
+    samples = samples_of((0, 0, 11 * SECOND, 0), (0, 0, at + 400_000, 0), (0, 0, at + 500_000, 203))
+    assert longest_pause(samples, Window(at, 13 * SECOND)) == Pause(0.4, 600.0)
+    assert longest_pause(samples, Window(at, at + 500_000)) == Pause(0.0, 400.0)
 
 
 def test_samples_travel_between_processes() -> None:
