@@ -9,7 +9,7 @@ import click
 
 from bench.cluster.knee import RATE_MAX
 from bench.cluster.scenarios import BY_NAME, DEFAULT, SCENARIOS, Fault, Mode, Scenario, at_rate
-from bench.cluster.shapes import ClosedLoop, NoLoad
+from bench.cluster.shapes import ClosedLoop, NoLoad, Shape
 from bench.cluster.signing import PAYLOAD_BYTES_MAX
 from node.ledger.params import RANGES, Params
 from node.local.testnet import NODES_MAX
@@ -21,6 +21,8 @@ _PER_REQUEST_MAX = 2_000
 _SECONDS_MAX, _WARMUP_MAX = 400.0, 60.0
 """Transactions are signed before a trial, and none may expire more than ten minutes ahead."""
 _NODES_MIN_FOR_A_FAULT = 4
+_BULK = 50
+"""Transactions a request of a closed loop."""
 
 
 def _rates(_context: click.Context, _parameter: click.Parameter, text: str | None) -> tuple[int, ...]:
@@ -160,14 +162,11 @@ def _shaped(scenario: Scenario, options: dict[str, Any]) -> Scenario:
     per_request: int | None = options["per_request"]
     if options["rate"] and not options["knee"]:
         rate = options["rate"]
-        name = scenario.name if scenario.fault is not Fault.NONE else f"steady-{rate}"
-        scenario = replace(scenario, name=name, shape=at_rate(rate))
-        if name == options["scenario"]:
-            scenario = replace(scenario, changed=(f"rate={rate}",))
+        scenario = _offering(scenario, at_rate(rate), f"steady-{rate}", f"rate={rate}")
     elif options["outstanding"]:
-        size = per_request or min(50, options["outstanding"])
-        closed = ClosedLoop(options["outstanding"], size)
-        scenario = replace(scenario, name=f"outstanding-{closed.outstanding}", shape=closed)
+        most = options["outstanding"]
+        closed = ClosedLoop(most, per_request or min(_BULK, most))
+        scenario = _offering(scenario, closed, f"outstanding-{most}", f"outstanding={most}")
     if per_request is None or options["rates"] or options["knee"]:
         return scenario
     shape = scenario.shape
@@ -179,3 +178,13 @@ def _shaped(scenario: Scenario, options: dict[str, Any]) -> Scenario:
         )
     changed = (*scenario.changed, f"per_request={per_request}")
     return replace(scenario, shape=replace(shape, per_request=per_request), changed=changed)
+
+
+def _offering(scenario: Scenario, shape: Shape, name: str, told: str) -> Scenario:
+    """The scenario with another load: under a name of its own if the load was all that it stood for."""
+    if shape == scenario.shape:
+        return scenario
+    plain = BY_NAME[DEFAULT]
+    if replace(scenario, name=plain.name, words=plain.words, shape=plain.shape) != plain:
+        return replace(scenario, shape=shape, changed=(*scenario.changed, told))
+    return BY_NAME.get(name, replace(scenario, name=name, words=shape.words(), shape=shape))

@@ -90,6 +90,7 @@ def figures_of(scenario: Scenario, trial: Trial) -> dict[str, Any]:
     """What was measured, and of what."""
     traffic, work = trial.traffic, trial.work
     latency = None if traffic.latency_ms is None else asdict(traffic.latency_ms)
+    pauses = () if isinstance(scenario.shape, NoLoad) else traffic.pauses
     return {
         "scenario": scenario.label,
         "mode": scenario.mode.value,
@@ -109,8 +110,8 @@ def figures_of(scenario: Scenario, trial: Trial) -> dict[str, Any]:
         "failed": {code_name(code): count for code, count in traffic.failed.items()},
         "refused": {code_name(code): count for code, count in trial.refusals.items()},
         "series": [asdict(second) for second in traffic.series],
-        "pause_ms": traffic.pauses[0].length_ms if traffic.pauses else None,
-        "pauses": [asdict(pause) for pause in traffic.pauses],
+        "pause_ms": pauses[0].length_ms if pauses else None,
+        "pauses": [asdict(pause) for pause in pauses],
         "fault": _fault(scenario, trial),
         "cpu_seconds": dict(work.cpu_seconds),
         "rss_bytes": dict(work.rss_bytes),

@@ -123,10 +123,11 @@ def show_rates(outcomes: Sequence[Outcome], rates: Sequence[int]) -> None:
     """One line for each rate, to standard output."""
     console = Console(highlight=False)
     _show_conditions(console, outcomes)
-    table = Table(title=f"Rates{_marks(outcomes[0])}", title_justify="left")
-    for name in ("tx/s", "sent in time", "certified", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "pause ms"):
+    console.print(f"Rates{_marks(outcomes[0])}", soft_wrap=True, markup=False)
+    table = Table()
+    for name in ("tx/s", "in time", "certified", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "pause ms"):
         table.add_column(name, justify="right")
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for outcome, rate in zip(outcomes, rates, strict=True):
         traffic = outcome.trial.traffic
         found = traffic.latency_ms
@@ -184,12 +185,10 @@ def _show_conditions(console: Console, outcomes: Sequence[Outcome]) -> None:
     console.print(str(outcome.machine), soft_wrap=True, markup=False)
     if outcome.noise.is_noisy:
         console.print(f"NOISY: {outcome.noise}; {NOISE_RULE}.", soft_wrap=True, markup=False)
-    scenario = outcome.scenario
-    console.print(
-        f"{scenario.nodes} nodes, {scenario.clients} clients, {outcome.trial.transaction_bytes} B a "
-        f"transaction, {scenario.seconds:g} s measured after {scenario.warmup_seconds:g} s",
-        soft_wrap=True,
-    )
+    scenario, size = outcome.scenario, outcome.trial.transaction_bytes
+    load = f"{scenario.clients} clients, {size} B a transaction, " if size else ""
+    measured = f"{scenario.seconds:g} s measured after {scenario.warmup_seconds:g} s"
+    console.print(f"{scenario.nodes} nodes, {load}{measured}", soft_wrap=True)
 
 
 def _show_processes(console: Console, outcome: Outcome) -> None:

@@ -1,0 +1,103 @@
+"""The command line: what is refused with a sentence before anything starts, and which scenario it means."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from bench.cluster.command import command
+from bench.cluster.options import scenario_of
+from bench.cluster.scenarios import BY_NAME, DEFAULT, SCENARIOS, Fault, Scenario, at_rate
+from bench.cluster.shapes import ClosedLoop, NoLoad, OpenLoop
+
+
+def chosen(*arguments: str) -> Scenario:
+    """The scenario that these arguments come to."""
+    with command.make_context("cluster", list(arguments)) as context:
+        return scenario_of(context.params)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("--mode opaque", "'opaque' is not 'honest'"),
+        ("--scenario nonsense", "'nonsense' is not one of"),
+        ("--nodes 0", "0 is not in the range"),
+        ("--rate 5 --rates 3,4", "--rate and --rates contradict each other"),
+        ("--knee --outstanding 4", "--outstanding and --knee contradict each other"),
+        ("--knee --rates 4,5", "--rates and --knee contradict each other"),
+        ("--rates 1,x", "must be whole numbers"),
+        ("--rates 0", "must be whole numbers"),
+        ("--rates " + ",".join("1" * 33), "at most 32 rates"),
+        ("--fault crash-f --nodes 3", "3 nodes tolerate no fault"),
+        ("--fault slow-node --knee", "A fault is for one trial"),
+        ("--scenario idle --per-request 3", "sends nothing"),
+        ("--outstanding 4 --per-request 5", "more than the 4"),
+        ("--payload-bytes 10000", "10000 is not in the range"),
+        ("--attach ftp://x:1", "must be http://HOST:PORT"),
+        ("--attach http://x", "must be http://HOST:PORT"),
+        ("--attach http://127.0.0.1:1", "--attach needs --key FILE"),
+        ("--attach http://127.0.0.1:1 --nodes 4 --no-fsync", "--nodes, --no-fsync cannot be chosen"),
+        ("--attach http://127.0.0.1:1 --scenario idle-rounds", "needs a cluster of its own"),
+        ("--key pyproject.toml", "--key is for --attach"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_in_words(arguments: str, sentence: str) -> None:
+    ended = CliRunner().invoke(command, arguments.split())
+    assert ended.exit_code == 2
+    assert sentence in " ".join(ended.output.split())
+
+
+def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
+    ended = CliRunner().invoke(command, ["--keep", str(tmp_path)])
+    assert ended.exit_code == 2
+    assert "is not empty" in ended.output
+    assert (tmp_path / "mine").read_text() == "mine"
+
+
+def test_without_options_the_cluster_sets_the_rate() -> None:
+    assert chosen() == BY_NAME[DEFAULT]
+    assert isinstance(chosen().shape, ClosedLoop)
+
+
+def test_options_that_say_what_a_scenario_says_anyway_change_nothing() -> None:
+    assert chosen("--mode", "honest", "--nodes", "4", "--seconds", "20").label == "saturate"
+
+
+def test_what_is_different_stands_in_the_label() -> None:
+    scenario = chosen("--scenario", "steady-800", "--nodes", "7", "--no-fsync", "--fault", "crash-f")
+    assert scenario.label == "steady-800 nodes=7 fsync=False fault=crash-f"
+    assert (scenario.nodes, scenario.fsync, scenario.fault) == (7, False, Fault.CRASH_F)
+
+
+def test_a_rate_is_a_scenario_of_its_own_unless_something_breaks() -> None:
+    assert chosen("--rate", "800") == chosen("--scenario", "steady-800", "--rate", "800")
+    assert chosen("--rate", "800").shape == at_rate(800)
+    assert chosen("--rate", "800").label == "steady-800"
+    assert chosen("--rate", "77").label == "steady-77"
+    assert chosen("--scenario", "large", "--rate", "77").label == "large rate=77"
+    assert chosen("--scenario", "lone", "--outstanding", "9").label == "lone outstanding=9"
+    hurt = chosen("--scenario", "leader-killed", "--rate", "50")
+    assert (hurt.label, hurt.shape, hurt.fault) == ("leader-killed rate=50", at_rate(50), Fault.CRASH_LEADER)
+
+
+def test_outstanding_and_per_request_shape_the_load() -> None:
+    assert chosen("--outstanding", "300").shape == ClosedLoop(300, 50)
+    assert chosen("--outstanding", "30").shape == ClosedLoop(30, 30)
+    assert chosen("--outstanding", "30").label == "outstanding-30"
+    asked = chosen("--rate", "800", "--per-request", "1")
+    assert asked.shape == at_rate(800, 1)
+    assert asked.label == "steady-800 per_request=1"
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_every_scenario_can_be_chosen_and_says_what_it_is(scenario: Scenario) -> None:
+    assert chosen("--scenario", scenario.name) == scenario
+    assert scenario.words
+    assert isinstance(scenario.shape, OpenLoop | ClosedLoop | NoLoad)
+    assert scenario.words in " ".join(CliRunner().invoke(command, ["--help"]).output.split())
+
+
+def test_all_names_are_different() -> None:
+    assert len(BY_NAME) == len(SCENARIOS)

@@ -1,0 +1,109 @@
+"""What counts as a success, and that every figure reaches scripts and people with its marks."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from bench.cluster.figures import UNREACHABLE
+from bench.cluster.outcome import code_name
+from bench.cluster.scenarios import BY_NAME, Fault, at_rate
+from bench.cluster.screen import show_one, show_rates, sparkline
+from node.ledger.codes import Code
+from tests.bench.cluster.made_up import LOUD, outcome_of, trial_at
+
+STEADY = replace(BY_NAME["steady-800"], shape=at_rate(800))
+
+
+def test_a_rate_that_was_kept_is_a_success() -> None:
+    outcome = outcome_of(STEADY, trial_at(800))
+    assert outcome.problems == ()
+    assert outcome.achieved_rate == 800
+
+
+def test_a_rate_that_was_not_kept_is_none_at_a_lower_rate() -> None:
+    late = outcome_of(STEADY, trial_at(800, lag_us=300_000))
+    assert late.achieved_rate == 0
+    assert any("Only 0 of 800 tx/s were sent" in sentence for sentence in late.problems)
+    slow = outcome_of(STEADY, trial_at(700))
+    assert len(slow.problems) == 2
+    assert not slow.to_json()["success"]
+
+
+def test_a_transaction_that_failed_is_told_by_name() -> None:
+    outcome = outcome_of(STEADY, trial_at(800, failing=3))
+    assert outcome.problems == ("Not all transactions were certified: 3 wrong-previous.",)
+    unreachable = outcome_of(STEADY, trial_at(800, failing=1, code=UNREACHABLE))
+    assert "1 no-node-answered" in unreachable.problems[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [({"ran_out": True}, "ran out of signed"), ({"deaths": ("node1 was killed",)}, "node1 was killed")],
+)
+def test_what_spoils_a_trial_is_a_problem(change: dict[str, object], sentence: str) -> None:
+    trial = replace(trial_at(800), **change)  # type: ignore[arg-type]  # two fields of different types
+    assert sentence in outcome_of(STEADY, trial).problems[0]
+
+
+def test_a_saturated_cluster_has_no_rate_to_miss_but_must_certify_something() -> None:
+    assert outcome_of(BY_NAME["saturate"], trial_at(10)).problems == ()
+    nothing = outcome_of(BY_NAME["saturate"], trial_at(1, failing=2))
+    assert "Nothing was certified in the measured time." in nothing.problems
+    assert outcome_of(BY_NAME["idle"], trial_at(1, seconds=0.5)).problems == ()
+
+
+def test_the_object_for_scripts_has_what_was_promised() -> None:
+    figures = json.loads(json.dumps(outcome_of(STEADY, trial_at(800)).to_json(), allow_nan=False))
+    assert figures["throughput_tps"] == pytest.approx(800, rel=0.01)
+    assert {"p50", "p90", "p99", "p99_9", "max"} <= set(figures["latency_ms"])
+    assert figures["latency_ms"]["p50"] == 10.0
+    assert figures["cpu_seconds"] == {"node0": 0.5, "node0/child1": 0.1, "load0": 0.2}
+    assert figures["rss_bytes"] == {"node0": 7}
+    assert figures["cpu_us_per_transaction"]["daemons"] == pytest.approx(0.6 / 1592 * 1e6)
+    assert (figures["mode"], figures["scenario"], figures["fsync"]) == ("honest", "steady-800", True)
+    assert figures["load"]["words"].startswith("open loop: 800 tx/s")
+    assert (figures["rounds"], figures["rounds_per_second"]) == (40, 20.0)
+    assert figures["timeouts"] == {"no_quorum": 2}
+    assert (figures["refused"], figures["refused_by_nodes"]) == ({"pool-full": 3}, {"pool-full": 4})
+    assert figures["node_work"]["node0"]["fsyncs"] == {"journal": 100, "database": 10}
+    assert figures["node_work"]["node0"]["link_bytes"] == {"node1": 1_000_000}
+    assert [second["sent"] for second in figures["series"]] == [800, 800]
+    assert figures["machine"]["commit"] == "0123456789ab"
+    assert figures["noise"]["is_noisy"] is False
+    assert figures["fault"] is None
+
+
+def test_a_fault_is_told_with_who_was_killed_and_the_pause() -> None:
+    trial = replace(trial_at(800), killed=("node2",), fault_at_s=1.0)
+    fault = outcome_of(BY_NAME["leader-killed"], trial).to_json()["fault"]
+    assert (fault["kind"], fault["killed"], fault["at_s"]) == ("crash-leader", ["node2"], 1.0)
+    assert fault["pause_ms"] > 0
+
+
+def test_nothing_is_said_of_a_pause_where_nothing_was_sent() -> None:
+    assert outcome_of(BY_NAME["idle-rounds"], trial_at(1)).to_json()["pause_ms"] is None
+
+
+def test_outcomes_have_stable_names() -> None:
+    assert [code_name(code) for code in (Code.POOL_FULL, UNREACHABLE, 60_000)] == [
+        "pool-full",
+        "no-node-answered",
+        "code-60000",
+    ]
+
+
+def test_every_table_carries_its_marks(capsys: pytest.CaptureFixture[str]) -> None:
+    odd = replace(STEADY, fsync=False, fault=Fault.LOSSY_LINK)
+    show_one(outcome_of(odd, trial_at(800), LOUD))
+    show_rates([outcome_of(odd, trial_at(700), LOUD)], [800])
+    told = capsys.readouterr()
+    assert told.out.count("honest mode, NO FSYNC, through proxies, NOISY MACHINE") == 2
+    assert told.out.count("NOISY: a fixed loop takes") == 2
+    assert "not carried" in told.out
+    assert "Only 700 of 800 tx/s were sent" in told.err
+
+
+def test_a_row_of_bars() -> None:
+    assert sparkline([0, 5, 10]) == " ▄█  max 10"
+    assert sparkline([]) == sparkline([0]) == ""

@@ -1,0 +1,86 @@
+"""Two looks at a node and their difference; what cannot be seen is absent, never zero."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from bench.cluster.readings import BENCH, NodeReading, Reading, parse_metrics, take_reading, work_between
+from bench.processes import ProcessTable, Usage
+from node.daemon.metrics import render_metrics
+from tests.node.daemon.running import config_of, running_node, written
+
+TEXT = """
+# HELP isthmus_consensus_round r
+# TYPE isthmus_consensus_round gauge
+isthmus_consensus_round {round}
+isthmus_consensus_certified_height 7
+isthmus_journal_syncs_total {syncs}
+isthmus_store_flushes_total 3
+isthmus_consensus_timeouts_total{{reason="no_quorum"}} {timeouts}
+isthmus_consensus_timeouts_total{{reason="followed"}} 1
+isthmus_transactions_refused_total{{code="pool-full"}} {timeouts}
+isthmus_transactions_refused_total{{code="expired"}} 5
+isthmus_p2p_link_bytes_total{{direction="out",peer="node1"}} {syncs}
+isthmus_p2p_link_bytes_total{{direction="in",peer="node1"}} 99
+"""
+
+
+def read(rounds: int, syncs: int, timeouts: int) -> NodeReading:
+    return parse_metrics(TEXT.format(round=rounds, syncs=syncs, timeouts=timeouts))
+
+
+def test_the_work_between_two_looks_is_the_difference() -> None:
+    before = Reading(1.0, {"node0": read(10, 100, 2)}, {"node0": Usage(1.0, 10, 20)})
+    after = Reading(3.5, {"node0": read(15, 180, 6)}, {"node0": Usage(1.75, 30, 40)})
+    work = work_between(before, after)
+    node = work.nodes["node0"]
+    assert (work.seconds, node.rounds, node.heights, node.journal_syncs, node.database_commits) == (
+        2.5,
+        5,
+        0,
+        80,
+        0,
+    )
+    assert node.timeouts == {"no_quorum": 4, "followed": 0}
+    assert node.refused == {"pool-full": 4}
+    assert node.link_bytes == {"node1": 80}
+    assert (work.cpu_seconds, work.rss_bytes) == ({"node0": 0.75}, {"node0": 70})
+
+
+def test_a_node_that_died_in_between_is_absent() -> None:
+    before = Reading(
+        1.0, {"node0": read(1, 1, 1), "node1": read(1, 1, 1)}, {"a": Usage(1, 1, 1), "b": Usage(1, 1, 1)}
+    )
+    after = Reading(2.0, {"node1": read(2, 1, 1)}, {"b": Usage(2, 1, 1), "c": Usage(2, 1, 1)})
+    work = work_between(before, after)
+    assert set(work.nodes) == {"node1"}
+    assert set(work.cpu_seconds) == {"b"}
+
+
+async def test_a_real_nodes_metrics_have_all_that_is_read(tmp_path: Path) -> None:
+    async with running_node(config_of(written(tmp_path / "net", 4))) as node:
+        reading = parse_metrics(render_metrics(node).decode())
+    moment = Reading(0.0, {"node0": reading}, {})
+    work = work_between(moment, moment).nodes["node0"]
+    assert set(work.link_bytes) == {"node1", "node2", "node3"}
+    assert "no_quorum" in work.timeouts
+    assert work.refused == {}
+    assert reading.value("transactions_pending") == 0
+
+
+async def test_a_node_that_does_not_answer_and_a_process_that_is_gone_are_absent() -> None:
+    reading = await take_reading({"node0": "http://127.0.0.1:1"}, {"gone": 2**22 + 1})
+    assert reading.nodes == {}
+    assert set(reading.processes) == {BENCH}
+    assert reading.processes[BENCH].rss_bytes > 1_000_000
+
+
+def test_a_family_begins_with_its_head() -> None:
+    table = ProcessTable({10: 1, 11: 10, 12: 11, 13: 1, 9: 12}, {10: 5, 11: 6, 12: 7, 13: 8, 9: 9})
+    assert table.family(10) == (10, 9, 11, 12)
+    assert table.family(13) == (13,)
+    assert table.family(99) == ()
+    with pytest.raises(KeyError):
+        table.usage(99)
+    assert os.getpid() in ProcessTable.read().parents
