@@ -294,6 +294,7 @@ class Host:
                 labour.work(self, output)
 
     def _start_timer(self, name: str, delay_ms: int) -> None:
+        self.world.checkers.on_timer(self, name, delay_ms)
         self._timer_number += 1
         number = self.timers[name] = self._timer_number
 

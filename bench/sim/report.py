@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from bench.sim.drivers import Drivers
-from bench.sim.scenario import Options, Outcome, Scenario
+from bench.sim.scenario import REST, Options, Outcome, Scenario
 from bench.sim.schedule import KINDS
 from bench.sim.sweep import Totals
 from bench.sim.timeline import Line
@@ -185,6 +185,7 @@ def show_outcome(outcome: Outcome, spent: Spent) -> None:
         ("CPU time", f"{spent.cpu_ms / 1_000:.2f} s, {cpu_speed:.3g} x on a core of one's own"),
         ("rounds, heights", f"{outcome.counts['rounds']}, {outcome.counts['heights']}"),
         ("frames, events", f"{outcome.counts['frames']}, {outcome.counts['events']}"),
+        ("peace took", f"{outcome.counts[REST] / 1_000:g} s until all was stored everywhere"),
         ("transactions", _counted(outcome.fates)),
         ("faults", _counted({name: n for name, n in outcome.faults.items() if n}) or "none"),
         ("fullest bounds", _fullest(outcome.high_water)),
@@ -218,7 +219,8 @@ def show_totals(totals: Totals) -> None:
         ("seeds", f"{totals.first}..{totals.last}, {count} of them, {len(totals.failed)} failed"),
         ("virtual time", f"{totals.virtual_ms / 3_600_000:.2f} h"),
         ("real time", f"{totals.real_ms / 1_000:.0f} s, all processes together"),
-        ("counts", _counted(totals.counts)),
+        ("counts", _counted({name: count for name, count in totals.counts.items() if name != REST})),
+        ("slowest to rest", f"seed {totals.slowest[0]}, {totals.slowest[1] / 1_000:g} s after calm"),
         ("transactions", _counted(totals.fates)),
         ("faults", _counted(totals.faults) or "none"),
         (

@@ -17,7 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from bench.sim.drivers import Drivers
-from bench.sim.scenario import Options, Outcome, Scenario, generate, run
+from bench.sim.scenario import REST, Options, Outcome, Scenario, generate, run
 
 _AHEAD = 3
 """Seeds each process has waiting."""
@@ -111,7 +111,8 @@ class MergeError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """A whole sweep, `first` to `last`. `fingerprint` is of all fingerprints in the order of the seeds."""
+    """A whole sweep, `first` to `last`. `fingerprint` is of all fingerprints in the order of the seeds;
+    `slowest` is the seed that came to rest last after calm, and in how many virtual milliseconds."""
 
     first: int
     last: int
@@ -123,6 +124,7 @@ class Totals:
     counts: dict[str, int]
     faults: dict[str, int]
     fates: dict[str, int]
+    slowest: tuple[int, int]
 
 
 def read_results(path: Path) -> list[Result]:
@@ -170,6 +172,7 @@ def merge(results: Sequence[Result]) -> Totals:
         faults.update(result.faults)
         fates.update(result.fates)
         hasher.update(result.fingerprint.encode())
+    slowest = max(ordered, key=lambda result: result.counts.get(REST, 0))
     return Totals(
         ordered[0].seed,
         ordered[-1].seed,
@@ -181,4 +184,5 @@ def merge(results: Sequence[Result]) -> Totals:
         dict(counts),
         dict(faults),
         dict(fates),
+        (slowest.seed, slowest.counts.get(REST, 0)),
     )

@@ -132,6 +132,11 @@ class Checkers:
         if self._blame:
             raise Violation("blame", self._blame)
 
+    def on_timer(self, host: "Host", name: str, delay_ms: int) -> None:
+        """A host asks for a timer."""
+        if host.index not in self.exempt:
+            self.liveness.on_timer(host.place, name, delay_ms)
+
     # --- calm ------------------------------------------------------------------------------------------
 
     def on_calm(self) -> None:

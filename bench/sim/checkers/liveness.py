@@ -3,13 +3,15 @@
 `bound_ms` after calm began, or after the transaction was admitted if that is later, every honest host
 stores the first transaction that one of them admitted since and that lives long enough:
 
-    bound = ROUNDS x (6/5 x T) + SLACK,   T = min(max timeout, base timeout + elapsed / 5)
+    bound = T x (6/5 + 6/5^2 + ... + 6/5^ROUNDS), no round longer than the max timeout, + SLACK
     ROUNDS = 4 x (f + 1) + 4
 
-T is the longest round that back-off can have come to: rounds grow by 6/5 and their sum is at most the time
-that has passed, so the last is at most the base and a fifth of it (C11). ROUNDS: one to meet in, and four for
-each leader of the f that may be silent, because two good ones in a row are needed and reputation takes a few
-rounds to pass over the others (C12). SLACK is for fetching, catching up, idling and storing.
+T is the longest round that an honest host had asked its shell to time when calm began: what back-off has come
+to, seen from outside. It is never more than the base and a fifth of the time that has passed, because rounds
+grow by 6/5 and their sum is at most that time (C11). ROUNDS: one to meet in, and four for each leader of the
+f that may be silent, because two good ones in a row are needed and reputation takes a few rounds to pass over
+the others (C12); every one of them may fail and lengthen the next. SLACK is for fetching, catching up, idling
+and storing.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,6 +24,8 @@ from node.validator import Refusal
 BASE_TIMEOUT_MS = 600
 MAX_TIMEOUT_MS = 30_000
 SLACK_MS = 20_000
+ROUND_TIMER = "consensus-round"
+"""The timer of a round, by the name it has for the shell."""
 ELIGIBLE_MAX = 1_024
 """Transactions made in calm of which one will be waited for."""
 
@@ -37,10 +41,18 @@ def faults_tolerated(weights: Sequence[int]) -> int:
     return count
 
 
-def bound_ms(elapsed_ms: int, weights: Sequence[int], slack_ms: int = SLACK_MS) -> int:
-    """The bound of this file's first lines, for a calm that begins after `elapsed_ms`."""
-    longest_ms = min(MAX_TIMEOUT_MS, BASE_TIMEOUT_MS + elapsed_ms // 5)
-    return (4 * (faults_tolerated(weights) + 1) + 4) * longest_ms * 6 // 5 + slack_ms
+def longest_ms(elapsed_ms: int) -> int:
+    """The longest round that back-off can have come to in this time."""
+    return min(MAX_TIMEOUT_MS, BASE_TIMEOUT_MS + elapsed_ms // 5)
+
+
+def bound_ms(round_ms: int, weights: Sequence[int], slack_ms: int = SLACK_MS) -> int:
+    """The bound of this file's first lines, for a calm that begins with rounds of at most `round_ms`."""
+    total_ms = slack_ms
+    for _ in range(4 * (faults_tolerated(weights) + 1) + 4):
+        round_ms = min(MAX_TIMEOUT_MS, round_ms * 6 // 5)
+        total_ms += round_ms
+    return total_ms
 
 
 @dataclass(slots=True)
@@ -56,6 +68,7 @@ class Liveness:
     def __init__(self, weights: Sequence[int], exempt: dict[int, None], now_ms: Callable[[], int]) -> None:
         self._weights, self._exempt, self._now_ms = weights, exempt, now_ms
         self._begun_ms = now_ms()
+        self._rounds: dict[int, int] = {}
         self._bound_ms: int | None = None
         self._probe: _Probe | None = None
         self._eligible: dict[bytes, None] = {}
@@ -65,7 +78,13 @@ class Liveness:
     @property
     def bound_ms(self) -> int:
         """The bound if calm began now."""
-        return bound_ms(self._now_ms() - self._begun_ms, self._weights)
+        seen_ms = max(BASE_TIMEOUT_MS, *self._rounds.values()) if self._rounds else BASE_TIMEOUT_MS
+        return bound_ms(min(seen_ms, longest_ms(self._now_ms() - self._begun_ms)), self._weights)
+
+    def on_timer(self, place: int, name: str, delay_ms: int) -> None:
+        """An honest host asks for a timer."""
+        if name == ROUND_TIMER:
+            self._rounds[place] = delay_ms
 
     def on_calm(self) -> None:
         """No fault is left: everybody is up, or on the way up, and hears everybody."""

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from bench.main import main
 from bench.sim.scenario import Options, Scenario, generate
+from bench.sim.sweep import read_results
 
 MUTE = "tests.bench.sim.planted:mute"
 ROOT = Path(__file__).resolve().parents[3]
@@ -182,7 +183,12 @@ def test_shards_merge_to_what_one_sweep_says(shards: list[Path]) -> None:
     merged = json.loads(sim("merge", *map(str, reversed(shards)), "--json").stdout)
     whole = json.loads(sim("--seeds", "0..4", *SHORT, "--jobs", "1", "--json").stdout)
     assert {**merged, "real_ms": 0} == {**whole, "real_ms": 0}
-    assert "0..4, 5 of them, 0 failed" in sim("merge", *map(str, shards)).output
+    shown = sim("merge", *map(str, shards)).output
+    assert "0..4, 5 of them, 0 failed" in shown
+    rests = {r.seed: r.counts["rest_ms"] for path in shards for r in read_results(path)}
+    seed, rest_ms = merged["slowest"]
+    assert rests[seed] == rest_ms == max(rests.values()) > 0
+    assert f"seed {seed}, {rest_ms / 1_000:g} s after calm" in shown
 
 
 def test_shards_with_a_gap_an_overlap_or_other_options_do_not_merge(

@@ -2,11 +2,20 @@
 
 import pytest
 
-from bench.sim.checkers.liveness import BASE_TIMEOUT_MS, MAX_TIMEOUT_MS, Liveness, bound_ms, faults_tolerated
+from bench.sim.checkers.liveness import (
+    BASE_TIMEOUT_MS,
+    MAX_TIMEOUT_MS,
+    ROUND_TIMER,
+    Liveness,
+    bound_ms,
+    faults_tolerated,
+    longest_ms,
+)
+from bench.sim.world import World
 from consensus import Digest
 from node.ledger.codes import Code
 from node.validator import Refusal
-from tests.bench.sim.checkers.statements import caught, name
+from tests.bench.sim.checkers.statements import SETTING, caught, name
 
 A, B = Digest(name("a")), Digest(name("b"))
 
@@ -42,11 +51,40 @@ def test_faults_are_counted_by_weight(weights: tuple[int, ...], tolerated: int) 
     assert faults_tolerated(weights) == tolerated
 
 
-def test_the_bound_grows_with_what_back_off_may_have_come_to_and_no_further() -> None:
-    fresh = bound_ms(0, (1,) * 4, 0)
-    assert fresh == 12 * BASE_TIMEOUT_MS * 6 // 5
-    assert bound_ms(10_000, (1,) * 4, 0) == 12 * (BASE_TIMEOUT_MS + 2_000) * 6 // 5
-    assert bound_ms(10**9, (1,) * 4, 0) == 12 * MAX_TIMEOUT_MS * 6 // 5
+def test_the_bound_is_of_rounds_that_each_fail_and_lengthen_the_next() -> None:
+    four = (1,) * 4
+    grown = [BASE_TIMEOUT_MS]
+    while len(grown) <= 12:
+        grown.append(grown[-1] * 6 // 5)
+    assert bound_ms(BASE_TIMEOUT_MS, four, 0) == sum(grown[1:])
+    assert bound_ms(MAX_TIMEOUT_MS, four, 0) == 12 * MAX_TIMEOUT_MS
+    assert bound_ms(BASE_TIMEOUT_MS, four) < 50_000
+
+
+def test_no_round_is_longer_than_back_off_can_have_come_to() -> None:
+    assert longest_ms(0) == BASE_TIMEOUT_MS
+    assert longest_ms(10_000) == BASE_TIMEOUT_MS + 2_000
+    assert longest_ms(10**9) == MAX_TIMEOUT_MS
+
+
+def test_the_bound_is_of_the_longest_round_that_somebody_times_and_of_no_other_timer() -> None:
+    watch = Watch()
+    watch.now_ms = 60_000
+    short_ms = watch.checker.bound_ms
+    watch.checker.on_timer(1, "consensus-resend", 9_000)
+    watch.checker.on_timer(1, ROUND_TIMER, 300)
+    assert watch.checker.bound_ms == short_ms == bound_ms(BASE_TIMEOUT_MS, (1,) * 4)
+    watch.checker.on_timer(2, ROUND_TIMER, 5_000)
+    assert watch.checker.bound_ms == bound_ms(5_000, (1,) * 4)
+    watch.checker.on_timer(2, ROUND_TIMER, 700)
+    assert watch.checker.bound_ms == bound_ms(700, (1,) * 4)
+
+
+def test_the_timer_of_a_round_has_the_name_that_is_looked_for() -> None:
+    world = World(SETTING, 1).start()
+    world.submit(0)
+    world.run(2_000)
+    assert world.checkers.liveness._rounds.keys() == {0, 1, 2, 3}
 
 
 def test_stored_everywhere_in_time_is_proof() -> None:
