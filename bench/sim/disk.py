@@ -64,4 +64,6 @@ class Disk:
             for state in StateTable:
                 entries = view.scan(state, b"", limit=view.count(state), limit_bytes=_EVERYTHING_BYTES)
                 again.apply((), [Write(state, *entry) for entry in entries])
-        return Disk(again, list(self.journal), self.last_seq, self.guard)
+        return Disk(
+            again, list(self.journal), self.last_seq, self.guard, is_journal_lost=self.is_journal_lost
+        )

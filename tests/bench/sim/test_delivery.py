@@ -10,6 +10,7 @@ from bench.sim.network import Quality
 from bench.sim.setting import make_setting
 from bench.sim.violation import Violation
 from bench.sim.world import World
+from consensus import StartKind
 from node import wire
 from node.validator import Frame, Input
 
@@ -108,6 +109,15 @@ def test_a_journal_that_is_gone_is_no_reason_not_to_start() -> None:
     disk.journal, disk.last_seq, disk.is_journal_lost = [], 0, True
     world.hosts[2].start()
     assert world.hosts[2].up
+
+
+def test_a_copy_of_a_disk_without_its_journal_knows_that_it_is_gone() -> None:
+    world = World(SETTING, 1).start()
+    disk = filled(world)
+    disk.journal, disk.is_journal_lost = [], True
+    world.hosts[2].disk = disk.copy()
+    world.hosts[2].start()
+    assert world.hosts[2].floor.kind is StartKind.BEHIND
 
 
 # --- blame ------------------------------------------------------------------------------------------
