@@ -105,7 +105,7 @@ def _edge() -> Iterator[None]:
     show_default=True,
     help="Virtual time with faults.",
 )
-@click.option("--faults", type=_Faults(), default="all", show_default=True)
+@click.option("--faults", type=_Faults(), default="all", show_default=True, help=", ".join(KINDS))
 @click.option("--signatures", type=click.Choice(SCHEMES), default=SCHEMES[0], show_default=True)
 @click.option(
     "--rounds-per-second",
@@ -123,8 +123,14 @@ def _edge() -> Iterator[None]:
 @click.option("--keep-going", is_flag=True, help="Do not stop a sweep at the first failure.")
 @click.option("--minimise", "shrink", is_flag=True, help="Shrink what fails to the least that fails.")
 @click.option("--save", type=_FILE, help="Write the scenario here; with --minimise, the small one.")
-@click.option("--behaviour", "behaviours", multiple=True, metavar="MODULE:NAME@PLACE")
-@click.option("--mutant", metavar="MODULE:NAME")
+@click.option(
+    "--behaviour",
+    "behaviours",
+    multiple=True,
+    metavar="MODULE:NAME@PLACE",
+    help="A host that is Byzantine, as in tests.byzantine:mute@3.",
+)
+@click.option("--mutant", metavar="MODULE:NAME", help="A broken rule, in all hosts.")
 @click.pass_context
 @_edge()
 def command(
@@ -358,11 +364,15 @@ def _sweep(
 
 @command.command("merge")
 @click.argument("files", nargs=-1, required=True, type=_FILE)
+@click.option("--seeds", type=_Seeds(), help="What they must cover: a shard that ended early is refused.")
 @click.option("--json", "as_json", is_flag=True)
-def merge_command(files: tuple[Path, ...], as_json: bool) -> None:
+def merge_command(files: tuple[Path, ...], seeds: range | None, as_json: bool) -> None:
     """Put the result files of shards together: no seed missing, none twice, all of one command."""
     try:
         totals = merge([result for path in files for result in read_results(path)])
+        if seeds is not None and (totals.first, totals.last) != (seeds[0], seeds[-1]):
+            found = f"{totals.first} to {totals.last}"
+            raise MergeError(f"these are the seeds {found}, not {seeds[0]} to {seeds[-1]}")
     except (MergeError, OSError, UnicodeError) as error:
         raise click.UsageError(str(error)) from error
     _show_totals(totals, as_json)

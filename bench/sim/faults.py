@@ -267,6 +267,7 @@ class RestoreBackup:
         """The backup is made now."""
         host = conditions.world.hosts[self.host]
         if self.is_stopped:
+            conditions.world.timeline.note("world", "backup", f"host {host.name} is stopped to copy its data")
             host.crash()
             backup = host.disk.copy()
             host.start()

@@ -27,7 +27,8 @@ _PROGRESS_AFTER_S = 2.0
 _LEGEND = (
     "Seconds, then who: a host by its number (1' is a second instance of validator 1), or the world around\n"
     "them. A host starts from the height on its disk; what it may sign then is as on a first start, as\n"
-    "before (normal), only above what it may have signed with lost data (behind), or nothing (no-guard)."
+    "before (normal), only above what it may have signed with lost data (behind), or nothing (no-guard).\n"
+    "Heights are of hosts 0, 1, 2 and so on, twins last."
 )
 _HIGH_WATER_SHOWN = 8
 

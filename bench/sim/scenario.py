@@ -284,7 +284,7 @@ def _play(
 
 
 def _so_far(world: World) -> str:
-    heights = sorted((host.height for host in world.hosts), reverse=True)
+    heights = [host.height for host in world.hosts]
     certified = len(world.checkers.acknowledged)
     return f"round {_round(world)}, heights {' '.join(map(str, heights))}, {certified} transactions certified"
 

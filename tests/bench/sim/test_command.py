@@ -183,7 +183,7 @@ def test_shards_merge_to_what_one_sweep_says(shards: list[Path]) -> None:
     merged = json.loads(sim("merge", *map(str, reversed(shards)), "--json").stdout)
     whole = json.loads(sim("--seeds", "0..4", *SHORT, "--jobs", "1", "--json").stdout)
     assert {**merged, "real_ms": 0} == {**whole, "real_ms": 0}
-    shown = sim("merge", *map(str, shards)).output
+    shown = sim("merge", "--seeds", "0..4", *map(str, shards)).output
     assert "0..4, 5 of them, 0 failed" in shown
     rests = {r.seed: r.counts["rest_ms"] for path in shards for r in read_results(path)}
     seed, rest_ms = merged["slowest"]
@@ -201,6 +201,8 @@ def test_shards_with_a_gap_an_overlap_or_other_options_do_not_merge(
     broken.write_text('{"seed": 1}\n')
     for files, words in (
         ((first, third), "seeds 2 to 3 are missing"),
+        ((first, second, "--seeds", "0..4"), "these are the seeds 0 to 3, not 0 to 4"),
+        ((second, third, "--seeds", "5"), "these are the seeds 2 to 4, not 0 to 4"),
         ((first, second, second), "seed 2 is there twice"),
         ((first, second, str(other)), "seeds 3 and 4 were run by different commands"),
         ((str(broken),), "line 1: is no result of a sweep"),
