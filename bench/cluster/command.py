@@ -25,8 +25,8 @@ from bench.cluster.outcome import Outcome
 from bench.cluster.scenarios import Scenario
 from bench.cluster.screen import Screen, show_one, show_rates
 from bench.cluster.session import Place, Search, Session, open_session
-from bench.machine import describe_machine, probe_noise
-from bench.results import append, record_now
+from bench.machine import Machine, Noise, describe_machine, probe_noise
+from bench.results import Record, append, record_now
 from node.cli.failures import root_of
 from node.client import ClientError
 from node.home import HomeError, KeyFileError
@@ -82,7 +82,7 @@ def command(**options: Any) -> None:
     sys.exit(code)
 
 
-def _carry_out(task: _Task, *, as_json: bool, record: bool) -> int:
+def _carry_out(task: _Task, *, as_json: bool, record: Path | None) -> int:
     """Measure and show; the exit code."""
     machine, noise = describe_machine(), probe_noise()
     done, problem = None, ""
@@ -113,13 +113,24 @@ def _carry_out(task: _Task, *, as_json: bool, record: bool) -> int:
             click.echo(f"Error: {problem}", err=True)
         return 130 if problem.startswith("interrupted") else 1
     figures = _figures(task, done)
-    if record:
-        append(record_now("cluster", figures["scenario"], machine, noise, figures))
+    if record is not None:
+        append(_record(machine, noise, figures), record)
     if as_json:
         click.echo(json.dumps(figures))
     else:
         _show(task, done)
     return 0 if figures["success"] else 1
+
+
+def _record(machine: Machine, noise: Noise, figures: dict[str, Any]) -> Record:
+    """A line of the history: what the record says itself is not said twice, one trial below another."""
+    apart = ("machine", "noise", "trials")
+    rest = {name: value for name, value in figures.items() if name not in apart}
+    trials = [
+        {name: value for name, value in trial.items() if name not in apart}
+        for trial in figures.get("trials", [])
+    ]
+    return record_now("cluster", figures["scenario"], machine, noise, rest | {"trials": trials})
 
 
 async def _measure(session: Session, task: _Task) -> _Done:

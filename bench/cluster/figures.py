@@ -24,6 +24,8 @@ OUTCOME_NAMES = {
 CERTIFIED = 0
 LATE_US = 100_000
 """A transaction sent later than this after its time was not offered at its time."""
+SHARES = (0.01, 0.05, *(number / 10 for number in range(1, 10)), 0.95, 0.98, 0.99, 0.995, 0.999, 1.0)
+"""Where a distribution is read, for drawing it."""
 _SECOND_US = 1_000_000
 
 
@@ -145,6 +147,8 @@ class Traffic:
     sent_tps: float
     throughput_tps: float
     latency_ms: Latency | None
+    distribution_ms: tuple[tuple[float, float], ...]
+    """Pairs of a share of the certified transactions and the latency that so many do not exceed."""
     failed: Mapping[int, int]
     series: tuple[Second, ...]
     pauses: tuple[Pause, ...]
@@ -168,6 +172,12 @@ def latency_of(samples_us: Sequence[int]) -> Latency | None:
     ordered = [sample / 1000 for sample in sorted(samples_us)]
     p50, p90, p99, p99_9 = (percentile(ordered, share) for share in (0.5, 0.9, 0.99, 0.999))
     return Latency(len(ordered), p50, p90, p99, p99_9, ordered[-1], sum(ordered) / len(ordered))
+
+
+def distribution_of(samples_us: Sequence[int]) -> tuple[tuple[float, float], ...]:
+    """The latencies in milliseconds at `SHARES`; nothing of nothing."""
+    ordered = sorted(samples_us)
+    return tuple((share, percentile(ordered, share) / 1000) for share in SHARES) if ordered else ()
 
 
 def traffic_of(samples: Samples, window: Window, pauses_max: int = 5) -> Traffic:
@@ -196,6 +206,7 @@ def traffic_of(samples: Samples, window: Window, pauses_max: int = 5) -> Traffic
         on_time / window.seconds,
         len(certified) / window.seconds,
         latency_of(latencies),
+        distribution_of(latencies),
         dict(sorted(failed.items())),
         series_of(sent, certified, window),
         pauses_of([at_us for at_us, _ in certified], window, pauses_max),

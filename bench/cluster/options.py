@@ -11,6 +11,7 @@ from bench.cluster.knee import RATE_MAX
 from bench.cluster.scenarios import BY_NAME, DEFAULT, SCENARIOS, Fault, Mode, Scenario, at_rate
 from bench.cluster.shapes import ClosedLoop, NoLoad, Shape
 from bench.cluster.signing import PAYLOAD_BYTES_MAX
+from bench.results import HISTORY
 from node.ledger.params import RANGES, Params
 from node.local.testnet import NODES_MAX
 
@@ -94,7 +95,13 @@ OPTIONS: Sequence[Callable[[Callable[..., None]], Callable[..., None]]] = (
         help="With --attach: the key file of a member who may publish; may be given several times.",
     ),
     click.option("--json", "as_json", is_flag=True, help="One object instead of tables."),
-    click.option("--record", is_flag=True, help="Add the figures to bench/results/history.jsonl."),
+    click.option(
+        "--record",
+        is_flag=False,
+        flag_value=HISTORY,
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="Add the figures to a history, by default bench/results/history.jsonl.",
+    ),
     click.option(
         "--keep",
         type=click.Path(file_okay=False, path_type=Path),

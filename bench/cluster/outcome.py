@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.cluster.figures import LATE_US, OUTCOME_NAMES
-from bench.cluster.readings import NodeWork, Work
+from bench.cluster.readings import BENCH, NodeWork, Work
 from bench.cluster.scenarios import FAULT_WORDS, Fault, Scenario
 from bench.cluster.shapes import ClosedLoop, NoLoad, OpenLoop
 from bench.cluster.trial import Trial
@@ -107,6 +107,7 @@ def figures_of(scenario: Scenario, trial: Trial) -> dict[str, Any]:
         "throughput_tps": traffic.throughput_tps,
         "sent_tps": traffic.sent_tps,
         "latency_ms": latency,
+        "distribution_ms": [list(point) for point in traffic.distribution_ms],
         "failed": {code_name(code): count for code, count in traffic.failed.items()},
         "refused": {code_name(code): count for code, count in trial.refusals.items()},
         "series": [asdict(second) for second in traffic.series],
@@ -131,13 +132,14 @@ def rounds_per_second(work: Work) -> float | None:
 
 
 def cpu_us_per_transaction(trial: Trial) -> dict[str, float] | None:
-    """Of all daemons with their workers, and of everything; None when nothing was certified or seen."""
+    """Of all daemons with their workers, and of everything; None when nothing was certified, or the daemons
+    cannot be seen from here. The CPU of a daemon that was killed is in neither."""
     certified = sum(second.certified for second in trial.traffic.series)
     cpu = trial.work.cpu_seconds
-    if not certified or not cpu:
+    daemons = [seconds for name, seconds in cpu.items() if not name.startswith(("load", BENCH))]
+    if not certified or not daemons:
         return None
-    daemons = sum(seconds for name, seconds in cpu.items() if not name.startswith(("load", "bench")))
-    return {"daemons": daemons / certified * 1e6, "all": sum(cpu.values()) / certified * 1e6}
+    return {"daemons": sum(daemons) / certified * 1e6, "all": sum(cpu.values()) / certified * 1e6}
 
 
 def _load(scenario: Scenario) -> dict[str, Any]:

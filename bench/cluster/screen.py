@@ -80,9 +80,10 @@ def show_one(outcome: Outcome) -> None:
     _show_conditions(console, [outcome])
     scenario, trial = outcome.scenario, outcome.trial
     traffic = trial.traffic
-    console.print(f"{scenario.label}: {scenario.shape.words()}", soft_wrap=True, markup=False)
+    title = f"{scenario.label}{_marks(outcome)}: {scenario.shape.words()}"
+    console.print(title, soft_wrap=True, markup=False)
     table = Table(show_header=False)
-    table.add_row("throughput", f"{traffic.throughput_tps:,.1f} certified tx/s{_marks(outcome)}")
+    table.add_row("throughput", f"{traffic.throughput_tps:,.1f} certified tx/s")
     if traffic.latency_ms is not None:
         found = traffic.latency_ms
         values = (found.p50, found.p90, found.p99, found.p99_9, found.max)
@@ -177,7 +178,7 @@ def _marks(outcome: Outcome) -> str:
         marks.append("cluster elsewhere")
     if outcome.noise.is_noisy:
         marks.append("NOISY MACHINE")
-    return f"  ({', '.join(marks)})"
+    return f" ({', '.join(marks)})"
 
 
 def _show_conditions(console: Console, outcomes: Sequence[Outcome]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from bench.cluster.ground import Ground, open_attached, open_local
 from bench.cluster.knee import Knee, find_knee
 from bench.cluster.outcome import Outcome
-from bench.cluster.scenarios import Scenario, at_rate
+from bench.cluster.scenarios import Fault, Scenario, at_rate
 from bench.cluster.shapes import ClosedLoop
 from bench.cluster.trial import Watcher, run_trial, settle
 from bench.machine import Machine, Noise
@@ -89,7 +89,7 @@ class Session:
             case ClosedLoop(outstanding=1):
                 return _LONE_TPS_MAX
             case ClosedLoop():
-                scout = replace(scenario, warmup_seconds=1.0, seconds=_SCOUT_SECONDS)
+                scout = replace(scenario, warmup_seconds=1.0, seconds=_SCOUT_SECONDS, fault=Fault.NONE)
                 found = (await self._try(scout, _SCOUT_TPS)).trial
                 await settle(self.ground, self.watcher)
                 if found.ran_out:

@@ -12,6 +12,7 @@ from bench.cluster.figures import (
     Samples,
     Second,
     Window,
+    distribution_of,
     latency_of,
     longest_pause,
     pauses_of,
@@ -61,6 +62,15 @@ def test_a_distribution_counts_in_milliseconds() -> None:
     assert found is not None
     assert (found.count, found.p50, found.p99, found.max, found.mean) == (4, 2.0, 10.0, 10.0, 4.0)
     assert latency_of([]) is None
+
+
+def test_a_distribution_can_be_drawn_from_few_points() -> None:
+    points = distribution_of([1_000 * number for number in range(1, 1_001)])
+    assert points[0] == (0.01, 10.0)
+    assert points[-1] == (1.0, 1_000.0)
+    assert dict(points)[0.5] == 500.0
+    assert [latency for _, latency in points] == sorted(latency for _, latency in points)
+    assert distribution_of([]) == ()
 
 
 def test_latency_counts_from_the_intended_time_however_late_it_was_sent() -> None:
