@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from bench.chaos.proxies import LOOPBACK, Mesh
+from bench.proxies import LOOPBACK, Mesh
 from node.config import load_config
 from node.local.newnode import NodeSetup
 from node.local.testnet import Testnet

@@ -1,32 +1,27 @@
 """The cluster under attack: real daemons on bad machines, with a proxy in each of their cables."""
 
 import os
-import random
 import signal
 import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import trio
 
-from bench.chaos.proxies import LOOPBACK, Mesh
+from bench.cables import lay_cables
 from bench.chaos.switches import Switches
+from bench.ports import unused_ports
+from bench.proxies import Mesh
 from consensus import SigningKey
 from node.client import AsyncClient, Wallet
-from node.config import load_config
 from node.home import read_key
-from node.local.newnode import NodeSetup
-from node.local.ports import NodePorts, first_busy, fixed_ports
 from node.local.supervisor import Program, ProgramDied, Supervisor, open_supervisor
 from node.local.testnet import LocalNode, Testnet, write_testnet
 
 _READY_ANSWER_MS = 2_000
-_PORT_LOW, _PORT_HIGH = 10_000, 30_000
-"""Below what the system hands out to connections, so that nobody takes a killed node's port meanwhile."""
-_PORT_TRIES_MAX = 100
 
 
 @dataclass(slots=True)
@@ -124,12 +119,11 @@ async def open_chaos_cluster(
 
     `deaths` hears of every process that ended although neither we nor a refused write made it.
     """
-    ports = await trio.to_thread.run_sync(_unused_ports, nodes)
+    ports = await trio.to_thread.run_sync(unused_ports, nodes)
     testnet = write_testnet(directory, "chaos", ports, time.time_ns() // 1_000_000, os.urandom)
     mesh = Mesh(tuple(pair.p2p for pair in ports))
     await mesh.bind()
-    for number, node in enumerate(testnet.nodes):
-        _lay_cables(node, number, mesh)
+    lay_cables(testnet, mesh)
     machines = [
         Machine(number, node, testnet.cluster_id, Switches(switch_file(node)))
         for number, node in enumerate(testnet.nodes)
@@ -148,22 +142,3 @@ async def open_chaos_cluster(
                 await cluster.start(machine)
             yield cluster
         nursery.cancel_scope.cancel()
-
-
-def _unused_ports(nodes: int) -> tuple[NodePorts, ...]:
-    for _ in range(_PORT_TRIES_MAX):
-        ports = fixed_ports(nodes, random.SystemRandom().randrange(_PORT_LOW, _PORT_HIGH, 10))
-        if first_busy(ports) is None:
-            return ports
-    raise OSError(f"no {2 * nodes} free ports in a row were found from {_PORT_LOW} to {_PORT_HIGH}")
-
-
-def _lay_cables(node: LocalNode, number: int, mesh: Mesh) -> None:
-    """Rewrite a node's configuration so that it finds each peer behind the proxy of that pair."""
-    config = load_config(node.home, {}).config
-    numbers = {f"node{other}": other for dialler, other in mesh.pairs() if dialler == number}
-    peers = tuple(
-        replace(peer, host=LOOPBACK, port=mesh.port(number, numbers[peer.name])) for peer in config.p2p.peers
-    )
-    setup = NodeSetup(node.name, config.role, node.ports.p2p, node.ports.api, peers=peers)
-    node.home.config_file.write_text(setup.to_toml(), encoding="utf-8")

@@ -15,8 +15,9 @@ from pathlib import Path
 import trio
 
 from bench.cables import lay_cables
-from bench.chaos.proxies import Mesh
 from bench.cluster.scenarios import Scenario
+from bench.ports import unused_ports
+from bench.proxies import Mesh
 from consensus import SigningKey
 from node.cli.failures import root_of
 from node.client import AsyncClient, ClientError
@@ -24,7 +25,6 @@ from node.home import SEED_BYTES, read_key
 from node.ledger.members import Member
 from node.ledger.params import Params
 from node.local.cluster import wait_ready
-from node.local.ports import free_ports
 from node.local.supervisor import ProgramDied, Supervisor, open_supervisor
 from node.local.testnet import Testnet, write_testnet
 
@@ -109,7 +109,7 @@ def _write(scenario: Scenario, directory: Path, seeds: Sequence[bytes]) -> Testn
         Member(SigningKey(seed).public_key, "org0", ("client",), f"bench-{number}")
         for number, seed in enumerate(seeds)
     ]
-    ports = free_ports(scenario.nodes)
+    ports = unused_ports(scenario.nodes)
     return write_testnet(directory, "bench", ports, now_ms, os.urandom, params=params, members=members)
 
 

@@ -5,9 +5,9 @@ from random import Random
 
 import trio
 
-from bench.chaos.proxies import Mesh
 from bench.cluster.ground import Daemons
 from bench.cluster.scenarios import Fault
+from bench.proxies import Mesh
 from node.client import AsyncClient
 
 SLOW_STOPPED_S, SLOW_RUNNING_S = 0.150, 0.050

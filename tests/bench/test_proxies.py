@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 import trio
 
-from bench.chaos.proxies import LOOPBACK, Mesh
+from bench.proxies import LOOPBACK, Mesh
 
 PATIENCE_SECONDS = 30
 NOTHING_SECONDS = 0.2
