@@ -5,7 +5,7 @@ for ever: whole milliseconds, whole per cents, hosts by their place in the world
 forget what it signed or acknowledged are charged against f by `schedule`, which plans them; crashes are not.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import ClassVar, TypeAlias
 
@@ -339,6 +339,23 @@ Fault: TypeAlias = (
     | GuardLost
     | Twin
 )
+
+
+def check(fault: Fault, hosts: int) -> None:
+    """Raises ValueError for a fault that cannot happen in a world of so many hosts."""
+    for field in fields(fault):
+        value = getattr(fault, field.name)
+        if type(value) is int and value < 0 and field.name != "off_ms":
+            raise ValueError(f"{field.name} must not be negative")
+    if getattr(fault, "percent", 0) > 100:
+        raise ValueError("percent is at most 100")
+    groups: tuple[tuple[int, ...], ...] = getattr(fault, "groups", ())
+    grouped = [place for group in groups for place in group]
+    if len(grouped) != len(set(grouped)):
+        raise ValueError("groups name a host twice")
+    for place in (*(getattr(fault, name, 0) for name in ("host", "source", "target")), *grouped):
+        if not 0 <= place < hosts:
+            raise ValueError(f"there is no host {place}")
 
 
 def _down(conditions: Conditions, host: Host, ms: int = _RESTARTED_AFTER_MS) -> None:

@@ -33,6 +33,12 @@ class Quality:
     slow_percent: int = 0
     slow_factor: int = 10
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.delay_us[0] <= self.delay_us[1] or self.slow_factor < 1:
+            raise ValueError("delay_us are two times, the shorter first, and slow_factor is at least 1")
+        if not all(0 <= p <= 100 for p in (self.loss_percent, self.duplicate_percent, self.slow_percent)):
+            raise ValueError("percentages are from 0 to 100")
+
 
 def _everything(source: "Host", target: "Host", topic: int, body: bytes) -> bool:
     return True

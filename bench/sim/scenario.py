@@ -15,7 +15,7 @@ from random import Random
 from bench.sim.checkers.liveness import bound_ms, longest_ms
 from bench.sim.clock import EVENTS_MAX, Storm
 from bench.sim.conditions import Conditions
-from bench.sim.faults import CrashAtWrite, Fault, Twin
+from bench.sim.faults import CrashAtWrite, Fault, Twin, check
 from bench.sim.keyedhash import KEYED_HASH
 from bench.sim.network import Quality
 from bench.sim.notation import NotationError, from_plain, to_plain
@@ -71,11 +71,13 @@ class Scenario:
             raise ValueError(f"signatures are {' or '.join(SCHEMES)}, not {self.signatures!a:.40}")
         if self.ms < 1 or not 0 <= self.rounds_per_second <= 1_000:
             raise ValueError("ms is at least 1, and rounds_per_second from 0 to 1000")
+        if self.certification_lag_max < 1:
+            raise ValueError("certification_lag_max is at least 1")
         for number, fault in enumerate(self.faults):
-            for name in ("host", "source", "target"):
-                place = getattr(fault, name, 0)
-                if not 0 <= place < len(self.weights) + len(self.twins):
-                    raise ValueError(f"faults[{number}]: there is no host {place}")
+            try:
+                check(fault, len(self.weights) + len(self.twins))
+            except ValueError as error:
+                raise ValueError(f"faults[{number}]: {error}") from error
 
     @property
     def twins(self) -> tuple[int, ...]:

@@ -36,6 +36,10 @@ class Pace:
     flush_us: int = 5_000
     worker_us: tuple[int, int] = (1_000, 2_000)
 
+    def __post_init__(self) -> None:
+        if min(self.persist_us, self.flush_us) < 0 or not 0 <= self.worker_us[0] <= self.worker_us[1]:
+            raise ValueError("times are not negative, and worker_us are two of them, the shorter first")
+
 
 class World:
     """Everything is connected until told otherwise. `twins` are validators that run a second time, with the

@@ -76,6 +76,12 @@ def test_a_twin_that_others_name_is_not_taken_away_from_under_them() -> None:
     assert kinds(small.scenario) == ["twin", "one-way"]
 
 
+def test_a_twin_in_a_group_is_not_taken_away_either() -> None:
+    faults = (Twin(500, 2, True), Partition(900, ((0, 1, 4), (2, 3)), 500), Crash(2_000, 1, 70))
+    small = minimise(scenario_with(*faults), lambda s: "partition" in kinds(s))
+    assert kinds(small.scenario) == ["twin", "partition"]
+
+
 def test_the_search_ends_at_its_bound_and_says_so() -> None:
     faults = tuple(Crash(number * 500, number % 4, 800) for number in range(40))
     small = minimise(scenario_with(*faults), lambda s: len(s.faults) >= 20, runs_max=7)

@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from bench.sim.faults import Crash, Partition, SlowLink
+from bench.sim.faults import Crash, Fault, Loss, Partition, SlowLink
 from bench.sim.notation import NotationError, from_plain, to_plain
 from bench.sim.scenario import Options, Scenario, generate
 
@@ -50,6 +51,16 @@ WRONG: tuple[tuple[str, Change, str], ...] = (
     ("a kind nobody knows", lambda s: s["faults"][0].update(kind="x"), r"scenario.faults\[0\].kind"),
     ("a fault's missing field", lambda s: s["faults"][0].pop("ms"), r"faults\[0\].ms: is missing"),
     ("a host that is not there", lambda s: s["faults"][0].update(host=4), r"faults\[0\]: there is no host 4"),
+    (
+        "a fault before the beginning",
+        lambda s: s["faults"][0].update(at_ms=-1),
+        r"faults\[0\]: at_ms must not",
+    ),
+    ("a fault that ends first", lambda s: s["faults"][0].update(ms=-1), r"faults\[0\]: ms must not be neg"),
+    ("a delay into the past", lambda s: s["quality"].update(delay_us=[-9, -1]), "scenario.quality: delay_us"),
+    ("more than all", lambda s: s["quality"].update(loss_percent=101), "scenario.quality: percentages"),
+    ("a worker ahead of time", lambda s: s["pace"].update(worker_us=[-2, 1]), "scenario.pace: times are not"),
+    ("a lag of nothing", lambda s: s.update(certification_lag_max=0), "certification_lag_max is at least 1"),
     ("a delay of one time", lambda s: s["quality"].update(delay_us=[1]), "delay_us: must be a list of 2"),
     ("a scheme nobody knows", lambda s: s.update(signatures="rsa"), "signatures are ed25519 or keyed-hash"),
     ("a weight of nothing", lambda s: s.update(weights=[1, 0, 1, 1]), "a weight of at least 1"),
@@ -76,13 +87,26 @@ def test_what_is_no_file_of_ours_is_refused(text: str) -> None:
 def test_a_wrong_item_of_a_list_is_named() -> None:
     plain = to_plain(Partition(1, ((0, 1), (2,)), 5))
     assert isinstance(plain, dict)
+    broken: dict[str, object] = {**plain, "groups": [[0], ["1"]]}
+    del broken["kind"]
     with pytest.raises(NotationError, match=r"here.groups\[1\]\[0\]: must be a whole number"):
-        from_plain(
-            Partition, {**{k: v for k, v in plain.items() if k != "kind"}, "groups": [[0], ["1"]]}, "here"
-        )
+        from_plain(Partition, broken, "here")
 
 
 def test_what_is_not_one_of_ours_has_no_notation() -> None:
     with pytest.raises(TypeError):
         to_plain({1: 2})
     assert from_plain(Crash, {"at_ms": 1, "host": 0, "ms": 2}, "here") == Crash(1, 0, 2)
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (Partition(1, ((0, 9), (1,)), 5), "there is no host 9"),
+        (Partition(1, ((0, 1), (1, 2)), 5), "name a host twice"),
+        (Loss(1, 101, 5), "percent is at most 100"),
+    ],
+)
+def test_a_fault_that_cannot_happen_in_this_world_is_refused(fault: Fault, words: str) -> None:
+    with pytest.raises(ValueError, match=rf"faults\[0\]: .*{words}"):
+        replace(generate(1, Options()), faults=(fault,))
