@@ -1,11 +1,11 @@
 """What people see: live figures while a trial runs, tables at its end. Progress goes to standard error."""
 
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
 import click
-import trio
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -16,6 +16,7 @@ from bench.cluster.outcome import Outcome, code_name, cpu_us_per_transaction, ro
 from bench.cluster.scenarios import FAULT_WORDS, Fault
 from bench.machine import NOISE_RULE
 
+_NOTHING_YET: Mapping[str, Any] = {"sent": 0, "certified": 0, "p99_ms": None}
 _SPARKS = " ▁▂▃▄▅▆▇█"
 
 
@@ -28,13 +29,13 @@ class Screen:
         self._words = ""
         self._seconds = 0.0
         self._began = 0.0
-        self._now: dict[str, Mapping[str, Any]] = {}
-        self._before: dict[str, Mapping[str, Any]] = {}
+        self._heard: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {}
+        """Of each load process the last word but one, and the last."""
 
     def __enter__(self) -> "Screen":
         if self._console.is_terminal:
             live = Live(
-                console=self._console, get_renderable=self._picture, refresh_per_second=4, transient=True
+                console=self._console, get_renderable=self.picture, refresh_per_second=4, transient=True
             )
             self._stack.enter_context(live)
         return self
@@ -48,26 +49,28 @@ class Screen:
 
     def phase(self, words: str, seconds: float) -> None:
         """This begins now and takes about so long; 0 when nobody knows."""
-        self._words, self._seconds, self._began = words, seconds, trio.current_time()
+        self._words, self._seconds, self._began = words, seconds, time.monotonic()
         if not self._console.is_terminal:
             self.say(words + (f", {seconds:g} s" if seconds else ""))
 
     def second(self, process: str, heard: Mapping[str, Any]) -> None:
         """What a load process did so far."""
-        self._before[process] = self._now.get(process, {"sent": 0, "certified": 0})
-        self._now[process] = heard
+        _, before = self._heard.get(process, ({}, _NOTHING_YET))
+        is_new = heard["sent"] < before["sent"]  # another trial's process of this name
+        self._heard[process] = (_NOTHING_YET if is_new else before, heard)
 
-    def _picture(self) -> RenderableType:
+    def picture(self) -> RenderableType:
+        """What is shown now; asked for in a thread of the display's."""
         rows: list[RenderableType] = [Text(self._words)]
         if self._seconds:
-            passed = min(trio.current_time() - self._began, self._seconds)
+            passed = min(time.monotonic() - self._began, self._seconds)
             rows.append(ProgressBar(total=self._seconds, completed=passed, width=40))
-        if self._now:
+        heard = tuple(self._heard.values())
+        if heard:
             sent, certified = (
-                sum(heard[name] - self._before[process][name] for process, heard in self._now.items())
-                for name in ("sent", "certified")
+                sum(now[name] - before[name] for before, now in heard) for name in ("sent", "certified")
             )
-            slowest = max((heard["p99_ms"] or 0.0) for heard in self._now.values())
+            slowest = max((now["p99_ms"] or 0.0) for _, now in heard)
             rows.append(
                 Text(f"{sent:,} sent, {certified:,} certified in the last second, p99 {slowest:.0f} ms")
             )

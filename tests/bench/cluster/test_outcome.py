@@ -2,13 +2,15 @@
 
 import json
 from dataclasses import replace
+from io import StringIO
 
 import pytest
+from rich.console import Console
 
 from bench.cluster.figures import UNREACHABLE
 from bench.cluster.outcome import code_name
 from bench.cluster.scenarios import BY_NAME, Fault, at_rate
-from bench.cluster.screen import show_one, show_rates, sparkline
+from bench.cluster.screen import Screen, show_one, show_rates, sparkline
 from node.ledger.codes import Code
 from tests.bench.cluster.made_up import LOUD, outcome_of, trial_at
 
@@ -107,3 +109,23 @@ def test_every_table_carries_its_marks(capsys: pytest.CaptureFixture[str]) -> No
 def test_a_row_of_bars() -> None:
     assert sparkline([0, 5, 10]) == " ▄█  max 10"
     assert sparkline([]) == sparkline([0]) == ""
+
+
+def pictured(screen: Screen) -> str:
+    """What the display's thread would show; there is no event loop in it."""
+    console = Console(width=100, file=StringIO(), highlight=False)
+    console.print(screen.picture())
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
+
+
+def test_the_live_picture_shows_the_last_second_of_all_load_processes() -> None:
+    screen = Screen()
+    screen.phase("measuring", 20.0)
+    assert pictured(screen).startswith("measuring")
+    for sent in (100, 250):
+        for process in ("load0", "load1"):
+            screen.second(process, {"sent": sent, "certified": sent - 50, "p50_ms": 5.0, "p99_ms": 40.0})
+    assert "300 sent, 300 certified in the last second, p99 40 ms" in pictured(screen)
+    screen.second("load0", {"sent": 10, "certified": 0, "p50_ms": None, "p99_ms": None})
+    assert "160 sent, 150 certified" in pictured(screen)
