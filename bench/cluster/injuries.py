@@ -1,6 +1,7 @@
 """What a fault does to the daemons: signals and proxies, from its begin until it is cancelled."""
 
 import signal
+from collections.abc import Sequence
 from random import Random
 
 import trio
@@ -23,10 +24,7 @@ async def injure(fault: Fault, daemons: Daemons) -> tuple[str, ...]:
         case Fault.NONE:
             return ()
         case Fault.CRASH_LEADER | Fault.CRASH_F:
-            count = 1 if fault is Fault.CRASH_LEADER else (len(nodes) - 1) // 3
-            leader = await _leader(daemons)
-            others = [node.name for node in nodes if node.name != leader]
-            killed = (leader, *others[: count - 1])
+            killed = victims(fault, [node.name for node in nodes], await _leader(daemons))
             for name in killed:
                 daemons.signal(name, signal.SIGKILL)
             return killed
@@ -37,6 +35,12 @@ async def injure(fault: Fault, daemons: Daemons) -> tuple[str, ...]:
                 raise ValueError("a lossy link needs a cluster with proxies in its links")
             await _lose(daemons.mesh, Random(_SEED))
     return ()
+
+
+def victims(fault: Fault, names: Sequence[str], leader: str) -> tuple[str, ...]:
+    """Whom a crash kills: the leader, and with CRASH_F as many as the cluster tolerates, one at least."""
+    count = max(1, (len(names) - 1) // 3) if fault is Fault.CRASH_F else 1
+    return (leader, *[name for name in names if name != leader][: count - 1])
 
 
 async def _leader(daemons: Daemons) -> str:
