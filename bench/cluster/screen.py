@@ -129,16 +129,16 @@ def show_rates(outcomes: Sequence[Outcome], rates: Sequence[int]) -> None:
     _show_conditions(console, outcomes)
     console.print(f"Rates{_marks(outcomes[0])}", soft_wrap=True, markup=False)
     table = Table()
-    for name in ("tx/s", "in time", "certified", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "pause ms"):
+    for name in ("tx/s", "in time", "certified", "p50 ms", "p99 ms", "p99.9 ms", "pause ms"):
         table.add_column(name, justify="right")
     table.add_column("", no_wrap=True)
     for outcome, rate in zip(outcomes, rates, strict=True):
         traffic = outcome.trial.traffic
         found = traffic.latency_ms
         latencies = (
-            ("", "", "", "")
+            ("", "", "")
             if found is None
-            else tuple(f"{value:,.0f}" for value in (found.p50, found.p90, found.p99, found.p99_9))
+            else tuple(f"{value:,.0f}" for value in (found.p50, found.p99, found.p99_9))
         )
         table.add_row(
             f"{rate:,}",

@@ -67,13 +67,14 @@ class Session:
     async def measure_rates(self, rates: Sequence[int]) -> None:
         """One trial for each."""
         for rate in rates:
-            await self.measure(self.at(rate))
+            self._tell(await self.measure(self.at(rate)))
 
     async def find_knee(self, search: Search) -> Knee:
         """The highest rate that is carried under the bound on latency."""
 
         async def carries(rate: int) -> bool:
             outcome = await self.measure(self.at(rate))
+            self._tell(outcome)
             found = outcome.trial.traffic.latency_ms
             return not outcome.problems and found is not None and found.p99 < search.p99_ms
 
@@ -82,6 +83,11 @@ class Session:
     def at(self, rate: int) -> Scenario:
         """This session's scenario at a rate."""
         return replace(self.scenario, name=f"steady-{rate}", shape=at_rate(rate, self.per_request))
+
+    def _tell(self, outcome: Outcome) -> None:
+        traffic = outcome.trial.traffic
+        p99 = "" if traffic.latency_ms is None else f", p99 {traffic.latency_ms.p99:,.0f} ms"
+        self.watcher.say(f"{outcome.scenario.name}: {traffic.throughput_tps:,.0f} certified tx/s{p99}")
 
     async def _ceiling_tps(self, scenario: Scenario) -> int:
         """How many transactions a second a closed loop may need: found by a short trial."""

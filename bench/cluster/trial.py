@@ -36,6 +36,9 @@ _SECOND_US = 1_000_000
 class Watcher(Protocol):
     """Who follows a trial and tells people."""
 
+    def say(self, text: str) -> None:
+        """Something is known now."""
+
     def phase(self, words: str, seconds: float) -> None:
         """This begins now and takes about so long; 0 when nobody knows."""
 

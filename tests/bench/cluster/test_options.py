@@ -9,6 +9,7 @@ from bench.cluster.command import command
 from bench.cluster.options import scenario_of
 from bench.cluster.scenarios import BY_NAME, DEFAULT, SCENARIOS, Fault, Scenario, at_rate
 from bench.cluster.shapes import ClosedLoop, NoLoad, OpenLoop
+from bench.results import HISTORY
 
 
 def chosen(*arguments: str) -> Scenario:
@@ -54,6 +55,12 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
     assert ended.exit_code == 2
     assert "is not empty" in ended.output
     assert (tmp_path / "mine").read_text() == "mine"
+
+
+def test_a_history_has_a_usual_place_and_may_have_another() -> None:
+    for arguments, place in (([], None), (["--record", "--json"], HISTORY), (["--record", "x"], Path("x"))):
+        with command.make_context("cluster", arguments) as context:
+            assert context.params["record"] == place
 
 
 def test_without_options_the_cluster_sets_the_rate() -> None:
