@@ -6,6 +6,7 @@ the same for every number of jobs. Shards are made by ranges of seeds and put to
 
 import json
 import multiprocessing
+import os
 import signal
 import time
 from collections import Counter, deque
@@ -15,6 +16,7 @@ from dataclasses import asdict, dataclass, fields
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
+from threading import Thread
 
 from bench.sim.drivers import Drivers
 from bench.sim.scenario import REST, Options, Outcome, Scenario, generate, run
@@ -81,7 +83,7 @@ def sweep(
     # spawned, not forked: the same on every platform, and no state leaks from the parent into a world
     context = multiprocessing.get_context("spawn")
     others = multiprocessing.active_children()
-    with ProcessPoolExecutor(jobs, context, _leave_interrupts_to_the_parent) as workers:
+    with ProcessPoolExecutor(jobs, context, begin_work) as workers:
         waiting: deque[Future[Result]] = deque()
         try:
             for seed in seeds:
@@ -98,8 +100,17 @@ def sweep(
             workers.shutdown(wait=True, cancel_futures=True)
 
 
-def _leave_interrupts_to_the_parent() -> None:
+def begin_work() -> None:
+    """A worker leaves interrupts to the process that it works for, and does not outlive it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "only worker processes begin so"
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    Thread(target=follow, daemon=True).start()
 
 
 # --- results of shards ------------------------------------------------------------------------------

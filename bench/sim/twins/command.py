@@ -7,7 +7,6 @@ nothing was broken; 1: something was; 2: the command itself makes no sense.
 import json
 import multiprocessing
 import re
-import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from bench.processes import machine
+from bench.sim.sweep import begin_work
 from bench.sim.twins.checkpoint import Checkpoint, CheckpointError, merge
 from bench.sim.twins.executor import TAIL_ROUNDS, play
 from bench.sim.twins.generate import Space, SpaceError
@@ -164,7 +164,7 @@ def _outcomes(checkpoint: Checkpoint, jobs: int) -> Iterator[Outcome]:
             yield play_range(sweep, low, high)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, context, initializer=_ignore_interrupts) as pool:
+    with ProcessPoolExecutor(jobs, context, initializer=begin_work) as pool:
         waiting: set[Future[Outcome]] = set()
         try:
             while chunks or waiting:
@@ -175,11 +175,6 @@ def _outcomes(checkpoint: Checkpoint, jobs: int) -> Iterator[Outcome]:
                     yield future.result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _ignore_interrupts() -> None:
-    """The command decides when its workers end."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 # --- telling ----------------------------------------------------------------------------------------

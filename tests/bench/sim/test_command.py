@@ -158,6 +158,19 @@ def test_an_interrupt_is_no_finding_and_tells_what_is_left(tmp_path: Path) -> No
     assert sim("--seed", "7", *SHORT, *words[:2]).exit_code == 130
 
 
+def test_workers_do_not_outlive_a_sweep_that_is_killed(tmp_path: Path) -> None:
+    fifo = tmp_path / "lines.fifo"
+    os.mkfifo(fifo)
+    words = ["sim", "--seeds", "0..999", *SHORT, "--jobs", "2", "--results", str(fifo)]
+    command = [sys.executable, "-c", "from bench.main import main; main()", *words]
+    sweeping = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    with fifo.open(encoding="utf-8") as lines:
+        assert json.loads(lines.readline())["seed"] == 0
+        sweeping.kill()
+    # every worker holds the other end of the pipe, which ends with the last of them
+    sweeping.communicate(timeout=60)
+
+
 def test_a_machine_that_gives_out_is_no_finding() -> None:
     killed = sim("--seeds", "6..8", *SHORT, "--behaviour", "tests.bench.sim.planted:dies@1", "--jobs", "2")
     assert (killed.exit_code, "a process of the sweep was killed" in killed.output) == (3, True)
