@@ -88,7 +88,7 @@ class ChaosCluster:
 
     async def ended(self, machine: Machine) -> None:
         """Until its process has ended."""
-        await self._supervisor.process(machine.name).wait()
+        await self._supervisor.ended(machine.name)
 
     async def ready(self, seconds: float) -> tuple[str, ...]:
         """Wait until all nodes say that they can commit; the names of those that did not in time."""

@@ -74,7 +74,8 @@ class Supervisor:
         self._nursery = nursery
         self._on_death = on_death
         self._processes: dict[str, trio.Process] = {}
-        self._expected: set[str] = set()
+        self._expected: set[trio.Process] = set()
+        self._told: dict[trio.Process, trio.Event] = {}
 
     def process(self, name: str) -> trio.Process:
         """The latest process of this name; raises KeyError when none was started."""
@@ -99,20 +100,32 @@ class Supervisor:
                 start_new_session=True,
                 env={**_inherited(os.environ), **program.environment, VARIABLE: _LIFELINE_ON_STDIN},
             )
-        self._expected.discard(program.name)
+        if earlier is not None:
+            self._told.pop(earlier, None)
         self._processes[program.name] = process
+        self._told[process] = trio.Event()
         self._nursery.start_soon(self._watch, program, process)
 
     async def _watch(self, program: Program, process: trio.Process) -> None:
         return_code = await process.wait()
         await _let_go(process)
-        if program.name not in self._expected:
+        if process not in self._expected:
             self._on_death(ProgramDied(program.name, return_code, program.log_file))
+        self._expected.discard(process)
+        told = self._told.get(process)
+        if told is not None:
+            told.set()
+
+    async def ended(self, name: str) -> None:
+        """Until the latest process of this name has ended, and its death was told if nobody wanted it: who
+        starts it again sooner has the old death judged by the new life. Raises KeyError."""
+        told = self._told[self._processes[name]]
+        await told.wait()
 
     def send_signal(self, name: str, number: signal.Signals) -> None:
         """Send a signal to a child; SIGKILL and SIGTERM make its end expected."""
         if number in (signal.SIGKILL, signal.SIGTERM):
-            self._expected.add(name)
+            self._expected.add(self._processes[name])
         self._processes[name].send_signal(number)
 
     async def stop(self, names: Iterable[str] | None = None) -> tuple[str, ...]:
@@ -121,7 +134,7 @@ class Supervisor:
         killed: list[str] = []
         async with trio.open_nursery() as nursery:
             for name in chosen:
-                self._expected.add(name)
+                self._expected.add(self._processes[name])
                 nursery.start_soon(self._stop_one, name, killed)
         return tuple(killed)
 

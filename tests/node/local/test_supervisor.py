@@ -211,3 +211,23 @@ def test_the_last_lines_of_a_large_log_are_read_without_reading_it_all(tmp_path:
     log.write_text("".join(f"line {number}\n" for number in range(100_000)))
     assert last_lines(log, 2) == ("line 99998", "line 99999")
     assert last_lines(tmp_path / "none.log") == ()
+
+
+async def test_a_restart_at_once_does_not_make_a_wanted_end_a_death(tmp_path: Path) -> None:
+    deaths: list[ProgramDied] = []
+    async with open_supervisor(deaths.append) as supervisor:
+        for _ in range(8):
+            await supervisor.start(program("import time; time.sleep(60)", tmp_path))
+            supervisor.send_signal("child", signal.SIGKILL)
+            await supervisor.process("child").wait()
+    assert deaths == []
+
+
+async def test_who_waits_for_an_end_finds_its_death_told(tmp_path: Path) -> None:
+    deaths: list[ProgramDied] = []
+    async with open_supervisor(deaths.append) as supervisor:
+        for life in range(1, 5):
+            await supervisor.start(program(DIES_SAYING_WHY, tmp_path))
+            with trio.fail_after(PATIENCE_SECONDS):
+                await supervisor.ended("child")
+            assert len(deaths) == life
