@@ -98,7 +98,7 @@ DATAPLANE = (
         "no-back-pressure",
         "C13: no payload while certification lags",
         "Order-then-execute without a bound: the pipeline behind ordering fills the memory.",
-        Hunt(storm_ms=4_000, faults=(hoarse,), bulky=True, pause_ms=(2, 6), lag_max=1),
+        Hunt(storm_ms=4_000, faults=(hoarse,), bulky=True, pause_ms=(2, 6), lag_max=1, seal_delay_ms=2),
         (Patch(ReplicaCore, "lag", _no_lag),),
     ),
     Mutant(

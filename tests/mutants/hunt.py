@@ -33,8 +33,8 @@ class Hunt:
     `liars` are Byzantine hosts: (place, factory of a behaviour from a seed); `twins` validators that run
     twice. `gap_ms` is the time between two faults, `pause_ms` between two requests of clients, `bulky`
     or small; `lag_max` is K of C13; `inline_bytes` the most batch bodies inside a block;
-    `persist_us` what a write of the journal takes, in microseconds; `calm_ms` how long peace may take to
-    bring everything in order.
+    `persist_us` what a write of the journal takes, in microseconds; `seal_delay_ms` how long a batch may
+    wait for company; `calm_ms` how long peace may take to bring everything in order.
     """
 
     storm_ms: int = 5_000
@@ -48,6 +48,7 @@ class Hunt:
     lag_max: int = 64
     inline_bytes: int = 1_024
     persist_us: int = 1_000
+    seal_delay_ms: int = 25
     calm_ms: int = 12_000
 
 
@@ -60,7 +61,7 @@ def run(hunt: Hunt, seed: int, parts: Parts) -> Violation | None:
         quality=Quality(DELAY_US),
         pace=Pace(persist_us=hunt.persist_us),
         parts=parts,
-        tuning=Tuning(base_timeout_ms=200),
+        tuning=Tuning(base_timeout_ms=200, seal_delay_ms=hunt.seal_delay_ms),
         twins=hunt.twins,
         behaviours={place: factory(seed) for place, factory in hunt.liars},
     )
