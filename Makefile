@@ -32,8 +32,8 @@ $(STAMP): requirements.lock pyproject.toml
 demo: $(STAMP) ## start four validators, publish real data, verify it: make demo [DATA=folder]
 	@$(BIN)/python -m node.cli.main demo $(if $(DATA),--data "$(DATA)")
 
-test: $(STAMP) ## run every test
-	@$(BIN)/python -m pytest
+test: $(STAMP) ## run every test, on up to four cores
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 check: $(STAMP) ## lint, format, types, layers, house rules
 	@$(BIN)/ruff check $(SOURCES)

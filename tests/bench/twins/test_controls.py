@@ -174,14 +174,13 @@ def search(control: Control, rules: SafetyFactory, limit: int) -> tuple[int, str
 
 @pytest.mark.parametrize("control", CONTROLS, ids=str)
 def test_a_broken_rule_is_found(
-    control: Control, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    control: Control, monkeypatch: pytest.MonkeyPatch, caught: Callable[[str], None]
 ) -> None:
     control.setting(monkeypatch)
     control.patch(monkeypatch)
     found = search(control, control.rules, control.within)
     assert found is not None, f"not found in {control.within} scenarios"
-    with capsys.disabled():
-        print(f"\n  {control.name}: found in {found[0]} scenarios: {found[1]:.110}")
+    caught(f"{control.name}: found in {found[0]} scenarios: {found[1]:.110}")
 
 
 @pytest.mark.parametrize("control", CONTROLS, ids=str)
