@@ -73,9 +73,10 @@ class Scenario:
             raise ValueError("ms is at least 1, and rounds_per_second from 0 to 1000")
         if self.certification_lag_max < 1:
             raise ValueError("certification_lag_max is at least 1")
+        hosts = len(self.weights) + len(self.twins)
         for number, fault in enumerate(self.faults):
             try:
-                check(fault, len(self.weights) + len(self.twins))
+                check(fault, hosts)
             except ValueError as error:
                 raise ValueError(f"faults[{number}]: {error}") from error
 
