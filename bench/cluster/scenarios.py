@@ -35,11 +35,6 @@ class Fault(Enum):
         """Whether a proxy must stand in the path of all links from the start."""
         return self is Fault.LOSSY_LINK
 
-    @property
-    def needs_processes(self) -> bool:
-        """Whether it is done to daemons of this machine."""
-        return self is not Fault.NONE
-
 
 FAULT_WORDS = {
     Fault.NONE: "nothing",

@@ -6,31 +6,21 @@ finds out whether anything, worker processes included, outlived its daemon.
 """
 
 import os
-import random
 import signal
 import subprocess
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from bench.ports import unused_ports
 from node.local.lifeline import VARIABLE
-from node.local.ports import NodePorts, first_busy, fixed_ports
+from node.local.ports import first_busy
 from node.local.supervisor import last_lines
 from node.local.testnet import LocalNode, Testnet, write_testnet
 
 STOP_SECONDS = 20
 """A daemon promises to end within 10 s of SIGTERM on a machine that is not overloaded."""
 GONE_SECONDS = 30
-_PORT_LOW, _PORT_HIGH = 10_000, 30_000
-"""Below what the system hands out to connections, so that nobody takes a killed node's port meanwhile."""
-
-
-def unused_ports(nodes: int) -> tuple[NodePorts, ...]:
-    """Ports that nothing listens on."""
-    while True:
-        ports = fixed_ports(nodes, random.SystemRandom().randrange(_PORT_LOW, _PORT_HIGH, 10))
-        if first_busy(ports) is None:
-            return ports
 
 
 def write_cluster(directory: Path, nodes: int = 4) -> Testnet:
