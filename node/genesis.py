@@ -21,7 +21,6 @@ from consensus import (
     PublicKey,
     Validator,
     ValidatorSet,
-    Value,
     digest,
     encode,
     root_id,
@@ -32,6 +31,7 @@ from node.ledger.members import Member, initial_leaves
 from node.ledger.names import check_name
 from node.ledger.params import Params
 from node.ledger.policy import Policy, policy_key
+from node.ledger.roster import ROSTER_KEY, Roster, ValidatorRecord
 from node.proofs.header import EMPTY_LIST_ROOT, NO_PARENT, Header
 
 GENESIS_VERSION = 1
@@ -49,30 +49,6 @@ class GenesisError(ValueError):
         self.detail = detail
 
 
-@dataclass(frozen=True, slots=True)
-class GenesisValidator:
-    """A first validator: who runs it, the keys it signs and connects with (two different ones, C18), its
-    weight, and the admin key that speaks for it in governance (F13)."""
-
-    name: str
-    organisation: str
-    consensus_key: PublicKey
-    node_key: PublicKey
-    weight: int
-    operator_key: PublicKey
-
-    def to_value(self) -> tuple[Value, ...]:
-        """The fields in order."""
-        return (
-            self.name,
-            self.organisation,
-            self.consensus_key,
-            self.node_key,
-            self.weight,
-            self.operator_key,
-        )
-
-
 @dataclass(frozen=True)
 class Genesis:
     """A cluster's beginning. Make it with `Genesis.new` or `Genesis.from_json`.
@@ -83,7 +59,7 @@ class Genesis:
 
     name: str
     params: Params
-    validators: tuple[GenesisValidator, ...]
+    validators: tuple[ValidatorRecord, ...]
     members: tuple[Member, ...]
     policies: tuple[tuple[str, Policy], ...]
     """("app.method", policy), sorted; one for every method of the enabled applications."""
@@ -93,7 +69,7 @@ class Genesis:
     def new(
         name: str,
         params: Params,
-        validators: Iterable[GenesisValidator],
+        validators: Iterable[ValidatorRecord],
         members: Iterable[Member],
         policies: Iterable[tuple[str, Policy]] = (),
     ) -> "Genesis":
@@ -153,16 +129,21 @@ class Genesis:
         """The cluster's permanent identity, which everything signed carries."""
         return digest(_DOMAIN, self.body)
 
+    def roster(self) -> Roster:
+        """The validators of epoch 0, in the order of the document."""
+        return Roster(Epoch(0), self.validators)
+
     def validator_set(self) -> ValidatorSet:
-        """The signers of epoch 0, in the order of the document."""
+        """The signers of epoch 0."""
         return ValidatorSet(Epoch(0), tuple(Validator(v.consensus_key, v.weight) for v in self.validators))
 
     def initial_state(self) -> tuple[tuple[bytes, bytes], ...]:
-        """The state leaves of height 0: members, organisations and policies, sorted by key."""
+        """The state leaves of height 0: members, organisations, policies and the roster, sorted by key."""
         policies = [
             (policy_key(*named.split(".", 1)), encode(policy.to_value())) for named, policy in self.policies
         ]
-        return tuple(sorted((*initial_leaves(self.members), *policies)))
+        roster = (ROSTER_KEY, self.roster().encode())
+        return tuple(sorted((*initial_leaves(self.members), *policies, roster)))
 
     def genesis_header(self) -> Header:
         """Header 0. Its block id stands for no block: it is the root id above no header. Epoch 0's agreement
@@ -236,7 +217,7 @@ class Genesis:
         return genesis
 
 
-def _refuse_duplicates(validators: Iterable[GenesisValidator], members: Iterable[Member]) -> None:
+def _refuse_duplicates(validators: Iterable[ValidatorRecord], members: Iterable[Member]) -> None:
     """Every name and every key has one holder. An operator may also be a member; no other key is shared:
     a consensus key that signs anything else would give up what its signatures prove."""
     names: dict[str, str] = {}
@@ -334,12 +315,12 @@ def _params(value: Any) -> Params:
         raise GenesisError("invalid", f"params: {error}") from error
 
 
-def _validator(value: Any, where: str) -> GenesisValidator:
-    given = _object(value, where, [field.name for field in fields(GenesisValidator)])
+def _validator(value: Any, where: str) -> ValidatorRecord:
+    given = _object(value, where, [field.name for field in fields(ValidatorRecord)])
     weight = given["weight"]
     if type(weight) is not int:
         raise GenesisError("type", f"{where}.weight must be a whole number, not {weight!r:.40}")
-    return GenesisValidator(
+    return ValidatorRecord(
         _text(given["name"], f"{where}.name"),
         _text(given["organisation"], f"{where}.organisation"),
         _key(given["consensus_key"], f"{where}.consensus_key"),
@@ -385,7 +366,7 @@ def _policies(value: Any) -> list[tuple[str, Policy]]:
     return found
 
 
-def _to_object(thing: GenesisValidator | Member | Policy) -> dict[str, Any]:
+def _to_object(thing: ValidatorRecord | Member | Policy) -> dict[str, Any]:
     """A flat dataclass as a JSON object: keys as hex, tuples as lists."""
     shown: dict[str, Any] = {}
     for field in fields(thing):

@@ -6,10 +6,11 @@ from functools import lru_cache
 from hashlib import sha256
 
 from consensus import Digest, Epoch, SigningKey, ValidatorIndex
-from node.genesis import Genesis, GenesisValidator
+from node.genesis import Genesis
 from node.ledger.execution import BlockToExecute, Ledger
 from node.ledger.members import Member
 from node.ledger.params import Params
+from node.ledger.roster import ValidatorRecord
 from node.ledger.state import Space, StateWrite
 from node.ledger.transactions import Transaction
 from node.pool.batches import Batch
@@ -29,7 +30,7 @@ def key_of(name: str) -> SigningKey:
 def genesis() -> Genesis:
     """Four validators of four organisations, one client."""
     validators = [
-        GenesisValidator(
+        ValidatorRecord(
             f"v{number}",
             f"org{number}",
             key_of(f"consensus {number}").public_key,

@@ -11,9 +11,10 @@ from hashlib import sha256
 from bench.sim.keyedhash import KEYED_HASH, KeyedHashKey
 from bench.sim.remembered import NAME as REMEMBERED
 from consensus import ED25519, SignatureScheme, Signer, SigningKey
-from node.genesis import Genesis, GenesisValidator
+from node.genesis import Genesis
 from node.ledger.members import Member
 from node.ledger.params import Params
+from node.ledger.roster import ValidatorRecord
 
 CREATED_MS = 1_700_000_000_000
 DEFAULT_PARAMS = Params(created_ms=CREATED_MS)
@@ -59,7 +60,7 @@ def make_setting(
         "simulated",
         params,
         [
-            GenesisValidator(
+            ValidatorRecord(
                 f"v{number}",
                 _ORGANISATIONS[number % 2],
                 key.public_key,

@@ -14,23 +14,20 @@ authority is judged. What becomes of a transaction:
 """
 
 from dataclasses import dataclass
-from enum import Enum
-from hashlib import sha256
-from typing import Any, TypeAlias
 
-from consensus import Digest, LocalError, Value
-from node.ledger.apps import Apps, Context, Method
-from node.ledger.codes import Code, RejectedTransaction
-from node.ledger.members import ORGANISATIONS_KEY, Member, decode_member, member_key, organisations_of
+from consensus import Digest, Epoch, LocalError
+from node.ledger.apps import Apps
+from node.ledger.codes import Code
 from node.ledger.params import Params
-from node.ledger.policy import Policy, Rule, admits_everybody, decode_policy, policy_key, require
-from node.ledger.receipts import NO_WRITES, Receipt, hash_writes
-from node.ledger.replay import ReplayGuard
-from node.ledger.state import LAYERS_MAX, BlockState, Overlay, Space, StateReader, StateWrite, Writes
-from node.ledger.transactions import Transaction
-from node.proofs import rfc6962, smt
+from node.ledger.receipts import Receipt
+from node.ledger.roster import Roster, load_roster
+from node.ledger.run import BlockToExecute, Leaf, Run
+from node.ledger.state import LAYERS_MAX, Overlay, Space, StateReader, StateWrite, Writes
+from node.proofs import rfc6962
 from node.proofs.header import Header
 from node.proofs.rfc6962 import CompactRange, StoredNode, leaf_hash
+
+__all__ = ["SLICE_TRANSACTIONS_DEFAULT", "BlockToExecute", "Execution", "Ledger", "Tip"]
 
 SLICE_TRANSACTIONS_DEFAULT = 100
 """Transactions (or changed leaves) a slice: about 2 ms."""
@@ -62,25 +59,11 @@ class Tip:
 
 
 @dataclass(frozen=True, slots=True)
-class BlockToExecute:
-    """A committed block that yields a header, its payload resolved to transactions in payload order."""
-
-    height: int
-    block_id: Digest
-    epoch: int
-    time_ms: int
-    transactions: tuple[Transaction, ...]
-
-
-Leaf: TypeAlias = tuple[int, Transaction]
-"""(position in the block's transactions, the transaction); the leaf index is the place in the list."""
-
-
-@dataclass(frozen=True, slots=True)
 class Execution:
     """What a block came to. `receipts[i]` belongs to `leaves[i]`; `skipped` lists the positions that got
     neither, with the reason; `state_writes` and `history_nodes` are to be stored in one transaction.
-    `writes` are the same as `state_writes`, one mapping a space, and must not be changed."""
+    `writes` are the same as `state_writes`, one mapping a space, and must not be changed. `next_roster` is
+    there exactly when the header ends its epoch: its `next_validators_hash` is that roster's (C4)."""
 
     header: Header
     leaves: tuple[Leaf, ...]
@@ -88,6 +71,7 @@ class Execution:
     skipped: tuple[tuple[int, Code], ...]
     writes: Writes
     history_nodes: tuple[StoredNode, ...]
+    next_roster: Roster | None = None
 
     @property
     def state_writes(self) -> tuple[StateWrite, ...]:
@@ -102,175 +86,6 @@ class Execution:
     def header_hash(self) -> Digest:
         """What validators sign."""
         return self.header.hash
-
-
-class _Phase(Enum):
-    TRANSACTIONS = 1
-    STATE_TREE = 2
-    DONE = 3
-
-
-@dataclass(frozen=True, slots=True)
-class _Door:
-    """A method with its policy, resolved once a block: `is_open` iff every member may call it."""
-
-    method: Method[Any]
-    policy: Policy
-    rule: Rule
-    organisation_count: int
-    is_open: bool
-
-
-class _Run:
-    """One block under execution.
-
-    Members and policies are read once a block: applications write below their own prefix only, so no
-    transaction of the block can change them.
-    """
-
-    __slots__ = (
-        "_apps",
-        "_cap_ms",
-        "_changes",
-        "_cluster_id",
-        "_doors",
-        "_guard",
-        "_members",
-        "_phase",
-        "_position",
-        "_state_root",
-        "block",
-        "leaves",
-        "receipt_hashes",
-        "receipts",
-        "skipped",
-        "state",
-        "transaction_hashes",
-    )
-
-    def __init__(
-        self, block: BlockToExecute, parent: Header, params: Params, apps: Apps, overlay: Overlay
-    ) -> None:
-        self.block = block
-        self.state = BlockState(overlay)
-        self.leaves: list[Leaf] = []
-        self.receipts: list[Receipt] = []
-        self.transaction_hashes: list[bytes] = []
-        self.receipt_hashes: list[bytes] = []
-        self.skipped: list[tuple[int, Code]] = []
-        self._apps = apps
-        self._cap_ms = params.replay_cap_ms
-        self._cluster_id = parent.cluster_id
-        self._doors: dict[tuple[str, str], _Door] = {}
-        self._members: dict[bytes, Member] = {}
-        self._guard = ReplayGuard(params, self.state, block.height, block.time_ms, parent.time_ms)
-        self._phase = _Phase.TRANSACTIONS
-        self._position = 0
-        self._changes: list[tuple[bytes, bytes | None]] = []
-        self._state_root = parent.state_root
-
-    def advance(self, budget: int) -> Digest | None:
-        """At most `budget` units of work (a transaction, or a changed leaf); the state root at the end."""
-        if self._phase is _Phase.TRANSACTIONS:
-            transactions = self.block.transactions
-            end = min(self._position + budget, len(transactions))
-            for position in range(self._position, end):
-                self._execute(position, transactions[position])
-            budget -= end - self._position
-            self._position = end
-            if end < len(transactions):
-                return None
-            self._guard.finish()
-            # By key hash: each slice then touches its own part of the tree, and upper nodes rarely twice.
-            self._changes = sorted(self.state.state.items(), key=lambda change: sha256(change[0]).digest())
-            self._phase, self._position = _Phase.STATE_TREE, 0
-        if self._phase is _Phase.STATE_TREE:
-            end = min(self._position + max(budget, 0), len(self._changes))
-            if end > self._position:
-                update = smt.update(self.state, self._changes[self._position : end])
-                self.state.nodes.update(update.writes)
-                self._state_root = Digest(update.root)
-                self._position = end
-            if end == len(self._changes):
-                self._phase = _Phase.DONE
-        return self._state_root if self._phase is _Phase.DONE else None
-
-    def _execute(self, position: int, transaction: Transaction) -> None:
-        time_ms = self.block.time_ms
-        expires_at_ms = transaction.expires_at_ms
-        if transaction.cluster_id != self._cluster_id:
-            self.skipped.append((position, Code.WRONG_CLUSTER))
-        elif expires_at_ms <= time_ms:
-            self.skipped.append((position, Code.EXPIRED))
-        elif expires_at_ms > time_ms + self._cap_ms:
-            self._fail(
-                position,
-                transaction,
-                RejectedTransaction(
-                    Code.EXPIRY_TOO_FAR,
-                    f"expires {expires_at_ms - time_ms} ms after its block, the cap is {self._cap_ms} ms",
-                ),
-            )
-        elif not self._guard.admit(transaction):
-            self.skipped.append((position, Code.REPLAYED))
-        else:
-            try:
-                result, writes = self._call(transaction)
-            except RejectedTransaction as rejection:
-                self._fail(position, transaction, rejection)
-            else:
-                self.state.state.update(writes)
-                self._leaf(position, transaction, Code.OK, result, hash_writes(writes))
-
-    def _call(self, transaction: Transaction) -> tuple[Value, dict[bytes, bytes | None]]:
-        """Judge authority, run the method; its result and its writes. Raises RejectedTransaction."""
-        sender = self._member(transaction.sender)
-        door = self._door(transaction.app, transaction.method)
-        parsed = door.method.parse(transaction.args)
-        context = Context(
-            self.state, transaction.app, sender, transaction.id, self.block.height, self.block.time_ms
-        )
-        if not door.is_open:
-            owner = door.method.owner_of(context, parsed) if door.rule.is_about_owner else None
-            require(door.policy, door.rule, sender, door.organisation_count, owner)
-        return door.method.run(context, parsed), context.writes
-
-    def _member(self, public_key: bytes) -> Member:
-        known = self._members.get(public_key)
-        if known is None:
-            stored = self.state.get_state(member_key(public_key))
-            if stored is None:
-                raise RejectedTransaction(Code.UNKNOWN_SENDER, f"key {public_key.hex()}")
-            known = self._members[public_key] = decode_member(stored)
-        return known
-
-    def _door(self, app: str, name: str) -> _Door:
-        known = self._doors.get((app, name))
-        if known is None:
-            method = self._apps.method(app, name)
-            stored = self.state.get_state(policy_key(app, name))
-            if stored is None:
-                raise RejectedTransaction(Code.FORBIDDEN, f"{app}.{name} has no policy")
-            policy, rule = decode_policy(stored)
-            count = len(organisations_of(self.state.get_state(ORGANISATIONS_KEY)))
-            known = self._doors[app, name] = _Door(
-                method, policy, rule, count, admits_everybody(policy, rule)
-            )
-        return known
-
-    def _fail(self, position: int, transaction: Transaction, rejection: RejectedTransaction) -> None:
-        self._leaf(position, transaction, rejection.code, rejection.detail, NO_WRITES)
-
-    def _leaf(
-        self, position: int, transaction: Transaction, status: Code, result: Value, writes_hash: Digest
-    ) -> None:
-        receipt = Receipt.make(
-            transaction.id, self.block.height, len(self.leaves), status, result, writes_hash
-        )
-        self.leaves.append((position, transaction))
-        self.receipts.append(receipt)
-        self.transaction_hashes.append(leaf_hash(transaction.encoded))
-        self.receipt_hashes.append(leaf_hash(receipt.encoded))
 
 
 class Ledger:
@@ -295,7 +110,30 @@ class Ledger:
         self.tip = tip
         self.overlay = Overlay(reader, layers_max)
         self._apps = apps or Apps(params.apps)
-        self._run: _Run | None = None
+        self._run: Run | None = None
+        self._roster: Roster | None = None
+
+    @property
+    def epoch(self) -> Epoch:
+        """The epoch that the next block must have."""
+        header = self.tip.header
+        return Epoch(header.epoch + (header.next_validators_hash is not None))
+
+    @property
+    def roster(self) -> Roster:
+        """Who validates in `epoch`. Raises LocalError when the stored roster is not the header's."""
+        if self._roster is None or self._roster.epoch != self.epoch:
+            header, roster = self.tip.header, load_roster(self.overlay)
+            expected = header.next_validators_hash or header.validators_hash
+            if roster.epoch != self.epoch or roster.validator_set().hash() != expected:
+                raise LocalError(f"the stored roster, of epoch {roster.epoch}, is not that of {self.epoch}")
+            self._roster = roster
+        return self._roster
+
+    def skips(self, epoch: int) -> bool:
+        """Whether a committed block of `epoch` yields no header, because a header below ended its epoch:
+        composition drops it, and what it ordered stays eligible (C4)."""
+        return epoch < self.epoch
 
     @property
     def has_room(self) -> bool:
@@ -310,18 +148,17 @@ class Ledger:
     def begin(self, block: BlockToExecute) -> None:
         """Take the block after the tip. Raises LocalError."""
         parent = self.tip.header
-        epoch = parent.epoch + (parent.next_validators_hash is not None)
         if self._run is not None:
             raise LocalError(f"block {block.height} before block {self._run.block.height} was executed")
         if block.height != parent.height + 1:
             raise LocalError(f"block {block.height} cannot follow height {parent.height}")
-        if block.epoch != epoch:
-            raise LocalError(f"block {block.height} is of epoch {block.epoch}, expected {epoch}")
+        if block.epoch != self.epoch:
+            raise LocalError(f"block {block.height} is of epoch {block.epoch}, expected {self.epoch}")
         if block.time_ms <= parent.time_ms:
             raise LocalError(f"block {block.height} at {block.time_ms} ms is not after {parent.time_ms} ms")
         if self.overlay.layers_held >= self.overlay.layers_max:
             raise LocalError(f"{self.overlay.layers_held} executed heights wait for the flush")
-        self._run = _Run(block, parent, self.params, self._apps, self.overlay)
+        self._run = Run(block, parent, self.params, self._apps, self.overlay)
 
     def advance(self, budget: int = SLICE_TRANSACTIONS_DEFAULT) -> Execution | None:
         """Work on the begun block: at most `budget` (>= 1) transactions or changed leaves. The Execution
@@ -348,8 +185,9 @@ class Ledger:
         """The reader shows everything up to `height`: forget those layers."""
         self.overlay.drop_through(height)
 
-    def _seal(self, run: _Run, state_root: Digest) -> Execution:
+    def _seal(self, run: Run, state_root: Digest) -> Execution:
         parent, block = self.tip.header, run.block
+        next_roster = run.next_roster
         header = Header.make(
             incarnation=parent.incarnation,
             cluster_id=parent.cluster_id,
@@ -363,10 +201,17 @@ class Ledger:
             state_root=state_root,
             history_root=self.tip.history.root(),
             validators_hash=parent.next_validators_hash or parent.validators_hash,
+            next_validators_hash=None if next_roster is None else next_roster.validator_set().hash(),
         )
         history, nodes = self.tip.history.append([leaf_hash(header.hash)])
         self.overlay.push(block.height, run.state.writes())
         self.tip = Tip(header, history)
         return Execution(
-            header, tuple(run.leaves), tuple(run.receipts), tuple(run.skipped), run.state.writes(), nodes
+            header,
+            tuple(run.leaves),
+            tuple(run.receipts),
+            tuple(run.skipped),
+            run.state.writes(),
+            nodes,
+            next_roster,
         )

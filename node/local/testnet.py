@@ -15,10 +15,11 @@ from pathlib import Path
 
 from consensus import PublicKey, SigningKey
 from node.config import PeerConfig
-from node.genesis import Genesis, GenesisValidator
+from node.genesis import Genesis
 from node.home import SEED_BYTES, Home, write_key, write_new
 from node.ledger.members import Member
 from node.ledger.params import Params
+from node.ledger.roster import ValidatorRecord
 from node.local.newnode import NodeKeys, NodeSetup, RandomBytes, create_keys, write_setup
 from node.local.ports import LOOPBACK, NodePorts
 from node.local.supervisor import Program
@@ -167,7 +168,7 @@ def _genesis(
         if own.consensus_key is None:
             raise ValueError(f"{node.name} was made without a consensus key")
         consensus_key, node_key = PublicKey(own.consensus_key), PublicKey(own.node_key)
-        validators.append(GenesisValidator(node.name, organisation, consensus_key, node_key, 1, operator))
+        validators.append(ValidatorRecord(node.name, organisation, consensus_key, node_key, 1, operator))
         members.append(Member(operator, organisation, ("admin",), f"operator-{node.name}"))
     return Genesis.new(name, params, validators, members)
 

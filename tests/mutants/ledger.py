@@ -7,11 +7,11 @@ from typing import Any
 
 from bench.sim.seams import Parts
 from consensus import HeaderCertificate
-from node.ledger import execution
 from node.ledger.codes import Code, RejectedTransaction
 from node.ledger.execution import BlockToExecute
 from node.ledger.receipts import hash_writes
 from node.ledger.replay import ReplayGuard
+from node.ledger.run import Run
 from node.ledger.transactions import Transaction
 from node.validator import Validator
 from node.validator.line import ExecutionLine, Settled
@@ -19,10 +19,8 @@ from tests.mutants.hunt import Hunt
 from tests.mutants.mutant import Mutant, Patch
 from tests.mutants.weather import NETWORK, standstill
 
-_Run = execution._Run
 
-
-def _execute_whenever(self: execution._Run, position: int, transaction: Transaction) -> None:
+def _execute_whenever(self: Run, position: int, transaction: Transaction) -> None:
     """A transaction is good for ever."""
     if not self._guard.admit(transaction):
         self.skipped.append((position, Code.REPLAYED))
@@ -96,7 +94,7 @@ LEDGER = (
         "C24: expiry is judged at the block's time",
         "Checked at the door only: between the door and the block it may wait for minutes.",
         Hunt(faults=(standstill, *NETWORK)),
-        (Patch(_Run, "_execute", _execute_whenever),),
+        (Patch(Run, "_execute", _execute_whenever),),
     ),
     Mutant(
         "replay-not-checked",

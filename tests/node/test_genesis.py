@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 
 from consensus import LocalError, digest, encode, root_id
-from node.genesis import Genesis, GenesisError, GenesisValidator
+from node.genesis import Genesis, GenesisError
 from node.ledger.beginning import begin, state_root_of
 from node.ledger.members import Member, find_member
 from node.ledger.params import RANGES, Params
 from node.ledger.policy import Policy
+from node.ledger.roster import ValidatorRecord
 from node.ledger.state import Space
 from node.proofs import rfc6962
 from tests.node.ledger.world import ALICE, CREATED_MS, MEMBERS, STRANGER, Store, key_of, make_genesis
@@ -241,5 +242,5 @@ def test_the_body_is_the_documented_array() -> None:
             GENESIS.state_root,
         )
     )
-    first: GenesisValidator = GENESIS.validators[0]
+    first: ValidatorRecord = GENESIS.validators[0]
     assert first.to_value()[:2] == ("v0", "acme")

@@ -13,10 +13,11 @@ from consensus import (
     encode,
 )
 from node.daemon.memory_store import MemoryStore
-from node.genesis import Genesis, GenesisValidator
+from node.genesis import Genesis
 from node.ledger.execution import BlockToExecute, Ledger
 from node.ledger.members import Member
 from node.ledger.params import Params
+from node.ledger.roster import ValidatorRecord
 from node.ledger.state import Space, StateWrite
 from node.ledger.transactions import Transaction
 from node.proofs.header import Header
@@ -37,7 +38,7 @@ def genesis(name: str = "harbour") -> Genesis:
         operator_key = SigningKey(bytes((number + 21,)) * 32).public_key
         weight = 2 if number == 3 else 1
         validators.append(
-            GenesisValidator(f"node-{number}", "port", key.public_key, node_key, weight, operator_key)
+            ValidatorRecord(f"node-{number}", "port", key.public_key, node_key, weight, operator_key)
         )
     member = Member(MEMBER_KEY.public_key, "port", ("admin",), "clerk")
     return Genesis.new(name, Params(created_ms=START_MS), validators, [member])

@@ -31,12 +31,13 @@ from node.api.backend import (
 )
 from node.api.queries import HEIGHT_KEY, height_key
 from node.daemon.memory_store import MemorySnapshot, MemoryStore
-from node.genesis import Genesis, GenesisValidator
+from node.genesis import Genesis
 from node.ledger.codes import Code, RejectedTransaction
 from node.ledger.execution import BlockToExecute, Ledger
 from node.ledger.members import Member
 from node.ledger.params import Params
 from node.ledger.receipts import Receipt
+from node.ledger.roster import ValidatorRecord
 from node.ledger.state import Space, StateWrite
 from node.ledger.transactions import Transaction, check_signature
 from node.proofs.header import Header
@@ -54,7 +55,7 @@ START_MS = 1_700_000_000_000
 def make_genesis(name: str = "harbour") -> Genesis:
     """Four validators of equal weight and one member of the organisation `port`."""
     validators = [
-        GenesisValidator(
+        ValidatorRecord(
             f"node-{i}",
             "port",
             VALIDATOR_KEYS[i].public_key,

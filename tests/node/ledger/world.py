@@ -3,12 +3,13 @@
 from hashlib import sha256
 
 from consensus import Digest, SigningKey, Value
-from node.genesis import Genesis, GenesisValidator
+from node.genesis import Genesis
 from node.ledger.apps import Apps
 from node.ledger.execution import BlockToExecute, Execution, Ledger
 from node.ledger.members import Member
 from node.ledger.params import Params
 from node.ledger.policy import Policy
+from node.ledger.roster import ValidatorRecord
 from node.ledger.state import Space, StateWrite
 from node.ledger.transactions import Transaction
 
@@ -29,7 +30,7 @@ MEMBERS = (
 
 def make_genesis(policies: dict[str, Policy] | None = None, **params: int) -> Genesis:
     validators = [
-        GenesisValidator(
+        ValidatorRecord(
             f"v{i}",
             "acme" if i < 2 else "bolts",
             key_of(f"consensus {i}").public_key,

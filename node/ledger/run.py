@@ -1,0 +1,225 @@
+"""One block under execution: its transactions one by one, then the state tree (DESIGN 5).
+
+What becomes of each transaction is told in node/ledger/execution.py, whose `Ledger` makes one `Run` a block.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from hashlib import sha256
+from typing import Any, TypeAlias
+
+from consensus import Digest, Value
+from node.ledger.apps import Apps, Context, Method
+from node.ledger.codes import Code, RejectedTransaction
+from node.ledger.members import ORGANISATIONS_KEY, Member, decode_member, member_key, organisations_of
+from node.ledger.opaque import OpaqueBatch
+from node.ledger.params import Params
+from node.ledger.policy import Policy, Rule, admits_everybody, decode_policy, policy_key, require
+from node.ledger.receipts import NO_WRITES, Receipt, hash_writes
+from node.ledger.replay import ReplayGuard
+from node.ledger.roster import ROSTER_KEY, Roster
+from node.ledger.state import BlockState, Overlay
+from node.ledger.transactions import Transaction
+from node.proofs import smt
+from node.proofs.header import Header
+from node.proofs.rfc6962 import leaf_hash
+
+
+@dataclass(frozen=True, slots=True)
+class BlockToExecute:
+    """A committed block that yields a header, its payload resolved to transactions in payload order, or on a
+    benchmark cluster to batches."""
+
+    height: int
+    block_id: Digest
+    epoch: int
+    time_ms: int
+    transactions: tuple[Transaction | OpaqueBatch, ...]
+
+
+Leaf: TypeAlias = tuple[int, Transaction | OpaqueBatch]
+"""(position in the block's transactions, the transaction); the leaf index is the place in the list."""
+
+
+class _Phase(Enum):
+    TRANSACTIONS = 1
+    STATE_TREE = 2
+    DONE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Door:
+    """A method with its policy, resolved once a block: `is_open` iff every member may call it."""
+
+    method: Method[Any]
+    policy: Policy
+    rule: Rule
+    organisation_count: int
+    is_open: bool
+
+
+class Run:
+    """One block under execution.
+
+    Members and policies are read once a block: applications write below their own prefix only, so no
+    transaction of the block can change them.
+    """
+
+    __slots__ = (
+        "_apps",
+        "_cap_ms",
+        "_changes",
+        "_cluster_id",
+        "_doors",
+        "_guard",
+        "_members",
+        "_phase",
+        "_position",
+        "_state_root",
+        "block",
+        "leaves",
+        "receipt_hashes",
+        "receipts",
+        "skipped",
+        "state",
+        "transaction_hashes",
+    )
+
+    def __init__(
+        self, block: BlockToExecute, parent: Header, params: Params, apps: Apps, overlay: Overlay
+    ) -> None:
+        self.block = block
+        self.state = BlockState(overlay)
+        self.leaves: list[Leaf] = []
+        self.receipts: list[Receipt] = []
+        self.transaction_hashes: list[bytes] = []
+        self.receipt_hashes: list[bytes] = []
+        self.skipped: list[tuple[int, Code]] = []
+        self._apps = apps
+        self._cap_ms = params.replay_cap_ms
+        self._cluster_id = parent.cluster_id
+        self._doors: dict[tuple[str, str], _Door] = {}
+        self._members: dict[bytes, Member] = {}
+        self._guard = ReplayGuard(params, self.state, block.height, block.time_ms, parent.time_ms)
+        self._phase = _Phase.TRANSACTIONS
+        self._position = 0
+        self._changes: list[tuple[bytes, bytes | None]] = []
+        self._state_root = parent.state_root
+
+    def advance(self, budget: int) -> Digest | None:
+        """At most `budget` units of work (a transaction, or a changed leaf); the state root at the end."""
+        if self._phase is _Phase.TRANSACTIONS:
+            transactions = self.block.transactions
+            end = min(self._position + budget, len(transactions))
+            for position in range(self._position, end):
+                transaction = transactions[position]
+                if type(transaction) is OpaqueBatch:
+                    self._leaf(position, transaction, Code.OK, transaction.result, NO_WRITES)
+                else:
+                    self._execute(position, transaction)
+            budget -= end - self._position
+            self._position = end
+            if end < len(transactions):
+                return None
+            self._guard.finish()
+            # By key hash: each slice then touches its own part of the tree, and upper nodes rarely twice.
+            self._changes = sorted(self.state.state.items(), key=lambda change: sha256(change[0]).digest())
+            self._phase, self._position = _Phase.STATE_TREE, 0
+        if self._phase is _Phase.STATE_TREE:
+            end = min(self._position + max(budget, 0), len(self._changes))
+            if end > self._position:
+                update = smt.update(self.state, self._changes[self._position : end])
+                self.state.nodes.update(update.writes)
+                self._state_root = Digest(update.root)
+                self._position = end
+            if end == len(self._changes):
+                self._phase = _Phase.DONE
+        return self._state_root if self._phase is _Phase.DONE else None
+
+    @property
+    def next_roster(self) -> Roster | None:
+        """The roster that the block's transactions put in place of the current one."""
+        stored = self.state.state.get(ROSTER_KEY)
+        return None if stored is None else Roster.decode(stored)
+
+    def _execute(self, position: int, transaction: Transaction) -> None:
+        time_ms = self.block.time_ms
+        expires_at_ms = transaction.expires_at_ms
+        if transaction.cluster_id != self._cluster_id:
+            self.skipped.append((position, Code.WRONG_CLUSTER))
+        elif expires_at_ms <= time_ms:
+            self.skipped.append((position, Code.EXPIRED))
+        elif expires_at_ms > time_ms + self._cap_ms:
+            self._fail(
+                position,
+                transaction,
+                RejectedTransaction(
+                    Code.EXPIRY_TOO_FAR,
+                    f"expires {expires_at_ms - time_ms} ms after its block, the cap is {self._cap_ms} ms",
+                ),
+            )
+        elif not self._guard.admit(transaction):
+            self.skipped.append((position, Code.REPLAYED))
+        else:
+            try:
+                result, writes = self._call(transaction)
+            except RejectedTransaction as rejection:
+                self._fail(position, transaction, rejection)
+            else:
+                self.state.state.update(writes)
+                self._leaf(position, transaction, Code.OK, result, hash_writes(writes))
+
+    def _call(self, transaction: Transaction) -> tuple[Value, dict[bytes, bytes | None]]:
+        """Judge authority, run the method; its result and its writes. Raises RejectedTransaction."""
+        sender = self._member(transaction.sender)
+        door = self._door(transaction.app, transaction.method)
+        parsed = door.method.parse(transaction.args)
+        context = Context(
+            self.state, transaction.app, sender, transaction.id, self.block.height, self.block.time_ms
+        )
+        if not door.is_open:
+            owner = door.method.owner_of(context, parsed) if door.rule.is_about_owner else None
+            require(door.policy, door.rule, sender, door.organisation_count, owner)
+        return door.method.run(context, parsed), context.writes
+
+    def _member(self, public_key: bytes) -> Member:
+        known = self._members.get(public_key)
+        if known is None:
+            stored = self.state.get_state(member_key(public_key))
+            if stored is None:
+                raise RejectedTransaction(Code.UNKNOWN_SENDER, f"key {public_key.hex()}")
+            known = self._members[public_key] = decode_member(stored)
+        return known
+
+    def _door(self, app: str, name: str) -> _Door:
+        known = self._doors.get((app, name))
+        if known is None:
+            method = self._apps.method(app, name)
+            stored = self.state.get_state(policy_key(app, name))
+            if stored is None:
+                raise RejectedTransaction(Code.FORBIDDEN, f"{app}.{name} has no policy")
+            policy, rule = decode_policy(stored)
+            count = len(organisations_of(self.state.get_state(ORGANISATIONS_KEY)))
+            known = self._doors[app, name] = _Door(
+                method, policy, rule, count, admits_everybody(policy, rule)
+            )
+        return known
+
+    def _fail(self, position: int, transaction: Transaction, rejection: RejectedTransaction) -> None:
+        self._leaf(position, transaction, rejection.code, rejection.detail, NO_WRITES)
+
+    def _leaf(
+        self,
+        position: int,
+        transaction: Transaction | OpaqueBatch,
+        status: Code,
+        result: Value,
+        writes_hash: Digest,
+    ) -> None:
+        receipt = Receipt.make(
+            transaction.id, self.block.height, len(self.leaves), status, result, writes_hash
+        )
+        self.leaves.append((position, transaction))
+        self.receipts.append(receipt)
+        self.transaction_hashes.append(leaf_hash(transaction.encoded))
+        self.receipt_hashes.append(leaf_hash(receipt.encoded))
