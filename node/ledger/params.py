@@ -9,6 +9,8 @@ from dataclasses import dataclass, fields
 from consensus import CodecError, Value, as_array, as_int, as_text, as_tuple
 
 APPS_MAX = 64
+OPAQUE = "opaque"
+"""The application of benchmark clusters, which has no methods: see `node/ledger/opaque.py`."""
 _NAME_MAX = 64
 
 
@@ -56,6 +58,17 @@ class Params:
             )
         if len(self.apps) > APPS_MAX or list(self.apps) != sorted(set(self.apps)):
             raise ValueError(f"apps must be at most {APPS_MAX} different names in alphabetical order")
+        if OPAQUE in self.apps and not self.is_opaque:
+            others = ", ".join(app for app in self.apps if app != OPAQUE)
+            raise ValueError(
+                f"apps: {OPAQUE} is the whole ledger of a benchmark cluster and stands alone; remove it, or "
+                f"remove {others}"
+            )
+
+    @property
+    def is_opaque(self) -> bool:
+        """Whether this is a benchmark cluster, which stores batches of bytes and executes nothing."""
+        return self.apps == (OPAQUE,)
 
     def to_value(self) -> tuple[Value, ...]:
         """The fields in the order of their definition."""

@@ -113,7 +113,7 @@ class Run:
             end = min(self._position + budget, len(transactions))
             for position in range(self._position, end):
                 transaction = transactions[position]
-                if type(transaction) is OpaqueBatch:
+                if isinstance(transaction, OpaqueBatch):
                     self._leaf(position, transaction, Code.OK, transaction.result, NO_WRITES)
                 else:
                     self._execute(position, transaction)

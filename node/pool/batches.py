@@ -8,6 +8,7 @@ can do it: `verify_batch` is that function. Authority and replay are judged at e
 
 from collections.abc import Generator
 from dataclasses import dataclass
+from enum import Enum
 
 from consensus import (
     ED25519,
@@ -26,12 +27,22 @@ from consensus import (
 )
 from node.ledger.codes import RejectedTransaction
 from node.ledger.transactions import Transaction, check_signature
+from node.pool.chunks import check_items
 
 BATCH_VERSION = 1
 _BATCH_DOMAIN = "isthmus/batch/v1"
 _ENVELOPE_BYTES = 128
 """At least the encoded size of everything in a batch but its transactions."""
 _TRANSACTION_HEADER_BYTES = 5
+
+
+class BatchContent(Enum):
+    """What the batches of a cluster carry, fixed by its genesis."""
+
+    TRANSACTIONS = 1
+    """Signed by their senders; `verify_batch` looks at each."""
+    CHUNKS = 2
+    """Opaque bytes of a benchmark cluster (`chunks.py`): what decodes is valid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +59,7 @@ class BatchRules:
     transactions_max: int = 2048
     lifetime_max_ms: int = 60_000
     scheme: SignatureScheme = ED25519
+    content: BatchContent = BatchContent.TRANSACTIONS
 
     @property
     def encoded_bytes_max(self) -> int:
@@ -123,7 +135,8 @@ class Batch:
         )
         if not transactions:
             raise CodecError("an empty batch")
-        size = sum(map(len, transactions))
+        opaque = rules.content is BatchContent.CHUNKS
+        size = check_items(transactions) if opaque else sum(map(len, transactions))
         if size > rules.batch_bytes_max:
             raise CodecError(f"{size} bytes of transactions exceed the limit of {rules.batch_bytes_max}")
         return Batch(
@@ -172,6 +185,8 @@ def examine_batch(data: bytes, rules: BatchRules) -> Generator[None, None, Batch
         batch = Batch.decode(data, rules, name)
     except CodecError as error:
         return BatchReport(name, False, str(error))
+    if rules.content is BatchContent.CHUNKS:
+        return BatchReport(name, True, "")
     seen: dict[bytes, None] = {}
     for position, encoded in enumerate(batch.transactions):
         fault = _transaction_fault(encoded, batch, rules, seen)

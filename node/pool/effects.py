@@ -19,6 +19,7 @@ from consensus import (
     Proposal,
     immutable,
 )
+from node.ledger.codes import RejectedTransaction
 from node.pool.batches import Batch
 from node.pool.messages import PoolMessage
 from node.proofs.header import Header
@@ -86,6 +87,14 @@ class BlockReady:
 
 
 @immutable(frozen=True, slots=True)
+class ChunksAnswered:
+    """The chunks of these tickets are sealed in the batch of this name, or refused."""
+
+    tickets: tuple[int, ...]
+    outcome: Digest | RejectedTransaction
+
+
+@immutable(frozen=True, slots=True)
 class Penalise:
     """A peer sent what it must not; score it."""
 
@@ -109,6 +118,7 @@ PoolEffect: TypeAlias = (
     | ForgetBatches
     | Answer
     | BlockReady
+    | ChunksAnswered
     | Penalise
     | Wake
 )

@@ -7,14 +7,19 @@ stops when our share of everybody's memory is used; then admission fills up and 
 
 from collections import deque
 from collections.abc import Iterable
+from typing import TypeAlias
 
 from consensus import Epoch, ValidatorIndex
 from node.ledger.transactions import Transaction
-from node.pool.batches import Batch
+from node.pool.batches import Batch, BatchContent
+from node.pool.chunks import CHUNKS_MAX, Chunk, batch_items
 from node.pool.config import PoolConfig
-from node.pool.effects import PoolEffect
+from node.pool.effects import ChunksAnswered, PoolEffect
 from node.pool.shelf import HeldBatch, Shelf
 from node.pool.spreading import Spreading
+
+Item: TypeAlias = Transaction | Chunk
+"""What waits: on a benchmark cluster chunks, on all others transactions."""
 
 
 class Sealer:
@@ -33,20 +38,26 @@ class Sealer:
         self._epoch = epoch
         self._shelf = shelf
         self._spreading = spreading
-        self._waiting: deque[tuple[Transaction, int]] = deque()
+        self._waiting: deque[tuple[Item, int]] = deque()
+        self._is_opaque = config.batch.content is BatchContent.CHUNKS
+        self._items_max = CHUNKS_MAX if self._is_opaque else config.batch.transactions_max
+        self._sequence = 0
         self.bytes = 0
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def add(self, transactions: Iterable[Transaction], elapsed_ms: int) -> None:
-        """Queue transactions that `Admission` let in; it is admission that bounds the queue."""
-        for transaction in transactions:
-            self._waiting.append((transaction, elapsed_ms))
-            self.bytes += len(transaction.encoded)
+    def add(self, items: Iterable[Item], elapsed_ms: int) -> None:
+        """Queue what was let in; whoever lets in bounds the queue."""
+        for item in items:
+            self._waiting.append((item, elapsed_ms))
+            self.bytes += len(item.encoded)
 
     def take_back(self, held: HeldBatch, elapsed_ms: int) -> None:
-        """A batch of ours expired before it was ordered: what lives longer in it is sealed anew."""
+        """A batch of ours expired before it was ordered: what lives longer in it is sealed anew. Of chunks
+        nothing does: who sent them was told a name, and has given up waiting for it."""
+        if self._is_opaque:
+            return
         limit = self._config.batch.transaction_bytes_max
         self.add((Transaction.decode(data, limit) for data in held.batch.transactions), elapsed_ms)
 
@@ -65,11 +76,14 @@ class Sealer:
         config = self._config
         room = config.author_bytes_max // 2 - used if count < config.author_batches_max // 2 else 0
         effects: list[PoolEffect] = []
-        for batch in self._seal(self._me, created_ms, elapsed_ms, idle=count == 0, room_bytes=room):
+        for batch, items in self._seal(self._me, created_ms, elapsed_ms, idle=count == 0, room_bytes=room):
             held = self._shelf.add(batch, self._me)
             held.verified = True
             self._shelf.refresh(held)
             effects += self._spreading.send_own(held, elapsed_ms)
+            tickets = tuple(item.ticket for item in items if isinstance(item, Chunk))
+            if tickets:
+                effects.append(ChunksAnswered(tickets, batch.digest))
         return effects
 
     def _oldest_due_ms(self) -> int | None:
@@ -77,47 +91,53 @@ class Sealer:
 
     def _seal(
         self, author: ValidatorIndex, created_ms: int, elapsed_ms: int, *, idle: bool, room_bytes: int
-    ) -> list[Batch]:
+    ) -> list[tuple[Batch, list[Item]]]:
         """Full batches always, a part-filled one when `idle` (nothing of ours in flight) or overdue; none
         beyond `room_bytes`. Transactions expired at `created_ms` are left out."""
-        batches: list[Batch] = []
+        batches: list[tuple[Batch, list[Item]]] = []
         rules = self._config.batch
         due = self._oldest_due_ms()
         flush = idle or (due is not None and due <= elapsed_ms)
         while self._waiting and room_bytes >= rules.encoded_bytes_max:
-            full = self.bytes >= rules.batch_bytes_max or len(self._waiting) >= rules.transactions_max
+            full = self.bytes >= rules.batch_bytes_max or len(self._waiting) >= self._items_max
             if not full and not flush:
                 break
             taken = self._take(created_ms)
             if taken:
                 batch = self._sealed(author, taken, created_ms)
-                batches.append(batch)
+                batches.append((batch, taken))
                 room_bytes -= len(batch.encoded)
         return batches
 
-    def _take(self, created_ms: int) -> list[bytes]:
-        rules = self._config.batch
-        taken: list[bytes] = []
+    def _take(self, created_ms: int) -> list[Item]:
+        bytes_max = self._config.batch.batch_bytes_max
+        taken: list[Item] = []
         size = 0
-        while self._waiting and len(taken) < rules.transactions_max:
-            transaction = self._waiting[0][0]
-            length = len(transaction.encoded)
-            if size + length > rules.batch_bytes_max:
+        while self._waiting and len(taken) < self._items_max:
+            item = self._waiting[0][0]
+            length = len(item.encoded)
+            if size + length > bytes_max:
                 break
             self._waiting.popleft()
             self.bytes -= length
-            if transaction.expires_at_ms > created_ms:
-                taken.append(transaction.encoded)
+            if item.expires_at_ms > created_ms:
+                taken.append(item)
                 size += length
         return taken
 
-    def _sealed(self, author: ValidatorIndex, transactions: list[bytes], created_ms: int) -> Batch:
+    def _sealed(self, author: ValidatorIndex, items: list[Item], created_ms: int) -> Batch:
         rules = self._config.batch
+        if self._is_opaque:
+            self._sequence += 1
+            chunks = [item for item in items if isinstance(item, Chunk)]
+            contents = batch_items(self._sequence, chunks)
+        else:
+            contents = tuple(item.encoded for item in items)
         return Batch.make(
             cluster_id=rules.cluster_id,
             author=author,
             epoch=self._epoch,
             created_ms=created_ms,
             expires_at_ms=created_ms + rules.lifetime_max_ms,
-            transactions=tuple(transactions),
+            transactions=contents,
         )

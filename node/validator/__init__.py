@@ -10,6 +10,7 @@ from node.validator.assembly import Tuning, assemble, pool_config
 from node.validator.inputs import (
     BatchChecked,
     BatchLoaded,
+    ChunkSubmitted,
     DiskLow,
     Flushed,
     Frame,
@@ -55,6 +56,7 @@ __all__ = [
     "BroadcastFrame",
     "CheckBatch",
     "CheckSignatures",
+    "ChunkSubmitted",
     "DiskLow",
     "Flush",
     "Flushed",

@@ -3,7 +3,7 @@
 The one place that knows everybody's constructor. It decides nothing but who is handed to whom.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from consensus import (
     ED25519,
@@ -32,7 +32,7 @@ from node.ledger.replay import id_key, replay_id
 from node.ledger.state import Space, StateReader
 from node.ledger.transactions import Transaction
 from node.pool.admission import Admission, AdmissionConfig
-from node.pool.batches import BatchRules
+from node.pool.batches import BatchContent, BatchRules
 from node.pool.catchup import CatchUp, CatchUpConfig
 from node.pool.config import PoolConfig
 from node.pool.contents import parse_contents
@@ -81,6 +81,8 @@ def pool_config(genesis: Genesis, tuning: Tuning, scheme: SignatureScheme = ED25
         transaction_bytes_max=params.max_transaction_bytes,
         scheme=scheme,
     )
+    if params.is_opaque:
+        rules = replace(rules, content=BatchContent.CHUNKS, transaction_bytes_max=params.batch_bytes_max)
     return PoolConfig(
         rules,
         PayloadRules(inline_bytes_max=params.inline_bytes_max),

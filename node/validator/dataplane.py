@@ -10,6 +10,7 @@ from typing import assert_never
 from consensus import (
     ChainSynced,
     CommittedBlock,
+    Digest,
     Diverged,
     HeaderCertificate,
     HeaderComputed,
@@ -18,6 +19,7 @@ from consensus import (
     Proposal,
 )
 from node import wire
+from node.ledger.codes import Code, RejectedTransaction
 from node.pool import effects as asked
 from node.pool.batches import Batch
 from node.pool.catchup import CatchUp
@@ -85,6 +87,10 @@ class DataPlane:
                     mail.put(outputs.LoadBatch(digest))
                 case asked.BlockReady():
                     self._on_block_ready(effect)
+                case asked.ChunksAnswered(tickets, outcome):
+                    answer = _told(outcome)
+                    for ticket in tickets:
+                        mail.put(outputs.Answer(ticket, (answer,)))
                 case asked.ForgetBatches(digests):
                     self.book.forget(digests)
                 case asked.Penalise(peer, error):
@@ -93,6 +99,14 @@ class DataPlane:
                     mail.put(outputs.StartTimer(POOL_TIMER, delay_ms))
                 case _:
                     assert_never(effect)
+
+    def submit_chunk(self, ticket: int, chunk: bytes, transaction_bytes: int) -> None:
+        """A client's opaque bytes, on a benchmark cluster."""
+        if self.desk.closed is not None:
+            refusal = outputs.Refusal(Code.POOL_FULL, self.desk.closed)
+            self._mail.put(outputs.Answer(ticket, (refusal,)))
+        else:
+            self.serve_pool(self.pool.on_chunk(ticket, chunk, transaction_bytes, self._mail.now_ms))
 
     def _on_block_ready(self, ready: asked.BlockReady) -> None:
         committed = ready.block
@@ -277,3 +291,9 @@ class DataPlane:
         """Refuse clients for `reason`, or open again with None; a divergence stays closed."""
         if self.diverged is None:
             self.desk.closed = reason
+
+
+def _told(outcome: Digest | RejectedTransaction) -> Digest | outputs.Refusal:
+    if isinstance(outcome, RejectedTransaction):
+        return outputs.Refusal(outcome.code, str(outcome))
+    return outcome

@@ -90,6 +90,16 @@ class Submitted:
 
 
 @immutable(frozen=True, slots=True)
+class ChunkSubmitted:
+    """A client's opaque bytes on a benchmark cluster: transactions of `transaction_bytes` each. Answered by
+    `Answer` with the same ticket: the name of the batch that holds them, once it is sealed."""
+
+    ticket: int
+    chunk: bytes
+    transaction_bytes: int
+
+
+@immutable(frozen=True, slots=True)
 class SignaturesChecked:
     """The answer to `CheckSignatures`: one bool for each of the ticket's transactions."""
 
@@ -116,6 +126,7 @@ Input: TypeAlias = (
     | BatchChecked
     | BatchLoaded
     | Submitted
+    | ChunkSubmitted
     | SignaturesChecked
     | DiskLow
 )
@@ -123,6 +134,7 @@ Input: TypeAlias = (
 __all__ = [
     "BatchChecked",
     "BatchLoaded",
+    "ChunkSubmitted",
     "DiskLow",
     "Flushed",
     "Frame",

@@ -2,7 +2,8 @@
 
 Execution works in slices, so that a long block never keeps a vote waiting. Executed heights wait here for
 their certificate; storage shows certified heights only. How far the line may run ahead is bounded by
-voters (C13) and, hard, by the ledger's overlay.
+voters (C13) and, hard, by the ledger's overlay. Where a header ends its epoch, later blocks of that epoch come
+to nothing (C4).
 """
 
 from collections import deque
@@ -11,8 +12,11 @@ from itertools import chain, islice
 
 from consensus import CommittedBlock, Digest, HeaderCertificate, Height, LocalError
 from node.ledger.execution import BlockToExecute, Execution, Ledger, Tip
+from node.ledger.roster import Roster
+from node.ledger.opaque import OpaqueBatch
 from node.ledger.transactions import Transaction
 from node.pool.batches import Batch
+from node.pool.chunks import count_transactions
 
 SLICE_BUDGET = 64
 """Transactions, or changed leaves, a slice: about 1.5 ms."""
@@ -75,6 +79,11 @@ class ExecutionLine:
         return self._ledger.tip
 
     @property
+    def roster(self) -> Roster:
+        """Who validates in the epoch of the next block."""
+        return self._ledger.roster
+
+    @property
     def next_height(self) -> int:
         """The first height that is neither executed nor queued here."""
         if self._waiting:
@@ -91,6 +100,11 @@ class ExecutionLine:
             ("line_uncertified_heights", len(self._executed), UNCERTIFIED_MAX),
             *self._ledger.overlay.limits(),
         )
+
+    def skips(self, block: CommittedBlock) -> bool:
+        """Whether a header executed here ended this block's epoch: it yields none, and what it ordered may be
+        ordered again (C4)."""
+        return self._ledger.skips(block.block.epoch)
 
     def add(self, block: CommittedBlock, batches: tuple[Batch, ...]) -> None:
         """The next committed block that yields a header, with its batches in order of execution."""
@@ -130,6 +144,10 @@ class ExecutionLine:
 
     def _open(self) -> bool:
         """Decode another slice of the next block's transactions; True once the ledger has begun it."""
+        if self._ledger.params.is_opaque:
+            committed, batches = self._waiting.popleft()
+            self._begin(committed, tuple(map(_named, batches)))
+            return True
         if self._opening is None:
             self._opening = _Opening(*self._waiting.popleft())
         opening, limit = self._opening, self._transaction_bytes_max
@@ -137,17 +155,22 @@ class ExecutionLine:
             opening.transactions.append(Transaction.decode(encoded, limit))
         if len(opening.transactions) < opening.count:
             return False
-        committed, block = opening.block, opening.block.block
-        transactions = tuple(opening.transactions)
+        committed = opening.block
         self._opening = None
-        self._ledger.begin(
-            BlockToExecute(committed.height, block.id, block.epoch, block.time_ms, transactions)
-        )
+        self._begin(committed, tuple(opening.transactions))
         return True
+
+    def _begin(
+        self, committed: CommittedBlock, payload: tuple[Transaction, ...] | tuple[OpaqueBatch, ...]
+    ) -> None:
+        block = committed.block
+        self._ledger.begin(BlockToExecute(committed.height, block.id, block.epoch, block.time_ms, payload))
 
     def _settle(self, execution: Execution) -> Settled:
         settled = Settled(execution, self._ledger.tip)
         self._executed.append(settled)
+        if execution.next_roster is not None:
+            self._waiting = deque(queued for queued in self._waiting if not self.skips(queued[0]))
         return settled
 
     def certify(self, certificate: HeaderCertificate) -> None:
@@ -197,3 +220,7 @@ class ExecutionLine:
     def stored(self, height: int) -> None:
         """Storage shows everything up to `height` now."""
         self._ledger.flushed(height)
+
+
+def _named(batch: Batch) -> OpaqueBatch:
+    return OpaqueBatch(batch.digest, *count_transactions(batch.transactions))

@@ -9,6 +9,7 @@ from consensus import CodecError, Digest, Value, as_array, as_bytes, as_int, as_
 from node.validator.inputs import (
     BatchChecked,
     BatchLoaded,
+    ChunkSubmitted,
     DiskLow,
     Flushed,
     Frame,
@@ -37,7 +38,8 @@ from node.validator.inputs import (
     _SUBMITTED,
     _SIGNATURES_CHECKED,
     _DISK_LOW,
-) = range(1, 14)
+    _CHUNK_SUBMITTED,
+) = range(1, 15)
 _TRANSACTIONS_MAX = 2**20
 _TEXT_MAX = 2**16
 
@@ -61,6 +63,8 @@ def input_value(item: Input) -> tuple[Value, ...]:
             return (_BATCH_LOADED, digest, data)
         case Submitted(ticket, transactions):
             return (_SUBMITTED, ticket, transactions)
+        case ChunkSubmitted(ticket, chunk, transaction_bytes):
+            return (_CHUNK_SUBMITTED, ticket, chunk, transaction_bytes)
         case SignaturesChecked(ticket, valid):
             return (_SIGNATURES_CHECKED, ticket, bytes(valid))
         case LinkUp(peer):
@@ -79,7 +83,7 @@ def input_from(value: Value) -> Input:
     """The inverse of `input_value`; raises CodecError."""
     if type(value) is not tuple or not value:
         raise CodecError("an input is a non-empty array")
-    kind = as_int(value[0], "input kind", low=_START, high=_DISK_LOW)
+    kind = as_int(value[0], "input kind", low=_START, high=_CHUNK_SUBMITTED)
     if kind in (_START, _RESUMED):
         as_tuple(value, 1, "input")
         return Start() if kind == _START else Resumed()
@@ -89,6 +93,11 @@ def input_from(value: Value) -> Input:
         _, peer, topic, body, gossip_id = as_tuple(value, 5, "frame")
         name = None if gossip_id is None else as_bytes(gossip_id, "gossip id")
         return Frame(as_bytes(peer, "peer"), as_int(topic, "topic"), as_bytes(body, "body"), name)
+    if kind == _CHUNK_SUBMITTED:
+        _, ticket_number, chunk, size = as_tuple(value, 4, "chunk")
+        return ChunkSubmitted(
+            as_int(ticket_number, "ticket"), as_bytes(chunk, "chunk"), as_int(size, "transaction size")
+        )
     _, key, content = as_tuple(value, 3, "input")
     if kind == _BATCH_CHECKED:
         fault = None if content is None else as_text(content, "fault", max_length=_TEXT_MAX)

@@ -119,6 +119,8 @@ class Validator:
                 data.on_flushed(number)
             case inputs.Submitted(ticket, transactions):
                 self._mail.put(data.desk.submit(ticket, transactions, now_ms))
+            case inputs.ChunkSubmitted(ticket, chunk, transaction_bytes):
+                data.submit_chunk(ticket, chunk, transaction_bytes)
             case inputs.SignaturesChecked(ticket, valid):
                 admitted, answer = data.desk.checked(ticket, valid, now_ms)
                 self._mail.put(answer)

@@ -8,12 +8,13 @@ from node.ledger.apps import records
 from node.ledger.apps.app import App, Method
 from node.ledger.codes import Code, RejectedTransaction
 from node.ledger.names import check_name
+from node.ledger.params import OPAQUE
 from node.ledger.policy import Policy
 
-AVAILABLE: tuple[App, ...] = (records.APP,)
+AVAILABLE: tuple[App, ...] = (App(OPAQUE, ()), records.APP)
 
 
-RESERVED_NAMES = ("members", "organisations", "policies", "replay")
+RESERVED_NAMES = ("governance", "members", "organisations", "policies", "replay")
 """First parts of state keys that are the ledger's own; no application may have such a name."""
 
 

@@ -23,6 +23,7 @@ from node.validator import (
     BroadcastFrame,
     CheckBatch,
     CheckSignatures,
+    ChunkSubmitted,
     DiskLow,
     Flush,
     Flushed,
@@ -93,6 +94,7 @@ INPUTS: st.SearchStrategy[Input] = st.one_of(
     st.builds(BatchChecked, NAMES.map(Digest), st.none() | st.text(max_size=40)),
     st.builds(BatchLoaded, NAMES.map(Digest), st.none() | st.binary()),
     st.builds(Submitted, NUMBERS, st.lists(st.binary(), max_size=4).map(tuple)),
+    st.builds(ChunkSubmitted, NUMBERS, st.binary(), NUMBERS),
     st.builds(SignaturesChecked, NUMBERS, st.lists(st.booleans(), max_size=8).map(tuple)),
     st.builds(DiskLow, st.booleans()),
 )
@@ -171,10 +173,11 @@ def one_of_each() -> Iterator[Input]:
     yield from (Start(), LinkUp(b"p"), LinkDown(b"p"), Frame(b"p", 1, b""), TimerExpired("t"), Written(1))
     yield from (Flushed(1), Resumed(), BatchChecked(DIGEST, None), BatchLoaded(DIGEST, None))
     yield from (Submitted(1, ()), SignaturesChecked(1, (True, False)), DiskLow(True))
+    yield ChunkSubmitted(1, b"c", 1)
 
 
 def test_the_numbers_of_inputs_outputs_and_tables_stay_what_they_are() -> None:
-    assert [input_value(item)[0] for item in one_of_each()] == list(range(1, 14))
+    assert [input_value(item)[0] for item in one_of_each()] == list(range(1, 15))
     assert [OutputMark.of(output).kind for output in OUTPUTS] == list(range(1, 18))
     tables: list[Table] = [*ChainTable, *StateTable]
     assert sorted(TABLE_NUMBERS[table] for table in tables) == list(range(1, 15))
@@ -189,7 +192,8 @@ def test_the_numbers_of_inputs_outputs_and_tables_stay_what_they_are() -> None:
         (),
         None,
         (0,),
-        (14,),
+        (15,),
+        (14, 1, b"chunk"),
         (1, 2),
         (4, b"p", 1, b"body"),
         (4, b"p", 1, "body", None),
