@@ -59,6 +59,7 @@ from consensus.effects import (
     Send,
     SetTimer,
 )
+from consensus.epochs import epoch_of
 from consensus.errors import (
     CodecError,
     ConsensusError,
@@ -120,7 +121,7 @@ from consensus.messages import (
     encode_message,
 )
 from consensus.replica import Replica, ReplicaView
-from consensus.safety import GuardRecord, SafetyRecord, SafetyRules
+from consensus.safety import NO_SEAT, GuardRecord, SafetyRecord, SafetyRules
 from consensus.timers import Timer, TimerKind
 from consensus.validators import (
     VALIDATORS_MAX,
@@ -142,6 +143,7 @@ __all__ = [
     "BLOCK_BYTES_MAX",
     "ED25519",
     "MESSAGE_BYTES_MAX",
+    "NO_SEAT",
     "PAYLOAD_BYTES_MAX",
     "VALIDATORS_MAX",
     "WEIGHT_MAX",
@@ -243,6 +245,7 @@ __all__ = [
     "encode",
     "encode_message",
     "encode_trusted",
+    "epoch_of",
     "header_digest",
     "immutable",
     "proposal_digest",

@@ -54,7 +54,7 @@ def admit(
     slot, None when the guard file is missing or both slots are rotten; `guard_slot_lost` says that one of
     its two slots was damaged; `journal_damaged` that a record before the journal's last
     is unreadable, which no crash causes (a torn last record is normal: it was never acted upon). `epoch` is
-    the epoch the chain on disk is in (0 without data).
+    the epoch the chain on disk is in (0 without data): that of its next header (C4).
     """
     if guard is None:
         return SigningFloor(
@@ -75,10 +75,12 @@ def admit(
     if journal_damaged:
         missing = missing or "the journal is damaged"
     if record is None or missing is not None:
-        return _start_above(record, guard, max(epoch, guard.epoch), boot, missing or "the data is gone")
-    return SigningFloor(
-        StartKind.NORMAL, replace(record, boot=boot), replace(guard, boot=boot), "The journal is complete."
-    )
+        latest = max(epoch, guard.epoch, epoch if record is None else record.epoch)
+        return _start_above(record, guard, latest, boot, missing or "the data is gone")
+    record = replace(record, boot=boot)
+    if record.epoch < epoch:  # C4: the chain reached it, and the crash came before it was entered
+        record = record.enter(epoch)
+    return SigningFloor(StartKind.NORMAL, record, replace(guard, boot=boot), "The journal is complete.")
 
 
 def _with_full_reservation(guard: GuardRecord) -> GuardRecord:

@@ -24,13 +24,15 @@ from consensus.codec import Value, as_int, as_tuple
 from consensus.errors import SigningRefused
 from consensus.keys import Digest, PublicKey, Signer
 from consensus.messages import HeaderSignature, Proposal, Timeout, TimeoutReason, Vote
-from consensus.validators import Epoch, Height, Round, ValidatorIndex
+from consensus.validators import VALIDATORS_MAX, Epoch, Height, Round, ValidatorIndex
 from consensus.values import immutable
 
 GUARD_ROUNDS = 64
 """Rounds the guard reserves ahead: one extra sync in 64 signatures (C14)."""
 GUARD_HEIGHTS = 64
 """Heights the guard reserves ahead (C14)."""
+NO_SEAT = ValidatorIndex(VALIDATORS_MAX)
+"""The author that a key signs as while it is of no validator: no set has such a member."""
 _RECORD_VERSION = 1
 _GUARD_VERSION = 1
 
@@ -176,7 +178,8 @@ class GuardRecord:
 
 
 class SafetyRules:
-    """Signs for one validator in one epoch; `record` and `guard` are what must be durable (C1, C14)."""
+    """Signs for one validator, in the epoch of `record`; `record` and `guard` are what must be durable (C1,
+    C14). With an epoch its seat may change, or go to others (`NO_SEAT`)."""
 
     def __init__(
         self,
@@ -199,6 +202,19 @@ class SafetyRules:
     def public_key(self) -> PublicKey:
         """The key that signs."""
         return self._key.public_key
+
+    # --- epochs (C4) ---------------------------------------------------------------------------
+
+    def enter(self, epoch: Epoch) -> SafetyRecord:
+        """Leave the epoch of the record for a later one: from now on nothing of it is signed. The answer must
+        be durable, and told to `on_durable`, before anything of `epoch` is signed: a guard that is of a later
+        epoch than the journal would look like lost data. Raises SigningRefused for an earlier epoch."""
+        self.record = self.record.enter(epoch)
+        return self.record
+
+    def sit(self, author: ValidatorIndex | None) -> None:
+        """The validator that this key signs as in the epoch of the record; None: it is none of them."""
+        self._author = NO_SEAT if author is None else author
 
     # --- votes ---------------------------------------------------------------------------------
 
