@@ -7,7 +7,7 @@ the chain is at or ahead of the state, never behind. Keys and values are bytes; 
 decided elsewhere.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import AbstractContextManager
 from enum import Enum
 from typing import ClassVar, Protocol
@@ -146,7 +146,7 @@ class Snapshot(Protocol):
 class Database(Protocol):
     """What the daemon and the simulator need of a store."""
 
-    def apply(self, chain: Sequence[Write], state: Sequence[Write]) -> None:
+    def apply(self, chain: Collection[Write], state: Collection[Write]) -> None:
         """All of `chain` or nothing, synced; then all of `state` or nothing, synced.
 
         Of several writes to one key the last one counts. Raises StoreFull, StoreFailed, ValueError.
@@ -163,18 +163,62 @@ Contents = dict[bytes, bytes | None]
 """Of one table: key -> new value, None for a deletion."""
 
 
+class WriteSet(Collection[Write]):
+    """Writes by table, the last one to a key kept: what a flush holds. A transaction makes some ten of them,
+    so they are merged as mappings; a `Write` of its own is made only for who iterates."""
+
+    __slots__ = ("contents",)
+
+    def __init__(self, contents: dict[Table, Contents] | None = None) -> None:
+        """`contents` is taken over, and so are its mappings."""
+        self.contents: dict[Table, Contents] = {} if contents is None else contents
+
+    @staticmethod
+    def of(writes: Iterable[Write]) -> "WriteSet":
+        """These writes by table; a `WriteSet` is answered as it is."""
+        if isinstance(writes, WriteSet):
+            return writes
+        made = WriteSet()
+        current: Table | None = None
+        entries: Contents = {}
+        for write in writes:
+            if write.table is not current:
+                current = write.table
+                entries = made.table(current)
+            entries[write.key] = write.value
+        return made
+
+    def table(self, table: Table) -> Contents:
+        """The writes to one table, to be added to."""
+        return self.contents.setdefault(table, {})
+
+    def update(self, later: "WriteSet") -> None:
+        """Put `later` behind what is here; `later` itself stays as it is."""
+        for table, entries in later.contents.items():
+            self.table(table).update(entries)
+
+    def __len__(self) -> int:
+        return sum(map(len, self.contents.values()))
+
+    def __iter__(self) -> Iterator[Write]:
+        for table, entries in self.contents.items():
+            for key, value in entries.items():
+                yield Write(table, key, value)
+
+    def __contains__(self, write: object) -> bool:
+        if not isinstance(write, Write):
+            return False
+        entries = self.contents.get(write.table, {})
+        return write.key in entries and entries[write.key] == write.value
+
+
 def last_writes(writes: Iterable[Write], tables: TablesOfOne) -> dict[Table, Contents]:
     """The writes by table with the last one to a key kept; raises ValueError for a bad table or key."""
-    contents: dict[Table, Contents] = {}
-    current: Table | None = None
-    entries: Contents = {}
-    for write in writes:
-        if write.table is not current:
-            current = write.table
-            if not isinstance(current, tables):
-                raise ValueError(f"{current} is not a table of this environment ({tables.__name__})")
-            entries = contents.setdefault(current, {})
-        if not 0 < len(write.key) <= MAX_KEY_BYTES:
-            raise ValueError(f"a key has 1 to {MAX_KEY_BYTES} bytes, not {len(write.key)}")
-        entries[write.key] = write.value
+    contents = WriteSet.of(writes).contents
+    for table, entries in contents.items():
+        if not isinstance(table, tables):
+            raise ValueError(f"{table} is not a table of this environment ({tables.__name__})")
+        for length in set(map(len, entries)):
+            if not 0 < length <= MAX_KEY_BYTES:
+                raise ValueError(f"a key has 1 to {MAX_KEY_BYTES} bytes, not {length}")
     return contents

@@ -5,7 +5,7 @@ that is fine for simulated chains of a few thousand entries.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 
 from node.daemon.snapshots import SnapshotPool
@@ -104,7 +104,7 @@ class MemoryStore:
             max_snapshots, max_snapshot_age_ms, clock_ms
         )
 
-    def apply(self, chain: Sequence[Write], state: Sequence[Write]) -> None:
+    def apply(self, chain: Collection[Write], state: Collection[Write]) -> None:
         """Take over `chain`, then `state`; raises ValueError before anything changed."""
         chain_contents = last_writes(chain, ChainTable)
         state_contents = last_writes(state, StateTable)

@@ -22,7 +22,7 @@ from node.daemon.timers import Timers
 from node.daemon.waiters import Waiters
 from node.daemon.workers import Workers
 from node.pool.config import PoolConfig
-from node.storage import ChainTable, SnapshotExpired, SnapshotLimit, StoreFull
+from node.storage import ChainTable, SnapshotExpired, SnapshotLimit, StoreFull, WriteSet
 from node.validator import (
     Answer,
     Append,
@@ -218,7 +218,7 @@ class Performer:
         self._journal.trim(flush.journal_seq)
         self.counts.flushes += 1
         self.counts.flushed_writes += len(flush.chain) + len(flush.state)
-        self.counts.certified += sum(write.table is ChainTable.TRANSACTIONS for write in flush.chain)
+        self.counts.certified += len(WriteSet.of(flush.chain).contents.get(ChainTable.TRANSACTIONS, ()))
         self._recent.end()
         self._waiters.stored(flush.height)
         self._postbox.put(Flushed(flush.number))

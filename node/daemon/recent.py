@@ -6,12 +6,12 @@ over: queries of state see stored heights only, each with its certificate.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from node.storage import SCAN_BYTES, Database, Snapshot, Table, Write
+from node.storage import SCAN_BYTES, Contents, Database, Snapshot, Table, Write, WriteSet
 
-_Entries = dict[Table, dict[bytes, bytes | None]]
+_Entries = dict[Table, Contents]
 
 
 class RecentChain:
@@ -20,12 +20,9 @@ class RecentChain:
     def __init__(self) -> None:
         self._entries: _Entries = {}
 
-    def begin(self, chain: Sequence[Write]) -> None:
+    def begin(self, chain: Iterable[Write]) -> None:
         """A flush of these entries starts."""
-        entries: _Entries = {}
-        for write in chain:
-            entries.setdefault(write.table, {})[write.key] = write.value
-        self._entries = entries
+        self._entries = WriteSet.of(chain).contents
 
     def end(self) -> None:
         """The flush is on disk."""

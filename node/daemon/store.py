@@ -16,7 +16,7 @@ opened after a fork, and once per process.
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -200,7 +200,7 @@ class Store:
         pool: SnapshotPool[LmdbSnapshot] = SnapshotPool(max_snapshots, max_snapshot_age_ms, clock_ms)
         return cls(directory, chain, state, pool)
 
-    def apply(self, chain: Sequence[Write], state: Sequence[Write]) -> None:
+    def apply(self, chain: Collection[Write], state: Collection[Write]) -> None:
         """Commit `chain`, then `state`, each all or nothing and synced. An empty one costs nothing.
 
         Snapshots over their age are ended first. Raises StoreFull (what failed is not visible, and a
@@ -321,12 +321,11 @@ def _seek(cursor: "lmdb.Cursor[bytes]", start: bytes, reverse: bool) -> bool:
 
 def _write_table(transaction: "lmdb.Transaction[bytes]", database: lmdb._Database, entries: Contents) -> None:
     """Deletions, then all other entries in the order of their keys in one call."""
-    written: list[tuple[bytes, bytes]] = []
-    for key, value in entries.items():
-        if value is None:
-            transaction.delete(key, db=database)
-        else:
-            written.append((key, value))
+    written = [(key, value) for key, value in entries.items() if value is not None]
+    if len(written) < len(entries):
+        for key, value in entries.items():
+            if value is None:
+                transaction.delete(key, db=database)
     if written:
         written.sort()
         with transaction.cursor(db=database) as cursor:

@@ -3,12 +3,12 @@
 Receipts are told when their height is certified and readable (C26), heights when they are stored.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import trio
 
-from node.storage import ChainTable, Write
+from node.storage import ChainTable, Write, WriteSet
 
 WAITERS_MAX = 65_536
 """Transactions waited for at once, all requests together."""
@@ -39,14 +39,15 @@ class Waiters:
     def __len__(self) -> int:
         return len(self._waits)
 
-    def certified(self, chain: Sequence[Write]) -> None:
+    def certified(self, chain: Iterable[Write]) -> None:
         """These entries are final and readable (see recent.py): wake who waits for their transactions."""
-        for write in chain:
-            if write.table is ChainTable.TRANSACTIONS:
-                wait = self._waits.get(write.key)
-                if wait is not None:
-                    wait.place = write.value
-                    wait.event.set()
+        if not self._waits:
+            return
+        for tx_id, place in WriteSet.of(chain).contents.get(ChainTable.TRANSACTIONS, {}).items():
+            wait = self._waits.get(tx_id)
+            if wait is not None:
+                wait.place = place
+                wait.event.set()
 
     def stored(self, height: int) -> None:
         """The database holds `height`: wake who waits for it."""

@@ -25,7 +25,7 @@ from node.ledger.execution import Execution, Tip
 from node.ledger.state import Space
 from node.proofs import CompactRange
 from node.proofs.header import Header
-from node.storage import ChainTable, StateTable, Write
+from node.storage import ChainTable, StateTable, Write, WriteSet
 
 HEIGHT_KEY = b"height"
 """StateTable.META: the height the state shows, u64."""
@@ -126,26 +126,27 @@ def _digests(value: Value, what: str) -> tuple[Digest, ...]:
     return tuple(Digest(as_bytes(item, what, length=32)) for item in as_array(value, _OPEN_MAX, what))
 
 
-def chain_writes(execution: Execution) -> list[Write]:
+def chain_writes(execution: Execution) -> WriteSet:
     """The chain's entries of one executed height."""
     header = execution.header
     key = height_key(header.height)
     transactions = tuple(transaction.encoded for _, transaction in execution.leaves)
     receipts = tuple(receipt.encoded for receipt in execution.receipts)
-    writes = [
-        Write(ChainTable.HEADERS, key, header.encoded),
-        Write(ChainTable.BLOCK_HEIGHTS, header.block_id, key),
-        Write(ChainTable.BODIES, key, encode_trusted((transactions, receipts))),
-    ]
-    writes += [
-        Write(ChainTable.HISTORY, history_key(level, index), node)
-        for level, index, node in execution.history_nodes
-    ]
-    writes += [
-        Write(ChainTable.TRANSACTIONS, transaction.id, position(header.height, index))
-        for index, (_, transaction) in enumerate(execution.leaves)
-    ]
-    return writes
+    return WriteSet(
+        {
+            ChainTable.HEADERS: {key: header.encoded},
+            ChainTable.BLOCK_HEIGHTS: {header.block_id: key},
+            ChainTable.BODIES: {key: encode_trusted((transactions, receipts))},
+            ChainTable.HISTORY: {
+                history_key(level, index): node for level, index, node in execution.history_nodes
+            },
+            # The places are those of `position`, half of which is the same for all.
+            ChainTable.TRANSACTIONS: {
+                transaction.id: key + index.to_bytes(4, "big")
+                for index, (_, transaction) in enumerate(execution.leaves)
+            },
+        }
+    )
 
 
 def certificate_write(certificate: HeaderCertificate) -> Write:
@@ -155,9 +156,11 @@ def certificate_write(certificate: HeaderCertificate) -> Write:
     )
 
 
-def state_writes(execution: Execution) -> list[Write]:
-    """The state's entries of one executed height."""
-    return [Write(SPACE_TABLES[space], key, value) for space, key, value in execution.state_writes]
+def state_writes(execution: Execution) -> WriteSet:
+    """The state's entries of one executed height; they share its mappings, so add nothing to them."""
+    return WriteSet(
+        {SPACE_TABLES[space]: changed for space, changed in zip(Space, execution.writes, strict=True)}
+    )
 
 
 def tip_writes(tip: Tip) -> list[Write]:

@@ -5,6 +5,7 @@ later one, leaves before it is on disk (C2). All appends of one round of the she
 one write and one sync; then the shell answers `Written` with the highest sequence number.
 """
 
+from collections.abc import Collection
 from typing import TypeAlias
 
 from consensus import Digest, immutable
@@ -145,8 +146,8 @@ class Flush:
     `Flushed(number)`, trim the journal through `journal_seq`, and wake who waits for `height`."""
 
     number: int
-    chain: tuple[Write, ...]
-    state: tuple[Write, ...]
+    chain: Collection[Write]
+    state: Collection[Write]
     height: int
     journal_seq: int
 

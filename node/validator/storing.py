@@ -8,16 +8,10 @@ trimmed. Nothing here waits: a flush is an output, its end an input.
 from dataclasses import dataclass
 
 from consensus import CommittedBlock, Digest, Round
-from node.ledger.state import StateWrite
 from node.pool.batches import Batch
-from node.storage import Write
+from node.storage import WriteSet
 from node.validator.durable import JOURNAL_FLUSH_BYTES, DurableBook
-from node.validator.layout import (
-    SPACE_TABLES,
-    certificate_write,
-    chain_writes,
-    tip_writes,
-)
+from node.validator.layout import certificate_write, chain_writes, state_writes, tip_writes
 from node.validator.line import ExecutionLine, Settled
 from node.validator.outputs import Flush
 
@@ -57,15 +51,17 @@ class Storing:
         if not settled and self._book.unstored_bytes < JOURNAL_FLUSH_BYTES:
             return None
         news, journal_seq = self._book.take_news()
-        chain = [write for item in settled for write in chain_writes(item.execution)]
-        chain += [certificate_write(certificate) for certificate in certificates]
+        chain, state = WriteSet.of(news), WriteSet()
+        for item in settled:
+            chain.update(chain_writes(item.execution))
+            state.update(state_writes(item.execution))
+        chain.update(WriteSet.of(map(certificate_write, certificates)))
         height = self.stored_height
-        state: list[Write] = []
         if settled:
             height = settled[-1].execution.header.height
-            state = _merged_state(settled) + tip_writes(settled[-1].tip)
+            state.update(WriteSet.of(tip_writes(settled[-1].tip)))
         self._number += 1
-        flush = Flush(self._number, tuple(news + chain), tuple(state), height, journal_seq)
+        flush = Flush(self._number, chain, state, height, journal_seq)
         self._under_way = (flush, settled)
         return flush
 
@@ -89,12 +85,3 @@ class Storing:
             tuple(t.id for item in settled for _, t in item.execution.leaves),
             flush.height,
         )
-
-
-def _merged_state(settled: list[Settled]) -> list[Write]:
-    """The state writes of several heights, the last value of each key once."""
-    latest: dict[tuple[int, bytes], StateWrite] = {}
-    for item in settled:
-        for write in item.execution.state_writes:
-            latest[write[0], write[1]] = write
-    return [Write(SPACE_TABLES[space], key, value) for space, key, value in latest.values()]

@@ -1,6 +1,6 @@
 """What waits for the disk, by the wall clock: commits of the database and groups of the journal, synced."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import partial
 from itertools import count as count_from
 
@@ -34,7 +34,7 @@ def _block(workshop: Workshop) -> Sampler:
     store = Store.open(workshop.folder / "block", map_bytes=_MAP_BYTES)
     workshop.stack.callback(store.close)
     fresh = FreshLedger.begin()
-    written: list[tuple[list[Write], list[Write]]] = []
+    written: list[tuple[Collection[Write], Collection[Write]]] = []
     for block in blocks_of(transactions(2_000)[:1_000], _BLOCK_TRANSACTIONS):
         execution = fresh.ledger.execute(block)
         fresh.state.apply(execution.state_writes)
@@ -42,7 +42,7 @@ def _block(workshop: Workshop) -> Sampler:
         written.append((chain_writes(execution), state_writes(execution)))
     heights = count_from()
 
-    def prepare(count: int) -> Iterator[tuple[list[Write], list[Write]]]:
+    def prepare(count: int) -> Iterator[tuple[Collection[Write], Collection[Write]]]:
         for _ in range(count):
             yield written[next(heights) % len(written)]
 

@@ -1,5 +1,6 @@
 """What one flush puts into the chain, read from its writes."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from bench.sim.checkers.reading import Fields, unpack
@@ -26,7 +27,7 @@ class StoredChain:
     certificates: tuple[Fields, ...]
 
     @staticmethod
-    def of(writes: tuple[Write, ...]) -> "StoredChain":
+    def of(writes: Collection[Write]) -> "StoredChain":
         """The chain's part of a flush; deletions mean nothing here."""
         values: dict[ChainTable, dict[bytes, bytes]] = {}
         for write in writes:
