@@ -13,7 +13,6 @@ from consensus import (
     Block,
     CommittedBlock,
     Digest,
-    InvalidMessage,
     PayloadChecked,
     PayloadReady,
     PeerError,
@@ -22,25 +21,16 @@ from consensus import (
     ValidatorSet,
     Verdict,
 )
-from node.ledger.codes import Code, RejectedTransaction
 from node.ledger.transactions import Transaction
 from node.pool.alarm import Alarm
 from node.pool.announcing import Announcer
 from node.pool.arrivals import Arrivals
-from node.pool.batches import Batch, BatchContent, BatchReport, batch_digest
+from node.pool.batches import Batch, BatchReport, batch_digest
 from node.pool.checking import PayloadChecks
-from node.pool.chunks import Chunk
 from node.pool.config import PoolConfig
 from node.pool.contents import ContentsCache
 from node.pool.delivery import Delivery
-from node.pool.effects import (
-    Answer,
-    ChunksAnswered,
-    ForgetBatches,
-    Penalise,
-    PoolEffect,
-    VerifyBatch,
-)
+from node.pool.effects import Answer, ForgetBatches, Penalise, PoolEffect, VerifyBatch
 from node.pool.exclusion import Exclusions
 from node.pool.fetching import Fetcher
 from node.pool.messages import (
@@ -52,6 +42,7 @@ from node.pool.proposing import Slot, build_payload
 from node.pool.sealing import Sealer
 from node.pool.shelf import FOREIGN, Shelf
 from node.pool.spreading import Spreading
+from node.pool.verdicts import Verdicts
 
 
 class BatchPool:
@@ -69,6 +60,7 @@ class BatchPool:
         self._fetcher = Fetcher(config)
         self._delivery = Delivery(config, self._shelf, self._ordered, self._fetcher)
         self._spreading = Spreading(config, self._shelf, validators, me)
+        self._verdicts = Verdicts(config, validators, self._shelf, self._checks, self._spreading)
         self._arrivals = Arrivals(
             config,
             validators,
@@ -96,12 +88,7 @@ class BatchPool:
         """A client's opaque bytes, on a benchmark cluster: sealed like transactions, and answered with the
         name of their batch once it is sealed (`ChunksAnswered`)."""
         elapsed = self._alarm.advance(now_ms)
-        effects: list[PoolEffect] = []
-        try:
-            self._sealer.add((self._admitted(ticket, data, transaction_bytes),), elapsed)
-        except RejectedTransaction as rejection:
-            effects.append(ChunksAnswered((ticket,), rejection))
-        return self._finish(effects, now_ms)
+        return self._finish(self._sealer.add_chunk(ticket, data, transaction_bytes, elapsed), now_ms)
 
     def on_message(self, peer: bytes, message: PoolMessage, now_ms: int) -> list[PoolEffect]:
         """A message of the batch protocol from the link of `peer` (catch-up has its own machine)."""
@@ -136,26 +123,7 @@ class BatchPool:
     def on_batch_verified(self, report: BatchReport, now_ms: int) -> list[PoolEffect]:
         """The answer to `VerifyBatch`."""
         elapsed = self._alarm.advance(now_ms)
-        return self._finish(self._judged(report, elapsed), now_ms)
-
-    def _judged(self, report: BatchReport, elapsed: int) -> list[PoolEffect]:
-        held = self._shelf.get(report.digest)
-        if held is None or held.verified:
-            return []
-        effects: list[PoolEffect] = []
-        if report.ok:
-            held.verified = True
-            needed = self._checks.references(report.digest)
-            effects += self._spreading.on_verified(held, elapsed, needed=needed)
-            self._shelf.refresh(held)
-        else:
-            pushed_by = None if held.group == FOREIGN else ValidatorIndex(held.group)
-            self._shelf.remove(report.digest)
-            self._checks.note_invalid(report.digest, pushed_by)
-            if pushed_by is not None:
-                author = self._validators.validators[pushed_by].public_key
-                effects.append(Penalise(author, InvalidMessage("batch-invalid", report.detail, author)))
-        return effects + self._checks.judge_with(report.digest)
+        return self._finish(self._verdicts.on_report(report, elapsed), now_ms)
 
     def on_persisted(self, digests: Sequence[Digest], now_ms: int) -> list[PoolEffect]:
         """The answer to `PersistBatch`: from now on our acknowledgement counts and is sent (C2)."""
@@ -332,28 +300,6 @@ class BatchPool:
 
     # --- inside ----------------------------------------------------------------------------------------
 
-    def _admitted(self, ticket: int, data: bytes, transaction_bytes: int) -> Chunk:
-        config, waiting = self._config, self._sealer.bytes
-        if config.batch.content is not BatchContent.CHUNKS:
-            raise RejectedTransaction(Code.UNKNOWN_APP, "this is no benchmark cluster")
-        if self._me is None:
-            raise RejectedTransaction(Code.NOT_READY, "an observer seals no batches; send it to a validator")
-        if waiting + len(data) > config.unsealed_bytes_max or len(self._sealer) >= config.unsealed_count_max:
-            raise RejectedTransaction(
-                Code.POOL_FULL, f"{waiting} bytes are waiting (limit {config.unsealed_bytes_max})"
-            )
-        return Chunk.make(ticket, data, transaction_bytes, config.batch.batch_bytes_max)
-
-    def _in_place(self, effects: list[PoolEffect], elapsed_ms: int) -> list[PoolEffect]:
-        """On a benchmark cluster what was decoded is valid: nobody need be asked."""
-        answered: list[PoolEffect] = []
-        for effect in effects:
-            if isinstance(effect, VerifyBatch):
-                answered += self._judged(BatchReport(effect.digest, True, ""), elapsed_ms)
-            else:
-                answered.append(effect)
-        return answered
-
     def _fetch_missing(self, block: Block) -> None:
         for reference in self._checks.missing(block.id):
             holders = (block.author, reference.author, *self._shelf.holders(reference.digest))
@@ -376,8 +322,7 @@ class BatchPool:
         The timer comes first: whoever answers an effect while still going through this list must not have
         the timer of that answer replaced by an older one."""
         elapsed = self._finished_ms = self._alarm.elapsed_ms
-        if self._config.batch.content is BatchContent.CHUNKS:
-            effects = self._in_place(effects, elapsed)
+        effects = self._verdicts.in_place(effects, elapsed)
         effects += self._sealer.run(max(now_ms, self._committed_ms), elapsed)
         effects += self._delivery.run()
         effects += self._fetcher.run(elapsed)

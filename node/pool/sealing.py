@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import TypeAlias
 
 from consensus import Epoch, ValidatorIndex
+from node.ledger.codes import Code, RejectedTransaction
 from node.ledger.transactions import Transaction
 from node.pool.batches import Batch, BatchContent
 from node.pool.chunks import CHUNKS_MAX, Chunk, batch_items
@@ -52,6 +53,31 @@ class Sealer:
         for item in items:
             self._waiting.append((item, elapsed_ms))
             self.bytes += len(item.encoded)
+
+    def add_chunk(
+        self, ticket: int, data: bytes, transaction_bytes: int, elapsed_ms: int
+    ) -> list[PoolEffect]:
+        """Queue opaque bytes of a benchmark cluster's client, or say at once why not."""
+        try:
+            self.add((self._admitted(ticket, data, transaction_bytes),), elapsed_ms)
+        except RejectedTransaction as rejection:
+            return [ChunksAnswered((ticket,), rejection)]
+        return []
+
+    def _admitted(self, ticket: int, data: bytes, transaction_bytes: int) -> Chunk:
+        config = self._config
+        if not self._is_opaque:
+            raise RejectedTransaction(Code.UNKNOWN_APP, "this is no benchmark cluster")
+        if self._me is None:
+            raise RejectedTransaction(Code.NOT_READY, "an observer seals no batches")
+        bytes_max, count_max = config.unsealed_bytes_max, config.unsealed_count_max
+        if self.bytes + len(data) > bytes_max or len(self._waiting) >= count_max:
+            raise RejectedTransaction(
+                Code.POOL_FULL,
+                f"{len(self._waiting)} chunks with {self.bytes} bytes are waiting (limits {count_max}, "
+                f"{bytes_max})",
+            )
+        return Chunk.make(ticket, data, transaction_bytes, config.batch.batch_bytes_max)
 
     def take_back(self, held: HeldBatch, elapsed_ms: int) -> None:
         """A batch of ours expired before it was ordered: what lives longer in it is sealed anew. Of chunks
