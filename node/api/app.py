@@ -24,7 +24,7 @@ from node.api.call import Call, Door, Operation, fault_response
 from node.api.faults import ApiFault, Fault, fault
 from node.api.gauges import Gauges
 from node.api.limits import ApiLimits
-from node.api.routes import OPERATIONS
+from node.api.routes import operations_of
 from node.storage import SnapshotExpired, SnapshotLimit
 
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
@@ -54,12 +54,13 @@ def build_api(
     limits = limits or ApiLimits()
     gauges = Gauges()
     door = Door(backend, limits, gauges, shutdown, trio.CapacityLimiter(limits.reads_max))
+    operations = operations_of(backend.genesis.params)
     routes = [
-        Route(item.path, _endpoint(door, item), methods=[item.method], name=item.name) for item in OPERATIONS
+        Route(item.path, _endpoint(door, item), methods=[item.method], name=item.name) for item in operations
     ]
     app = Starlette(routes=routes, exception_handlers={HTTPException: _on_http_exception})
     app.router.redirect_slashes = False
-    app.state.operations = OPERATIONS
+    app.state.operations = operations
     return Api(Guard(app, (*LOOPBACK_HOSTS, *allowed_hosts), gauges), gauges)
 
 

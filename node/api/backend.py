@@ -57,6 +57,8 @@ class Readiness:
 
     ready: bool
     reasons: tuple[str, ...]
+    benchmark: str = ""
+    """As in `NodeStatus`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,8 @@ class NodeStatus:
     is_diverged: bool
     pending_transactions: int
     peers: tuple[PeerStatus, ...]
+    benchmark: str = ""
+    """`opaque` on a benchmark cluster, whose ledger is none; empty everywhere else."""
 
 
 class Backend(Protocol):
@@ -105,6 +109,14 @@ class Backend(Protocol):
 
         Bytes that are pending or certified already are answered Submitted again. Raises Busy when
         nothing of this request was taken.
+        """
+
+    async def submit_chunk(
+        self, chunk: bytes, transaction_bytes: int, timeout_ms: int
+    ) -> Submitted | Rejected:
+        """Take opaque bytes on a benchmark cluster; `Submitted` names the batch they were sealed in.
+
+        Raises Busy when they were not taken, or not sealed in time: then they may be sealed later.
         """
 
     async def wait_certified(self, tx_ids: Sequence[bytes], timeout_ms: int) -> tuple[Location | None, ...]:

@@ -61,6 +61,16 @@ class Fault(Enum):
     )
 
 
+BODY_FAULTS = (
+    Fault.MALFORMED_BODY,
+    Fault.MEDIA_TYPE,
+    Fault.BODY_TOO_LARGE,
+    Fault.BODY_TOO_SLOW,
+    Fault.BUSY,
+)
+"""What every operation that takes a body may answer."""
+
+
 class ApiFault(Exception):
     """A request that is answered with an error; `message` names the compared values in a sentence.
 

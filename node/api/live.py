@@ -26,6 +26,7 @@ from node.daemon.startup import wall_ms
 from node.daemon.waiters import TooManyWaiters
 from node.genesis import Genesis
 from node.ledger.codes import Code
+from node.ledger.params import OPAQUE
 from node.storage import ChainTable, Snapshot
 from node.validator import Refusal
 
@@ -60,6 +61,24 @@ class LiveBackend:
             else Submitted(outcome)
             for outcome in outcomes
         )
+
+    async def submit_chunk(
+        self, chunk: bytes, transaction_bytes: int, timeout_ms: int
+    ) -> Submitted | Rejected:
+        """Take opaque bytes on a benchmark cluster. Raises Busy."""
+        outcome = None
+        try:
+            with trio.move_on_after(timeout_ms / 1000):
+                outcome = await self._node.submit_chunk(chunk, transaction_bytes)
+        except TooManyRequests:
+            raise Busy("too many requests wait for admission; come back later", RETRY_AFTER_MS) from None
+        if outcome is None:
+            raise Busy(f"not sealed within {timeout_ms} ms; the cluster stands still", RETRY_AFTER_MS)
+        if not isinstance(outcome, Refusal):
+            return Submitted(outcome)
+        if outcome.code == Code.POOL_FULL:
+            raise Busy(outcome.sentence, RETRY_AFTER_MS)
+        return Rejected(outcome.code, Code(outcome.code).label, outcome.sentence)
 
     async def wait_certified(self, tx_ids: Sequence[bytes], timeout_ms: int) -> tuple[Location | None, ...]:
         """Each transaction's place once all are readable, or what is known at the timeout."""
@@ -108,7 +127,7 @@ class LiveBackend:
     def readiness(self) -> Readiness:
         """Whether this node can commit."""
         reasons = reasons_against(self._node)
-        return Readiness(not reasons, reasons)
+        return Readiness(not reasons, reasons, _benchmark(self.genesis))
 
     def status(self) -> NodeStatus:
         """One look at the node."""
@@ -145,11 +164,16 @@ class LiveBackend:
             is_diverged=node.validator.data.diverged is not None,
             pending_transactions=len(node.validator.data.desk.admission),
             peers=peers,
+            benchmark=_benchmark(genesis),
         )
 
     def metrics_text(self) -> bytes:
         """The node's metrics in the Prometheus text format."""
         return render_metrics(self._node)
+
+
+def _benchmark(genesis: Genesis) -> str:
+    return OPAQUE if genesis.params.is_opaque else ""
 
 
 def _location(place: bytes | None) -> Location | None:

@@ -4,7 +4,7 @@ from node.api import handlers
 from node.api.backend import NodeStatus, PeerStatus, Readiness
 from node.api.call import Media, Operation
 from node.api.events import FROM, LAST_EVENT_ID, stream_events
-from node.api.faults import Fault
+from node.api.faults import BODY_FAULTS, Fault
 from node.api.handlers import (
     AFTER,
     BEFORE,
@@ -18,6 +18,7 @@ from node.api.handlers import (
     STATE_KEY,
     TX_ID,
 )
+from node.api.opaque import OPERATION as OPAQUE_OPERATION
 from node.api.openapi import get_document
 from node.api.record_queries import HistoryAnswer, RecordAnswer
 from node.api.submitting import TIMEOUT, WAIT, submit_many, submit_one
@@ -32,14 +33,8 @@ from node.api.views import (
     TransactionAnswer,
     ValidatorsAnswer,
 )
+from node.ledger.params import Params
 
-_BODY_FAULTS = (
-    Fault.MALFORMED_BODY,
-    Fault.MEDIA_TYPE,
-    Fault.BODY_TOO_LARGE,
-    Fault.BODY_TOO_SLOW,
-    Fault.BUSY,
-)
 _READ_FAULTS = (Fault.BAD_PARAMETER, Fault.NOT_ACCEPTABLE, Fault.NOT_FOUND, Fault.BUSY)
 _WAIT_FAULTS = (*_READ_FAULTS, Fault.HEIGHT_NOT_REACHED)
 
@@ -54,7 +49,7 @@ OPERATIONS: tuple[Operation, ...] = (
         Outcome,
         statuses=((200, "What became of it."), (202, "Taken, but not certified within the wait.")),
         takes_body=True,
-        faults=_BODY_FAULTS,
+        faults=BODY_FAULTS,
     ),
     Operation(
         "POST",
@@ -65,7 +60,7 @@ OPERATIONS: tuple[Operation, ...] = (
         (WAIT, TIMEOUT),
         tuple[Outcome, ...],
         takes_body=True,
-        faults=_BODY_FAULTS,
+        faults=BODY_FAULTS,
     ),
     Operation(
         "GET",
@@ -253,3 +248,8 @@ OPERATIONS: tuple[Operation, ...] = (
         media=Media.JSON_ONLY,
     ),
 )
+
+
+def operations_of(params: Params) -> tuple[Operation, ...]:
+    """What a node of a cluster with these parameters answers: `/v1/opaque` exists on benchmark clusters."""
+    return (*OPERATIONS, OPAQUE_OPERATION) if params.is_opaque else OPERATIONS

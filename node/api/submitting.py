@@ -58,7 +58,7 @@ async def submit_one(call: Call) -> Response:
         transaction = body if _is_msgpack(call) else _hex(_json_field(body, "transaction"))
         (outcome,) = await _submit(call, (transaction,))
     if outcome.state == "rejected":
-        raise _refusal(outcome, limits.retry_after_ms)
+        raise refusal(outcome, limits.retry_after_ms)
     return call.answer(outcome, status=200 if outcome.state == "certified" or not call.need(WAIT) else 202)
 
 
@@ -126,7 +126,7 @@ def _outcome(item: Submitted | Rejected, place: Location | None, receipt: bytes 
     return Outcome(item.tx_id, "certified", decoded.status, name, message, place.height, place.index, receipt)
 
 
-def _refusal(outcome: Outcome, retry_after_ms: int) -> ApiFault:
+def refusal(outcome: Outcome | Rejected, retry_after_ms: int) -> ApiFault:
     """A rejected single submission as an error answer, under the ledger's own code."""
     try:
         code = Code(outcome.code)
@@ -134,7 +134,8 @@ def _refusal(outcome: Outcome, retry_after_ms: int) -> ApiFault:
     except ValueError:
         hint, status = "", 400
     kind = FaultKind(outcome.code, outcome.name, status, hint)
-    finding = outcome.message.removesuffix(f": {hint}")  # the way out travels in a field of its own
+    sentence = outcome.sentence if isinstance(outcome, Rejected) else outcome.message
+    finding = sentence.removesuffix(f": {hint}")  # the way out travels in a field of its own
     return ApiFault(kind, finding, retry_after_ms=retry_after_ms if status in (429, 503) else None)
 
 

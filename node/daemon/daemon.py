@@ -30,7 +30,9 @@ from node.daemon.waiters import Waiters
 from node.daemon.workers import Workers, open_workers
 from node.validator import (
     Answer,
+    ChunkSubmitted,
     DiskLow,
+    Input,
     Refusal,
     Start,
     Submitted,
@@ -99,12 +101,21 @@ class Node:
 
     async def submit(self, transactions: Sequence[bytes]) -> tuple[Digest | Refusal, ...]:
         """Admission of each transaction. Raises TooManyRequests when none was looked at."""
+        return await self._ask(lambda ticket: Submitted(ticket, tuple(transactions)))
+
+    async def submit_chunk(self, chunk: bytes, transaction_bytes: int) -> Digest | Refusal:
+        """The name of the batch that opaque bytes were sealed in; benchmark clusters only. Raises
+        TooManyRequests."""
+        (outcome,) = await self._ask(lambda ticket: ChunkSubmitted(ticket, chunk, transaction_bytes))
+        return outcome
+
+    async def _ask(self, request: Callable[[int], Input]) -> tuple[Digest | Refusal, ...]:
         if len(self._tickets) >= TICKETS_MAX:
             raise TooManyRequests
         self._ticket += 1
         ticket, done, outcomes = self._ticket, trio.Event(), list[Digest | Refusal]()
         self._tickets[ticket] = (done, outcomes)
-        self.postbox.put(Submitted(ticket, tuple(transactions)))
+        self.postbox.put(request(ticket))
         try:
             await done.wait()
         finally:

@@ -35,6 +35,7 @@ from node.genesis import Genesis
 from node.ledger.codes import Code, RejectedTransaction
 from node.ledger.execution import BlockToExecute, Ledger
 from node.ledger.members import Member
+from node.ledger.opaque import OpaqueBatch
 from node.ledger.params import Params
 from node.ledger.receipts import Receipt
 from node.ledger.roster import ValidatorRecord
@@ -85,7 +86,7 @@ class FakeBackend:
         self._waiters = 0
         self._waiters_max = waiters_max
         self._certify_every = certify_every
-        self._pending: dict[bytes, Transaction] = {}
+        self._pending: dict[bytes, Transaction | OpaqueBatch] = {}
         self._certified: dict[bytes, Location] = {}
         self._news = trio.Event()
         self._submission = trio.Event()
@@ -104,6 +105,20 @@ class FakeBackend:
         if self._pending and not self.hold:
             self.commit()
         return answers
+
+    async def submit_chunk(
+        self, chunk: bytes, transaction_bytes: int, timeout_ms: int
+    ) -> Submitted | Rejected:
+        await trio.lowlevel.checkpoint()
+        if self.busy is not None:
+            raise self.busy
+        if len(chunk) % transaction_bytes:
+            return Rejected(Code.MALFORMED.value, Code.MALFORMED.label, f"{len(chunk)} bytes")
+        name = digest("test/batch", chunk)
+        self._pending[name] = OpaqueBatch(name, len(chunk) // transaction_bytes, len(chunk))
+        if not self.hold:
+            self.commit()
+        return Submitted(name)
 
     async def wait_submission(self) -> None:
         """Until something was submitted since the last call."""
