@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -21,6 +22,7 @@ from bench.micro.registry import Registry, UnknownSubject
 from bench.micro.revision import RevisionError, open_sources
 from bench.micro.sampling import NOISE_RULE, Figure, measure_all
 from bench.micro.subject import Clock, Subject
+from bench.results import HISTORY, append, record_now
 
 SECONDS_DEFAULT = 1.0
 SECONDS_RANGE = (0.001, 600.0)
@@ -45,6 +47,13 @@ _PAPER_COLUMNS = 140
 )
 @click.option("--list", "only_list", is_flag=True, help="Name the subjects and measure nothing.")
 @click.option("--json", "as_json", is_flag=True)
+@click.option(
+    "--record",
+    is_flag=False,
+    flag_value=HISTORY,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Add the figures to a history, by default bench/results/history.jsonl.",
+)
 def command(
     names: tuple[str, ...],
     seconds: float,
@@ -52,11 +61,14 @@ def command(
     scratch: Path | None,
     only_list: bool,
     as_json: bool,
+    record: Path | None,
 ) -> None:
     """CPU microseconds of single operations: codec, signatures, trees, disk, steps, batches, TLS.
 
     NAMES are subjects, beginnings of them (codec/decode) or patterns (*/n100); all without any.
     """
+    if record is not None and (only_list or revision is not None):
+        raise click.UsageError("--record is for figures of this revision; leave --compare and --list out.")
     registry = Registry.load()
     earlier = signal.signal(signal.SIGTERM, _end)
     try:
@@ -64,7 +76,10 @@ def command(
         if only_list:
             _list(subjects, as_json)
         elif revision is None:
-            _measure(subjects, registry, seconds, scratch, as_json)
+            label = " ".join(
+                ("micro", *names, *([] if seconds == SECONDS_DEFAULT else [f"seconds={seconds:g}"]))
+            )
+            _measure(subjects, registry, seconds, scratch, as_json, _Memory(label, record))
         else:
             _compare(subjects, revision, seconds, scratch, as_json)
     except (UnknownSubject, RevisionError) as error:
@@ -88,25 +103,38 @@ def _list(subjects: Sequence[Subject], as_json: bool) -> None:
         click.echo(f"{subject.name:36} {subject.unit:12} {subject.clock.value}")
 
 
+@dataclass(frozen=True, slots=True)
+class _Memory:
+    """Under which label a run is remembered, and where; None: nowhere."""
+
+    label: str
+    path: Path | None
+
+
 def _measure(
-    subjects: Sequence[Subject], registry: Registry, seconds: float, scratch: Path | None, as_json: bool
+    subjects: Sequence[Subject],
+    registry: Registry,
+    seconds: float,
+    scratch: Path | None,
+    as_json: bool,
+    memory: _Memory,
 ) -> None:
     machine, noise = describe_machine(), probe_noise()
     with tempfile.TemporaryDirectory(prefix="isthmus-micro-", dir=scratch) as folder:
         disk = filesystem_of(Path(folder))
         with _progress(len(subjects)) as step:
             figures = measure_all(subjects, Path(folder), seconds, lambda figure: step(figure.name))
+    document = {
+        "scratch_filesystem": disk,
+        "seconds": seconds,
+        "noise_rule": NOISE_RULE,
+        "subjects": [figure.to_json() for figure in figures],
+        "missing": dict(registry.missing),
+    }
+    if memory.path is not None:
+        append(record_now("micro", memory.label, machine, noise, document), memory.path)
     if as_json:
-        document = {
-            "machine": machine.to_json(),
-            "noise": noise.to_json(),
-            "scratch_filesystem": disk,
-            "seconds": seconds,
-            "noise_rule": NOISE_RULE,
-            "subjects": [figure.to_json() for figure in figures],
-            "missing": dict(registry.missing),
-        }
-        click.echo(json.dumps(document))
+        click.echo(json.dumps({"machine": machine.to_json(), "noise": noise.to_json()} | document))
         return
     _say_machine(machine, noise)
     _paper().print(_figures_table(figures), soft_wrap=True)

@@ -22,8 +22,10 @@ from bench.profiling.scenarios import SCENARIOS, LoadFailed, Progress, Scenario
 from bench.profiling.spy import Spy, SpyError
 from bench.profiling.stacks import Recording
 from bench.profiling.threads import cpu_of_threads
+from bench.results import HISTORY, append, record_now
 from node.client import ClientError
 
+NODES_DEFAULT = 4
 _WARMUP_SECONDS = 2.0
 _TOP = 15
 _PAPER_COLUMNS = 140
@@ -43,6 +45,12 @@ class Wanted:
     svg: Path | None
 
     @property
+    def label(self) -> str:
+        """Only runs of one label can be compared."""
+        told = [f"nodes={self.nodes}"] if self.nodes != NODES_DEFAULT else []
+        return " ".join((self.scenario.name, *told, *([] if self.node is None else [f"node={self.node}"])))
+
+    @property
     def profiled(self) -> Sequence[int]:
         """The numbers of the daemons to sample."""
         return range(self.nodes) if self.node is None else (self.node,)
@@ -50,7 +58,7 @@ class Wanted:
 
 @click.command("profile")
 @click.argument("scenario")
-@click.option("--nodes", default=4, show_default=True, type=click.IntRange(1, 32))
+@click.option("--nodes", default=NODES_DEFAULT, show_default=True, type=click.IntRange(1, 32))
 @click.option("--seconds", default=10.0, show_default=True, type=click.FloatRange(1, 3600))
 @click.option("--node", type=click.IntRange(0, 31), help="Sample only this one; by default all.")
 @click.option(
@@ -67,8 +75,22 @@ class Wanted:
     help="Also a flame graph of the node (0 by default), of as many seconds more.",
 )
 @click.option("--json", "as_json", is_flag=True)
+@click.option(
+    "--record",
+    is_flag=False,
+    flag_value=HISTORY,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Add the figures to a history, by default bench/results/history.jsonl.",
+)
 def command(
-    scenario: str, nodes: int, seconds: float, node: int | None, rate_hz: int, svg: Path | None, as_json: bool
+    scenario: str,
+    nodes: int,
+    seconds: float,
+    node: int | None,
+    rate_hz: int,
+    svg: Path | None,
+    as_json: bool,
+    record: Path | None,
 ) -> None:
     """CPU of the daemons by phase under a load: idle, lone or bulk. Needs py-spy (extra "profile")."""
     if node is not None and node >= nodes:
@@ -85,9 +107,12 @@ def command(
         failures.append(_first(errors))
     if failures:
         raise click.ClickException(str(failures[0])) from failures[0]
+    figures = profile.to_json(_TOP) | {"rate_hz": rate_hz}
+    if record is not None:
+        append(record_now("profile", wanted.label, machine, noise, figures), record)
     if as_json:
-        figures = profile.to_json(_TOP) | {"rate_hz": rate_hz, "machine": machine.to_json()}
-        click.echo(json.dumps(figures | {"noise": noise.to_json(), "svg": None if svg is None else svg.name}))
+        told = {"machine": machine.to_json(), "noise": noise.to_json()}
+        click.echo(json.dumps(figures | told | {"svg": None if svg is None else svg.name}))
         return
     click.echo(str(machine))
     if noise.is_noisy:

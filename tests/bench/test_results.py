@@ -24,14 +24,22 @@ def test_what_was_appended_is_read_in_order(tmp_path: Path) -> None:
     assert (first.scenario, second.scenario) == ("lone", "saturate")
     assert (first.commit, first.is_noisy, first.figures) == ("0123456789ab", False, {"throughput_tps": 12.5})
     assert first.to_json() == json.loads(history.read_text().splitlines()[0])
+    assert (first.machine, first.noise) == (MACHINE, NOISE)
+    assert first.signatures.verify_us > 0
 
 
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
         ({"version": 2}, "version 2"),
+        ({"version": True}, "version must be a whole number"),
         ({"scenario": 7}, "scenario must be text"),
-        ({"machine": {}}, "machine must have a commit"),
+        ({"machine": {}}, "machine.packages is missing"),
+        ({"commit": None}, "commit must be the machine's"),
+        ({"noise": {"is_noisy": 1, "rule": ""}}, "noise.is_noisy must be true or false"),
+        ({"signatures": {"verify_us": 0, "sign_us": 1}}, "signatures.verify_us must be above 0"),
+        ({"signatures": {"verify_us": float("nan"), "sign_us": 1}}, "signatures.verify_us must be a finite"),
+        ({"signatures": None}, "signatures must be an object"),
         ({"figures": None}, "figures must be an object"),
         ({"date": "yesterday"}, "isoformat"),
     ],
@@ -50,6 +58,16 @@ def test_a_bad_line_is_named_with_its_number(
 def test_half_a_line_is_no_record(tmp_path: Path) -> None:
     history = tmp_path / "history.jsonl"
     history.write_text('{"version": 1, "da')
+    with pytest.raises(HistoryError, match="line 1"):
+        list(read_history(history))
+
+
+@pytest.mark.parametrize(
+    "line", [b"\xff\xfe", b"[1]", b"[" * 100_000, b""], ids=["text", "list", "deep", "empty"]
+)
+def test_what_is_no_object_is_refused_and_not_an_accident(tmp_path: Path, line: bytes) -> None:
+    history = tmp_path / "history.jsonl"
+    history.write_bytes(line + b"\n")
     with pytest.raises(HistoryError, match="line 1"):
         list(read_history(history))
 

@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from bench.micro.command import command
 from bench.micro.revision import ROOT
+from bench.results import read_history
 
 
 def test_json_holds_the_machine_its_noise_and_every_figure(tmp_path: Path) -> None:
@@ -32,6 +33,15 @@ def test_json_holds_the_machine_its_noise_and_every_figure(tmp_path: Path) -> No
     assert not any(tmp_path.iterdir())
 
 
+def test_a_run_is_remembered_with_what_was_asked_for(tmp_path: Path) -> None:
+    history = tmp_path / "history.jsonl"
+    done = CliRunner().invoke(command, ["hash/32B", "--seconds", "0.01", "--record", str(history)])
+    assert done.exit_code == 0, done.output
+    (line,) = read_history(history)
+    assert (line.bench, line.scenario) == ("micro", "micro hash/32B seconds=0.01")
+    assert [figure["name"] for figure in line.figures["subjects"]] == ["hash/32B"]
+
+
 def test_people_get_a_table_and_the_machine() -> None:
     done = CliRunner().invoke(command, ["ed25519/sign", "--seconds", "0.01"])
     assert done.exit_code == 0, done.output
@@ -52,6 +62,7 @@ def test_the_list_measures_nothing() -> None:
         (["--seconds", "0"], "--seconds"),
         (["--seconds", "soon"], "--seconds"),
         (["--scratch", "no/such/folder"], "no/such/folder"),
+        (["--compare", "HEAD", "--record"], "leave --compare and --list out"),
     ],
 )
 def test_bad_arguments_are_refused_in_words(arguments: list[str], words: str) -> None:

@@ -12,6 +12,7 @@ from bench.profiling.command import command
 from bench.profiling.phases import PHASES
 from bench.profiling.scenarios import SCENARIOS
 from bench.profiling.spy import Spy, SpyError
+from bench.results import read_history
 
 HAS_SPY = shutil.which("py-spy") is not None or Path(sys.executable).with_name("py-spy").exists()
 
@@ -73,8 +74,9 @@ async def test_a_recording_that_wrote_nothing_is_a_failure(tmp_path: Path) -> No
 
 @pytest.mark.skipif(not HAS_SPY, reason="needs py-spy, the optional extra `profile`")
 def test_a_profile_says_what_a_transaction_costs_by_phase(tmp_path: Path) -> None:
+    history = tmp_path / "history.jsonl"
     arguments = ["bulk", "--seconds", "2", "--node", "1", "--json", "--svg", str(tmp_path / "flame.svg")]
-    done = CliRunner().invoke(command, arguments)
+    done = CliRunner().invoke(command, [*arguments, "--record", str(history)])
     assert done.exit_code == 0, done.output
     document = json.loads(done.stdout)
     assert document["unit"] == "transaction"
@@ -84,3 +86,6 @@ def test_a_profile_says_what_a_transaction_costs_by_phase(tmp_path: Path) -> Non
     assert document["phases_us"]["crypto"] > 0
     assert document["functions"]
     assert "<svg" in (tmp_path / "flame.svg").read_text()
+    (line,) = read_history(history)
+    assert (line.bench, line.scenario) == ("profile", "bulk node=1")
+    assert line.figures["phases_us"] == document["phases_us"]
