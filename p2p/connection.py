@@ -1,6 +1,7 @@
-"""One authenticated connection: a reader, a single writer, and the signs of life in between.
+"""One authenticated connection: a reader, a writer, and the signs of life in between.
 
-Exactly one task writes to a socket and one reads it. Whatever goes wrong on a connection ends that
+One task reads a socket and one writes to it. What the socket takes at once need not wait for the writer's
+turn (`write_now`); the writer goes on where that could not. Whatever goes wrong on a connection ends that
 connection, with a reason in words, and nothing else.
 """
 
@@ -23,8 +24,11 @@ from p2p.hello import HELLO_MAX_BYTES, Hello, decode
 from p2p.identity import PeerId
 from p2p.queues import SendQueue
 from p2p.tls import describe
+from p2p.tlsstream import TlsStream
 
 READ_BYTES = 256 * 1024
+AT_ONCE_BYTES = 512 * 1024
+"""Written in one go at most, however fast the peer reads: others have their turn then."""
 CONTROL_MAX_BYTES = 16 * 1024
 GOODBYE_MAX_BYTES = 256
 
@@ -95,7 +99,7 @@ class Connection:
 
     def __init__(
         self,
-        stream: trio.abc.Stream,
+        stream: TlsStream,
         peer: PeerId,
         name: str,
         hello: Hello,
@@ -127,8 +131,38 @@ class Connection:
     def send(self, lane: int, topic: int, frames: tuple[bytes, ...], key: bytes | None = None) -> None:
         """Queues an encoded message and wakes the writer; never blocks."""
         self.queue.put(lane, topic, frames, key)
+        self.wake()
+
+    def wake(self) -> None:
+        """Has the writer look at `queue` in its next turn."""
         if not self._wake.is_set():
             self._wake.set()
+
+    def write_now(self) -> None:
+        """Writes what is queued as far as the socket takes it without waiting; the writer does the rest.
+
+        Never raises for what is wrong with the link: that ends it.
+        """
+        written = 0
+        while self._writing_since_ms is None and self._ended_by is None:
+            data = self.queue.next_write() if written < AT_ONCE_BYTES else b""
+            if data is None:
+                return
+            if not data:
+                self._wake.set()
+                return
+            self._write_some(data)
+            written += len(data)
+
+    def _write_some(self, data: bytes) -> None:
+        try:
+            if self._stream.send_nowait(data):
+                return
+        except trio.BrokenResourceError as error:
+            self.end(ConnectionLost(describe(error), self.name))
+            return
+        self._writing_since_ms = int(trio.current_time() * 1000)
+        self._wake.set()
 
     def end(self, reason: P2PError) -> None:
         """Ends the connection; the first reason given is the one that is told."""
@@ -200,11 +234,10 @@ class Connection:
 
     async def _write(self) -> None:
         while True:
-            data = self.queue.next_write()
-            if data is None:
-                self._wake = trio.Event()
+            self._wake = trio.Event()
+            self.write_now()
+            if self._writing_since_ms is None:
                 await self._wake.wait()
-                continue
-            self._writing_since_ms = int(trio.current_time() * 1000)
-            await self._stream.send_all(data)
-            self._writing_since_ms = None
+            else:
+                await self._stream.flush()
+                self._writing_since_ms = None

@@ -14,6 +14,7 @@ import trio
 
 from p2p.config import P2PConfig, PeerAddress, Priority, Topic
 from p2p.connection import ANNOUNCE, CONTROL_MAX_BYTES, PULL, Connection, control
+from p2p.departures import Departures
 from p2p.errors import (
     ConfigError,
     ConnectionLost,
@@ -50,6 +51,7 @@ class Network:
         self._names = {CONTROL: "control", **{topic.code: topic.name for topic in config.topics}}
         self._links = {peer: Link(peer, where, config, rng) for peer, where in _members(config, identity)}
         self._connections: dict[PeerId, Connection] = {}
+        self._departures = Departures()
         self._inbox = Inbox(config.inbox_items_per_peer, config.inbox_bytes_per_peer)
         rules = {CONTROL: FrameRule("control", CONTROL_MAX_BYTES, Priority.URGENT)}
         for topic in config.topics:
@@ -90,7 +92,7 @@ class Network:
         connection = self._connections.get(peer)
         if connection is None:
             return False
-        connection.send(topic.priority, topic_code, encode(topic_code, body), key)
+        self._departures.put(connection, topic.priority, topic_code, encode(topic_code, body), key)
         return True
 
     def broadcast(
@@ -103,9 +105,17 @@ class Network:
         for peer in self._connections if to is None else to:
             connection = self._connections.get(peer)
             if connection is not None:
-                connection.send(topic.priority, topic_code, frames, key)
+                self._departures.put(connection, topic.priority, topic_code, frames, key)
                 count += 1
         return count
+
+    def hold(self) -> None:
+        """What is sent from here on waits for `release`; who holds must not await before that."""
+        self._departures.hold()
+
+    def release(self) -> None:
+        """What was held leaves, as far as the sockets take it at once; tasks write the rest."""
+        self._departures.release()
 
     def publish(self, topic_code: int, body: bytes) -> None:
         """Spreads a message of this node's own on a gossip topic; the caller holds it to be valid.
@@ -237,7 +247,7 @@ class Network:
                 case SendBody(peers, code, payload):
                     frames, lane = encode(code, payload), self._topics[code].priority
                     for peer in peers:
-                        self._connections[peer].send(lane, code, frames)
+                        self._departures.put(self._connections[peer], lane, code, frames)
                 case SendAnnounce(peer, ids):
                     self._send_control(peer, ANNOUNCE, ids)
                 case SendPull(peer, ids):
@@ -252,7 +262,8 @@ class Network:
         return waiting
 
     def _send_control(self, peer: PeerId, kind: int, ids: tuple[bytes, ...]) -> None:
-        self._connections[peer].send(Priority.NORMAL, CONTROL, (control(kind, encode_ids(ids)),))
+        frames = (control(kind, encode_ids(ids)),)
+        self._departures.put(self._connections[peer], Priority.NORMAL, CONTROL, frames)
 
     def _deliver(self, event: Delivery, lane: int) -> Awaitable[None] | None:
         if not self._inbox.room_for(event.peer, lane):

@@ -27,7 +27,7 @@ from node.daemon.recent import RecentChain
 from node.daemon.recorder import Recorder, RecorderCounts, opening_of, recording
 from node.daemon.startup import OpenedHome, open_home, wall_ms
 from node.daemon.waiters import Waiters
-from node.daemon.workers import Workers, open_workers
+from node.daemon.workers import Workers, open_workers, pace_garbage_collection
 from node.validator import (
     Answer,
     ChunkSubmitted,
@@ -155,6 +155,7 @@ async def run_daemon(
     whatever makes going on unsafe."""
     _configure_log(config)
     sys.setswitchinterval(THREAD_SWITCH_SECONDS)
+    pace_garbage_collection()
     opened = open_home(config)
     try:
         for service in services:
@@ -203,7 +204,7 @@ async def _run(
             node.answered,
         )
         stepper = validator if recorder is None else recorder
-        driver = Driver(stepper, postbox, opened.journal, opened.guard, performer.perform, wall_ms)
+        driver = Driver(stepper, postbox, opened.journal, opened.guard, performer.perform, wall_ms, network)
         node.performer, node.driver = performer, driver
         postbox.put(Start())
         ending = trio.Event()

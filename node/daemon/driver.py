@@ -15,14 +15,10 @@ from node.daemon.journal import Journal
 from node.daemon.postbox import Postbox
 from node.validator import (
     Append,
-    BroadcastFrame,
-    ForwardGossip,
     Input,
     Output,
-    PublishFrame,
     Resume,
     Resumed,
-    SendFrame,
     Written,
 )
 
@@ -31,8 +27,7 @@ DRAIN_MAX = 256
 few enough that a vote does not wait for a backlog."""
 
 TURNS_MAX = 4
-"""Drains in a row, as long as nothing was said, before other tasks run."""
-_FRAMES = (SendFrame, BroadcastFrame, PublishFrame, ForwardGossip)
+"""Drains in a row before other tasks run."""
 
 
 class Stepper(Protocol):
@@ -47,6 +42,16 @@ class GuardStore(Protocol):
 
     def store(self, payload: bytes) -> None:
         """Make the payload durable."""
+
+
+class Departures(Protocol):
+    """The links, as the driver sees them: frames wait from `hold` on and leave together at `release`."""
+
+    def hold(self) -> None:
+        """Let frames wait."""
+
+    def release(self) -> None:
+        """Send them."""
 
 
 @dataclass(slots=True)
@@ -70,6 +75,7 @@ class Driver:
         guard: GuardStore | None,
         perform: Callable[[Output], None],
         wall_ms: Callable[[], int],
+        departures: Departures,
     ) -> None:
         self._validator = validator
         self._postbox = postbox
@@ -77,7 +83,7 @@ class Driver:
         self._guard = guard
         self._perform = perform
         self._wall_ms = wall_ms
-        self._spoke = False
+        self._departures = departures
         self.counts = DriverCounts()
 
     async def run(self) -> None:
@@ -85,15 +91,15 @@ class Driver:
         deferred = False
         turns = 0
         while True:
-            if not deferred:
+            if not deferred and not len(self._postbox):
+                turns = 0
                 await self._postbox.wait()
             outputs = self._drain(deferred)
-            self._spoke = False
             deferred = self._settle(outputs)
-            turns += 1
             # What is here already is taken at once: a turn of the scheduler costs as much as a vote. But
-            # frames leave when the writers get their turn, and nobody may keep them from it for long.
-            if self._spoke or turns >= TURNS_MAX or not (deferred or len(self._postbox)):
+            # the links are read by other tasks, and nobody may keep them from it for long.
+            turns += 1
+            if turns >= TURNS_MAX:
                 turns = 0
                 await trio.lowlevel.checkpoint()
 
@@ -111,6 +117,7 @@ class Driver:
     def _settle(self, outputs: list[Output]) -> bool:
         """Perform outputs in order, and what the durable ones lead to; True when work was deferred."""
         deferred = False
+        self._departures.hold()
         while outputs:
             group = [output for output in outputs if type(output) is Append]
             following: list[Output] = []
@@ -122,14 +129,16 @@ class Driver:
                 elif type(output) is Resume:
                     deferred = True
                 else:
-                    self._spoke = self._spoke or type(output) in _FRAMES
                     self._perform(output)
             outputs = following
+        self._departures.release()
         return deferred
 
     def _make_durable(self, group: list[Append]) -> list[Output]:
         # All appends of the group go in one write at the place of the first: what stood between them
-        # waits a little longer than it must, and nothing leaves too early.
+        # waits a little longer than it must, and nothing leaves too early. What may leave does so first: a
+        # sync takes longer than a write.
+        self._departures.release()
         for append in group:
             if append.guard is not None and self._guard is not None:
                 self._guard.store(append.guard)
@@ -145,4 +154,5 @@ class Driver:
         self.counts.groups += 1
         self.counts.appends += len(group)
         self.counts.journal_bytes += sum(len(append.record) for append in group)
+        self._departures.hold()
         return self._validator.step(Written(group[-1].seq), self._wall_ms())

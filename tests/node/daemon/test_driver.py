@@ -50,6 +50,22 @@ class LoggingGuard:
         self._log.append(("guard", payload))
 
 
+class LoggingLinks:
+    """Links that note what had been done by each moment when frames left."""
+
+    def __init__(self, log: list[object]) -> None:
+        self._log = log
+        self.left: list[list[object]] = []
+        self.held = False
+
+    def hold(self) -> None:
+        self.held = True
+
+    def release(self) -> None:
+        self.held = False
+        self.left.append(list(self._log))
+
+
 class LoggingJournal(Journal):
     """The real journal, which notes what one write held."""
 
@@ -73,6 +89,7 @@ class Rig:
         assert isinstance(journal, LoggingJournal)
         journal.log = self.log
         self.journal = journal
+        self.links = LoggingLinks(self.log)
         self.driver = Driver(
             Script(self.log, answers),
             self.postbox,
@@ -80,6 +97,7 @@ class Rig:
             LoggingGuard(self.log),
             self.log.append,
             lambda: 1_000,
+            self.links,
         )
 
     async def run(self, *items: Input, until: Callable[[list[object]], bool]) -> list[object]:
@@ -119,6 +137,18 @@ async def test_what_stands_behind_an_append_waits_for_the_journal_and_what_stand
     made = rig({Start(): [before, Append(1, b"record"), after], Written(1): [then]})
     log = await made.run(Start(), until=lambda log: then in log)
     assert log == [Start(), before, ("journal", (b"record",)), Written(1), after, then]
+
+
+async def test_frames_leave_before_the_sync_that_they_need_not_wait_for_and_once_after_it(rig: Make) -> None:
+    before, after, then = StopTimer("before"), StopTimer("after"), StopTimer("then")
+    made = rig({Start(): [before, Append(1, b"record"), after], Written(1): [then]})
+    await made.run(Start(), until=lambda _: len(made.links.left) == 2)
+    journalled = ("journal", (b"record",))
+    assert made.links.left == [
+        [Start(), before],
+        [Start(), before, journalled, Written(1), after, then],
+    ]
+    assert not made.links.held
 
 
 async def test_the_guard_is_durable_before_the_record_that_needs_it(rig: Make) -> None:
