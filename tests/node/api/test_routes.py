@@ -228,7 +228,7 @@ async def test_readiness_is_503_with_its_reasons() -> None:
         answer = await http.get("/readyz")
         alive = await http.get("/livez")
     assert answer.status_code == 503
-    assert answer.json() == {"ready": False, "reasons": list(backend.not_ready)}
+    assert answer.json() == {"ready": False, "reasons": list(backend.not_ready), "benchmark": ""}
     assert alive.status_code == 200
 
 
