@@ -104,15 +104,19 @@ async def test_random_bytes_of_an_authenticated_peer_never_reach_a_bug() -> None
         await still_works(network, node, friend)
 
 
-async def test_a_peer_that_does_not_read_is_disconnected() -> None:
+@pytest.mark.parametrize("held", [False, True], ids=["by its task", "at the release"])
+async def test_a_peer_that_does_not_read_is_disconnected(held: bool) -> None:
     async with (
         make_places(2) as [node, evil],
         running(node, allowed=[evil], stall_timeout_ms=300) as network,
     ):
         async with admitted(node, evil.identity):
             await connected(network)
+            if held:
+                network.hold()
             for _ in range(30):
                 network.send(evil.peer_id, BATCHES.code, b"x" * (1024 * 1024))
+            network.release()
             assert "did not read for 300 ms" in (await disconnected(network)).reason
         assert network.status()[0].score == 0
 

@@ -140,6 +140,38 @@ async def test_a_queued_message_is_replaced_by_the_next_one_of_its_key() -> None
         assert status.queues[STATUS.priority].coalesced == 99
 
 
+async def test_what_is_held_leaves_at_the_release_whole_and_the_urgent_first() -> None:
+    async with make_places(2) as [one, two], running(one, [two]) as first, running(two, [one]) as second:
+        await connected(first)
+        await connected(second)
+        large = bytes(range(256)) * 12_000
+        first.hold()
+        for number in range(8):
+            first.send(two.peer_id, BATCHES.code, bytes([number]) + large)
+        first.send(two.peer_id, VOTES.code, b"a vote")
+        held = first.limits()
+        assert (held["send_urgent_items"][0], held["send_bulk_items"][0]) == (1, 8)
+        first.release()
+        assert first.limits()["send_urgent_items"][0] == 0
+        assert (await next_delivery(second)).body == b"a vote"
+        for number in range(8):
+            assert (await next_delivery(second)).body == bytes([number]) + large
+        first.send(two.peer_id, VOTES.code, b"another")  # not held any more
+        assert (await next_delivery(second)).body == b"another"
+
+
+async def test_a_link_that_ends_while_frames_are_held_for_it_harms_nobody() -> None:
+    async with make_places(2) as [one, two], running(one, [two]) as first, running(two, [one]) as second:
+        await connected(first)
+        await connected(second)
+        first.hold()
+        first.send(two.peer_id, VOTES.code, b"a vote")
+        first.report(two.peer_id, "test", 1_000)
+        first.release()
+        assert "misbehaved" in (await disconnected(first)).reason
+        assert first.counters()["internal_faults"] == 0
+
+
 async def test_an_overflowing_queue_drops_the_oldest_and_counts_it() -> None:
     limit = QueueLimit(items=10, bytes=16 * 1024 * 1024)
     async with (
