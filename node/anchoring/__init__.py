@@ -14,14 +14,9 @@ from node.anchoring.bundle import (
     StateStatement,
     TransactionStatement,
 )
+from node.anchoring.facts import HeaderFact, StateFact, TransactionFact
 from node.anchoring.identity import ClusterIdentity, cluster_id_of
-from node.anchoring.verification import (
-    HeaderFact,
-    StateFact,
-    TransactionFact,
-    Verified,
-    verify,
-)
+from node.anchoring.verification import Verified, check_evidence, verify
 
 __all__ = [
     "BUNDLE_BYTES_MAX",
@@ -37,6 +32,7 @@ __all__ = [
     "TransactionFact",
     "TransactionStatement",
     "Verified",
+    "check_evidence",
     "cluster_id_of",
     "verify",
 ]

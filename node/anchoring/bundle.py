@@ -14,7 +14,8 @@ its receipt, a state entry (or its absence), or a header. Canonical msgpack:
 A certificate of height H proves every header h <= H. Where the fact's header has none of its own, the
 certificate is for `certified header`, whose history_root (H leaves) holds the fact's header hash at index
 h. `checkpoint` connects that same history with an older header which a reader may have pinned. Epoch
-links are an empty array: this version proves epoch 0, incarnation 0, and refuses the rest.
+links lead from the genesis to the set that certified (see `node/anchoring/epochs.py`): all of them, or none
+where the reader has them as a file of its own (F9). This version proves incarnation 0 and refuses others.
 
 RFC 6962 paths bind neither size nor index, and headers carry no leaf count. Leaves are therefore hashed
 from the data, heights come from certified headers, and a transaction's index counts only because its
@@ -38,6 +39,7 @@ from consensus import (
     decode,
     encode,
 )
+from node.anchoring.epochs import LINKS_BYTES_MAX, EpochLink, links_from_value, links_value
 from node.anchoring.identity import GENESIS_BODY_BYTES_MAX
 from node.proofs import SmtProof
 from node.proofs.header import HEADER_BYTES_MAX
@@ -52,9 +54,11 @@ STATE_KEY_BYTES_MAX = 511
 STATE_VALUE_BYTES_MAX = 1024 * 1024
 """No transaction can write a larger value than it is itself."""
 PROOF_BYTES_MAX = 64 * 1024
-"""All paths, headers and certificates of one bundle together, generously."""
-BUNDLE_BYTES_MAX = GENESIS_BODY_BYTES_MAX + TRANSACTION_BYTES_MAX + RECEIPT_BYTES_MAX + PROOF_BYTES_MAX
-_DEPTH_MAX = 3
+"""All paths, headers and certificates of one bundle but those of its links, generously."""
+BUNDLE_BYTES_MAX = (
+    GENESIS_BODY_BYTES_MAX + LINKS_BYTES_MAX + TRANSACTION_BYTES_MAX + RECEIPT_BYTES_MAX + PROOF_BYTES_MAX
+)
+_DEPTH_MAX = 5
 
 
 class BundleKind(IntEnum):
@@ -124,6 +128,7 @@ class Bundle:
     certified_later: CertifiedLater | None
     checkpoint: CheckpointProof | None
     statement: Statement
+    links: tuple[EpochLink, ...] = ()
 
     @property
     def kind(self) -> BundleKind:
@@ -144,7 +149,7 @@ class Bundle:
                 MAGIC,
                 int(self.kind),
                 self.genesis_body,
-                (),
+                links_value(self.links),
                 self.header,
                 self.certificate.to_value(),
                 None if later is None else later.header,
@@ -165,8 +170,6 @@ class Bundle:
         _, kind, body, links, header, certificate, later_header, later_path, checkpoint, statement = as_tuple(
             value, FIELDS, "bundle"
         )
-        if links != ():
-            raise CodecError("this version of the format has no epoch links")
         return Bundle(
             as_bytes(body, "genesis body", max_length=GENESIS_BODY_BYTES_MAX),
             as_bytes(header, "header", max_length=HEADER_BYTES_MAX),
@@ -174,6 +177,7 @@ class Bundle:
             _later(later_header, later_path),
             None if checkpoint is None else _checkpoint(checkpoint),
             _statement(kind, statement),
+            links_from_value(links),
         )
 
 

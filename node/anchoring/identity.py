@@ -1,7 +1,8 @@
-"""What a genesis says to somebody who only checks: the cluster's id, its name, and who signs in epoch 0.
+"""What a genesis says to somebody who only checks: the cluster's id and name, its header 0, who signs in
+epoch 0, and whose admin keys speak for the cluster when its validators cannot (F6, F13).
 
 A verifier must be able to judge clusters whose applications and policies it has never heard of, so it
-reads three things of the document and lets the hash answer for the rest. Everything else about a
+reads only that of the document and lets the hash answer for the rest. Everything else about a
 genesis, making it included, is `node/genesis.py`; the tests hold both to the same body.
 """
 
@@ -14,6 +15,7 @@ from consensus import (
     PublicKey,
     Validator,
     ValidatorSet,
+    Value,
     as_array,
     as_bytes,
     as_int,
@@ -21,7 +23,9 @@ from consensus import (
     as_tuple,
     decode,
     digest,
+    root_id,
 )
+from node.proofs.header import EMPTY_LIST_ROOT, NO_PARENT, Header
 
 GENESIS_VERSION = 1
 GENESIS_BODY_BYTES_MAX = 8 * 1024 * 1024
@@ -40,11 +44,14 @@ def cluster_id_of(body: bytes) -> Digest:
 
 @dataclass(frozen=True, slots=True)
 class ClusterIdentity:
-    """Who a cluster is: `cluster_id` (32 bytes), the name it gave itself, the signers of epoch 0."""
+    """Who a cluster is: `cluster_id` (32 bytes), the name it gave itself, the signers of epoch 0, their
+    operators (admin key and weight, in the same order) and header 0, which nobody signs."""
 
     cluster_id: Digest
     name: str
     validators: ValidatorSet
+    operators: ValidatorSet
+    genesis_header: Header
 
     @staticmethod
     def from_body(body: bytes) -> "ClusterIdentity":
@@ -54,17 +61,53 @@ class ClusterIdentity:
         members, policies, state root]`; what is not read may be anything canonical.
         """
         value = decode(body, max_bytes=GENESIS_BODY_BYTES_MAX, max_depth=_DEPTH_MAX)
-        version, name, _, listed, _, _, _ = as_tuple(value, 7, "genesis")
+        version, name, params, listed, _, _, state_root = as_tuple(value, 7, "genesis")
         if version != GENESIS_VERSION:
             raise CodecError(f"genesis version {version!r:.20} is not {GENESIS_VERSION}")
-        validators = []
+        validators, admins = [], []
         for item in as_array(listed, _VALIDATORS_MAX, "genesis validators"):
-            _, _, key, _, weight, _ = as_tuple(item, 6, "genesis validator")
-            public_key = PublicKey(as_bytes(key, "consensus key", length=32))
-            validators.append(Validator(public_key, as_int(weight, "weight", low=1, high=_WEIGHT_MAX)))
+            _, _, key, _, weight, operator = as_tuple(item, 6, "genesis validator")
+            share = as_int(weight, "weight", low=1, high=_WEIGHT_MAX)
+            validators.append(Validator(PublicKey(as_bytes(key, "consensus key", length=32)), share))
+            admins.append(Validator(PublicKey(as_bytes(operator, "operator key", length=32)), share))
         try:
-            signers = ValidatorSet(Epoch(0), tuple(validators))
+            signers, operators = (ValidatorSet(Epoch(0), tuple(keys)) for keys in (validators, admins))
         except ValueError as error:
             raise CodecError(f"genesis validators: {error}") from error
-        text = as_text(name, "cluster name", max_length=_NAME_CHARACTERS_MAX)
-        return ClusterIdentity(cluster_id_of(body), text, signers)
+        cluster_id = cluster_id_of(body)
+        return ClusterIdentity(
+            cluster_id,
+            as_text(name, "cluster name", max_length=_NAME_CHARACTERS_MAX),
+            signers,
+            operators,
+            _genesis_header(
+                cluster_id,
+                signers,
+                _created_ms(params),
+                as_bytes(state_root, "state root", length=32),
+            ),
+        )
+
+
+def _created_ms(params: Value) -> int:
+    """The first parameter; those behind it are the ledger's business."""
+    if type(params) is not tuple or not params:
+        raise CodecError("genesis params must be an array that begins with the time of header 0")
+    return as_int(params[0], "created_ms")
+
+
+def _genesis_header(cluster_id: Digest, signers: ValidatorSet, created_ms: int, state_root: bytes) -> Header:
+    return Header.make(
+        incarnation=0,
+        cluster_id=cluster_id,
+        epoch=0,
+        height=0,
+        parent_hash=NO_PARENT,
+        block_id=root_id(cluster_id, 0, NO_PARENT),
+        time_ms=created_ms,
+        tx_root=EMPTY_LIST_ROOT,
+        receipt_root=EMPTY_LIST_ROOT,
+        state_root=state_root,
+        history_root=EMPTY_LIST_ROOT,
+        validators_hash=signers.hash(),
+    )

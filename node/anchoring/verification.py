@@ -6,69 +6,19 @@ with the step's name and both values. What stays open is part of the answer (F9)
 its limits would be read as more than it is.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
-from consensus import (
-    CodecError,
-    Digest,
-    HeaderCertificate,
-    InvalidCertificate,
-    PublicKey,
-    SignatureCache,
-    as_bytes,
-    as_int,
-    as_tuple,
-    decode,
-    digest,
-)
-from consensus import verify as verify_signature
-from node.anchoring.bundle import (
-    RECEIPT_BYTES_MAX,
-    TRANSACTION_BYTES_MAX,
-    Bundle,
-    BundleKind,
-    HeaderStatement,
-    StateStatement,
-    TransactionStatement,
-)
+from consensus import Digest, SignatureCache
+from node.anchoring.anchors import Point
+from node.anchoring.bundle import Bundle, BundleKind
+from node.anchoring.certified import Certified, check_origin
+from node.anchoring.epochs import EpochLink, LinksFile, follow_all
+from node.anchoring.evidence import EvidenceFile, Ground, Verdict, judge
+from node.anchoring.facts import Fact, check_statement, step
 from node.anchoring.identity import ClusterIdentity, cluster_id_of
-from node.proofs import ProofError, rfc6962, smt
+from node.proofs import ProofError
 from node.proofs.header import Header
-
-TRANSACTION_VERSION = 1
-RECEIPT_VERSION = 1
-_TRANSACTION_DOMAIN = "isthmus/transaction/v1"
-
-
-@dataclass(frozen=True, slots=True)
-class TransactionFact:
-    """A certified transaction with its receipt, both as stored; `status` 0 means that it took effect."""
-
-    tx_id: Digest
-    sender: PublicKey
-    index: int
-    status: int
-    transaction: bytes
-    receipt: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class StateFact:
-    """`value` stood at `key` in the state after the verified header; None: nothing did."""
-
-    key: bytes
-    value: bytes | None
-
-
-@dataclass(frozen=True, slots=True)
-class HeaderFact:
-    """The verified header is all there is to say."""
-
-
-Fact: TypeAlias = TransactionFact | StateFact | HeaderFact
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,20 +46,27 @@ def verify(
     trust: bytes,
     checkpoint: tuple[int, bytes] | None = None,
     not_before_ms: int | None = None,
+    links: bytes | None = None,
+    evidence: Sequence[bytes] = (),
 ) -> Verified:
     """Check the bundle in `data` against the pinned genesis hash `trust` (32 bytes).
 
     `checkpoint` pins another header (height, 32-byte hash) as well: the bundle must name it in its history.
     Only where the pinned header is the fact's own or the certified one does the fact rest on its hash; a
     forger with leaked keys knows old hashes, too, and would name them, so elsewhere the keys stay open.
-    `not_before_ms` refuses facts of headers older than that cluster time. Raises ProofError, which opens
-    with the name of the step that failed.
+    `not_before_ms` refuses facts of headers older than that cluster time. `links` is a links file, for
+    bundles that have none of their own. `evidence` are evidence files of this cluster: a bundle certified by
+    a set that provably signed two histories, or by a later one, is refused unless the fact rests on the
+    pinned header. Raises ProofError, which opens with the name of the step that failed.
     """
-    with _step("format"):
+    with step("format"):
         bundle = Bundle.decode(data)
     identity = _check_genesis(bundle.genesis_body, trust)
-    header, certified, facts = _check_headers(bundle, identity)
+    cache = SignatureCache()
+    header, certified, facts = _check_headers(bundle, identity, links, cache)
     facts += _check_checkpoint(bundle, header, certified, checkpoint)
+    is_pinned = checkpoint is not None and checkpoint[0] in (header.height, certified.height)
+    facts += _check_evidence(evidence, identity, certified, is_pinned, cache)
     if not_before_ms is not None:
         if header.time_ms < not_before_ms:
             raise ProofError(
@@ -117,7 +74,7 @@ def verify(
                 f"the fact must not be older than {not_before_ms} ms"
             )
         facts.append(f"Header {header.height} is not older than {not_before_ms} ms.")
-    fact, sentence = _check_statement(bundle, header)
+    fact, sentence = check_statement(bundle.statement, header)
     facts.append(sentence)
     return Verified(
         bundle.kind,
@@ -129,91 +86,134 @@ def verify(
         header,
         fact,
         (f"The genesis is that of cluster {identity.name!r}, whose hash is pinned: {trust.hex()}.", *facts),
-        _not_checked(bundle.kind, header, certified, checkpoint),
+        _not_checked(bundle.kind, header, certified, is_pinned=is_pinned),
     )
 
 
-@contextmanager
-def _step(name: str) -> Iterator[None]:
-    """Whatever is refused inside is a ProofError that opens with the step's name."""
-    try:
-        yield
-    except (CodecError, InvalidCertificate, ProofError) as error:
-        raise ProofError(f"{name}: {error}") from error
+def check_evidence(data: bytes, trust: bytes) -> tuple[ClusterIdentity, EvidenceFile, Verdict]:
+    """Judge an evidence file against the pinned genesis hash alone. Raises ProofError, opened by the step."""
+    with step("format"):
+        file = EvidenceFile.decode(data)
+    identity = _check_genesis(file.genesis_body, trust)
+    with step("evidence"):
+        return identity, file, judge(file.evidence, Ground.of_genesis(identity), SignatureCache())
 
 
 def _check_genesis(body: bytes, trust: bytes) -> ClusterIdentity:
     cluster_id = cluster_id_of(body)
     if cluster_id != trust:
         raise ProofError(
-            f"genesis: the bundle's genesis has the hash {cluster_id.hex()}, pinned is {trust.hex()}"
+            f"genesis: the file's genesis has the hash {cluster_id.hex()}, pinned is {trust.hex()}"
         )
-    with _step("genesis"):
+    with step("genesis"):
         return ClusterIdentity.from_body(body)
 
 
-def _check_headers(bundle: Bundle, identity: ClusterIdentity) -> tuple[Header, Header, list[str]]:
+def _check_headers(
+    bundle: Bundle, identity: ClusterIdentity, links_file: bytes | None, cache: SignatureCache
+) -> tuple[Header, Header, list[str]]:
     """The fact's header and the certified one (the same, or a later one), and the sentences about them."""
-    with _step("header"):
-        header = Header.decode(bundle.header)
-        _check_origin(header, identity)
     later = bundle.certified_later
+    with step("header"):
+        header = Header.decode(bundle.header)
     certified = header
     if later is not None:
-        with _step("certified header"):
+        with step("certified header"):
             certified = Header.decode(later.header)
-            _check_origin(certified, identity)
-    with _step("certificate"):
-        _check_certificate(bundle.certificate, certified, identity)
+    named = [("header", header)] + ([("certified header", certified)] if later is not None else [])
+    links = _links_for(bundle, identity, links_file)
+    if len(links) < certified.epoch:
+        raise ProofError(
+            f"{named[-1][0]}: header {certified.height} is of epoch {certified.epoch}, the links that were "
+            f"given reach epoch {len(links)}"
+        )
+    if bundle.links and len(links) > certified.epoch:
+        raise ProofError(f"epoch links: {len(links)} links for a certificate of epoch {certified.epoch}")
+    links = links[: certified.epoch]
+    with step("epoch links"):
+        sets = follow_all(links, identity.validators, identity.cluster_id, cache)
+    for name, each in named:
+        with step(name):
+            if each.epoch > certified.epoch:
+                raise ProofError(f"header {each.height} is of epoch {each.epoch}, certified later is none")
+            check_origin(each, identity.cluster_id, 0, sets[each.epoch])
+            _check_inside_epoch(each, links)
+    with step("certificate"):
+        Certified(certified, bundle.certificate).check(identity.cluster_id, 0, sets[certified.epoch], cache)
+    facts = []
+    if links:
+        facts.append(
+            f"The validators of epoch {certified.epoch} follow from the genesis by {len(links)} links."
+        )
     signers = sum(byte.bit_count() for byte in bundle.certificate.signers)
-    facts = [
-        f"{_named(certified)} is certified by {signers} of {len(identity.validators)} validators, "
+    facts.append(
+        f"{_named(certified)} is certified by {signers} of {len(sets[-1])} validators, "
         "a quorum of the weight."
-    ]
+    )
     if later is not None:
-        with _step("history path"):
+        with step("history path"):
             _check_history(header.height, header.hash, certified, later.history_path)
         facts.append(f"{_named(header)} is in the history of header {certified.height}.")
     return header, certified, facts
 
 
-def _check_origin(header: Header, identity: ClusterIdentity) -> None:
-    """The header is of this cluster, and of the only epoch and incarnation the genesis alone vouches for."""
-    if header.cluster_id != identity.cluster_id:
-        raise ProofError(
-            f"header {header.height} is of cluster {header.cluster_id.hex()}, "
-            f"expected {identity.cluster_id.hex()}"
-        )
-    if header.incarnation != 0:
-        raise ProofError(
-            f"header {header.height} is of incarnation {header.incarnation}, without links only 0"
-        )
-    if header.epoch != identity.validators.epoch:
-        raise ProofError(f"header {header.height} is of epoch {header.epoch}, without epoch links only 0")
-    validators_hash = identity.validators.hash()
-    if header.validators_hash != validators_hash:
-        raise ProofError(
-            f"header {header.height} names the validators {header.validators_hash.hex()}, "
-            f"the genesis {validators_hash.hex()}"
-        )
+def _links_for(bundle: Bundle, identity: ClusterIdentity, links_file: bytes | None) -> tuple[EpochLink, ...]:
+    """The bundle's own links, else those of the file that the reader has."""
+    if links_file is None:
+        return bundle.links
+    with step("links file"):
+        given = LinksFile.decode(links_file)
+        if given.cluster_id != identity.cluster_id:
+            raise ProofError(
+                f"it is of cluster {given.cluster_id.hex()}, expected {identity.cluster_id.hex()}"
+            )
+    return bundle.links or given.links
 
 
-def _check_certificate(certificate: HeaderCertificate, header: Header, identity: ClusterIdentity) -> None:
-    for what, stated, expected in (
-        ("incarnation", certificate.incarnation, header.incarnation),
-        ("height", certificate.height, header.height),
-        ("block", certificate.block_id, header.block_id),
-        ("header", certificate.header_hash, header.hash),
-    ):
-        if stated != expected:
-            raise ProofError(f"it is for {what} {_shown(stated)}, the header's is {_shown(expected)}")
-    certificate.verify(identity.cluster_id, identity.validators, SignatureCache())
+def _check_inside_epoch(header: Header, links: Sequence[EpochLink]) -> None:
+    """The header lies above the end of the epoch before, and not above the end of its own."""
+    if header.epoch > 0 and header.height <= links[header.epoch - 1].ending.header.height:
+        raise ProofError(f"header {header.height} lies before its epoch {header.epoch} began")
+    if header.epoch < len(links) and header.height > links[header.epoch].ending.header.height:
+        raise ProofError(f"header {header.height} lies behind the end of its epoch {header.epoch}")
 
 
 def _check_history(height: int, header_hash: bytes, certified: Header, path: tuple[bytes, ...]) -> None:
     """Index and size are heights of certified headers (F2), never numbers that the bundle claims."""
-    leaf = rfc6962.leaf_hash(header_hash)
-    rfc6962.verify_inclusion(leaf, height, certified.height, path, certified.history_root)
+    if height >= certified.height:
+        raise ProofError(f"height {height} is not in the history of header {certified.height}")
+    Point.of(certified).check_holds(height, header_hash, path)
+
+
+def _check_evidence(
+    files: Sequence[bytes],
+    identity: ClusterIdentity,
+    certified: Header,
+    is_pinned: bool,
+    cache: SignatureCache,
+) -> list[str]:
+    """A set that signed two histories, and every set it named, vouches for nothing (F5, F9)."""
+    facts = []
+    for data in files:
+        with step("evidence"):
+            file = EvidenceFile.decode(data)
+            accused_id = cluster_id_of(file.genesis_body)
+            if accused_id != identity.cluster_id:
+                raise ProofError(
+                    f"it accuses cluster {accused_id.hex()}, the bundle is of {identity.cluster_id.hex()}"
+                )
+            verdict = judge(file.evidence, Ground.of_genesis(identity), cache)
+            told = (
+                f"validators with {verdict.weight} of {verdict.total_weight} weight in epoch {verdict.epoch}"
+            )
+            if certified.epoch >= verdict.epoch and not is_pinned:
+                raise ProofError(
+                    f"{told} signed two histories at height {verdict.index}, and header {certified.height} "
+                    f"rests on epoch {certified.epoch}; pin a checkpoint of the true history"
+                )
+        rests = "rests on the pinned header" if is_pinned else f"rests on epoch {certified.epoch}"
+        facts.append(f"The evidence is true: {told} signed two histories; the fact {rests}.")
+    return facts
 
 
 def _check_checkpoint(
@@ -223,7 +223,7 @@ def _check_checkpoint(
     hashes = {certified.height: certified.hash, header.height: header.hash}
     proof = bundle.checkpoint
     if proof is not None:
-        with _step("checkpoint path"):
+        with step("checkpoint path"):
             _check_history(proof.height, proof.header_hash, certified, proof.history_path)
         hashes[proof.height] = proof.header_hash
     if pinned is None:
@@ -244,80 +244,7 @@ def _check_checkpoint(
     ]
 
 
-def _check_statement(bundle: Bundle, header: Header) -> tuple[Fact, str]:
-    statement = bundle.statement
-    match statement:
-        case TransactionStatement():
-            return _check_transaction(statement, header)
-        case StateStatement(key, value, proof):
-            with _step("state proof"):
-                if value is None:
-                    smt.verify_absence(header.state_root, key, proof)
-                else:
-                    smt.verify_presence(header.state_root, key, value, proof)
-            holds = "nothing" if value is None else f"the given {len(value)} bytes"
-            return StateFact(
-                key, value
-            ), f"After header {header.height} the state holds {holds} at key {key!r}."
-        case HeaderStatement():
-            return HeaderFact(), f"Header {header.height} is the fact."
-
-
-def _check_transaction(statement: TransactionStatement, header: Header) -> tuple[Fact, str]:
-    """The signature, both paths, and the receipt's own words, which alone bind the index."""
-    with _step("transaction"):
-        tx_id, sender = _read_transaction(statement.transaction, header.cluster_id)
-    with _step("transaction path"):
-        leaf = rfc6962.leaf_hash(statement.transaction)
-        rfc6962.verify_inclusion(
-            leaf, statement.index, statement.size, statement.transaction_path, header.tx_root
-        )
-    with _step("receipt path"):
-        leaf = rfc6962.leaf_hash(statement.receipt)
-        rfc6962.verify_inclusion(
-            leaf, statement.index, statement.size, statement.receipt_path, header.receipt_root
-        )
-    with _step("receipt"):
-        receipt = as_tuple(decode(statement.receipt, max_bytes=RECEIPT_BYTES_MAX), 7, "receipt")
-        for what, stated, expected in (
-            ("version", receipt[0], RECEIPT_VERSION),
-            ("transaction", as_bytes(receipt[1], "transaction id"), tx_id),
-            ("height", receipt[2], header.height),
-            ("index", receipt[3], statement.index),
-        ):
-            if stated != expected:
-                raise ProofError(f"it states {what} {_shown(stated)}, proven is {_shown(expected)}")
-        status = as_int(receipt[4], "status")
-    fact = TransactionFact(tx_id, sender, statement.index, status, statement.transaction, statement.receipt)
-    outcome = "it took effect (status 0)" if status == 0 else f"it FAILED with status {status}"
-    return fact, (
-        f"Transaction {tx_id.hex()}, signed by {sender.hex()}, is leaf {statement.index} of header "
-        f"{header.height}; its receipt at the same index says that {outcome}."
-    )
-
-
-def _read_transaction(data: bytes, cluster_id: bytes) -> tuple[Digest, PublicKey]:
-    """(id, sender) of `[body, signature]`, the signature checked; raises CodecError or ProofError.
-
-    Of the body only what identity needs is read: `[version, cluster_id, sender, ...]`.
-    """
-    body, signature = as_tuple(decode(data, max_bytes=TRANSACTION_BYTES_MAX, max_depth=1), 2, "envelope")
-    body = as_bytes(body, "body")
-    version, stated, sender = as_tuple(decode(body), 8, "body")[:3]
-    if version != TRANSACTION_VERSION:
-        raise ProofError(f"version {_shown(version)} is not {TRANSACTION_VERSION}")
-    if stated != cluster_id:
-        raise ProofError(f"it was signed for cluster {_shown(stated)}, the header is of {cluster_id.hex()}")
-    key = PublicKey(as_bytes(sender, "sender", length=32))
-    tx_id = digest(_TRANSACTION_DOMAIN, body)
-    if not verify_signature(key, tx_id, as_bytes(signature, "signature", length=64)):
-        raise ProofError(f"the signature is not that of {key.hex()} over {tx_id.hex()}")
-    return tx_id, key
-
-
-def _not_checked(
-    kind: BundleKind, header: Header, certified: Header, checkpoint: tuple[int, bytes] | None
-) -> tuple[str, ...]:
+def _not_checked(kind: BundleKind, header: Header, certified: Header, *, is_pinned: bool) -> tuple[str, ...]:
     after = f"after height {header.height} (time {header.time_ms} ms)"
     changed = {
         BundleKind.TRANSACTION: f"Revocation: whether another transaction superseded this one {after}.",
@@ -326,22 +253,21 @@ def _not_checked(
     }
     sentences = (
         f"Freshness: whether the cluster has gone on {after}; only a node or another cluster can tell.",
-        f"Forks: whether the same validators also certified another history up to height {certified.height} "
-        "that this verifier has not seen.",
+        f"Forks: whether the validators also certified another history up to height {certified.height} "
+        "of which this verifier was given no evidence.",
         changed[kind],
     )
-    if checkpoint is not None and checkpoint[0] in (header.height, certified.height):
+    if is_pinned:
         return sentences
+    keys = "the genesis keys"
+    if certified.epoch:
+        keys = f"the keys of the epochs 0 to {certified.epoch}"
     return (
         *sentences,
-        "Keys: the fact rests on the genesis keys, and retired keys that leaked could forge all of this; pin "
+        f"Keys: the fact rests on {keys}, and retired keys that leaked could forge all of this; pin "
         f"a recent certified header at or above height {header.height} as checkpoint.",
     )
 
 
 def _named(header: Header) -> str:
     return f"Header {header.height} ({header.hash.hex()}, epoch {header.epoch}, time {header.time_ms} ms)"
-
-
-def _shown(value: object) -> str:
-    return value.hex() if type(value) is bytes else f"{value!r:.40}"

@@ -1,0 +1,173 @@
+"""A light client's state: all that one cluster's ledger keeps of another, as one leaf of its own state.
+
+    client  [1, cluster id, name, incarnation, [epoch, [[key, weight], ...]], [epoch, [[key, weight], ...]],
+             [[operator key, weight], ...], tip, status, [accused key, ...]]
+            the current set, then the first set of this incarnation
+    tip     [height, header hash, history root, time_ms, outbox root, anchors root, state root,
+             next validators hash | nil]
+
+It grows with the number of validators and with nothing else. How it changes: `node/anchoring/lightclient.py`.
+"""
+
+from dataclasses import dataclass
+
+from consensus import (
+    CodecError,
+    Digest,
+    PublicKey,
+    ValidatorSet,
+    Value,
+    as_array,
+    as_bytes,
+    as_int,
+    as_text,
+    as_tuple,
+    decode,
+    encode,
+)
+from node.anchoring.anchors import Anchor, ClientStatus, Point
+from node.anchoring.evidence import Ground
+from node.proofs.header import Header
+
+CLIENT_VERSION = 1
+CLIENT_BYTES_MAX = 64 * 1024
+ACCUSED_MAX = 512
+"""Keys that evidence may name while a client is frozen: four full sets."""
+_NAME_CHARACTERS_MAX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Tip:
+    """The newest header held, reduced to what proofs and the next update need."""
+
+    height: int
+    header_hash: Digest
+    history_root: Digest
+    time_ms: int
+    outbox_root: Digest
+    anchors_root: Digest
+    state_root: Digest
+    next_validators_hash: Digest | None
+
+    @staticmethod
+    def of(header: Header) -> "Tip":
+        """The tip that a believed header makes."""
+        return Tip(
+            header.height,
+            header.hash,
+            header.history_root,
+            header.time_ms,
+            header.outbox_root,
+            header.anchors_root,
+            header.state_root,
+            header.next_validators_hash,
+        )
+
+    @property
+    def point(self) -> Point:
+        """Its place in the history."""
+        return Point(self.height, self.header_hash, self.history_root)
+
+    def to_value(self) -> tuple[Value, ...]:
+        """The fields in order."""
+        return (
+            self.height,
+            self.header_hash,
+            self.history_root,
+            self.time_ms,
+            self.outbox_root,
+            self.anchors_root,
+            self.state_root,
+            self.next_validators_hash,
+        )
+
+    @staticmethod
+    def from_value(value: Value) -> "Tip":
+        """The inverse of `to_value`; raises CodecError."""
+        height, header, history, time_ms, outbox, anchors, state, following = as_tuple(value, 8, "tip")
+        return Tip(
+            as_int(height, "height"),
+            _hash(header),
+            _hash(history),
+            as_int(time_ms, "time_ms"),
+            _hash(outbox),
+            _hash(anchors),
+            _hash(state),
+            None if following is None else _hash(following),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ClientState:
+    """One cluster as another knows it; a state leaf of the holder. `validators` are those of the epoch of the
+    next header to be believed, `origin` the first of this incarnation, `accused` the keys that evidence
+    named since it began."""
+
+    cluster_id: Digest
+    name: str
+    incarnation: int
+    validators: ValidatorSet
+    origin: ValidatorSet
+    operators: ValidatorSet
+    last: Tip
+    status: ClientStatus
+    accused: tuple[PublicKey, ...] = ()
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of `validators`."""
+        return self.validators.epoch
+
+    @property
+    def anchor(self) -> Anchor:
+        """What stands in the holder's `anchors_root` under the cluster's id."""
+        return Anchor(self.epoch, self.last.point, self.status)
+
+    @property
+    def ground(self) -> Ground:
+        """What evidence is judged by."""
+        return Ground(self.cluster_id, self.incarnation, self.origin, self.validators, self.last.point)
+
+    def encode(self) -> bytes:
+        """The canonical bytes of the leaf."""
+        return encode(
+            (
+                CLIENT_VERSION,
+                self.cluster_id,
+                self.name,
+                self.incarnation,
+                self.validators.to_value(),
+                self.origin.to_value(),
+                self.operators.to_value()[1],
+                self.last.to_value(),
+                int(self.status),
+                self.accused,
+            )
+        )
+
+    @staticmethod
+    def decode(data: bytes) -> "ClientState":
+        """The inverse of `encode`; raises CodecError."""
+        value = decode(data, max_bytes=CLIENT_BYTES_MAX, max_depth=4)
+        fields = as_tuple(value, 10, "client")
+        if fields[0] != CLIENT_VERSION:
+            raise CodecError(f"client version {fields[0]!r:.20} is not {CLIENT_VERSION}")
+        validators, origin = ValidatorSet.from_value(fields[4]), ValidatorSet.from_value(fields[5])
+        return ClientState(
+            _hash(fields[1]),
+            as_text(fields[2], "cluster name", max_length=_NAME_CHARACTERS_MAX),
+            as_int(fields[3], "incarnation"),
+            validators,
+            origin,
+            ValidatorSet.from_value((origin.epoch, fields[6])),
+            Tip.from_value(fields[7]),
+            ClientStatus(as_int(fields[8], "status", high=max(ClientStatus))),
+            tuple(
+                PublicKey(as_bytes(key, "accused key", length=32))
+                for key in as_array(fields[9], ACCUSED_MAX, "accused keys")
+            ),
+        )
+
+
+def _hash(value: Value) -> Digest:
+    return Digest(as_bytes(value, "hash", length=32))
