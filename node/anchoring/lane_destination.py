@@ -1,0 +1,248 @@
+"""The destination's side of a lane: a receipt for every message, written before anything else happens.
+
+Whoever brings a message, and however often, the first proven arrival decides: OK or ERROR in time,
+EXPIRED at or after the deadline by this cluster's clock. Rules and sources: `lanes.py`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import TypeAlias
+
+from consensus import CodecError
+from node.anchoring.lane_records import (
+    PRUNED_PER_STEP_MAX,
+    TAIL,
+    Dispute,
+    Disputes,
+    InLane,
+    Peer,
+    Receipt,
+)
+from node.anchoring.lane_refusals import LaneRefused, Refusal
+from node.anchoring.lane_state import (
+    LaneState,
+    WriteSet,
+    disputes_key,
+    in_key,
+    load,
+    peer_key,
+    receipt_key,
+    save,
+)
+from node.anchoring.lanes import (
+    Arrival,
+    HandlerFailed,
+    check_proof,
+    check_room,
+    settle_dispute,
+    usable_peer,
+)
+from node.anchoring.messages import ANSWER_BYTES_MAX, Acknowledgement, Message, Mode, Result
+from node.anchoring.views import AnchoredView, OwnBlock
+
+DENIED = b"denied-by-policy"
+"""The answer of an ERROR that no handler gave."""
+ANSWER_TOO_LONG = b"answer-too-long"
+
+
+class Verdict(Enum):
+    """What the destination's policy says of a message."""
+
+    ADMIT = 1
+    DENY = 2
+    """It becomes an ERROR receipt: the policy forbids it."""
+    WAIT = 3
+    """Nothing happens now: a quota is used up; it waits until its deadline."""
+
+
+ReceivePolicy: TypeAlias = Callable[[Message], Verdict]
+"""What this cluster says of a message that is proven and in time."""
+Handler: TypeAlias = Callable[[LaneState, Message], bytes]
+"""Runs a message in a write set of its own and answers with at most 4 KiB; may raise HandlerFailed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message that now has its receipt, and the answer that was said back.
+
+    `acknowledgement` is None where a recovery had disputed this very message: it had been handled, the
+    receipt stands again, and its answer is in our outbox already.
+    """
+
+    message: Message
+    result: Result
+    acknowledgement: Acknowledgement | None
+
+
+def receive(
+    state: LaneState,
+    block: OwnBlock,
+    view: AnchoredView,
+    arrival: Arrival,
+    policy: ReceivePolicy,
+    handler: Handler,
+) -> Received:
+    """Handle a proven message that is in time. Raises LaneRefused, before anything is written.
+
+    The receipt stands as ERROR before the handler runs and becomes OK when it has succeeded, so that a
+    handler that comes back here meets the receipt.
+    """
+    incoming = _proven_message(state, block, view, arrival)
+    message = incoming.message
+    if incoming.dispute is not None:
+        return _recognise(state, incoming, incoming.dispute)
+    if block.time_ms >= message.deadline_ms:
+        raise LaneRefused(
+            Refusal.DEADLINE_PASSED, f"it is {block.time_ms} ms, the deadline was {message.deadline_ms} ms"
+        )
+    verdict = policy(message)
+    if verdict is Verdict.WAIT:
+        raise LaneRefused(Refusal.OVER_QUOTA, f"the quota of lane {message.lane} is used up")
+    if verdict is Verdict.DENY:
+        _write_receipt(state, incoming, Result.ERROR)
+        return _answer(state, message, Result.ERROR, DENIED)
+    return _answer(state, message, *_run_handler(state, incoming, handler))
+
+
+def expire(state: LaneState, block: OwnBlock, view: AnchoredView, arrival: Arrival) -> Received:
+    """Consume a proven message that came too late: its receipt says EXPIRED and the lane goes on.
+
+    Raises LaneRefused, before anything is written.
+    """
+    incoming = _proven_message(state, block, view, arrival)
+    message = incoming.message
+    if incoming.dispute is not None:
+        return _recognise(state, incoming, incoming.dispute)
+    if block.time_ms < message.deadline_ms:
+        raise LaneRefused(
+            Refusal.DEADLINE_NOT_REACHED,
+            f"it is {block.time_ms} ms, the deadline is {message.deadline_ms} ms",
+        )
+    _write_receipt(state, incoming, Result.EXPIRED)
+    return _answer(state, message, Result.EXPIRED, b"")
+
+
+def deliver(
+    state: LaneState,
+    block: OwnBlock,
+    view: AnchoredView,
+    arrival: Arrival,
+    policy: ReceivePolicy,
+    handler: Handler,
+) -> Received:
+    """`receive` or `expire`, as the block's time says: couriers need not guess which it will be."""
+    try:
+        return receive(state, block, view, arrival, policy, handler)
+    except LaneRefused as refused:
+        if refused.refusal is not Refusal.DEADLINE_PASSED:
+            raise
+    return expire(state, block, view, arrival)
+
+
+def _check_sequence(state: LaneState, key: bytes, known: InLane, message: Message) -> None:
+    """Whether this message is the one its lane may take now."""
+    sequence, lane = message.sequence, message.lane
+    if sequence <= known.received or state.get(receipt_key(key, sequence)) is not None:
+        raise LaneRefused(Refusal.ALREADY_RECEIVED, f"sequence {sequence} of lane {lane} has its receipt")
+    if lane.mode is Mode.ORDERED and sequence != known.received + 1:
+        raise LaneRefused(
+            Refusal.SEQUENCE_GAP, f"sequence {sequence} of lane {lane}, the next is {known.received + 1}"
+        )
+    if message.acked_floor > known.received:
+        raise LaneRefused(
+            Refusal.FLOOR_AHEAD,
+            f"lane {lane} is said to be acknowledged up to {message.acked_floor}, received is "
+            f"{known.received}",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Incoming:
+    """A message that is proven and next, with the records that its receipt changes."""
+
+    message: Message
+    leaf_index: int
+    key: bytes
+    lane: InLane
+    peer: Peer
+    is_first: bool
+    dispute: Dispute | None
+
+
+def _proven_message(state: LaneState, block: OwnBlock, view: AnchoredView, arrival: Arrival) -> _Incoming:
+    """Everything that `receive` and `expire` check alike."""
+    try:
+        message = Message.decode(arrival.leaf)
+    except CodecError as error:
+        raise LaneRefused(Refusal.MALFORMED_LEAF, str(error)) from error
+    lane = message.lane
+    if lane.source != view.cluster_id or lane.destination != block.cluster_id:
+        raise LaneRefused(Refusal.WRONG_LANE, f"lane {lane} does not lead from the given cluster to here")
+    peer = usable_peer(state, view)
+    if message.incarnation > view.incarnation:
+        raise LaneRefused(
+            Refusal.UNKNOWN_INCARNATION,
+            f"a message of incarnation {message.incarnation}, anchored is {view.incarnation}",
+        )
+    check_proof(view, block.cluster_id, arrival)
+    key = in_key(lane)
+    known = load(state, key, InLane.from_value)
+    _check_sequence(state, key, known or InLane(), message)
+    if known is None:
+        check_room(lane, peer.incoming)
+    disputes = load(state, disputes_key(key), Disputes.from_value)
+    dispute = None if disputes is None else disputes.of(message.sequence, message.hash)
+    return _Incoming(message, arrival.proof.index, key, known or InLane(), peer, known is None, dispute)
+
+
+def _run_handler(state: LaneState, incoming: _Incoming, handler: Handler) -> tuple[Result, bytes]:
+    """Receipt, then handler, then the receipt's last word."""
+    _write_receipt(state, incoming, Result.ERROR)
+    writes = WriteSet(state)
+    try:
+        answer = handler(writes, incoming.message)
+    except HandlerFailed as failure:
+        return Result.ERROR, failure.answer
+    if len(answer) > ANSWER_BYTES_MAX:
+        return Result.ERROR, ANSWER_TOO_LONG
+    writes.commit()
+    save(state, receipt_key(incoming.key, incoming.message.sequence), _receipt(incoming, Result.OK))
+    return Result.OK, answer
+
+
+def _write_receipt(state: LaneState, incoming: _Incoming, result: Result) -> None:
+    """The receipt, and the lane as it stands with it."""
+    key, message, known = incoming.key, incoming.message, incoming.lane
+    if incoming.is_first:
+        ports = (*incoming.peer.incoming, (message.lane.port, message.lane.mode))
+        save(state, peer_key(message.lane.source), replace(incoming.peer, incoming=ports))
+    save(state, receipt_key(key, message.sequence), _receipt(incoming, result))
+    received = known.received
+    while state.get(receipt_key(key, received + 1)) is not None:
+        received += 1
+    floor = max(known.floor, message.acked_floor)
+    pruned, leaves = known.pruned, known.leaves_pruned
+    for sequence in range(pruned + 1, min(floor - TAIL, pruned + PRUNED_PER_STEP_MAX) + 1):
+        forgotten = load(state, receipt_key(key, sequence), Receipt.from_value)
+        leaves = leaves if forgotten is None else max(leaves, forgotten.leaf_index + 1)
+        state.delete(receipt_key(key, sequence))
+        pruned = sequence
+    save(state, key, InLane(received, max(known.highest, message.sequence), floor, pruned, leaves))
+
+
+def _receipt(incoming: _Incoming, result: Result) -> Receipt:
+    return Receipt(incoming.message.hash, result, incoming.leaf_index)
+
+
+def _answer(state: LaneState, message: Message, result: Result, answer: bytes) -> Received:
+    acknowledgement = Acknowledgement.make(message, result, answer)
+    state.say(message.lane.source, acknowledgement.encoded)
+    return Received(message, result, acknowledgement)
+
+
+def _recognise(state: LaneState, incoming: _Incoming, dispute: Dispute) -> Received:
+    """The recovered branch says the very message that was handled before: its receipt stands again."""
+    _write_receipt(state, incoming, dispute.result)
+    settle_dispute(state, incoming.key, dispute, None)
+    return Received(incoming.message, dispute.result, None)

@@ -1,0 +1,160 @@
+"""What happens to lanes when the other cluster dies, and when it comes back on one branch of two.
+
+A frozen or retired cluster's lanes are parked: nothing moves, commitments are UNRESOLVED and listed, and
+none is ever refunded, because nobody knows what became of them. Recovery raises the incarnation, chooses a
+branch, and keeps every lane and sequence. What rested on leaves of the dropped branch alone is DISPUTED:
+
+    messages we received   leave their receipts for the list; their sequences are free again for what the
+                           recovered branch says there. If it says the very same message, the receipt
+                           returns and nothing runs twice.
+    answers we were given  stand, since their callbacks ran; the recovered branch confirms or contradicts
+                           them when it answers the same message.
+
+Sources: federation 3.3 (DEAD) and 3.6 (Recover) with F6.
+"""
+
+from dataclasses import dataclass, replace
+
+from node.anchoring.lane_records import (
+    Commitment,
+    Dispute,
+    Disputes,
+    InLane,
+    OutLane,
+    Peer,
+    PeerStatus,
+    Receipt,
+    Settled,
+)
+from node.anchoring.lane_refusals import LaneRefused, Refusal
+from node.anchoring.lane_state import (
+    LaneState,
+    commitment_key,
+    disputes_key,
+    in_key,
+    load,
+    out_key,
+    peer_key,
+    receipt_key,
+    save,
+    settled_key,
+)
+from node.anchoring.messages import Lane
+
+
+@dataclass(frozen=True, slots=True)
+class Unresolved:
+    """A message whose outcome nobody can know while its destination is parked."""
+
+    lane: Lane
+    sequence: int
+    commitment: Commitment
+
+
+@dataclass(frozen=True, slots=True)
+class Disputed:
+    """The disputes of one lane; `is_incoming` where we had received, else where we had been answered."""
+
+    lane: Lane
+    is_incoming: bool
+    disputes: Disputes
+
+
+def park(state: LaneState, cluster_id: bytes, incarnation: int) -> None:
+    """Stop all lanes with a cluster that was frozen or retired. Idempotent; one write, however many lanes."""
+    peer = load(state, peer_key(cluster_id), Peer.from_value) or Peer(PeerStatus.LIVE, incarnation)
+    save(state, peer_key(cluster_id), replace(peer, status=PeerStatus.PARKED))
+
+
+def resume(state: LaneState, own_id: bytes, cluster_id: bytes, incarnation: int, common_size: int) -> None:
+    """Go on with a recovered cluster in its next incarnation.
+
+    `common_size`: the leading leaves of its log to us that the chosen branch shares with the one we had
+    anchored, as `outbox.CommonPrefix` proves; 0 when they share none. Reads and writes every record of
+    its lanes above what is pruned. Raises LaneRefused unless `incarnation` is the next one.
+    """
+    peer = load(state, peer_key(cluster_id), Peer.from_value)
+    if peer is None:
+        return
+    if incarnation != peer.incarnation + 1:
+        raise LaneRefused(
+            Refusal.UNKNOWN_INCARNATION,
+            f"the lanes follow incarnation {peer.incarnation}, a recovery to {incarnation} is not the next",
+        )
+    for port, mode in peer.outgoing:
+        _dispute_answers(state, out_key(Lane(own_id, cluster_id, port, mode)), peer.incarnation, common_size)
+    for port, mode in peer.incoming:
+        _dispute_receipts(state, in_key(Lane(cluster_id, own_id, port, mode)), peer.incarnation, common_size)
+    save(state, peer_key(cluster_id), replace(peer, status=PeerStatus.LIVE, incarnation=incarnation))
+
+
+def unresolved(state: LaneState, own_id: bytes, cluster_id: bytes) -> tuple[Unresolved, ...]:
+    """What was sent to a parked cluster and not answered, by lane and sequence; nothing while it is live."""
+    peer = load(state, peer_key(cluster_id), Peer.from_value)
+    if peer is None or peer.status is not PeerStatus.PARKED:
+        return ()
+    found = []
+    for port, mode in peer.outgoing:
+        lane = Lane(own_id, cluster_id, port, mode)
+        known = load(state, out_key(lane), OutLane.from_value) or OutLane()
+        for sequence in range(known.floor + 1, known.sent + 1):
+            commitment = load(state, commitment_key(out_key(lane), sequence), Commitment.from_value)
+            if commitment is not None:
+                found.append(Unresolved(lane, sequence, commitment))
+    return tuple(found)
+
+
+def disputed(state: LaneState, own_id: bytes, cluster_id: bytes) -> tuple[Disputed, ...]:
+    """The lanes with a cluster on which something is disputed, or may be without being listed."""
+    peer = load(state, peer_key(cluster_id), Peer.from_value)
+    if peer is None:
+        return ()
+    outgoing = (Lane(own_id, cluster_id, port, mode) for port, mode in peer.outgoing)
+    incoming = (Lane(cluster_id, own_id, port, mode) for port, mode in peer.incoming)
+    found = [(lane, False, out_key(lane)) for lane in outgoing]
+    found += [(lane, True, in_key(lane)) for lane in incoming]
+    lists = [(lane, is_in, load(state, disputes_key(key), Disputes.from_value)) for lane, is_in, key in found]
+    return tuple(
+        Disputed(lane, is_incoming, disputes)
+        for lane, is_incoming, disputes in lists
+        if disputes is not None and (disputes.listed or not disputes.is_complete)
+    )
+
+
+def _dispute_answers(state: LaneState, key: bytes, incarnation: int, common_size: int) -> None:
+    """List every result that rests on a leaf beyond the common prefix."""
+    lane = load(state, key, OutLane.from_value) or OutLane()
+    new = []
+    for sequence in range(lane.pruned + 1, lane.sent + 1):
+        settled = load(state, settled_key(key, sequence), Settled.from_value)
+        if settled is not None and settled.leaf_index >= common_size:
+            new.append(Dispute(sequence, incarnation, settled.message_hash, settled.result))
+    _add(state, key, tuple(new), lane.leaves_pruned <= common_size)
+
+
+def _dispute_receipts(state: LaneState, key: bytes, incarnation: int, common_size: int) -> None:
+    """List every receipt that rests on a leaf beyond the common prefix, and free its sequence."""
+    lane = load(state, key, InLane.from_value) or InLane()
+    new = []
+    highest = lane.pruned
+    for sequence in range(lane.pruned + 1, lane.highest + 1):
+        receipt = load(state, receipt_key(key, sequence), Receipt.from_value)
+        if receipt is None:
+            continue
+        if receipt.leaf_index < common_size:
+            highest = sequence
+            continue
+        new.append(Dispute(sequence, incarnation, receipt.message_hash, receipt.result))
+        state.delete(receipt_key(key, sequence))
+    if new:
+        received = min(lane.received, new[0].sequence - 1)
+        rewound = replace(lane, received=received, highest=highest, floor=min(lane.floor, received))
+        save(state, key, rewound)
+    _add(state, key, tuple(new), lane.leaves_pruned <= common_size)
+
+
+def _add(state: LaneState, key: bytes, new: tuple[Dispute, ...], is_complete: bool) -> None:
+    if not new and is_complete:
+        return
+    disputes = load(state, disputes_key(key), Disputes.from_value) or Disputes()
+    save(state, disputes_key(key), disputes.adding(new, is_complete))

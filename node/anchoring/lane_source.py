@@ -1,0 +1,211 @@
+"""The source's side of a lane: sending, and hearing once what became of it.
+
+A commitment stands from `send` until the destination's answer is proven; silence means nothing, however
+long it lasts. Rules and sources: `lanes.py`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import TypeAlias
+
+from consensus import CodecError
+from node.anchoring.lane_records import PRUNED_PER_STEP_MAX, TAIL, Commitment, Disputes, OutLane, Settled
+from node.anchoring.lane_refusals import LaneRefused, Refusal
+from node.anchoring.lane_state import (
+    LaneState,
+    WriteSet,
+    commitment_key,
+    disputes_key,
+    load,
+    out_key,
+    peer_key,
+    save,
+    settled_key,
+)
+from node.anchoring.lanes import (
+    Arrival,
+    HandlerFailed,
+    check_proof,
+    check_room,
+    settle_dispute,
+    usable_peer,
+)
+from node.anchoring.messages import (
+    MESSAGE_PAYLOAD_BYTES_MAX,
+    SEQUENCE_MAX,
+    WINDOW,
+    Acknowledgement,
+    Lane,
+    Message,
+)
+from node.anchoring.views import AnchoredView, OwnBlock
+
+DEADLINE_AHEAD_MAX_MS = 7 * 24 * 3_600_000
+"""How far beyond our own block time a deadline may lie (F7)."""
+
+SendPolicy: TypeAlias = Callable[[Lane], bool]
+"""Whether this cluster admits sending on a lane."""
+Callback: TypeAlias = Callable[[LaneState, Acknowledgement], None]
+"""Hears, once, what became of a message; may raise HandlerFailed, which undoes its own writes."""
+
+
+class Standing(Enum):
+    """What an acknowledgement meant."""
+
+    SETTLED = "settled"
+    CONFIRMED = "confirmed"
+    """It repeats, on the recovered branch, what the dropped branch had said; nobody is told again."""
+    CONTRADICTED = "contradicted"
+    """It says something else than the dropped branch had; nobody is told again, the dispute stays listed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """An acknowledgement that was taken; `callback_failed` where the application refused the news."""
+
+    acknowledgement: Acknowledgement
+    standing: Standing
+    callback_failed: bool = False
+
+
+def send(
+    state: LaneState,
+    block: OwnBlock,
+    view: AnchoredView,
+    lane: Lane,
+    payload: bytes,
+    deadline_ms: int,
+    is_permitted: SendPolicy,
+) -> Message:
+    """Send `payload` on `lane`, to be handled before `deadline_ms` on the destination's clock.
+
+    Raises LaneRefused: another cluster's lane, a payload, deadline or window beyond its bound, a client
+    that is not active, a lane that policy or the bound on lanes forbids.
+    """
+    if lane.source != block.cluster_id or lane.destination != view.cluster_id:
+        raise LaneRefused(Refusal.WRONG_LANE, f"lane {lane} does not lead from here to the given cluster")
+    peer = usable_peer(state, view)
+    if len(payload) > MESSAGE_PAYLOAD_BYTES_MAX:
+        raise LaneRefused(
+            Refusal.PAYLOAD_TOO_LARGE, f"{len(payload)} bytes exceed {MESSAGE_PAYLOAD_BYTES_MAX}"
+        )
+    earliest, latest = max(block.time_ms, view.time_ms), block.time_ms + DEADLINE_AHEAD_MAX_MS
+    if deadline_ms <= earliest:
+        raise LaneRefused(Refusal.DEADLINE_TOO_SOON, f"{deadline_ms} ms is not after {earliest} ms")
+    if deadline_ms > latest:
+        raise LaneRefused(Refusal.DEADLINE_TOO_FAR, f"{deadline_ms} ms is after {latest} ms")
+    if not is_permitted(lane):
+        raise LaneRefused(Refusal.NOT_PERMITTED, f"the policy admits no sending on lane {lane}")
+    key = out_key(lane)
+    before = load(state, key, OutLane.from_value)
+    known = before or OutLane()
+    if known.sent - known.floor >= WINDOW:
+        raise LaneRefused(
+            Refusal.WINDOW_FULL, f"lane {lane} has sent {known.sent}, acknowledged is {known.floor}"
+        )
+    if known.sent >= SEQUENCE_MAX:
+        raise LaneRefused(Refusal.SEQUENCES_EXHAUSTED, f"lane {lane} has sent {known.sent}")
+    if before is None:
+        check_room(lane, peer.outgoing)
+        save(
+            state,
+            peer_key(lane.destination),
+            replace(peer, outgoing=(*peer.outgoing, (lane.port, lane.mode))),
+        )
+    message = Message.make(
+        lane,
+        sequence=known.sent + 1,
+        deadline_ms=deadline_ms,
+        acked_floor=known.floor,
+        incarnation=block.incarnation,
+        payload=payload,
+    )
+    save(state, commitment_key(key, message.sequence), Commitment(message.hash, deadline_ms, block.height))
+    save(state, key, replace(known, sent=message.sequence))
+    state.say(lane.destination, message.encoded)
+    return message
+
+
+def acknowledge(
+    state: LaneState, block: OwnBlock, view: AnchoredView, arrival: Arrival, callback: Callback
+) -> Acknowledged:
+    """Take the destination's proven answer to a message of ours. Raises LaneRefused, before any write.
+
+    The commitment is gone before the callback runs; its failure rolls back its own writes only.
+    """
+    try:
+        acknowledgement = Acknowledgement.decode(arrival.leaf)
+    except CodecError as error:
+        raise LaneRefused(Refusal.MALFORMED_LEAF, str(error)) from error
+    lane = acknowledgement.lane
+    if lane.source != block.cluster_id or lane.destination != view.cluster_id:
+        raise LaneRefused(Refusal.WRONG_LANE, f"lane {lane} does not lead from here to the given cluster")
+    usable_peer(state, view)
+    check_proof(view, block.cluster_id, arrival)
+    key = out_key(lane)
+    known = load(state, key, OutLane.from_value) or OutLane()
+    sequence = acknowledgement.sequence
+    if sequence > known.sent:
+        raise LaneRefused(Refusal.UNKNOWN_SEQUENCE, f"lane {lane} has sent {known.sent}, not {sequence}")
+    commitment = load(state, commitment_key(key, sequence), Commitment.from_value)
+    if commitment is None:
+        return _take_again(state, key, acknowledgement)
+    _check_binding(commitment, acknowledgement)
+    state.delete(commitment_key(key, sequence))
+    settled = Settled(commitment.message_hash, acknowledgement.result, arrival.proof.index, False)
+    save(state, settled_key(key, sequence), settled)
+    save(state, key, _advance_floor(state, key, known))
+    failed = not _call_back(state, acknowledgement, callback)
+    if failed:
+        save(state, settled_key(key, sequence), replace(settled, callback_failed=True))
+    return Acknowledged(acknowledgement, Standing.SETTLED, failed)
+
+
+def _check_binding(commitment: Commitment, acknowledgement: Acknowledgement) -> None:
+    if commitment.message_hash != acknowledgement.message_hash:
+        raise LaneRefused(
+            Refusal.OTHER_MESSAGE,
+            f"it answers {acknowledgement.message_hash.hex()}, sent was {commitment.message_hash.hex()}",
+        )
+
+
+def _advance_floor(state: LaneState, key: bytes, known: OutLane) -> OutLane:
+    """The floor over all that is acknowledged without a gap, and the tail below it pruned."""
+    floor = known.floor
+    while floor < known.sent and state.get(commitment_key(key, floor + 1)) is None:
+        floor += 1
+    pruned, leaves = known.pruned, known.leaves_pruned
+    for sequence in range(pruned + 1, min(floor - TAIL, pruned + PRUNED_PER_STEP_MAX) + 1):
+        forgotten = load(state, settled_key(key, sequence), Settled.from_value)
+        leaves = leaves if forgotten is None else max(leaves, forgotten.leaf_index + 1)
+        state.delete(settled_key(key, sequence))
+        pruned = sequence
+    return OutLane(known.sent, floor, pruned, leaves)
+
+
+def _call_back(state: LaneState, acknowledgement: Acknowledgement, callback: Callback) -> bool:
+    """Whether the application took the news."""
+    writes = WriteSet(state)
+    try:
+        callback(writes, acknowledgement)
+    except HandlerFailed:
+        return False
+    writes.commit()
+    return True
+
+
+def _take_again(state: LaneState, key: bytes, acknowledgement: Acknowledgement) -> Acknowledged:
+    """An answer to what was answered before: news only where a recovery has disputed that."""
+    sequence = acknowledgement.sequence
+    disputes = load(state, disputes_key(key), Disputes.from_value) or Disputes()
+    dispute = disputes.of(sequence, acknowledgement.message_hash)
+    if dispute is None or dispute.contradiction is not None:
+        raise LaneRefused(
+            Refusal.ALREADY_ACKNOWLEDGED, f"sequence {sequence} of lane {acknowledgement.lane} is settled"
+        )
+    if dispute.result is acknowledgement.result:
+        settle_dispute(state, key, dispute, None)
+        return Acknowledged(acknowledgement, Standing.CONFIRMED)
+    settle_dispute(state, key, dispute, replace(dispute, contradiction=acknowledgement.result))
+    return Acknowledged(acknowledgement, Standing.CONTRADICTED)

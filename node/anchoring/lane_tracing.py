@@ -1,0 +1,173 @@
+"""Where a message is and what it waits for, read from two committed numbers and a few heights.
+
+The pending set of a lane is `floor < seq <= sent` without what is acknowledged: no event, no log of a
+courier and no memory of a process is needed to know it (federation 3.3; section 2, failures 5 and 6).
+`explain` says which step comes next; what it is not told of the other side, it does not guess.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from node.anchoring.lane_records import (
+    COMMITMENTS_MAX,
+    DISPUTES_MAX,
+    LANES_PER_PEER_MAX,
+    RECEIPTS_MAX,
+    SETTLED_MAX,
+    Commitment,
+    Disputes,
+    InLane,
+    OutLane,
+    Peer,
+    PeerStatus,
+    Settled,
+)
+from node.anchoring.lane_state import (
+    LaneState,
+    commitment_key,
+    disputes_key,
+    in_key,
+    load,
+    out_key,
+    peer_key,
+    receipt_key,
+    settled_key,
+)
+from node.anchoring.messages import Lane, Mode, Result
+
+
+class Step(Enum):
+    """What a sequence of a lane waits for, in the order of its life; the value is the stable name."""
+
+    NOT_SENT = "not-sent"
+    CERTIFICATION = "certification"
+    """Its header is not certified here yet."""
+    ANCHORING = "anchoring"
+    """Certified here; the destination has not anchored that header yet."""
+    EARLIER_SEQUENCE = "earlier-sequence"
+    """Anchored there; an ordered lane takes the sequences before it first."""
+    DELIVERY = "delivery"
+    """Anchored there and next; a courier, a quota or the deadline decides."""
+    DELIVERY_OR_ANSWER = "delivery-or-answer"
+    """Anchored there; whether it was delivered since is not known here."""
+    ANSWER = "answer"
+    """Delivered or expired there; its acknowledgement is not proven here yet."""
+    RECOVERY = "recovery"
+    """The destination is frozen or retired: unresolved until it recovers."""
+    NOTHING = "nothing"
+    """Acknowledged: `result` says with what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sightings:
+    """What is known beside our own state; None where it is not known.
+
+    `certified_height` is ours. `anchored_height` is our height as the destination holds it, from its
+    anchors. `received` is the destination's contiguous receipts of the lane, and `has_receipt` whether it
+    holds one for the sequence in question, from its state.
+    """
+
+    certified_height: int | None = None
+    anchored_height: int | None = None
+    received: int | None = None
+    has_receipt: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The step a sequence waits for; `commitment` while it waits, `result` once it does not.
+
+    `result` is None for an acknowledged sequence whose result is pruned.
+    """
+
+    lane: Lane
+    sequence: int
+    step: Step
+    commitment: Commitment | None = None
+    result: Result | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingNumbers:
+    """What a destination tells of a lane it receives on: sequence `received` + 1 is next."""
+
+    lane: Lane
+    received: int
+    above: tuple[int, ...]
+
+
+def pending(state: LaneState, lane: Lane) -> tuple[int, ...]:
+    """The sequences that wait for acknowledgement, ascending; at most the window's size."""
+    key = out_key(lane)
+    known = load(state, key, OutLane.from_value) or OutLane()
+    waiting = range(known.floor + 1, known.sent + 1)
+    return tuple(number for number in waiting if state.get(commitment_key(key, number)) is not None)
+
+
+def incoming(state: LaneState, lane: Lane) -> IncomingNumbers:
+    """What a courier asks by: the contiguous receipts of a lane, and those beyond the first gap."""
+    key = in_key(lane)
+    known = load(state, key, InLane.from_value) or InLane()
+    beyond = range(known.received + 2, known.highest + 1)
+    above = tuple(number for number in beyond if state.get(receipt_key(key, number)) is not None)
+    return IncomingNumbers(lane, known.received, above)
+
+
+def explain(state: LaneState, lane: Lane, sequence: int, seen: Sightings) -> Explanation:
+    """Which step `sequence` of a lane that we send on waits for."""
+    key = out_key(lane)
+    known = load(state, key, OutLane.from_value) or OutLane()
+    if not 0 < sequence <= known.sent:
+        return Explanation(lane, sequence, Step.NOT_SENT)
+    commitment = load(state, commitment_key(key, sequence), Commitment.from_value)
+    if commitment is None:
+        settled = load(state, settled_key(key, sequence), Settled.from_value)
+        result = None if settled is None else settled.result
+        return Explanation(lane, sequence, Step.NOTHING, None, result)
+    peer = load(state, peer_key(lane.destination), Peer.from_value)
+    if peer is not None and peer.status is PeerStatus.PARKED:
+        return Explanation(lane, sequence, Step.RECOVERY, commitment)
+    return Explanation(lane, sequence, _waits_for(lane, sequence, commitment, seen), commitment)
+
+
+def _waits_for(lane: Lane, sequence: int, commitment: Commitment, seen: Sightings) -> Step:
+    if seen.has_receipt or (seen.received is not None and sequence <= seen.received):
+        return Step.ANSWER
+    if seen.anchored_height is None or seen.anchored_height < commitment.height:
+        is_certified = seen.certified_height is None or seen.certified_height >= commitment.height
+        return Step.ANCHORING if is_certified else Step.CERTIFICATION
+    if seen.received is None:
+        return Step.DELIVERY_OR_ANSWER
+    if lane.mode is Mode.ORDERED and sequence > seen.received + 1:
+        return Step.EARLIER_SEQUENCE
+    return Step.DELIVERY
+
+
+def limits(state: LaneState, own_id: bytes, cluster_id: bytes) -> tuple[tuple[str, int, int], ...]:
+    """(name, current, bound) of what lanes with one cluster hold, for metrics: the fullest lane of each."""
+    peer = load(state, peer_key(cluster_id), Peer.from_value) or Peer(PeerStatus.LIVE, 0)
+    commitments = settled = receipts = disputes = 0
+    for port, mode in peer.outgoing:
+        key = out_key(Lane(own_id, cluster_id, port, mode))
+        sending = load(state, key, OutLane.from_value) or OutLane()
+        commitments = max(commitments, sending.sent - sending.floor)
+        settled = max(settled, sending.sent - sending.pruned)
+        disputes = max(disputes, _disputes_held(state, key))
+    for port, mode in peer.incoming:
+        key = in_key(Lane(cluster_id, own_id, port, mode))
+        receiving = load(state, key, InLane.from_value) or InLane()
+        receipts = max(receipts, receiving.highest - receiving.pruned)
+        disputes = max(disputes, _disputes_held(state, key))
+    return (
+        ("lanes_outgoing", len(peer.outgoing), LANES_PER_PEER_MAX),
+        ("lanes_incoming", len(peer.incoming), LANES_PER_PEER_MAX),
+        ("lane_commitments", commitments, COMMITMENTS_MAX),
+        ("lane_settled", settled, SETTLED_MAX),
+        ("lane_receipts", receipts, RECEIPTS_MAX),
+        ("lane_disputes", disputes, DISPUTES_MAX),
+    )
+
+
+def _disputes_held(state: LaneState, key: bytes) -> int:
+    disputes = load(state, disputes_key(key), Disputes.from_value)
+    return 0 if disputes is None else len(disputes.listed)

@@ -1,0 +1,89 @@
+"""Lanes: messages between clusters, each with exactly one outcome, whatever couriers and networks do.
+
+    send         a sequence number, a leaf in the outbox, a commitment that waits
+    receive      the leaf is proven in the anchored outbox: receipt first, then the handler
+    expire       the same proofs, too late by this cluster's clock: a positive receipt says so (F7)
+    acknowledge  the destination's answer is proven: commitment deleted first, then the callback
+
+Each is a pure function of a transaction's state, the block under execution and what is anchored of the
+other cluster. Everything is checked before anything is written, and a refusal (`LaneRefused`) leaves no
+trace; so duplicates, replays and lost couriers change nothing. There is no handshake, no close, no refund
+for silence: what became of a message is only ever the destination's own word. A handler or callback that
+fails is rolled back alone; the receipt or result stays.
+Sources: federation 3.3 with F6, F7 and F10; section 2, failures 4, 5, 8, 14, 15.
+"""
+
+from dataclasses import dataclass
+
+from node.anchoring.lane_records import LANES_PER_PEER_MAX, Dispute, Disputes, Peer, PeerStatus
+from node.anchoring.lane_refusals import LaneRefused, Refusal
+from node.anchoring.lane_state import LaneState, disputes_key, load, peer_key, save
+from node.anchoring.messages import ANSWER_BYTES_MAX, Lane, Mode
+from node.anchoring.outbox import OutboxProof
+from node.anchoring.views import AnchoredView
+from node.proofs import ProofError
+
+
+class HandlerFailed(Exception):
+    """An application refuses a message or an acknowledgement; what it wrote is rolled back.
+
+    `answer` goes back to the sender (cut at 4 KiB). Any other exception is a bug and stops the process.
+    """
+
+    def __init__(self, answer: bytes) -> None:
+        super().__init__(answer)
+        self.answer = answer[:ANSWER_BYTES_MAX]
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A leaf of another cluster's outbox to us, as a courier brings it."""
+
+    leaf: bytes
+    proof: OutboxProof
+
+
+def usable_peer(state: LaneState, view: AnchoredView) -> Peer:
+    """The peer's record, where lanes with it may run: neither frozen nor ahead or behind in incarnation."""
+    name = view.cluster_id.hex()[:8]
+    if not view.is_active:
+        raise LaneRefused(Refusal.CLIENT_NOT_ACTIVE, f"the client of cluster {name} is not active")
+    peer = load(state, peer_key(view.cluster_id), Peer.from_value)
+    if peer is None:
+        return Peer(PeerStatus.LIVE, view.incarnation)
+    if peer.status is PeerStatus.PARKED:
+        raise LaneRefused(Refusal.PEER_PARKED, f"the lanes with cluster {name} are parked")
+    if view.incarnation > peer.incarnation:
+        raise LaneRefused(
+            Refusal.RECOVERY_PENDING,
+            f"cluster {name} is in incarnation {view.incarnation}, its lanes in {peer.incarnation}",
+        )
+    if view.incarnation < peer.incarnation:
+        raise LaneRefused(
+            Refusal.UNKNOWN_INCARNATION,
+            f"a header of incarnation {view.incarnation} of cluster {name}, whose lanes follow "
+            f"{peer.incarnation}",
+        )
+    return peer
+
+
+def check_proof(view: AnchoredView, own_id: bytes, arrival: Arrival) -> None:
+    """LaneRefused unless the leaf stands in what the other cluster says to us under the anchored root."""
+    try:
+        arrival.proof.verify(view.outbox_root, own_id, arrival.leaf)
+    except ProofError as error:
+        raise LaneRefused(Refusal.PROOF_FAILED, str(error)) from error
+
+
+def check_room(lane: Lane, ports: tuple[tuple[str, Mode], ...]) -> None:
+    """LaneRefused when one more lane beside `ports` would pass the bound that both sides hold to."""
+    if len(ports) >= LANES_PER_PEER_MAX:
+        raise LaneRefused(
+            Refusal.LANES_FULL, f"lane {lane} would be one more than {LANES_PER_PEER_MAX} in its direction"
+        )
+
+
+def settle_dispute(state: LaneState, key: bytes, old: Dispute, new: Dispute | None) -> None:
+    """Take `old` off the list of the lane under `key`, or put `new` in its place."""
+    disputes = load(state, disputes_key(key), Disputes.from_value) or Disputes()
+    save(state, disputes_key(key), disputes.replacing(old, new))
