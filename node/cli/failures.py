@@ -21,6 +21,7 @@ EXITS: dict[str, Exit] = {
     "node.daemon.guardfile.GuardCorrupt": Exit.KEYS,
     "node.daemon.guardfile.GuardExists": Exit.KEYS,
     "node.genesis.GenesisError": Exit.CONFIGURATION,
+    "node.ceremony.CeremonyError": Exit.CONFIGURATION,
     "node.ledger.codes.RejectedTransaction": Exit.REFUSED,
     "node.api.faults.PortInUse": Exit.PORT_IN_USE,
     "node.api.exchange.NotReachable": Exit.NOT_REACHABLE,

@@ -23,6 +23,7 @@ COMMANDS: dict[str, str] = {
     "testnet": "Write a local cluster's folders and, with --start, run it.",
     "demo": "Start a cluster, publish real data, verify it, show a table.",
     "init": "Make the folder and the keys of one node.",
+    "genesis": "Make a genesis together with other organisations: new, join, collect.",
     "start": "Run the node of a folder.",
     "status": "Show what nodes say about themselves.",
     "tx": "Send transactions: put, supersede, raw.",

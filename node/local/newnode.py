@@ -1,6 +1,6 @@
 """Makes a node: its folder, its keys, the guard that is born with the validator key (rule C14)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from consensus import Epoch, GuardRecord, SigningKey, encode
@@ -48,16 +48,7 @@ class NodeSetup:
             f'host = "{self.api_host}"',
             f"port = {self.api_port}",
         ]
-        for peer in self.peers:
-            lines += [
-                "",
-                "[[p2p.peers]]",
-                f'name = "{peer.name}"',
-                f'node_key = "{peer.node_key.hex()}"',
-                f'host = "{peer.host}"',
-                f"port = {peer.port}",
-            ]
-        return "\n".join(lines) + "\n"
+        return "\n".join(lines) + "\n" + "".join(map(_peer_toml, self.peers))
 
 
 def create_keys(home: Home, role: str, random_bytes: RandomBytes) -> NodeKeys:
@@ -80,3 +71,19 @@ def write_setup(home: Home, setup: NodeSetup, genesis_json: str | None) -> None:
     write_new(home.config_file, setup.to_toml().encode(), 0o644)
     if genesis_json is not None:
         write_new(home.genesis_file, genesis_json.encode(), 0o644)
+
+
+def add_peers(home: Home, peers: Iterable[PeerConfig]) -> None:
+    """Add peers to config.toml, in one step: a crash leaves the old file or the new one, synced."""
+    text = home.config_file.read_text(encoding="utf-8").rstrip("\n") + "\n" + "".join(map(_peer_toml, peers))
+    draft = home.config_file.with_suffix(".new")
+    draft.unlink(missing_ok=True)
+    write_new(draft, text.encode(), 0o644)
+    draft.replace(home.config_file)
+
+
+def _peer_toml(peer: PeerConfig) -> str:
+    return (
+        f'\n[[p2p.peers]]\nname = "{peer.name}"\nnode_key = "{peer.node_key.hex()}"\n'
+        f'host = "{peer.host}"\nport = {peer.port}\n'
+    )
