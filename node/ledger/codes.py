@@ -40,6 +40,24 @@ class Code(IntEnum):
     NOT_OWNER = 202
     WRONG_PREVIOUS = 203
 
+    NOT_OPERATOR = 300
+    PROPOSAL_UNKNOWN = 301
+    PROPOSAL_EXPIRED = 302
+    PROPOSAL_EXECUTED = 303
+    ALREADY_APPROVED = 304
+    TOO_MANY_PROPOSALS = 305
+    NOT_PROPOSER = 306
+    SET_REFUSED = 307
+    CHANGE_TOO_LARGE = 308
+    VALIDATOR_UNKNOWN = 309
+    KEY_IN_USE = 310
+    NO_CHANGE = 311
+    MEMBER_UNKNOWN = 312
+    NOT_JOINING = 313
+    NOT_SYNCED = 314
+    BAD_PROOF = 315
+    NOT_DUE = 316
+
     @property
     def sentence(self) -> str:
         """What happened and what to do about it, for a person."""
@@ -79,6 +97,25 @@ SENTENCES: dict[Code, str] = {
     Code.RECORD_UNKNOWN: "there is no record with this id; put it first",
     Code.NOT_OWNER: "the record belongs to another organisation; only its members may supersede it",
     Code.WRONG_PREVIOUS: "the record has moved on; read its current version and supersede that",
+    Code.NOT_OPERATOR: "only the operator of a current validator may do this; sign with its operator key",
+    Code.PROPOSAL_UNKNOWN: "there is no such proposal, or it was withdrawn; list those that are open",
+    Code.PROPOSAL_EXPIRED: "the proposal has expired; propose it again",
+    Code.PROPOSAL_EXECUTED: "the proposal was executed; nothing remains to be done",
+    Code.ALREADY_APPROVED: "this operator approved it already; others must, or joining nodes be ready",
+    Code.TOO_MANY_PROPOSALS: "too many proposals are open; withdraw one, or wait until some expire",
+    Code.NOT_PROPOSER: "only who proposed it may withdraw it; ask the proposer",
+    Code.SET_REFUSED: "agreement cannot work with this set of validators; change the proposal",
+    Code.CHANGE_TOO_LARGE: "more than a third of the voting power would change hands at once; "
+    "do it in steps, or propose it as sweeping",
+    Code.VALIDATOR_UNKNOWN: "no validator has this name; see the current validators",
+    Code.KEY_IN_USE: "every key has one use; make a new one",
+    Code.NO_CHANGE: "everything is like this already; there is nothing to propose",
+    Code.MEMBER_UNKNOWN: "no member has this key; see the members",
+    Code.NOT_JOINING: "the proposal brings no such consensus key; prove with a key that it brings",
+    Code.NOT_SYNCED: "the proof names no header of the latest; let the node catch up and prove again",
+    Code.BAD_PROOF: "the proof is not signed by the joining consensus key; sign it with that key",
+    Code.NOT_DUE: "the proposal cannot take effect yet; collect approvals, let joining nodes prove that they "
+    "are ready, and try again in a later block",
 }
 
 

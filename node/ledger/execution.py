@@ -15,9 +15,10 @@ authority is judged. What becomes of a transaction:
 
 from dataclasses import dataclass
 
-from consensus import Digest, Epoch, LocalError
+from consensus import ED25519, Digest, Epoch, LocalError, SignatureScheme
 from node.ledger.apps import Apps
 from node.ledger.codes import Code
+from node.ledger.members import find_member
 from node.ledger.params import Params
 from node.ledger.receipts import Receipt
 from node.ledger.roster import Roster, load_roster
@@ -104,12 +105,15 @@ class Ledger:
         *,
         apps: Apps | None = None,
         layers_max: int = LAYERS_MAX,
+        scheme: SignatureScheme = ED25519,
     ) -> None:
-        """`apps` defaults to those that `params` enables; tests pass others. Raises ValueError."""
+        """`apps` defaults to those that `params` enables; tests pass others. `scheme` is the validators',
+        whose keys sign inside transactions of governance. Raises ValueError."""
         self.params = params
         self.tip = tip
         self.overlay = Overlay(reader, layers_max)
         self._apps = apps or Apps(params.apps)
+        self._scheme = scheme
         self._run: Run | None = None
         self._roster: Roster | None = None
 
@@ -129,6 +133,10 @@ class Ledger:
                 raise LocalError(f"the stored roster, of epoch {roster.epoch}, is not that of {self.epoch}")
             self._roster = roster
         return self._roster
+
+    def knows(self, sender: bytes) -> bool:
+        """Whether transactions of this key may be executed at all: of a member, or an operator (F13)."""
+        return find_member(self.overlay, sender) is not None or self.roster.operated_by(sender) is not None
 
     def skips(self, epoch: int) -> bool:
         """Whether a committed block of `epoch` yields no header, because a header below ended its epoch:
@@ -158,7 +166,7 @@ class Ledger:
             raise LocalError(f"block {block.height} at {block.time_ms} ms is not after {parent.time_ms} ms")
         if self.overlay.layers_held >= self.overlay.layers_max:
             raise LocalError(f"{self.overlay.layers_held} executed heights wait for the flush")
-        self._run = Run(block, parent, self.params, self._apps, self.overlay)
+        self._run = Run(block, parent, self.params, self._apps, self.overlay, self._scheme)
 
     def advance(self, budget: int = SLICE_TRANSACTIONS_DEFAULT) -> Execution | None:
         """Work on the begun block: at most `budget` (>= 1) transactions or changed leaves. The Execution

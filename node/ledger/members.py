@@ -14,6 +14,7 @@ from consensus import (
     Value,
     as_array,
     as_bytes,
+    as_int,
     as_text,
     as_tuple,
     decode,
@@ -26,7 +27,8 @@ ROLES_MAX = 16
 ORGANISATIONS_MAX = 4096
 _PREFIX = b"members/"
 ORGANISATIONS_KEY = b"organisations"
-"""The leaf with the sorted names of all organisations: the universe of policies that name none."""
+"""The leaf with all organisations and how many members each has, sorted by name: the universe of policies
+that name none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +86,24 @@ def decode_member(stored: bytes) -> Member:
     return Member.from_value(decode(stored))
 
 
-def organisations_of(stored: bytes | None) -> tuple[str, ...]:
-    """The organisations in their stored leaf, sorted."""
+def organisations_of(stored: bytes | None) -> dict[str, int]:
+    """The organisations in their stored leaf with the number of their members, sorted by name."""
     if stored is None:
-        return ()
-    return tuple(as_text(n, "organisation") for n in as_array(decode(stored), ORGANISATIONS_MAX, "names"))
+        return {}
+    pairs = (as_tuple(p, 2, "organisation") for p in as_array(decode(stored), ORGANISATIONS_MAX, "names"))
+    return {as_text(name, "organisation"): as_int(count, "members", low=1) for name, count in pairs}
+
+
+def encode_organisations(counts: dict[str, int]) -> bytes:
+    """The leaf: `[[name, number of members], ...]` of those that have members, sorted by name."""
+    return encode(tuple((name, count) for name, count in sorted(counts.items()) if count > 0))
 
 
 def initial_leaves(members: Iterable[Member]) -> tuple[tuple[bytes, bytes], ...]:
     """The state leaves that `members` come to, unsorted."""
     known = tuple(members)
-    organisations = tuple(sorted({member.organisation for member in known}))
+    counts: dict[str, int] = {}
+    for member in known:
+        counts[member.organisation] = counts.get(member.organisation, 0) + 1
     leaves = [(member_key(member.public_key), encode(member.to_value())) for member in known]
-    return (*leaves, (ORGANISATIONS_KEY, encode(organisations)))
+    return (*leaves, (ORGANISATIONS_KEY, encode_organisations(counts)))

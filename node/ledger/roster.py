@@ -111,6 +111,10 @@ class Roster:
         """The validator whose operator holds this key, or None."""
         return next((validator for validator in self.validators if validator.operator_key == key), None)
 
+    def signed_by(self, key: bytes) -> ValidatorRecord | None:
+        """The validator whose consensus or node key this is, or None."""
+        return next((v for v in self.validators if key in (v.consensus_key, v.node_key)), None)
+
     def operator_weight(self, keys: Iterable[bytes]) -> int:
         """The summed weight of the validators that these keys operate, each counted once."""
         known = frozenset(keys)

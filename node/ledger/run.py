@@ -8,8 +8,10 @@ from enum import Enum
 from hashlib import sha256
 from typing import Any, TypeAlias
 
-from consensus import Digest, Value
-from node.ledger.apps import Apps, Context, Method
+from consensus import Digest, SignatureScheme, Value
+from node.ledger.apps import Apps, Context, Method, governance
+from node.ledger.apps.governance_history import remember_parent
+from node.ledger.apps.governance_session import Session, Sitting
 from node.ledger.codes import Code, RejectedTransaction
 from node.ledger.members import ORGANISATIONS_KEY, Member, decode_member, member_key, organisations_of
 from node.ledger.opaque import OpaqueBatch
@@ -62,7 +64,7 @@ class Run:
     """One block under execution.
 
     Members and policies are read once a block: applications write below their own prefix only, so no
-    transaction of the block can change them.
+    transaction of the block can change them, but for those of governance, after which they are read anew.
     """
 
     __slots__ = (
@@ -75,6 +77,7 @@ class Run:
         "_members",
         "_phase",
         "_position",
+        "_sitting",
         "_state_root",
         "block",
         "leaves",
@@ -86,7 +89,13 @@ class Run:
     )
 
     def __init__(
-        self, block: BlockToExecute, parent: Header, params: Params, apps: Apps, overlay: Overlay
+        self,
+        block: BlockToExecute,
+        parent: Header,
+        params: Params,
+        apps: Apps,
+        overlay: Overlay,
+        scheme: SignatureScheme,
     ) -> None:
         self.block = block
         self.state = BlockState(overlay)
@@ -100,6 +109,8 @@ class Run:
         self._cluster_id = parent.cluster_id
         self._doors: dict[tuple[str, str], _Door] = {}
         self._members: dict[bytes, Member] = {}
+        self._sitting = Sitting(self.state, parent, block.epoch, block.time_ms, apps.method, scheme)
+        remember_parent(self.state, parent, block.time_ms)
         self._guard = ReplayGuard(params, self.state, block.height, block.time_ms, parent.time_ms)
         self._phase = _Phase.TRANSACTIONS
         self._position = 0
@@ -171,6 +182,8 @@ class Run:
 
     def _call(self, transaction: Transaction) -> tuple[Value, dict[bytes, bytes | None]]:
         """Judge authority, run the method; its result and its writes. Raises RejectedTransaction."""
+        if transaction.app == governance.NAME:
+            return self._govern(transaction)
         sender = self._member(transaction.sender)
         door = self._door(transaction.app, transaction.method)
         parsed = door.method.parse(transaction.args)
@@ -181,6 +194,15 @@ class Run:
             owner = door.method.owner_of(context, parsed) if door.rule.is_about_owner else None
             require(door.policy, door.rule, sender, door.organisation_count, owner)
         return door.method.run(context, parsed), context.writes
+
+    def _govern(self, transaction: Transaction) -> tuple[Value, dict[bytes, bytes | None]]:
+        """`_call` for governance, which may change members and policies."""
+        session = Session(self._sitting, transaction.sender, transaction.id)
+        session.require_known()
+        result = governance.parse(transaction.method, transaction.args)(session)
+        self._members.clear()
+        self._doors.clear()
+        return result, session.writes
 
     def _member(self, public_key: bytes) -> Member:
         known = self._members.get(public_key)

@@ -26,7 +26,6 @@ from consensus import (
 from node.genesis import Genesis
 from node.ledger.apps import Apps
 from node.ledger.execution import Ledger
-from node.ledger.members import find_member
 from node.ledger.params import Params
 from node.ledger.replay import id_key, replay_id
 from node.ledger.state import Space, StateReader
@@ -107,7 +106,7 @@ def assemble(
     validators = genesis.validator_set()
     me = None if consensus_key is None else validators.index_of(consensus_key)
     state: StateReader = _StateView(reader)
-    ledger = Ledger(genesis.params, state, recovered.tip)
+    ledger = Ledger(genesis.params, state, recovered.tip, scheme=scheme)
     data_plane = pool_config(genesis, tuning, scheme)
     replica = Replica(
         _replica_config(genesis, tuning), validators, me, safety, _replica_start(genesis, recovered), scheme
@@ -122,7 +121,7 @@ def assemble(
         Admission(
             AdmissionConfig(expiry_cap_ms=genesis.params.replay_cap_ms),
             data_plane,
-            lambda sender: find_member(ledger.overlay, sender) is not None,
+            ledger.knows,
             lambda transaction: _check_arguments(apps, transaction),
         ),
         lambda transaction, now_ms: _is_replay(reader, genesis.params, transaction, now_ms),

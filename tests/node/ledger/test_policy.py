@@ -182,4 +182,4 @@ def test_policies_and_members_decode_strictly() -> None:
     ):
         with pytest.raises(CodecError):
             Member.from_value(value)
-    assert organisations_of(None) == ()
+    assert organisations_of(None) == {}
