@@ -15,6 +15,8 @@ _HEAD_BYTES_MAX = 16 * 1024
 _BODY_BYTES_MAX = 64 * 1024 * 1024
 _CHUNK_BYTES = 256 * 1024
 _HEAD_END = b"\r\n\r\n"
+_JOINED_BYTES_MAX = 32 * 1024
+"""A smaller body goes with its head; to copy a larger one costs more than a second call."""
 
 
 class BadAnswer(Exception):
@@ -32,10 +34,11 @@ class _Head:
 class Connection:
     """One connection to one address. After any exception it is of no more use."""
 
-    def __init__(self, stream: trio.abc.Stream, place: str) -> None:
+    def __init__(self, stream: trio.abc.Stream, place: str, content_type: str = MSGPACK) -> None:
         self._stream = stream
         self._head = (
-            f"host: {place}\r\naccept: {MSGPACK}\r\ncontent-type: {MSGPACK}\r\nuser-agent: isthmus-bench\r\n"
+            f"host: {place}\r\naccept: {MSGPACK}\r\ncontent-type: {content_type}\r\n"
+            "user-agent: isthmus-bench\r\n"
         )
         self._buffer = bytearray()
         self.is_usable = True
@@ -45,7 +48,11 @@ class Connection:
         """Send a request and read its answer. Raises BadAnswer, trio.BrokenResourceError."""
         body = content or b""
         request = f"{method} /{path} HTTP/1.1\r\n{self._head}content-length: {len(body)}\r\n\r\n"
-        await self._stream.send_all(request.encode("ascii") + body)
+        if len(body) < _JOINED_BYTES_MAX:
+            await self._stream.send_all(request.encode("ascii") + body)
+        else:
+            await self._stream.send_all(request.encode("ascii"))
+            await self._stream.send_all(body)
         head = await self._read_head()
         await self._fill(head.length)
         answer = bytes(self._buffer[: head.length])
@@ -97,7 +104,8 @@ def _parse(head: bytes) -> _Head:
 class Connections:
     """All connections of a load process; as many to an address as there are requests under way."""
 
-    def __init__(self) -> None:
+    def __init__(self, content_type: str = MSGPACK) -> None:
+        self._content_type = content_type
         self._idle: dict[str, list[Connection]] = {}
 
     async def send(self, send: Send) -> Reply | NoReply:
@@ -131,7 +139,7 @@ class Connections:
             return connection
         host, _, port = place.rpartition(":")
         stream = await trio.open_tcp_stream(host.strip("[]"), int(port))
-        connection = Connection(stream, place)
+        connection = Connection(stream, place, self._content_type)
         connection.is_usable = False
         return connection
 

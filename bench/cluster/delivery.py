@@ -28,10 +28,10 @@ from node.api.views import Outcome, ReceiptAnswer
 from node.ledger.codes import Code
 from node.ledger.receipts import Receipt
 
-_AGAIN_MS = 100
+AGAIN_MS = 100
 _WAIT_STEP_MS = 30_000
-_BACK_PRESSURE = (Code.POOL_FULL, Code.QUOTA_EXCEEDED, Code.NOT_READY)
-_OPEN = (*_BACK_PRESSURE, PENDING)
+BACK_PRESSURE = (Code.POOL_FULL, Code.QUOTA_EXCEEDED, Code.NOT_READY)
+_OPEN = (*BACK_PRESSURE, PENDING)
 """Outcomes that sending again may still change."""
 
 
@@ -58,7 +58,7 @@ def deliver(
     try:
         yield from understood(_until_settled(cluster, transactions, codes, timeout_ms, refusals))
     except ClientError as error:
-        code = _code_of(error)
+        code = code_of(error)
         codes = [code if found in _OPEN else found for found in codes]
     return tuple(codes)
 
@@ -83,12 +83,12 @@ def _until_settled(
                 codes[number] = yield from _earlier(cluster, transactions[number])
             else:
                 codes[number] = PENDING if answer.state == "admitted" else answer.code
-                if answer.code in _BACK_PRESSURE:
+                if answer.code in BACK_PRESSURE:
                     refusals.by_code[answer.code] += 1
         todo = [number for number in todo if codes[number] in _OPEN]
         if not todo or cluster.clock() >= deadline:
             return
-        yield Pause(_AGAIN_MS)
+        yield Pause(AGAIN_MS)
 
 
 def _ask(cluster: Cluster, transactions: Sequence[Signed], wait_ms: int) -> Flow[tuple[Outcome, ...]]:
@@ -118,7 +118,8 @@ def _earlier(cluster: Cluster, transaction: Signed) -> Flow[int]:
     return receipt.status if receipt.tx_id == transaction.tx_id else UNREADABLE
 
 
-def _code_of(error: ClientError) -> int:
+def code_of(error: ClientError) -> int:
+    """The outcome of a request that came to nothing."""
     if isinstance(error, ApiError):
         return error.code
     return UNREACHABLE if isinstance(error, NotReachable) else UNREADABLE

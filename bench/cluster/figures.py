@@ -9,7 +9,7 @@ are microseconds on one clock, relative to the start of the load.
 from array import array
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import ceil
 
@@ -180,8 +180,9 @@ def distribution_of(samples_us: Sequence[int]) -> tuple[tuple[float, float], ...
     return tuple((share, percentile(ordered, share) / 1000) for share in SHARES) if ordered else ()
 
 
-def traffic_of(samples: Samples, window: Window, pauses_max: int = 5) -> Traffic:
-    """What happened in a window, the longest pauses included."""
+def traffic_of(samples: Samples, window: Window, pauses_max: int = 5, weight: int = 1) -> Traffic:
+    """What happened in a window, the longest pauses included. Each sample stands for `weight` transactions
+    that were meant, sent and answered together; percentiles of all of them are those of the samples."""
     planned = on_time = 0
     latencies: list[int] = []
     failed: Counter[int] = Counter()
@@ -201,14 +202,16 @@ def traffic_of(samples: Samples, window: Window, pauses_max: int = 5) -> Traffic
             latencies.append(answered_us - intended_us)
         else:
             failed[code] += 1
+    latency = latency_of(latencies)
+    series = series_of(sent, certified, window)
     return Traffic(
-        planned,
-        on_time / window.seconds,
-        len(certified) / window.seconds,
-        latency_of(latencies),
+        planned * weight,
+        on_time * weight / window.seconds,
+        len(certified) * weight / window.seconds,
+        None if latency is None else replace(latency, count=latency.count * weight),
         distribution_of(latencies),
-        dict(sorted(failed.items())),
-        series_of(sent, certified, window),
+        {code: count * weight for code, count in sorted(failed.items())},
+        tuple(replace(s, sent=s.sent * weight, certified=s.certified * weight) for s in series),
         pauses_of([at_us for at_us, _ in certified], window, pauses_max),
     )
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import trio
 
 from bench.cables import lay_cables
-from bench.cluster.scenarios import Scenario
+from bench.cluster.scenarios import Mode, Scenario
 from bench.ports import unused_ports
 from bench.proxies import Mesh
 from consensus import SigningKey
@@ -23,7 +23,7 @@ from node.cli.failures import root_of
 from node.client import AsyncClient, ClientError
 from node.home import SEED_BYTES, read_key
 from node.ledger.members import Member
-from node.ledger.params import Params
+from node.ledger.params import OPAQUE, Params
 from node.local.cluster import wait_ready
 from node.local.supervisor import ProgramDied, Supervisor, open_supervisor
 from node.local.testnet import Testnet, write_testnet
@@ -100,7 +100,7 @@ async def open_local(scenario: Scenario, directory: Path) -> AsyncIterator[Groun
 
 def _write(scenario: Scenario, directory: Path, seeds: Sequence[bytes]) -> Testnet:
     now_ms = time.time_ns() // 1_000_000
-    params = Params(now_ms)
+    params = Params(now_ms, apps=(OPAQUE,)) if scenario.mode is Mode.OPAQUE else Params(now_ms)
     if scenario.idle_interval_ms is not None:
         params = replace(params, idle_interval_ms=scenario.idle_interval_ms)
     if scenario.batch_bytes is not None:
@@ -114,7 +114,9 @@ def _write(scenario: Scenario, directory: Path, seeds: Sequence[bytes]) -> Testn
 
 
 @asynccontextmanager
-async def open_attached(urls: Sequence[str], key_files: Sequence[Path]) -> AsyncIterator[Ground]:
+async def open_attached(
+    urls: Sequence[str], key_files: Sequence[Path], mode: Mode = Mode.HONEST
+) -> AsyncIterator[Ground]:
     """A cluster that runs already, by the URLs of its nodes; `key_files` are members who may publish.
 
     Raises GroundError, ClientError, HomeError.
@@ -127,6 +129,9 @@ async def open_attached(urls: Sequence[str], key_files: Sequence[Path]) -> Async
             await client.wait_ready(READY_MS)
         if status.node_name in named:
             raise GroundError(f"{url} and {named[status.node_name]} are one node, {status.node_name}")
+        if (mode is Mode.OPAQUE) != (status.benchmark == OPAQUE):
+            kind = "a benchmark cluster" if status.benchmark else "no benchmark cluster"
+            raise GroundError(f"{url} belongs to {kind}; it cannot be measured in {mode.value} mode")
         named[status.node_name] = url.rstrip("/")
         clusters.add(status.cluster_id)
     if len(clusters) > 1:

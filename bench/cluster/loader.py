@@ -10,19 +10,24 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import trio
 
 from bench.cluster.connection import BadAnswer, Connections
 from bench.cluster.delivery import Refusals, Signed, deliver
 from bench.cluster.figures import UNREADABLE, percentile
+from bench.cluster.opaque import bodies, deliver_opaque
 from bench.cluster.pacing import Pacer
 from bench.cluster.shapes import ClosedLoop, OpenLoop, Share, timetable
 from bench.cluster.signing import read_signed
-from node.api.exchange import Answer, Cluster, Flow, Pause
+from node.api.exchange import MSGPACK, Answer, Cluster, Flow, Pause
+from node.api.opaque import OCTETS
+
+T = TypeVar("T")
 
 _ANSWER_MS = 10_000
 """Beside the time that a node may wait for a certificate."""
@@ -43,6 +48,13 @@ class LoadPlan:
     timeout_ms: int
     transactions_file: str
     samples_file: str
+    opaque_bytes: int = 0
+    """Of one transaction of a benchmark cluster; 0: signed transactions from the file."""
+
+    @property
+    def is_opaque(self) -> bool:
+        """Whether requests are bodies of opaque bytes, with one sample each."""
+        return self.opaque_bytes > 0
 
     def to_json(self) -> str:
         """One line."""
@@ -59,12 +71,13 @@ class LoadPlan:
 
 
 class _Loader:
-    def __init__(self, plan: LoadPlan, begin_us: int, transactions: Sequence[Signed]) -> None:
+    def __init__(self, plan: LoadPlan, begin_us: int, items: Iterator[Signed] | Iterator[bytes]) -> None:
         self._plan = plan
         self._begin_us = begin_us
-        self._connections = Connections()
+        self._connections = Connections(OCTETS if plan.is_opaque else MSGPACK)
         self._refusals = Refusals()
-        self._pacer = Pacer(self._deliver, iter(transactions), plan.share, self._clock_us)
+        weight = plan.shape.per_request if plan.is_opaque else 1
+        self._pacer: Pacer[Signed | bytes] = Pacer(self._deliver, items, plan.share, self._clock_us, weight)
 
     def _clock_us(self) -> int:
         return time.monotonic_ns() // 1000 - self._begin_us
@@ -72,16 +85,17 @@ class _Loader:
     async def run(self) -> None:
         """Offer the load and report; ends when all is answered."""
         plan, pacer = self._plan, self._pacer
+        items = 1 if plan.is_opaque else plan.shape.per_request
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._report)
             match plan.shape:
                 case OpenLoop() as shape:
                     in_flight = plan.share.of(shape.in_flight)
                     dues = timetable(shape, plan.share, plan.seconds)
-                    await pacer.open_loop(dues, shape.per_request, in_flight)
+                    await pacer.open_loop(dues, items, in_flight)
                 case ClosedLoop() as shape:
                     lanes = plan.share.of(shape.outstanding // shape.per_request)
-                    await pacer.closed_loop(lanes, shape.per_request, int(plan.seconds * 1_000_000))
+                    await pacer.closed_loop(lanes, items, int(plan.seconds * 1_000_000))
             nursery.cancel_scope.cancel()
         with trio.CancelScope(shield=True):
             await self._connections.aclose()
@@ -93,25 +107,37 @@ class _Loader:
         refusals = {str(code): count for code, count in sorted(self._refusals.by_code.items())}
         _say({"event": "done", "refusals": refusals, "ran_out": pacer.tally.ran_out})
 
-    async def _deliver(self, number: int, batch: Sequence[Signed]) -> tuple[int, ...]:
+    async def _deliver(self, number: int, batch: Sequence[Signed | bytes]) -> tuple[int, ...]:
         """Through the nodes in turns, beginning with another one each time."""
         urls = self._plan.urls
         first = number % len(urls)
         ordered = urls[first:] + urls[:first]
         cluster = Cluster(ordered, clock=_clock_ms, timeout_ms=_ANSWER_MS)
+        plan, refusals = self._plan, self._refusals
+        signed = [item for item in batch if isinstance(item, Signed)]
         try:
-            return await self._drive(deliver(cluster, batch, self._plan.timeout_ms, self._refusals))
+            if signed:
+                return await self._drive(deliver(cluster, signed, plan.timeout_ms, refusals))
+            return tuple(
+                [
+                    await self._drive(
+                        deliver_opaque(cluster, body, plan.opaque_bytes, plan.timeout_ms, refusals)
+                    )
+                    for body in batch
+                    if isinstance(body, bytes)
+                ]
+            )
         except BadAnswer:
             return (UNREADABLE,) * len(batch)
 
-    async def _drive(self, flow: Flow[tuple[int, ...]]) -> tuple[int, ...]:
+    async def _drive(self, flow: Flow[T]) -> T:
         answer: Answer = None
         while True:
             try:
                 step = flow.send(answer)
             except StopIteration as end:
-                codes: tuple[int, ...] = end.value
-                return codes
+                result: T = end.value
+                return result
             if isinstance(step, Pause):
                 await trio.sleep(step.pause_ms / 1000)
                 answer = None
@@ -155,12 +181,18 @@ async def _run(loader: _Loader) -> None:
 def main() -> None:
     """Read the plan, get ready, wait for the time, offer the load."""
     plan = LoadPlan.from_json(sys.stdin.readline())
-    transactions = read_signed(Path(plan.transactions_file))
+    items: Iterator[Signed] | Iterator[bytes]
+    if plan.is_opaque:
+        items = bodies(plan.share.number, plan.opaque_bytes * plan.shape.per_request)
+        count = 0
+    else:
+        signed = read_signed(Path(plan.transactions_file))
+        items, count = iter(signed), len(signed)
     gc.freeze()  # the transactions stay until the end: looking at them again and again costs pauses
-    _say({"event": "ready", "transactions": len(transactions)})
+    _say({"event": "ready", "transactions": count})
     start = sys.stdin.readline()
     if start:
-        loader = _Loader(plan, int(start), transactions)
+        loader = _Loader(plan, int(start), items)
         trio.run(_run, loader)
         loader.write()
 

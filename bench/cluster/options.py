@@ -8,7 +8,17 @@ from typing import Any
 import click
 
 from bench.cluster.knee import RATE_MAX
-from bench.cluster.scenarios import BY_NAME, DEFAULT, SCENARIOS, Fault, Mode, Scenario, at_rate
+from bench.cluster.scenarios import (
+    BY_NAME,
+    DEFAULT_OF,
+    OPAQUE_CHUNK,
+    SCENARIOS,
+    Fault,
+    Mode,
+    Scenario,
+    at_rate,
+    rate_name,
+)
 from bench.cluster.shapes import ClosedLoop, NoLoad, Shape
 from bench.cluster.signing import PAYLOAD_BYTES_MAX
 from bench.results import HISTORY
@@ -50,9 +60,15 @@ def described() -> str:
 
 
 OPTIONS: Sequence[Callable[[Callable[..., None]], Callable[..., None]]] = (
-    click.option("--scenario", type=click.Choice(tuple(BY_NAME)), default=DEFAULT, show_default=True),
     click.option(
-        "--mode", type=click.Choice(tuple(mode.value for mode in Mode)), help="What a transaction is."
+        "--scenario",
+        type=click.Choice(tuple(BY_NAME)),
+        help=f"By default {DEFAULT_OF[Mode.HONEST]}, in opaque mode {DEFAULT_OF[Mode.OPAQUE]}.",
+    ),
+    click.option(
+        "--mode",
+        type=click.Choice(tuple(mode.value for mode in Mode)),
+        help="What a transaction is: a signed record, or opaque bytes on a benchmark cluster.",
     ),
     click.option("--nodes", type=click.IntRange(1, NODES_MAX), help="Daemons on this machine."),
     click.option("--rate", type=click.IntRange(1, RATE_MAX), help="Transactions a second at fixed times."),
@@ -118,7 +134,7 @@ def refuse_contradictions(options: dict[str, Any]) -> None:
         raise click.UsageError(f"{named} contradict each other; give one (--rate may begin a --knee).")
     if options["attach"]:
         ours = [name for name in ("nodes", "batch_bytes", "no_fsync", "clients", "fault") if options[name]]
-        scenario = BY_NAME[options["scenario"]]
+        scenario = _named(options)
         if ours:
             named = ", ".join(f"--{name.replace('_', '-')}" for name in ours)
             raise click.UsageError(f"{named} cannot be chosen for a cluster that runs already (--attach).")
@@ -126,15 +142,33 @@ def refuse_contradictions(options: dict[str, Any]) -> None:
             raise click.UsageError(
                 f"Scenario {scenario.name} needs a cluster of its own; leave --attach out."
             )
-        if not options["keys"]:
+        if scenario.mode is Mode.OPAQUE:
+            if options["keys"]:
+                raise click.UsageError("Nobody signs opaque transactions; leave --key out.")
+        elif not options["keys"]:
             raise click.UsageError("--attach needs --key FILE, the key of a member who may publish.")
     elif options["keys"]:
         raise click.UsageError("--key is for --attach; a cluster made here gets keys of its own.")
 
 
+def _named(options: dict[str, Any]) -> Scenario:
+    """The scenario that is asked for, or the usual one of a mode. Raises UsageError."""
+    name = options["scenario"]
+    mode = None if options["mode"] is None else Mode(options["mode"])
+    if name is None:
+        return BY_NAME[DEFAULT_OF[mode or Mode.HONEST]]
+    scenario = BY_NAME[name]
+    if mode not in (None, scenario.mode):
+        of_mode = ", ".join(each.name for each in SCENARIOS if each.mode is mode)
+        raise click.UsageError(
+            f"Scenario {name} is of {scenario.mode.value} mode; of {mode.value} mode there are {of_mode}."
+        )
+    return scenario
+
+
 def scenario_of(options: dict[str, Any]) -> Scenario:
     """The named scenario with the options on top. Raises UsageError."""
-    scenario = _shaped(BY_NAME[options["scenario"]], options)
+    scenario = _shaped(_named(options), options)
     values = {
         "nodes": options["nodes"],
         "seconds": options["seconds"],
@@ -169,11 +203,14 @@ def _shaped(scenario: Scenario, options: dict[str, Any]) -> Scenario:
     per_request: int | None = options["per_request"]
     if options["rate"] and not options["knee"]:
         rate = options["rate"]
-        scenario = _offering(scenario, at_rate(rate), f"steady-{rate}", f"rate={rate}")
+        offered = at_rate(rate, mode=scenario.mode)
+        scenario = _offering(scenario, offered, rate_name(rate, scenario.mode), f"rate={rate}")
     elif options["outstanding"]:
         most = options["outstanding"]
-        closed = ClosedLoop(most, per_request or min(_BULK, most))
-        scenario = _offering(scenario, closed, f"outstanding-{most}", f"outstanding={most}")
+        bulk = _BULK if scenario.mode is Mode.HONEST else OPAQUE_CHUNK
+        closed = ClosedLoop(most, per_request or min(bulk, most))
+        prefix = "" if scenario.mode is Mode.HONEST else f"{scenario.mode.value}-"
+        scenario = _offering(scenario, closed, f"{prefix}outstanding-{most}", f"outstanding={most}")
     if per_request is None or options["rates"] or options["knee"]:
         return scenario
     shape = scenario.shape
@@ -191,7 +228,7 @@ def _offering(scenario: Scenario, shape: Shape, name: str, told: str) -> Scenari
     """The scenario with another load: under a name of its own if the load was all that it stood for."""
     if shape == scenario.shape:
         return scenario
-    plain = BY_NAME[DEFAULT]
+    plain = BY_NAME[DEFAULT_OF[scenario.mode]]
     if replace(scenario, name=plain.name, words=plain.words, shape=plain.shape) != plain:
         return replace(scenario, shape=shape, changed=(*scenario.changed, told))
     return BY_NAME.get(name, replace(scenario, name=name, words=shape.words(), shape=shape))

@@ -7,15 +7,17 @@ way. What that bound or a busy machine delays is sent late, and the samples show
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count, islice
+from typing import Generic, TypeAlias, TypeVar
 
 import trio
 
-from bench.cluster.delivery import Signed
 from bench.cluster.figures import CERTIFIED, Samples
 from bench.cluster.shapes import Due, Share
 
-Deliver = Callable[[int, Sequence[Signed]], Awaitable[tuple[int, ...]]]
-"""Sends the transactions of the request with this number; their outcomes, in order."""
+Item = TypeVar("Item")
+"""What is sent: a transaction, or a body of many."""
+Deliver: TypeAlias = Callable[[int, Sequence[Item]], Awaitable[tuple[int, ...]]]
+"""Sends the items of the request with this number; their outcomes, in order."""
 _SECOND_US = 1_000_000
 
 
@@ -32,13 +34,16 @@ class Tally:
 
 
 @dataclass(slots=True)
-class Pacer:
-    """One load process. `clock_us` is the clock of the samples and stands at 0 when the load begins."""
+class Pacer(Generic[Item]):
+    """One load process. `clock_us` is the clock of the samples and stands at 0 when the load begins.
 
-    deliver: Deliver
-    transactions: Iterator[Signed]
+    An item has one sample and counts as `weight` transactions in what people watch."""
+
+    deliver: Deliver[Item]
+    transactions: Iterator[Item]
     share: Share
     clock_us: Callable[[], int]
+    weight: int = 1
     samples: Samples = field(default_factory=Samples)
     tally: Tally = field(default_factory=Tally)
 
@@ -74,12 +79,12 @@ class Pacer:
                 nursery.start_soon(run)
 
     async def _send(
-        self, number: int, batch: Sequence[Signed], positions: Sequence[int], limit: trio.Semaphore | None
+        self, number: int, batch: Sequence[Item], positions: Sequence[int], limit: trio.Semaphore | None
     ) -> None:
         sent_us = self.clock_us()
         for position in positions:
             self.samples.send(position, sent_us)
-        self.tally.sent += len(positions)
+        self.tally.sent += len(positions) * self.weight
         codes = await self.deliver(number, batch)
         if limit is not None:
             limit.release()
@@ -87,10 +92,10 @@ class Pacer:
         for position, code in zip(positions, codes, strict=True):
             self.samples.answer(position, answered_us, code)
             if code == CERTIFIED:
-                self.tally.certified += 1
+                self.tally.certified += self.weight
                 self.tally.latencies_us.append(answered_us - self.samples.intended_us[position])
 
-    def _take(self, size: int) -> tuple[Signed, ...]:
+    def _take(self, size: int) -> tuple[Item, ...]:
         taken = tuple(islice(self.transactions, size))
         self.tally.ran_out |= not taken
         return taken

@@ -12,13 +12,29 @@ from bench.cluster.shapes import ClosedLoop, NoLoad, OpenLoop, Shape, per_reques
 IN_FLIGHT = 512
 OUTSTANDING = 2_000
 _BULK = 50
+OPAQUE_BYTES = 512
+"""Of one opaque transaction, as the HotStuff benchmarks have it."""
+_OPAQUE_OUTSTANDING, OPAQUE_CHUNK = 8_192, 256
+"""Transactions of a closed loop, and in one request: 128 KiB, two of which fill a batch."""
 
 
 class Mode(Enum):
-    """What a transaction is. HONEST: signed by many clients, verified, executed, certified, on disk, and
-    counted when the client has the certified receipt."""
+    """What a transaction is; counted when the client has the certified receipt in both.
+
+    HONEST: signed by many clients, verified, executed, certified, on disk. OPAQUE: random bytes that nobody
+    signs, verifies or executes, on a benchmark cluster that orders, certifies and stores them: the workload
+    of the classic HotStuff benchmarks, which tells what agreement and the data plane carry, and nothing else.
+    """
 
     HONEST = "honest"
+    OPAQUE = "opaque"
+
+
+MODE_MARKS = {
+    Mode.HONEST: "honest mode",
+    Mode.OPAQUE: "OPAQUE MODE: nothing is signed, verified or executed",
+}
+"""What stands beside every figure."""
 
 
 class Fault(Enum):
@@ -48,7 +64,8 @@ FAULT_WORDS = {
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """A named measurement. `idle_interval_ms` and `batch_bytes` are genesis parameters, None for the
-    cluster's defaults; `payload_bytes` is added to a signed record of about 230 bytes."""
+    cluster's defaults; `payload_bytes` is added to a signed record of about 230 bytes, and is the whole of an
+    opaque transaction."""
 
     name: str
     words: str
@@ -72,9 +89,21 @@ class Scenario:
         return " ".join((self.name, *self.changed))
 
 
-def at_rate(rate: int, per_request: int | None = None) -> OpenLoop:
+def at_rate(rate: int, per_request: int | None = None, mode: Mode = Mode.HONEST) -> OpenLoop:
     """The open loop of a rate."""
-    return OpenLoop(rate, per_request or per_request_for(rate), IN_FLIGHT)
+    usual = per_request_for(rate) if mode is Mode.HONEST else min(per_request_for(rate), OPAQUE_CHUNK)
+    return OpenLoop(rate, per_request or usual, IN_FLIGHT)
+
+
+def rate_name(rate: int, mode: Mode) -> str:
+    """What a scenario is called that is nothing but a rate."""
+    if mode is Mode.HONEST:
+        return f"steady-{rate}"
+    return f"opaque-{rate // 1_000}k" if rate % 1_000 == 0 else f"opaque-{rate}"
+
+
+def _opaque(name: str, words: str, shape: Shape) -> Scenario:
+    return Scenario(name, words, shape, clients=1, payload_bytes=OPAQUE_BYTES, mode=Mode.OPAQUE)
 
 
 SCENARIOS: tuple[Scenario, ...] = (
@@ -90,6 +119,9 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("lossy-link", "400 tx/s with one lossy link", at_rate(400), fault=Fault.LOSSY_LINK),
     Scenario("idle-rounds", "empty rounds as fast as they go", NoLoad(), idle_interval_ms=0),
     Scenario("idle", "nothing to do: what a quiet cluster costs", NoLoad()),
+    _opaque("opaque-saturate", "opaque bytes, as much as it takes", ClosedLoop(_OPAQUE_OUTSTANDING, 512)),
+    _opaque("opaque-60k", "opaque bytes, 60,000 tx/s", at_rate(60_000, mode=Mode.OPAQUE)),
 )
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
 DEFAULT = "saturate"
+DEFAULT_OF = {Mode.HONEST: DEFAULT, Mode.OPAQUE: "opaque-saturate"}

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.cluster.outcome import Outcome, code_name, cpu_us_per_transaction, rounds_per_second
-from bench.cluster.scenarios import FAULT_WORDS, Fault
+from bench.cluster.scenarios import FAULT_WORDS, MODE_MARKS, Fault
 from bench.machine import NOISE_RULE
 
 _NOTHING_YET: Mapping[str, Any] = {"sent": 0, "certified": 0, "p99_ms": None}
@@ -172,7 +172,7 @@ def sparkline(values: Sequence[float]) -> str:
 
 def _marks(outcome: Outcome) -> str:
     """What must stand beside every figure of a run that is not like others."""
-    marks = [f"{outcome.scenario.mode.value} mode"]
+    marks = [MODE_MARKS[outcome.scenario.mode]]
     if not outcome.scenario.fsync:
         marks.append("NO FSYNC")
     if outcome.scenario.fault.needs_proxies:

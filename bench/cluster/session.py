@@ -9,8 +9,8 @@ from pathlib import Path
 from bench.cluster.ground import Ground, open_attached, open_local
 from bench.cluster.knee import Knee, find_knee
 from bench.cluster.outcome import Outcome
-from bench.cluster.scenarios import Fault, Scenario, at_rate
-from bench.cluster.shapes import ClosedLoop
+from bench.cluster.scenarios import Fault, Mode, Scenario, at_rate, rate_name
+from bench.cluster.shapes import ClosedLoop, OpenLoop
 from bench.cluster.trial import Watcher, run_trial, settle
 from bench.machine import Machine, Noise
 
@@ -82,7 +82,10 @@ class Session:
 
     def at(self, rate: int) -> Scenario:
         """This session's scenario at a rate."""
-        return replace(self.scenario, name=f"steady-{rate}", shape=at_rate(rate, self.per_request))
+        return replace(self.scenario, name=rate_name(rate, self.scenario.mode), shape=self._at_rate(rate))
+
+    def _at_rate(self, rate: int) -> OpenLoop:
+        return at_rate(rate, self.per_request, self.scenario.mode)
 
     def _tell(self, outcome: Outcome) -> None:
         traffic = outcome.trial.traffic
@@ -91,6 +94,8 @@ class Session:
 
     async def _ceiling_tps(self, scenario: Scenario) -> int:
         """How many transactions a second a closed loop may need: found by a short trial."""
+        if scenario.mode is Mode.OPAQUE:
+            return 0  # nothing is signed
         match scenario.shape:
             case ClosedLoop(outstanding=1):
                 return _LONE_TPS_MAX
@@ -117,7 +122,7 @@ async def open_session(
     """A cluster that is ready. Raises GroundError, ClientError, HomeError, OSError."""
     watcher.phase("waiting for the cluster to be ready", 0)
     opened = (
-        open_attached(place.attach, place.keys)
+        open_attached(place.attach, place.keys, scenario.mode)
         if place.attach
         else open_local(scenario, place.directory / "net")
     )

@@ -16,7 +16,7 @@ from bench.cluster.ground import Ground
 from bench.cluster.injuries import injure
 from bench.cluster.loader import LoadPlan
 from bench.cluster.readings import Reading, Work, take_reading, work_between
-from bench.cluster.scenarios import Fault, Scenario
+from bench.cluster.scenarios import Fault, Mode, Scenario
 from bench.cluster.shapes import ClosedLoop, NoLoad, OpenLoop, Share, timetable
 from bench.cluster.signing import SigningPlan
 from bench.machine import usable_cores
@@ -82,8 +82,12 @@ async def run_trial(
     duration = scenario.warmup_seconds + scenario.seconds
     shares = _shares(scenario)
     counts = [_count(scenario, share, duration, ceiling_tps) for share in shares]
-    watcher.phase(f"signing {sum(counts):,} transactions", 0)
-    size = await _sign(ground, scenario, name, directory, counts)
+    is_opaque = scenario.mode is Mode.OPAQUE
+    if is_opaque:
+        size = scenario.payload_bytes
+    else:
+        watcher.phase(f"signing {sum(counts):,} transactions", 0)
+        size = await _sign(ground, scenario, name, directory, counts)
     gathered = _Gathered()
     async with AsyncExitStack() as stack:
         loaders = []
@@ -100,7 +104,7 @@ async def run_trial(
         before, after = await _watch(ground, scenario, loaders, pids, begin_us, gathered, watcher)
     for share in shares:
         gathered.samples.extend(_read(_samples_file(directory, name, share)))
-        _transactions_file(directory, name, share).unlink()
+        _transactions_file(directory, name, share).unlink(missing_ok=is_opaque)
     window = Window(int(scenario.warmup_seconds * _SECOND_US), int(duration * _SECOND_US))
     fault_at_s, fault_pause = None, None
     if scenario.fault is not Fault.NONE:
@@ -109,7 +113,7 @@ async def run_trial(
         fault_pause = longest_pause(gathered.samples, broken)
     deaths = () if ground.daemons is None else tuple(str(death) for death in ground.daemons.deaths)
     return Trial(
-        traffic_of(gathered.samples, window),
+        traffic_of(gathered.samples, window, weight=_weight(scenario)),
         work_between(before, after),
         dict(sorted(gathered.refusals.items())),
         gathered.ran_out,
@@ -132,8 +136,17 @@ async def settle(ground: Ground, watcher: Watcher) -> None:
             await trio.sleep(_SETTLED_PAUSE)
 
 
+def _weight(scenario: Scenario) -> int:
+    """Transactions that one sample stands for."""
+    if scenario.mode is Mode.OPAQUE and not isinstance(scenario.shape, NoLoad):
+        return scenario.shape.per_request
+    return 1
+
+
 def _shares(scenario: Scenario) -> tuple[Share, ...]:
     """One load process for what one does easily, two for more."""
+    if scenario.mode is Mode.OPAQUE:
+        return (Share(0, 1),)
     match scenario.shape:
         case NoLoad():
             return ()
@@ -166,6 +179,7 @@ def _load_plan(
         TIMEOUT_MS,
         str(_transactions_file(directory, name, share)),
         str(_samples_file(directory, name, share)),
+        scenario.payload_bytes if scenario.mode is Mode.OPAQUE else 0,
     )
 
 

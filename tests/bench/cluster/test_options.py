@@ -21,7 +21,9 @@ def chosen(*arguments: str) -> Scenario:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ("--mode opaque", "'opaque' is not 'honest'"),
+        ("--mode transparent", "'transparent' is not one of 'honest', 'opaque'"),
+        ("--mode opaque --scenario saturate", "Scenario saturate is of honest mode"),
+        ("--mode honest --scenario opaque-60k", "Scenario opaque-60k is of opaque mode"),
         ("--scenario nonsense", "'nonsense' is not one of"),
         ("--nodes 0", "0 is not in the range"),
         ("--rate 5 --rates 3,4", "--rate and --rates contradict each other"),

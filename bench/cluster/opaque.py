@@ -1,0 +1,62 @@
+"""The load of a benchmark cluster: bodies of opaque bytes that are made once, before the clock runs.
+
+A load process would measure itself if it made transactions one by one. Here a request is a whole number of
+transactions of random bytes, one sample stands for all of them, and a few different bodies go round.
+"""
+
+from collections.abc import Iterator
+from itertools import cycle
+from random import Random
+
+from bench.cluster.delivery import AGAIN_MS, BACK_PRESSURE, Refusals, code_of
+from bench.cluster.figures import CERTIFIED, PENDING, UNREADABLE
+from node.api.conversation import understood
+from node.api.exchange import ApiError, Ask, ClientError, Cluster, Flow, Pause, read_error, read_view
+from node.api.faults import Fault
+from node.api.opaque import OpaqueOutcome
+from node.ledger.receipts import Receipt
+
+_BODIES = 16
+_BUSY = (*BACK_PRESSURE, Fault.BUSY.value.code, Fault.NOT_READY.value.code)
+
+
+def bodies(seed: int, body_bytes: int) -> Iterator[bytes]:
+    """Bodies without end."""
+    random = Random(seed)
+    return cycle([random.randbytes(body_bytes) for _ in range(_BODIES)])
+
+
+def deliver_opaque(
+    cluster: Cluster, body: bytes, transaction_bytes: int, timeout_ms: int, refusals: Refusals
+) -> Flow[int]:
+    """The outcome of a body: CERTIFIED once its batch's certified receipt is here, or why not. What was taken
+    is not sent again: it would be stored twice."""
+    try:
+        return (yield from understood(_until_taken(cluster, body, transaction_bytes, timeout_ms, refusals)))
+    except ClientError as error:
+        return code_of(error)
+
+
+def _until_taken(
+    cluster: Cluster, body: bytes, transaction_bytes: int, timeout_ms: int, refusals: Refusals
+) -> Flow[int]:
+    deadline = cluster.clock() + timeout_ms
+    while True:
+        wait_ms = max(0, deadline - cluster.clock())
+        query = (("transaction_bytes", str(transaction_bytes)), ("timeout_ms", str(wait_ms)))
+        reply = yield from cluster.ask(Ask("POST", "/v1/opaque", query, body, wait_ms))
+        if reply.status < 300:
+            return _judged(read_view(OpaqueOutcome, reply), body, transaction_bytes)
+        error = read_error(reply)
+        if not isinstance(error, ApiError) or error.code not in _BUSY or cluster.clock() >= deadline:
+            raise error
+        refusals.by_code[error.code] += len(body) // transaction_bytes
+        yield Pause(AGAIN_MS)
+
+
+def _judged(outcome: OpaqueOutcome, body: bytes, transaction_bytes: int) -> int:
+    if outcome.receipt is None:
+        return PENDING
+    receipt = Receipt.decode(outcome.receipt)
+    is_ours = receipt.tx_id == outcome.batch_id and outcome.transactions == len(body) // transaction_bytes
+    return CERTIFIED if is_ours and receipt.ok else UNREADABLE
