@@ -5,7 +5,6 @@ What becomes of each transaction is told in node/ledger/execution.py, whose `Led
 
 from dataclasses import dataclass
 from enum import Enum
-from hashlib import sha256
 from typing import Any, TypeAlias
 
 from consensus import Digest, SignatureScheme, Value
@@ -114,7 +113,7 @@ class Run:
         self._guard = ReplayGuard(params, self.state, block.height, block.time_ms, parent.time_ms)
         self._phase = _Phase.TRANSACTIONS
         self._position = 0
-        self._changes: list[tuple[bytes, bytes | None]] = []
+        self._changes: list[smt.HashedChange] = []
         self._state_root = parent.state_root
 
     def advance(self, budget: int) -> Digest | None:
@@ -133,13 +132,12 @@ class Run:
             if end < len(transactions):
                 return None
             self._guard.finish()
-            # By key hash: each slice then touches its own part of the tree, and upper nodes rarely twice.
-            self._changes = sorted(self.state.state.items(), key=lambda change: sha256(change[0]).digest())
+            self._changes = smt.in_tree_order(self.state.state.items())
             self._phase, self._position = _Phase.STATE_TREE, 0
         if self._phase is _Phase.STATE_TREE:
             end = min(self._position + max(budget, 0), len(self._changes))
             if end > self._position:
-                update = smt.update(self.state, self._changes[self._position : end])
+                update = smt.update_sorted(self.state, self._changes[self._position : end])
                 self.state.nodes.update(update.writes)
                 self._state_root = Digest(update.root)
                 self._position = end

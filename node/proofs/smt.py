@@ -12,37 +12,34 @@ shared upper levels once, and answers with the writes; it reads through `NodeRea
 Source: cosmos/ics23 `SmtSpec`; celestiaorg/smt.
 """
 
-from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import islice
+from operator import itemgetter, lt
 from typing import Protocol, TypeAlias
 
-from consensus import CodecError, LocalError, Value, as_bytes, as_int, as_tuple
+from consensus import CodecError, Value, as_bytes, as_int, as_tuple
 from node.proofs.errors import ProofError
-
-HASH_BYTES = 32
-MAX_DEPTH = 256
-"""Levels below the root: one a bit of SHA-256(key)."""
-LEAF_BYTES = 2 * HASH_BYTES
-
-EMPTY = bytes(HASH_BYTES)
-"""The hash of an empty subtree, and so the root of an empty tree."""
+from node.proofs.smt_tree import (
+    BYTE,
+    EMPTY,
+    HASH_BYTES,
+    LEAF_BYTES,
+    MAX_DEPTH,
+    NOTHING,
+    Batch,
+    Write,
+    children,
+    next_tile,
+    slot_hash,
+)
 
 ROOT_KEY = b"\x00\x00"
 """Where the root slot is stored. No inner node can have this key: their last byte is never zero."""
 
-Write: TypeAlias = tuple[bytes, bytes | None]
-"""(storage key, new value), or None to delete what is stored there."""
-
-_BYTE = tuple(bytes((number,)) for number in range(256))
-
-# A slot is what a parent keeps of a child: b"" for an empty one, the 32-byte hash of an inner node, or
-# the 64 bytes H(key) || H(value) of a leaf. The value stored for an inner node is one byte, the length
-# of its left slot in units of 32, then both slots. With two inner children (the usual case near the
-# root) that byte is 0x01 and the stored value is already the hash's preimage.
-_NOTHING = b""
-_INNER_PAIR_BYTES = 1 + 2 * HASH_BYTES
+HashedChange: TypeAlias = tuple[bytes, bytes | None]
+"""(SHA-256 of the key, new value), or None to delete."""
 
 
 class NodeReader(Protocol):
@@ -66,31 +63,42 @@ class SmtUpdate:
 
 def root(reader: NodeReader) -> bytes:
     """The 32-byte root of the stored tree, `EMPTY` when nothing is stored; one read."""
-    return _slot_hash(_root_slot(reader))
+    return slot_hash(_root_slot(reader))
 
 
-def update(reader: NodeReader, changes: Sequence[tuple[bytes, bytes | None]]) -> SmtUpdate:
+def update(reader: NodeReader, changes: Iterable[tuple[bytes, bytes | None]]) -> SmtUpdate:
     """Apply one block's `changes` (key, new value or None to delete) in whatever order they come.
 
     Deleting an absent key and writing an equal value change nothing and cost no write. An empty value
     is a value; only strict ICS-23 verifiers refuse those, so applications that want foreign readers
     store none. Raises ValueError when a key occurs twice, LocalError when the store contradicts itself.
     """
-    entries = []
-    for key, value in changes:
-        key_hash = sha256(key).digest()
-        entries.append((key_hash, _NOTHING if value is None else key_hash + sha256(value).digest()))
-    entries.sort()
-    key_hashes = [entry[0] for entry in entries]
-    for position in range(1, len(key_hashes)):
-        if key_hashes[position] == key_hashes[position - 1]:
-            raise ValueError(f"two changes in one batch for the key hash {key_hashes[position].hex()}")
+    return update_sorted(reader, in_tree_order(changes))
+
+
+def in_tree_order(changes: Iterable[tuple[bytes, bytes | None]]) -> list[HashedChange]:
+    """`changes` (key, new value or None) by the hash of their keys, as `update_sorted` takes them.
+
+    Consecutive slices of the list touch their own parts of the tree each, and upper nodes rarely twice.
+    """
+    return sorted([(sha256(key).digest(), value) for key, value in changes], key=itemgetter(0))
+
+
+def update_sorted(reader: NodeReader, changes: Sequence[HashedChange]) -> SmtUpdate:
+    """`update` for changes that `in_tree_order` has hashed and sorted, or for a slice of them."""
+    key_hashes = [key_hash for key_hash, _ in changes]
+    if not all(map(lt, key_hashes, islice(key_hashes, 1, None))):
+        position = next(p for p in range(1, len(key_hashes)) if key_hashes[p] <= key_hashes[p - 1])
+        raise ValueError(
+            f"two changes in one batch for the key hash {key_hashes[position].hex()}, or not in order"
+        )
+    leaves = [NOTHING if value is None else key_hash + sha256(value).digest() for key_hash, value in changes]
     before = _root_slot(reader)
-    batch = _Batch(reader.get, key_hashes, [entry[1] for entry in entries])
-    after = batch.apply(before, 0, len(entries), b"\x00", 1) if entries else before
+    batch = Batch(reader.get, key_hashes, leaves)
+    after = batch.apply(before, 0, len(leaves), b"\x00", 1) if leaves else before
     if after != before:
         batch.writes.append((ROOT_KEY, after or None))
-    return SmtUpdate(_slot_hash(after), tuple(batch.writes))
+    return SmtUpdate(slot_hash(after), tuple(batch.writes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,16 +172,16 @@ def prove(reader: NodeReader, key: bytes) -> SmtProof:
     slot = _root_slot(reader)
     tile, at = b"\x00", 1
     while len(slot) == HASH_BYTES:
-        node_key = tile + _BYTE[at]
-        left, right = _children(reader.get(node_key), node_key)
+        node_key = tile + BYTE[at]
+        left, right = children(reader.get(node_key), node_key)
         if _bit(key_hash, len(siblings)):
-            siblings.append(_slot_hash(left))
+            siblings.append(slot_hash(left))
             slot, at = right, at * 2 + 1
         else:
-            siblings.append(_slot_hash(right))
+            siblings.append(slot_hash(right))
             slot, at = left, at * 2
         if at > 0xFF:
-            tile, at = _next_tile(tile, at)
+            tile, at = next_tile(tile, at)
     if not slot or slot[:HASH_BYTES] == key_hash:
         return SmtProof(tuple(siblings))
     return SmtProof(tuple(siblings), OtherLeaf(slot[:HASH_BYTES], slot[HASH_BYTES:]))
@@ -185,7 +193,7 @@ def verify_presence(root: bytes, key: bytes, value: bytes, proof: SmtProof) -> N
     if proof.other_leaf is not None:
         raise ProofError("a proof of presence names another leaf")
     key_hash = sha256(key).digest()
-    _check_climb(root, key_hash, _slot_hash(key_hash + sha256(value).digest()), proof.siblings)
+    _check_climb(root, key_hash, slot_hash(key_hash + sha256(value).digest()), proof.siblings)
 
 
 def verify_absence(root: bytes, key: bytes, proof: SmtProof) -> None:
@@ -206,133 +214,7 @@ def verify_absence(root: bytes, key: bytes, proof: SmtProof) -> None:
     differing = int.from_bytes(other.key_hash, "big") ^ int.from_bytes(key_hash, "big")
     if differing >> (MAX_DEPTH - depth):
         raise ProofError(f"the other leaf leaves the path of the key above depth {depth}")
-    _check_climb(root, key_hash, _slot_hash(other.key_hash + other.value_hash), proof.siblings)
-
-
-class _Batch:
-    """One update under way: the sorted changes, and the writes collected so far.
-
-    A node's place is (tile, at): `tile` is the count of whole path bytes above it and those bytes, `at`
-    the further bits behind a leading 1; its storage key is both joined. Storage thus keeps eight levels
-    of a subtree side by side, so that one path touches few database pages. A place with all eight bits
-    (`at` above 255) is the root of the next tile.
-    """
-
-    __slots__ = ("_get", "_key_hashes", "_leaves", "writes")
-
-    def __init__(
-        self, get: Callable[[bytes], bytes | None], key_hashes: list[bytes], leaves: list[bytes]
-    ) -> None:
-        self._get = get
-        self._key_hashes = key_hashes
-        self._leaves = leaves
-        self.writes: list[Write] = []
-
-    def apply(self, slot: bytes, low: int, high: int, tile: bytes, at: int) -> bytes:
-        """The slot that replaces `slot` at (tile, at) once changes [low, high) happened below it."""
-        if len(slot) != HASH_BYTES:
-            return self._rebuild(slot, low, high, tile, at)
-        if at > 0xFF:
-            tile, at = _next_tile(tile, at)
-        if high - low == 1:
-            return self._apply_one(slot, self._key_hashes[low], self._leaves[low], tile, at)
-        key = tile + _BYTE[at]
-        left, right = _children(self._get(key), key)
-        middle = bisect_left(self._key_hashes, _right_bound(tile, at), low, high)
-        new_left = self.apply(left, low, middle, tile, at * 2) if middle > low else left
-        new_right = self.apply(right, middle, high, tile, at * 2 + 1) if high > middle else right
-        if new_left == left and new_right == right:
-            return slot
-        return self._join(key, new_left, new_right)
-
-    def _apply_one(self, slot: bytes, key_hash: bytes, leaf: bytes, tile: bytes, at: int) -> bytes:
-        """`apply` for a single change below an inner node: down with a stack, up with joins."""
-        get = self._get
-        above: list[tuple[bytes, bytes, int]] = []
-        current = slot
-        bits = key_hash[len(tile) - 1] | 0x100
-        shift = 8 - at.bit_length()
-        while True:
-            key = tile + _BYTE[at]
-            value = get(key) or _NOTHING
-            at = bits >> shift
-            above.append((key, value, at & 1))
-            if len(value) == _INNER_PAIR_BYTES and value[0] == 1:
-                current = value[33:] if at & 1 else value[1:33]
-            else:
-                current = _children(value, key)[at & 1]
-            if len(current) != HASH_BYTES:
-                break
-            shift -= 1
-            if shift < 0:
-                tile, at = _next_tile(tile, at)
-                bits, shift = key_hash[len(tile) - 1] | 0x100, 7
-        if not current or current[:HASH_BYTES] == key_hash:
-            new = leaf
-        elif leaf:
-            new = self._build(sorted((current, leaf)), 0, 2, tile, at)
-        else:
-            return slot
-        if new == current:
-            return slot
-        writes = self.writes
-        for key, value, is_right in reversed(above):
-            if len(value) == _INNER_PAIR_BYTES and value[0] == 1 and len(new) == HASH_BYTES:
-                value = value[:33] + new if is_right else b"\x01" + new + value[33:]
-                writes.append((key, value))
-                new = sha256(value).digest()
-            else:
-                left, right = _children(value, key)
-                new = self._join(key, left, new) if is_right else self._join(key, new, right)
-        return new
-
-    def _rebuild(self, slot: bytes, low: int, high: int, tile: bytes, at: int) -> bytes:
-        """`apply` where the subtree was empty or one leaf: nothing is stored below, all is new."""
-        leaves = [leaf for leaf in self._leaves[low:high] if leaf]
-        if slot:
-            key_hash = slot[:HASH_BYTES]
-            position = bisect_left(self._key_hashes, key_hash, low, high)
-            if position == high or self._key_hashes[position] != key_hash:
-                leaves.append(slot)
-                leaves.sort()
-        return self._build(leaves, 0, len(leaves), tile, at)
-
-    def _build(self, leaves: list[bytes], low: int, high: int, tile: bytes, at: int) -> bytes:
-        """The slot over the sorted new `leaves` [low, high), writing every inner node of it."""
-        if high - low <= 1:
-            return leaves[low] if high > low else _NOTHING
-        if at > 0xFF:
-            tile, at = _next_tile(tile, at)
-        middle = bisect_left(leaves, _right_bound(tile, at), low, high)
-        left = self._build(leaves, low, middle, tile, at * 2)
-        right = self._build(leaves, middle, high, tile, at * 2 + 1)
-        return self._join(tile + _BYTE[at], left, right)
-
-    def _join(self, key: bytes, left: bytes, right: bytes) -> bytes:
-        """The slot over two child slots at storage key `key`, writing that node or deleting it collapsed."""
-        left_bytes, right_bytes = len(left), len(right)
-        if left_bytes == HASH_BYTES == right_bytes:
-            value = b"\x01" + left + right
-            self.writes.append((key, value))
-            return sha256(value).digest()
-        if not left_bytes and right_bytes != HASH_BYTES:
-            self.writes.append((key, None))
-            return right
-        if not right_bytes and left_bytes != HASH_BYTES:
-            self.writes.append((key, None))
-            return left
-        self.writes.append((key, _BYTE[left_bytes >> 5] + left + right))
-        return sha256(b"\x01" + _slot_hash(left) + _slot_hash(right)).digest()
-
-
-def _next_tile(tile: bytes, at: int) -> tuple[bytes, int]:
-    """The place of the same node as the root of its own tile; `at` has all eight bits."""
-    return _BYTE[len(tile)] + tile[1:] + _BYTE[at & 0xFF], 1
-
-
-def _right_bound(tile: bytes, at: int) -> bytes:
-    """The smallest path below the right child of (tile, at), as a prefix to compare key hashes with."""
-    return tile[1:] + _BYTE[(at * 2 + 1 << 8 - at.bit_length()) & 0xFF]
+    _check_climb(root, key_hash, slot_hash(other.key_hash + other.value_hash), proof.siblings)
 
 
 def _bit(key_hash: bytes, depth: int) -> int:
@@ -340,21 +222,7 @@ def _bit(key_hash: bytes, depth: int) -> int:
 
 
 def _root_slot(reader: NodeReader) -> bytes:
-    return reader.get(ROOT_KEY) or _NOTHING
-
-
-def _slot_hash(slot: bytes) -> bytes:
-    if len(slot) == HASH_BYTES:
-        return slot
-    return sha256(b"\x00" + slot).digest() if slot else EMPTY
-
-
-def _children(value: bytes | None, key: bytes) -> tuple[bytes, bytes]:
-    """The two child slots of the inner node stored as `value`; LocalError when it cannot be one."""
-    if value is None or len(value) & 31 != 1 or value[0] > 2:
-        raise LocalError(f"the state tree node {key.hex()} is missing or damaged")
-    split = 1 + (value[0] << 5)
-    return value[1:split], value[split:]
+    return reader.get(ROOT_KEY) or NOTHING
 
 
 def _check_proof(root: bytes, proof: SmtProof) -> None:

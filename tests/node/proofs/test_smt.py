@@ -139,6 +139,33 @@ def test_a_damaged_encoding_is_refused_in_words(case: dict[str, Any]) -> None:
 # --- the tree is a function of its content ----------------------------------------------------------
 
 
+@given(
+    st.integers(min_value=0, max_value=400),
+    st.lists(st.tuples(st.integers(min_value=0, max_value=500), st.none() | values), max_size=60),
+    st.integers(min_value=1, max_value=20),
+)
+def test_slices_in_order_of_the_tree_come_to_what_the_definition_says(
+    known: int, changed: list[tuple[int, bytes | None]], slice_size: int
+) -> None:
+    content = {b"%d" % number: b"first" for number in range(known)}
+    store = build(content)
+    changes = {b"%d" % number: value for number, value in changed}
+    whole = stored_after(store, smt.update(MappingProxyType(store), changes.items()))
+    ordered = smt.in_tree_order(changes.items())
+    for start in range(0, len(ordered), slice_size):
+        update = smt.update_sorted(MappingProxyType(store), ordered[start : start + slice_size])
+        store = stored_after(store, update)
+    content = {key: value for key, value in {**content, **changes}.items() if value is not None}
+    assert smt.root(MappingProxyType(store)) == definition(content)
+    assert store == whole == build(content)
+
+
+def test_changes_out_of_order_are_refused() -> None:
+    ordered = smt.in_tree_order([(b"a", b"1"), (b"b", b"2"), (b"c", None)])
+    with pytest.raises(ValueError, match="not in order"):
+        smt.update_sorted({}, [ordered[0], ordered[2], ordered[1]])
+
+
 @given(batches)
 def test_every_batch_leads_to_the_defined_root_and_to_the_stored_nodes_of_a_fresh_tree(
     changes: list[dict[bytes, bytes | None]],
