@@ -30,7 +30,7 @@ from node.pool.messages import (
     SyncResponse,
 )
 from node.pool.ordered import OrderedBlocks
-from node.pool.shelf import FOREIGN, Shelf
+from node.pool.shelf import FOREIGN, HeldBatch, Shelf
 from node.pool.spreading import Spreading
 
 
@@ -92,7 +92,7 @@ class Arrivals:
         if held is not None:
             if held.batch.author != index:
                 raise InvalidMessage("batch-author", f"a batch of {held.batch.author}, pushed by {index}")
-            self._shelf.acknowledge(name, index)
+            self._count_push(held, index)
             if held.group == FOREIGN and self._shelf.has_room(index, len(data)):
                 self._shelf.adopt(held, index)
                 if held.verified and not held.durable:
@@ -111,9 +111,13 @@ class Arrivals:
             self.over_quota += 1
             return []
         self._fetcher.drop(name)
-        self._shelf.add(batch, index)
-        self._shelf.acknowledge(name, index)
+        self._count_push(self._shelf.add(batch, index), index)
         return [VerifyBatch(name, data)]
+
+    def _count_push(self, held: HeldBatch, author: ValidatorIndex) -> None:
+        """Its author holds a large batch durably before it pushes it; a small one it acknowledges apart."""
+        if not held.small:
+            self._shelf.acknowledge(held.batch.digest, author)
 
     def on_fetched(self, peer: bytes, data: bytes) -> list[PoolEffect]:
         """An answer to a fetch; one nobody asked for is its sender's fault, a late one is not."""

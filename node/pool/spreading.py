@@ -1,12 +1,13 @@
 """Making batches known and safe: journal, push, acknowledge, and repeat until ordered.
 
-Own batches are journalled, then pushed to all (the push is the author's acknowledgement). A batch of somebody
-else is journalled once verified and acknowledged once durable (C2, C9). A small one waits a little first: it
-usually goes inline and is ordered meanwhile, which saves a journal write and a message at every node.
+A large batch of ours is journalled, then pushed to all: the push is the author's acknowledgement. One of
+somebody else is journalled once verified and acknowledged once durable (C2, C9). A small one of anybody waits
+a little first: it usually goes inline and is ordered meanwhile, durable with the block at every voter, which
+saves a journal write and a message at every node. So the push of a small one acknowledges nothing.
 """
 
-from collections import deque
 from collections.abc import Iterable, Iterator
+from heapq import heappop, heappush
 
 from consensus import Digest, ValidatorIndex, ValidatorSet
 from node.pool.config import PoolConfig
@@ -25,15 +26,19 @@ class Spreading:
         self._shelf = shelf
         self._validators = validators
         self._me = me
-        self._late: deque[tuple[int, Digest]] = deque()
+        self._late: list[tuple[int, Digest]] = []  # a heap: when, and which small batch
         self._acks: list[Digest] = []
         self._repeat_due_ms: int | None = None
         self._acknowledged_at_ms = 0
         self.connected: dict[bytes, None] = {}
 
     def send_own(self, held: HeldBatch, elapsed_ms: int) -> list[PoolEffect]:
-        """A batch of ours: durable first, then everywhere."""
+        """A batch of ours, everywhere; a large one durable first."""
         held.pushed_at_ms = elapsed_ms
+        if held.small:
+            # It is ordered here as late as anywhere else, and its way to the others comes first.
+            self.acknowledge_later(held, elapsed_ms + self._config.ack_delay_ms)
+            return [Broadcast(PushBatch(held.batch.encoded))]
         return [*self.persist(held), Broadcast(PushBatch(held.batch.encoded))]
 
     def on_verified(self, held: HeldBatch, elapsed_ms: int, *, needed: bool) -> list[PoolEffect]:
@@ -47,7 +52,7 @@ class Spreading:
     def acknowledge_later(self, held: HeldBatch, elapsed_ms: int) -> None:
         """Journal and acknowledge a small batch unless it is ordered within the delay."""
         held.ack_due_ms = elapsed_ms + self._config.ack_delay_ms
-        self._late.append((held.ack_due_ms, held.batch.digest))
+        heappush(self._late, (held.ack_due_ms, held.batch.digest))
 
     def persist(self, held: HeldBatch) -> list[PoolEffect]:
         """Journal a batch, once."""
@@ -62,7 +67,7 @@ class Spreading:
         held.durable, held.persisting, held.ack_due_ms = True, False, None
         if self._me is not None and held.group != FOREIGN:
             self._shelf.acknowledge(held.batch.digest, self._me)
-            if held.group != self._me and not held.ordered:
+            if (held.small or held.group != self._me) and not held.ordered:
                 self._acks.append(held.batch.digest)
         self._shelf.refresh(held)
 
@@ -88,7 +93,7 @@ class Spreading:
         """What is due: late acknowledgements, and the repetition of what may have been lost."""
         effects: list[PoolEffect] = []
         while self._late and self._late[0][0] <= elapsed_ms:
-            held = self._shelf.get(self._late.popleft()[1])
+            held = self._shelf.get(heappop(self._late)[1])
             if held is not None and held.ack_due_ms is not None:
                 effects += self.persist(held)
         if self._repeat_due_ms is not None and self._repeat_due_ms <= elapsed_ms:
@@ -129,7 +134,7 @@ class Spreading:
         effects: list[PoolEffect] = []
         bytes_left = self._config.repush_bytes_max
         for held in batches:
-            if held.acknowledged >> index & 1 or not held.durable:
+            if held.acknowledged >> index & 1 or not (held.durable or held.small):
                 continue
             bytes_left -= len(held.batch.encoded)
             if bytes_left < 0:

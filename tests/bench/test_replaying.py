@@ -201,8 +201,8 @@ def test_another_decision_to_seal_is_found_where_it_is_made(
     difference = replay_file(home).difference
     assert difference is not None
     assert difference.entry == first_of(home, SignaturesChecked)
-    assert difference.what == "output 2 of 5"
-    assert (difference.expected, difference.got) == ("StartTimer(pool, 2000)", "StartTimer(pool, 25)")
+    assert difference.what == "output 2 of 4"
+    assert (difference.expected, difference.got) == ("StartTimer(pool, 100)", "StartTimer(pool, 25)")
     assert difference.item == "SignaturesChecked(ticket=1, valid=0101010101)"
 
 

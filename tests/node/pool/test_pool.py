@@ -58,11 +58,44 @@ def proposed(n: Node, round: int = 1) -> Payload:
 # --- own batches ---------------------------------------------------------------------------------------
 
 
-def test_a_lone_transaction_is_sealed_journalled_and_pushed_at_once() -> None:
+def test_a_big_batch_is_journalled_and_then_pushed() -> None:
     pool = BatchPool(CONFIG, validator_set(), ValidatorIndex(0))
-    effects = pool.on_transactions([transaction(1)], START_MS)
+    effects = pool.on_transactions([transaction(1, size=BIG)], START_MS)
     kinds = [type(effect) for effect in effects]
     assert kinds.index(PersistBatch) < kinds.index(Broadcast)
+
+
+def test_a_lone_transaction_is_pushed_at_once_and_acknowledged_by_its_author_when_it_is_on_disk() -> None:
+    n = node()
+    n.submit(transaction(1))
+    ((_, push),) = n.out
+    assert isinstance(push, PushBatch)
+    assert n.disk == {}
+    n.now_ms += 2 * CONFIG.ack_delay_ms
+    n.tick()
+    name = Batch.decode(push.data, CONFIG.batch).digest
+    assert list(n.disk) == [name]
+    assert n.out[1:] == [(None, Acknowledge((name,)))]
+
+
+def test_a_lone_transaction_that_is_ordered_in_time_is_not_journalled_again() -> None:
+    n = node()
+    n.submit(transaction(1))
+    n.commit(committed(n.propose()))
+    n.now_ms += 2 * CONFIG.ack_delay_ms
+    n.tick()
+    assert (n.disk, len(n.out)) == ({}, 1)
+
+
+def test_the_push_of_a_small_batch_acknowledges_nothing() -> None:
+    n = node()
+    small = batch(transaction(1), author=1)
+    held(n, small, 2)
+    n.now_ms += CONFIG.ack_delay_ms
+    n.tick()
+    assert proposed(n).inline == (small.encoded,)
+    n.receive(1, Acknowledge((small.digest,)))
+    assert proposed(n, 2) == naming(small)
 
 
 def test_under_load_transactions_wait_for_company_at_most_the_delay() -> None:
@@ -108,6 +141,8 @@ def test_sealing_stops_at_half_of_the_quota_and_goes_on_after_a_commit() -> None
 def test_what_expires_unordered_is_sealed_anew_as_long_as_it_lives() -> None:
     n = node()
     n.submit(transaction(1, expires_at_ms=START_MS + 300_000), transaction(2, expires_at_ms=START_MS + 1_000))
+    n.now_ms += 2 * CONFIG.ack_delay_ms
+    n.tick()  # it is on disk
     n.now_ms += 70_000
     n.commit(committed(block(b"", time_ms=n.now_ms)))
     pushed = [Batch.decode(m.data, CONFIG.batch) for _, m in n.out if isinstance(m, PushBatch)]
@@ -230,6 +265,10 @@ def test_on_connecting_everything_acknowledged_is_repeated_and_own_batches_are_p
     held(n, big)
     n.submit(transaction(2))
     own = next(m for _, m in n.out if isinstance(m, PushBatch))
+    n.perform(n.pool.on_peer_connected(KEYS[3].public_key, n.now_ms))
+    assert (KEYS[3].public_key, own) in n.out  # before it is on disk, too
+    n.now_ms += 2 * CONFIG.ack_delay_ms
+    n.tick()
     n.out.clear()
     n.perform(n.pool.on_peer_connected(KEYS[2].public_key, n.now_ms))
     acknowledged = [m for peer, m in n.out if isinstance(m, Acknowledge)]
@@ -281,7 +320,7 @@ def test_a_small_batch_goes_inline_without_waiting_for_anybody() -> None:
 def test_a_small_batch_that_a_quorum_has_is_named() -> None:
     n = node()
     small = batch(transaction(1), author=1)
-    held(n, small, 2)
+    held(n, small, 1, 2)
     n.now_ms += CONFIG.ack_delay_ms
     n.tick()
     assert proposed(n) == naming(small)
