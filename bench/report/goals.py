@@ -1,0 +1,248 @@
+"""What is to be reached, as data: one entry a figure, and how a run answers it.
+
+Floors and aims are for two cores with four daemons and TLS, on a machine whose Ed25519 check takes about
+40 us; beside every figure stands what it takes on the machine that was measured.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from bench.report.reading import OPAQUE, ClusterRun, OtherRun, Run, ScaleRun, Trial
+
+
+class Better(Enum):
+    """Which way is good."""
+
+    HIGHER = "higher"
+    LOWER = "lower"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A run's answer: the figure, or None when it was not reached, then `words` say what happened instead."""
+
+    value: float | None
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """A figure to reach. `find` answers None for a run that is about something else."""
+
+    name: str
+    unit: str
+    floor: float
+    aim: float
+    better: Better
+    command: str
+    find: Callable[[Run], Found | None]
+    digits: int = 0
+    aim_words: str = ""
+
+    def verdict(self, found: Found) -> str:
+        """In words."""
+        if found.value is None:
+            return found.words
+        if self._is_met(found.value, self.aim):
+            return "aim reached"
+        return "floor reached" if self._is_met(found.value, self.floor) else "below the floor"
+
+    def _is_met(self, value: float, bound: float) -> bool:
+        return value >= bound if self.better is Better.HIGHER else value <= bound
+
+    def written(self, value: float) -> str:
+        """With its unit."""
+        return f"{value:,.{self.digits}f} {self.unit}"
+
+    @property
+    def written_floor(self) -> str:
+        """With its unit."""
+        return f"{self.floor:,g} {self.unit}"
+
+    @property
+    def written_aim(self) -> str:
+        """With its unit, and with what else was said of it."""
+        return f"{self.aim:,g} {self.unit}" + (f"; {self.aim_words}" if self.aim_words else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The latest run that answers a goal."""
+
+    run: Run
+    found: Found
+
+
+def latest(goal: Goal, runs: Sequence[Run]) -> Answer | None:
+    """The last answer of a history in order; None when there is none."""
+    answers = all_answers(goal, runs)
+    return answers[-1] if answers else None
+
+
+def all_answers(goal: Goal, runs: Sequence[Run]) -> list[Answer]:
+    """Every answer, in the order of the history."""
+    found = ((run, goal.find(run)) for run in runs)
+    return [Answer(run, answer) for run, answer in found if answer is not None]
+
+
+Measure = Callable[[Trial], float | None]
+Wanted = Callable[[Trial], bool]
+
+
+def _of_cluster(wanted: Wanted, measure: Measure) -> Callable[[Run], Found | None]:
+    def find(run: Run) -> Found | None:
+        if not isinstance(run, ClusterRun) or run.trials or not run.trial.is_usual or not wanted(run.trial):
+            return None
+        trial = run.trial
+        value = measure(trial)
+        if not trial.success or value is None:
+            offered = "" if trial.rate is None else f" of {trial.rate:,.0f}"
+            return Found(None, f"not carried: {trial.throughput_tps:,.0f}{offered} tx/s")
+        return Found(value)
+
+    return find
+
+
+def _p50(trial: Trial) -> float | None:
+    return None if trial.latency is None else trial.latency.p50
+
+
+def _throughput(trial: Trial) -> float | None:
+    return trial.throughput_tps
+
+
+def _rounds(trial: Trial) -> float | None:
+    return trial.rounds_per_second
+
+
+def _pause(trial: Trial) -> float | None:
+    return None if trial.hurt is None else trial.hurt.pause_ms
+
+
+def _named(name: str) -> Wanted:
+    return lambda trial: trial.mode != OPAQUE and trial.label.split()[0] == name
+
+
+def _opaque(rate: float | None) -> Wanted:
+    def wanted(trial: Trial) -> bool:
+        kind = "closed" if rate is None else "open"
+        load = (trial.kind, trial.rate) == (kind, rate)
+        return trial.mode == OPAQUE and load and trial.transaction_bytes == 512 and trial.hurt is None
+
+    return wanted
+
+
+def _gossip(run: Run) -> Found | None:
+    if not isinstance(run, OtherRun) or run.record.bench != "gossip":
+        return None
+    value = run.numbers.get("delivered_per_second")
+    return None if value is None else Found(value)
+
+
+def _round_cpu(run: Run) -> Found | None:
+    sizes = run.simulated if isinstance(run, ScaleRun) else ()
+    found = [size.cpu_us for size in sizes if (size.nodes, size.load) == (100, "payload")]
+    return Found(found[-1] / 1000) if found else None
+
+
+_CLUSTER = "isthmus-bench cluster"
+GOALS: tuple[Goal, ...] = (
+    Goal(
+        "opaque 512 B, committed",
+        "tx/s",
+        100_000,
+        180_000,
+        Better.HIGHER,
+        f"{_CLUSTER} --mode opaque",
+        _of_cluster(_opaque(None), _throughput),
+    ),
+    Goal(
+        "opaque 512 B at 60,000 tx/s, p50",
+        "ms",
+        40,
+        20,
+        Better.LOWER,
+        f"{_CLUSTER} --mode opaque --rate 60000",
+        _of_cluster(_opaque(60_000), _p50),
+        1,
+    ),
+    Goal(
+        "honest, certified",
+        "tx/s",
+        3_000,
+        5_500,
+        Better.HIGHER,
+        f"{_CLUSTER} --scenario saturate",
+        _of_cluster(_named("saturate"), _throughput),
+        aim_words="7,500 with verification certificates",
+    ),
+    Goal(
+        "honest at 800 tx/s, p50",
+        "ms",
+        80,
+        35,
+        Better.LOWER,
+        f"{_CLUSTER} --scenario steady-800",
+        _of_cluster(_named("steady-800"), _p50),
+        1,
+    ),
+    Goal(
+        "honest at 3,000 tx/s, p50",
+        "ms",
+        200,
+        80,
+        Better.LOWER,
+        f"{_CLUSTER} --scenario steady-3000",
+        _of_cluster(_named("steady-3000"), _p50),
+        1,
+    ),
+    Goal(
+        "one client, one honest transaction at a time, p50",
+        "ms",
+        12,
+        6,
+        Better.LOWER,
+        f"{_CLUSTER} --scenario lone",
+        _of_cluster(_named("lone"), _p50),
+        1,
+    ),
+    Goal(
+        "gossip, 1 KiB to 3 peers, delivered",
+        "msg/s",
+        5_000,
+        20_000,
+        Better.HIGHER,
+        "isthmus-bench gossip",
+        _gossip,
+    ),
+    Goal(
+        "leader killed at 800 tx/s, longest pause",
+        "ms",
+        1_000,
+        400,
+        Better.LOWER,
+        f"{_CLUSTER} --scenario leader-killed",
+        _of_cluster(_named("leader-killed"), _pause),
+    ),
+    Goal(
+        "empty rounds, n = 4",
+        "rounds/s",
+        250,
+        500,
+        Better.HIGHER,
+        f"{_CLUSTER} --scenario idle-rounds",
+        _of_cluster(_named("idle-rounds"), _rounds),
+    ),
+    Goal(
+        "CPU a round and replica, n = 100, simulated",
+        "ms",
+        12,
+        8,
+        Better.LOWER,
+        "isthmus-bench scale --nodes 100 --processes none",
+        _round_cpu,
+        1,
+    ),
+)
+"""In the order in which they are told. Every command takes `--record`."""

@@ -1,0 +1,106 @@
+"""Which run answers which goal, and with what verdict."""
+
+from typing import Any
+
+import pytest
+
+from bench.cluster.scenarios import BY_NAME
+from bench.report.goals import GOALS, Found, Goal, all_answers, latest
+from bench.report.reading import run_of
+from tests.bench.report.made_up import cluster_run, everything, record_of, scale_run
+
+LONE = BY_NAME["lone"]
+RUNS = [run_of(record) for record in everything()]
+
+
+def goal(beginning: str) -> Goal:
+    (found,) = (goal for goal in GOALS if goal.name.startswith(beginning))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("one client", 10.0),
+        ("gossip", 6_000.0),
+        ("empty rounds", 20.0),
+        ("CPU a round", 20.285),
+    ],
+)
+def test_the_latest_run_answers(name: str, value: float) -> None:
+    answer = latest(goal(name), RUNS)
+    assert answer is not None
+    assert answer.found.value == value
+
+
+@pytest.mark.parametrize("name", ["opaque 512 B, com", "opaque 512 B at", "honest, certified", "honest at 3"])
+def test_a_goal_that_nobody_measured_has_no_answer(name: str) -> None:
+    # the saturated run did not sync, so it is none of the honest figure
+    assert latest(goal(name), RUNS) is None
+
+
+def test_all_answers_stand_in_the_order_of_the_history() -> None:
+    answers = all_answers(goal("one client"), RUNS)
+    assert [answer.run.record.is_noisy for answer in answers] == [False, True]
+
+
+def test_the_pause_that_counts_is_the_one_after_the_fault() -> None:
+    answer = latest(goal("leader killed"), RUNS)
+    assert answer is not None
+    assert answer.found.value == RUNS[2].record.figures["fault"]["pause_ms"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "value"),
+    [
+        ({"mode": "opaque", "transaction_bytes": 512}, 120_000.0),
+        ({"mode": "opaque", "transaction_bytes": 512, "nodes": 7}, None),
+        ({"mode": "opaque", "transaction_bytes": 256}, None),
+        ({"mode": "honest", "transaction_bytes": 512}, None),
+    ],
+)
+def test_opaque_counts_only_as_it_is_meant(changed: dict[str, Any], value: float | None) -> None:
+    load = {"kind": "closed", "words": "", "outstanding": 2_000, "per_request": 50}
+    run = run_of(
+        cluster_run(LONE, load=load, scenario="opaque-saturate", throughput_tps=120_000.0, **changed)
+    )
+    answer = latest(goal("opaque 512 B, committed"), [run])
+    assert (None if answer is None else answer.found.value) == value
+    assert latest(goal("one client"), [run]) is None
+
+
+def test_a_rate_that_was_not_carried_is_no_latency() -> None:
+    load = {"kind": "open", "words": "", "rate": 3_000, "per_request": 30, "in_flight": 512}
+    changed: dict[str, Any] = {"success": False, "throughput_tps": 1_480.0, "load": load}
+    changed["scenario"] = "steady-3000"
+    answer = latest(goal("honest at 3,000"), [run_of(cluster_run(LONE, **changed))])
+    assert answer is not None
+    assert answer.found == Found(None, "not carried: 1,480 of 3,000 tx/s")
+    assert goal("honest at 3,000").verdict(answer.found) == "not carried: 1,480 of 3,000 tx/s"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "verdict"),
+    [
+        ("honest, certified", 5_500.0, "aim reached"),
+        ("honest, certified", 3_000.0, "floor reached"),
+        ("honest, certified", 2_999.0, "below the floor"),
+        ("one client", 6.0, "aim reached"),
+        ("one client", 12.0, "floor reached"),
+        ("one client", 12.1, "below the floor"),
+    ],
+)
+def test_verdicts_know_which_way_is_good(name: str, value: float, verdict: str) -> None:
+    assert goal(name).verdict(Found(value)) == verdict
+
+
+def test_every_goal_has_a_floor_that_is_easier_than_its_aim() -> None:
+    for each in GOALS:
+        assert each.verdict(Found(each.aim)) == "aim reached"
+        assert each.verdict(Found(each.floor)) == "floor reached"
+
+
+def test_an_empty_round_of_a_hundred_is_not_the_figure() -> None:
+    figures = dict(scale_run().figures)
+    figures["simulated"] = [row for row in figures["simulated"] if row["load"] == "empty"]
+    assert latest(goal("CPU a round"), [run_of(record_of("scale", "scale", figures))]) is None
