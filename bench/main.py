@@ -10,6 +10,7 @@ from bench.chaos import command as chaos
 from bench.cluster import command as cluster
 from bench.micro import command as micro
 from bench.profiling import command as profiling
+from bench.report import command as report
 from bench.scale import command as scale
 from bench.sim import command as sim
 from bench.sim.twins import command as twins
@@ -27,6 +28,7 @@ main.add_command(local.command)
 main.add_command(micro.command)
 main.add_command(profiling.command)
 main.add_command(replaying.command)
+main.add_command(report.command)
 main.add_command(scale.command)
 main.add_command(sim.command)
 main.add_command(soak.command)
