@@ -18,7 +18,7 @@ from node.api.parameters import (
 )
 from node.api.shapes import to_json
 from node.api.submitting import TIMEOUT, busy, wait_ms
-from node.api.views import GenesisAnswer, ValidatorAnswer, ValidatorsAnswer
+from node.api.views import GenesisAnswer
 from node.ledger.apps.records import check_record_id
 from node.ledger.codes import RejectedTransaction
 from node.storage import Snapshot
@@ -111,7 +111,7 @@ async def get_receipt(call: Call) -> Response:
 async def get_header(call: Call) -> Response:
     """GET /v1/headers/{height}."""
     height = call.get(HEADER_HEIGHT)
-    await _reach_min_height(call)
+    await reach_min_height(call)
     return call.answer(
         await call.door.read(
             lambda view: queries.proven_header(
@@ -139,7 +139,7 @@ async def get_block(call: Call) -> Response:
 async def get_record(call: Call) -> Response:
     """GET /v1/records/{record_id}."""
     record_id, with_proof = call.need(RECORD_ID), call.need(PROOF)
-    await _reach_min_height(call)
+    await reach_min_height(call)
     return call.answer(
         await call.door.read(lambda view: record_queries.record(view, record_id, with_proof=with_proof))
     )
@@ -149,7 +149,7 @@ async def get_history(call: Call) -> Response:
     """GET /v1/history/{record_id}."""
     record_id, with_proof, before = call.need(RECORD_ID), call.need(PROOF), call.get(BEFORE)
     limit = _page(call)
-    await _reach_min_height(call)
+    await reach_min_height(call)
     return call.answer(
         await call.door.read(
             lambda view: record_queries.history(
@@ -162,7 +162,7 @@ async def get_history(call: Call) -> Response:
 async def get_state(call: Call) -> Response:
     """GET /v1/state/{key}."""
     key, with_proof = call.need(STATE_KEY), call.need(PROOF)
-    await _reach_min_height(call)
+    await reach_min_height(call)
     return call.answer(await call.door.read(lambda view: queries.state(view, key, with_proof=with_proof)))
 
 
@@ -181,7 +181,7 @@ async def prove_record(call: Call) -> Response:
     """GET /v1/prove/record/{record_id}: its newest version, or that there is no such record."""
     record_id, checkpoint = call.need(RECORD_ID), call.get(CHECKPOINT)
     genesis = call.door.backend.genesis
-    await _reach_min_height(call)
+    await reach_min_height(call)
 
     def prove(view: Snapshot) -> Bundle:
         key = record_queries.record_state_key(view, record_id)
@@ -214,17 +214,6 @@ async def get_genesis(call: Call) -> Response:
     return call.answer(GenesisAnswer(genesis.cluster_id, genesis.body, genesis.to_json()))
 
 
-async def get_validators(call: Call) -> Response:
-    """GET /v1/validators: those of genesis, the only epoch so far."""
-    genesis = call.door.backend.genesis
-    validators = genesis.validator_set()
-    listed = tuple(
-        ValidatorAnswer(index, item.name, item.organisation, item.consensus_key, item.weight)
-        for index, item in enumerate(genesis.validators)
-    )
-    return call.answer(ValidatorsAnswer(validators.epoch, validators.total_weight, listed))
-
-
 async def get_status(call: Call) -> Response:
     """GET /v1/status."""
     return call.answer(call.door.backend.status())
@@ -253,8 +242,9 @@ async def get_metrics(call: Call) -> Response:
     return Response(text + own, media_type="text/plain; version=0.0.4")
 
 
-async def _reach_min_height(call: Call) -> None:
-    """Raises ApiFault HEIGHT_NOT_REACHED when the wanted height is not stored in time."""
+async def reach_min_height(call: Call) -> None:
+    """Wait for the height that the call asks for, if any. Raises ApiFault HEIGHT_NOT_REACHED when it is not
+    stored in time."""
     wanted = call.get(MIN_HEIGHT)
     if wanted is None:
         return

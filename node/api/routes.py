@@ -5,6 +5,7 @@ from node.api.backend import NodeStatus, PeerStatus, Readiness
 from node.api.call import Media, Operation
 from node.api.events import FROM, LAST_EVENT_ID, stream_events
 from node.api.faults import BODY_FAULTS, Fault
+from node.api.governance import OPERATIONS as GOVERNANCE_OPERATIONS
 from node.api.handlers import (
     AFTER,
     BEFORE,
@@ -31,7 +32,6 @@ from node.api.views import (
     ReceiptAnswer,
     StateAnswer,
     TransactionAnswer,
-    ValidatorsAnswer,
 )
 from node.ledger.params import Params
 
@@ -174,15 +174,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "GET", "/v1/status", "getStatus", "One look at this node.", handlers.get_status, (), NodeStatus
     ),
-    Operation(
-        "GET",
-        "/v1/validators",
-        "getValidators",
-        "Who certifies headers.",
-        handlers.get_validators,
-        (),
-        ValidatorsAnswer,
-    ),
+    *GOVERNANCE_OPERATIONS,
     Operation(
         "GET",
         "/v1/peers",

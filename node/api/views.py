@@ -142,26 +142,6 @@ class StateAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class ValidatorAnswer:
-    """One validator of the current epoch."""
-
-    index: int
-    name: str
-    organisation: str
-    public_key: bytes
-    weight: int
-
-
-@dataclass(frozen=True, slots=True)
-class ValidatorsAnswer:
-    """The validators that certify headers of `epoch`."""
-
-    epoch: int
-    total_weight: int
-    validators: tuple[ValidatorAnswer, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class EvidenceItem:
     """One kept proof of misbehaviour."""
 

@@ -16,6 +16,7 @@ from consensus import (
     HeaderCertificate,
     Height,
     SigningKey,
+    Value,
     bitmap_of,
     digest,
     encode,
@@ -32,6 +33,8 @@ from node.api.backend import (
 from node.api.queries import HEIGHT_KEY, height_key
 from node.daemon.memory_store import MemorySnapshot, MemoryStore
 from node.genesis import Genesis
+from node.ledger.apps.governance_changes import Reweigh
+from node.ledger.apps.governance_proposals import proposal_id_of
 from node.ledger.codes import Code, RejectedTransaction
 from node.ledger.execution import BlockToExecute, Ledger
 from node.ledger.members import Member
@@ -132,7 +135,7 @@ class FakeBackend:
         block = BlockToExecute(
             height,
             digest("test/block", height_key(height)),
-            0,
+            self._ledger.epoch,
             tip.header.time_ms + 1_000,
             tuple(self._pending.values()),
         )
@@ -186,7 +189,7 @@ class FakeBackend:
             "0.1.0",
             self._ledger.tip.header.time_ms,
             START_MS,
-            0,
+            self._ledger.epoch,
             height + 3,
             "node-2",
             height,
@@ -301,6 +304,24 @@ def put_record(
     expires_at_ms = START_MS + 300_000
     unique_id = digest("test/id", f"{record_id} {method} {number}".encode())[:16]
     return Transaction.sign(key, genesis.cluster_id, unique_id, expires_at_ms, "records", method, args)
+
+
+PROPOSE_WEIGHT: tuple[Value, ...] = ((Reweigh("node-3", 2).to_value(),), 0)
+"""Arguments of a proposal: node-3 gets the weight 2."""
+
+
+def govern(genesis: Genesis, key: SigningKey, method: str, args: tuple[Value, ...]) -> Transaction:
+    """A signed `governance` transaction, the same for the same call."""
+    unique_id = digest("test/id", encode((method, args, key.public_key)))[:16]
+    return Transaction.sign(
+        key, genesis.cluster_id, unique_id, START_MS + 300_000, "governance", method, args
+    )
+
+
+def weight_proposal_id(genesis: Genesis) -> Digest:
+    """The id of PROPOSE_WEIGHT when the first operator proposes it."""
+    proposing = govern(genesis, OPERATOR_KEYS[0], "propose", PROPOSE_WEIGHT)
+    return proposal_id_of((Reweigh("node-3", 2),), False, proposing.id)
 
 
 class _Reader:

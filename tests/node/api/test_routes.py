@@ -15,7 +15,14 @@ from node.api.openapi import document, document_path
 from node.api.routes import OPERATIONS
 from node.api.shapes import from_value
 from node.ledger.codes import Code
-from tests.node.api.fake_backend import FakeBackend, put_record
+from tests.node.api.fake_backend import (
+    OPERATOR_KEYS,
+    PROPOSE_WEIGHT,
+    FakeBackend,
+    govern,
+    put_record,
+    weight_proposal_id,
+)
 from tests.node.api.live import serving
 
 EVIDENCE_ID = bytes(32)
@@ -43,6 +50,7 @@ def path_of(operation: Any, backend: FakeBackend) -> str:
     tx_id = put_record(backend.genesis, "docs/1", 1).id.hex()
     values = {
         "tx_id": tx_id,
+        "proposal_id": weight_proposal_id(backend.genesis).hex(),
         "block": "2",
         "height": "latest",
         "record_id": "docs/1",
@@ -57,6 +65,7 @@ QUERIES = [item for item in OPERATIONS if item.method == "GET" and item.media is
 @pytest.mark.parametrize("operation", QUERIES, ids=lambda item: item.name)
 async def test_a_query_answers_the_same_in_both_forms(operation: Any) -> None:
     backend = await filled()
+    await backend.submit([govern(backend.genesis, OPERATOR_KEYS[0], "propose", PROPOSE_WEIGHT).encoded])
     path = path_of(operation, backend)
     if any(item.name == "proof" for item in operation.parameters):
         path += "?proof=1"
@@ -257,8 +266,8 @@ async def test_a_fault_of_ours_is_500_without_details_and_with_a_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     backend = await filled()
-    del backend.genesis
     async with people(backend) as http:
+        del backend.genesis
         answer = await http.get("/v1/genesis")
         after = await http.get("/livez")
     assert (answer.status_code, answer.json()["name"]) == (500, "internal")
