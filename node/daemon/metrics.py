@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 from consensus import TimeoutReason
 from node.daemon.daemon import TICKETS_MAX, Node
 from node.daemon.performer import SERVED_AT_ONCE_MAX
+from node.daemon.readiness import reasons_against
 from node.ledger.codes import Code
 
 
@@ -51,6 +52,8 @@ class NodeCollector(Collector):
             ),
             ("sync_running", "1 while catching up.", data.catchup.running),
             ("consensus_reachable_weight", "Weight of connected validators and own.", self._weight()),
+            ("consensus_total_weight", "Weight of all validators.", node.validator.validators.total_weight),
+            ("ready", "1 when this node can commit.", not reasons_against(node)),
             ("transactions_pending", "Admitted here and not stored yet.", len(data.desk.admission)),
         )
         for name, words, value in gauges:

@@ -14,6 +14,7 @@ from node.cli.failures import Failure
 from node.cli.options import home_option
 from node.config import NodeConfig, load_config
 from node.daemon.daemon import run_daemon
+from node.daemon.servicemanager import ServiceManager
 from node.home import Home
 from node.local.lifeline import follow_parent, lifeline_descriptor
 
@@ -45,7 +46,9 @@ async def _run(config: NodeConfig) -> None:
             follow_parent(descriptor, lambda: _cancel_from_thread(token, scope), STOP_SECONDS)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_stop_on_signal, scope)
-            await run_daemon(config, ready=_tell_ready, services=(HttpService(config),))
+            manager = ServiceManager.of(os.environ, os.getpid())
+            services = (HttpService(config),) if manager is None else (HttpService(config), manager)
+            await run_daemon(config, ready=_tell_ready, services=services)
             nursery.cancel_scope.cancel()
 
 
