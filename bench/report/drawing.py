@@ -4,7 +4,9 @@ from io import StringIO
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from bench.report.pictures import Line, Picture
 
@@ -57,9 +59,19 @@ def _dress(axes: Axes, picture: Picture) -> None:
         axes.set_xticks(places, names, rotation=45, fontsize=7, ha="right")
     if picture.x_log:
         axes.set_xscale("log")
+        _number(axes.xaxis)
     if picture.y_log:
         axes.set_yscale("log")
+        _number(axes.yaxis)
     else:
         axes.set_ylim(bottom=0)  # last: it ends the search for the limits
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+    if len(picture.lines) > 1:
+        axes.legend(fontsize=8)
+
+
+def _number(axis: Axis) -> None:
+    """1, 2, 5, 10 on a logarithmic axis, written as people write them."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axis.set_minor_formatter(NullFormatter())

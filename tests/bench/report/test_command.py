@@ -74,6 +74,7 @@ def test_a_picture_is_drawn_the_same_every_time() -> None:
             assert svg == draw(picture)
             assert svg.startswith("<svg")
             assert picture.y_label in svg
+            assert "$" not in svg  # powers of ten are written as numbers
 
 
 def test_there_is_a_picture_of_every_kind() -> None:
