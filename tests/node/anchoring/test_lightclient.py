@@ -41,10 +41,12 @@ def step(state: ClientState, chain: Chain, height: int, now_ms: int | None = Non
     return update(state, chain.update(state.last.height, height), now, fresh())
 
 
-def refusal(state: ClientState, proposed: Update, now_ms: int, **more: Corroboration) -> Code:
+def refusal(
+    state: ClientState, proposed: Update, now_ms: int, corroboration: Corroboration | None = None
+) -> Code:
     before = state.encode()
     with pytest.raises(Refused) as caught:
-        update(state, proposed, now_ms, fresh(), **more)
+        update(state, proposed, now_ms, fresh(), corroboration=corroboration)
     assert state.encode() == before
     return caught.value.code
 
