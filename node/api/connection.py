@@ -93,7 +93,7 @@ class Connection:
         while True:
             data = b""
             with trio.CancelScope(deadline=self._deadline) as self._reading:
-                data = await self._stream.receive_some(self._limits.header_bytes_max)
+                data = await self._stream.receive_some(self._piece_bytes)
             if self._reading.cancelled_caught:
                 if self._phase is not _Phase.HEADER:
                     return
@@ -119,6 +119,12 @@ class Connection:
                 await self._refuse(
                     Fault.HEADER_TOO_LARGE, f"The request header exceeds the limit of {limit} bytes."
                 )
+
+    @property
+    def _piece_bytes(self) -> int:
+        """Most to read now: a body comes in large pieces, of a header nobody takes more than its limit."""
+        limits = self._limits
+        return limits.body_piece_bytes if self._phase is _Phase.BUSY else limits.header_bytes_max
 
     async def _refuse_slow_header(self) -> None:
         self._gauges.refuse("too-slow")

@@ -30,6 +30,8 @@ class ApiLimits:
     bodies_bytes_max: int = 64 * _MIB
     """Bodies of all requests being read or answered now."""
     body_timeout_ms: int = 30_000
+    body_piece_bytes: int = 256 * _KIB
+    """Read at once while a request is under way: each piece of a body costs its way through the server."""
     write_timeout_ms: int = 10_000
     """For each piece of an answer of at most `write_piece_bytes` until the reader's system took it."""
     write_piece_bytes: int = 64 * _KIB

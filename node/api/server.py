@@ -92,7 +92,8 @@ async def serve_api(
     config.accesslog = None
     config.include_server_header = False
     config.keep_alive_max_requests = limits.connection_requests_max
-    config.h11_max_incomplete_size = 2 * limits.header_bytes_max
+    # Of the next request as much may have come as is read at once; headers have their own limit before that.
+    config.h11_max_incomplete_size = limits.body_piece_bytes + 2 * limits.header_bytes_max
     context = WorkerContext(None)
     door = _Door(ASGIWrapper(cast(ASGIFramework, app)), config, context, limits, gauges)
     async with trio.open_nursery() as connections:

@@ -19,6 +19,7 @@ import trio
 from consensus import ED25519, Digest, LocalError, Round
 from node import wire
 from node.config import NodeConfig
+from node.daemon.allocation import keep_freed_memory
 from node.daemon.driver import Driver
 from node.daemon.links import Links
 from node.daemon.performer import Performer
@@ -156,6 +157,7 @@ async def run_daemon(
     _configure_log(config)
     sys.setswitchinterval(THREAD_SWITCH_SECONDS)
     pace_garbage_collection()
+    keep_freed_memory()
     opened = open_home(config)
     try:
         for service in services:
