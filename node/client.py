@@ -33,6 +33,8 @@ from node.api.exchange import (
     StillPending,
     UnexpectedAnswer,
 )
+from node.api.governance_queries import GovernanceAnswer, ProposalAnswer, ValidatorsAnswer
+from node.api.streaming import deliver
 from node.api.subscription import ClusterEvent, Subscription
 from node.api.transport import (
     CONNECTIONS,
@@ -173,6 +175,18 @@ class AsyncClient:
         """A bundle for `isthmus verify`: the newest version, or that there is none."""
         return await self._run(self._talk.prove_record(record_id, checkpoint))
 
+    async def validators(self, *, min_height: int | None = None) -> ValidatorsAnswer:
+        """Who certifies headers in the current epoch."""
+        return await self._run(self._talk.validators(min_height))
+
+    async def governance(self, *, min_height: int | None = None) -> GovernanceAnswer:
+        """The open proposals."""
+        return await self._run(self._talk.governance(min_height))
+
+    async def proposal(self, proposal_id: bytes, *, min_height: int | None = None) -> ProposalAnswer:
+        """One proposal; what it shows is what its id binds."""
+        return await self._run(self._talk.proposal(proposal_id, min_height))
+
     async def wait_ready(self, timeout_ms: int = SUBMIT_TIMEOUT_MS) -> None:
         """Until a node can commit."""
         await self._run(self._talk.wait_ready(timeout_ms))
@@ -203,7 +217,7 @@ class AsyncClient:
                         "GET", subscription.url, headers=STREAM_HEADERS, timeout=STREAM_SILENCE_S
                     ) as response:
                         if response.status_code == 200:
-                            await _deliver(response, subscription, sender)
+                            await deliver(response, subscription, sender)
                         else:
                             failure = reply_of(response, await response.aread())
                 except httpx2.TransportError as error:
@@ -231,32 +245,6 @@ class AsyncClient:
                 answer = reply_of(response, response.content)
             except httpx2.TransportError as error:
                 answer = no_reply_of(error)
-
-
-async def _deliver(
-    response: httpx2.Response, subscription: Subscription, sender: trio.MemorySendChannel[ClusterEvent]
-) -> None:
-    """Hand over each event of a stream until it ends. Raises UnexpectedAnswer.
-
-    The response is read through nested asynchronous generators, which Trio can only close if they are
-    left by an exception inside them. So the loop's body never raises and is never cancelled: it ends the
-    reading instead, and the next read is where everything unwinds.
-    """
-    problem: ClientError | None = None
-    with trio.CancelScope() as reading:
-        async for message in httpx2.EventSource(response):
-            try:
-                event = subscription.take(message.event, message.data, message.id)
-                if event is not None:
-                    with trio.CancelScope(shield=True):
-                        await sender.send(event)
-            except trio.BrokenResourceError:
-                reading.cancel()
-            except ClientError as error:
-                problem = problem or error
-                reading.cancel()
-    if problem is not None:
-        raise problem
 
 
 class Client:
@@ -343,6 +331,18 @@ class Client:
     def prove_record(self, record_id: str, *, checkpoint: int | None = None) -> bytes:
         """A bundle for `isthmus verify`: the newest version, or that there is none."""
         return self._run(self._talk.prove_record(record_id, checkpoint))
+
+    def validators(self, *, min_height: int | None = None) -> ValidatorsAnswer:
+        """Who certifies headers in the current epoch."""
+        return self._run(self._talk.validators(min_height))
+
+    def governance(self, *, min_height: int | None = None) -> GovernanceAnswer:
+        """The open proposals."""
+        return self._run(self._talk.governance(min_height))
+
+    def proposal(self, proposal_id: bytes, *, min_height: int | None = None) -> ProposalAnswer:
+        """One proposal; what it shows is what its id binds."""
+        return self._run(self._talk.proposal(proposal_id, min_height))
 
     def wait_ready(self, timeout_ms: int = SUBMIT_TIMEOUT_MS) -> None:
         """Until a node can commit."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from consensus import CodecError
+from consensus import CodecError, decode
 from node.anchoring import cluster_id_of
 from node.api.backend import NodeStatus
 from node.api.checking import check_entry, check_header, check_transaction
@@ -32,6 +32,7 @@ from node.api.exchange import (
     record_path,
     submission,
 )
+from node.api.governance_queries import GovernanceAnswer, ProposalAnswer, ValidatorsAnswer
 from node.api.record_queries import HistoryAnswer, RecordAnswer
 from node.api.views import (
     BlockAnswer,
@@ -44,6 +45,8 @@ from node.api.views import (
     status_name,
 )
 from node.ledger.apps.app import app_prefix
+from node.ledger.apps.governance_changes import changes_of
+from node.ledger.apps.governance_proposals import proposal_id_of
 from node.ledger.apps.records import NAME, Entry, current_key, version_key
 from node.ledger.codes import Code, RejectedTransaction
 from node.ledger.receipts import Receipt
@@ -227,6 +230,29 @@ class Conversation:
         ask = Ask("GET", record_path("/v1/prove/record", record_id), options(checkpoint=checkpoint))
         return read_file((yield from self.cluster.ask(ask)))
 
+    def validators(self, min_height: int | None) -> Flow[ValidatorsAnswer]:
+        """Who certifies headers in the current epoch."""
+        ask = Ask("GET", "/v1/validators", options(min_height=min_height), None, _WAIT_STEP_MS)
+        return (yield from self.cluster.get(ValidatorsAnswer, ask))
+
+    def governance(self, min_height: int | None) -> Flow[GovernanceAnswer]:
+        """The open proposals. Raises NotTrusted when one is not what its id binds."""
+        ask = Ask("GET", "/v1/governance", options(min_height=min_height), None, _WAIT_STEP_MS)
+        answer = yield from self.cluster.get(GovernanceAnswer, ask)
+        for proposal in answer.proposals:
+            _check_binding(proposal)
+        return answer
+
+    def proposal(self, proposal_id: bytes, min_height: int | None) -> Flow[ProposalAnswer]:
+        """One proposal. Raises ApiError `not-found`, NotTrusted when it is not what the id binds."""
+        path = hash_path("/v1/governance", proposal_id)
+        ask = Ask("GET", path, options(min_height=min_height), None, _WAIT_STEP_MS)
+        answer = yield from self.cluster.get(ProposalAnswer, ask)
+        if answer.proposal_id != proposal_id:
+            raise NotTrusted(f"The answer is about another proposal than {proposal_id.hex()}.")
+        _check_binding(answer)
+        return answer
+
     def wait_ready(self, timeout_ms: int) -> Flow[None]:
         """Until one of the nodes can commit. Raises ApiError with the last one's reasons, or NotReachable."""
         deadline = self.cluster.clock() + timeout_ms
@@ -299,6 +325,13 @@ def _believed(check: Callable[[], T]) -> T:
         return check()
     except ProofError as error:
         raise NotTrusted(f"The answer does not prove what it says: {error}.") from error
+
+
+def _check_binding(answer: ProposalAnswer) -> None:
+    """An operator approves an id: the changes that are shown beside it must be those it stands for."""
+    bound = proposal_id_of(changes_of(decode(answer.changes)), answer.sweeping, answer.tx_id)
+    if bound != answer.proposal_id:
+        raise NotTrusted(f"The node shows other changes than proposal {answer.proposal_id.hex()} binds.")
 
 
 def _entry(state: StateEntry) -> Entry | None:

@@ -40,7 +40,6 @@ from node.ledger.apps.governance_proposals import (
     OpenProposal,
     Proposal,
     encode_open,
-    proposal_id_of,
     proposal_key,
     ready_digest,
 )
@@ -85,10 +84,10 @@ def propose(session: Session, call: Propose) -> Value:
             f"{len(entries)} of at most {OPEN_MAX} are open, "
             f"{own} of at most {OPEN_PER_OPERATOR_MAX} by this key",
         )
-    proposal_id = proposal_id_of(call.changes, call.sweeping, session.tx_id)
     parent = session.sitting.parent
     proposal = Proposal(
         session.sender,
+        session.tx_id,
         call.sweeping,
         call.changes,
         parent.height + 1,
@@ -96,6 +95,7 @@ def propose(session: Session, call: Propose) -> Value:
         approvals=(session.sender,),
     )
     judge(session, proposal)
+    proposal_id = proposal.id
     has_joiners = bool(brought_keys(call.changes))
     if has_joiners and session.get(RECENT_KEY) is None:
         session.put(RECENT_KEY, first_recent(parent))

@@ -1,12 +1,12 @@
 """Proposals: what operators agreed on so far, as state leaves.
 
-    governance/proposal/<id>    [1, proposer, sweeping, [change, ...], height, expires_at_ms,
+    governance/proposal/<id>    [1, proposer, tx_id, sweeping, [change, ...], height, expires_at_ms,
                                  executed height | nil, [operator key that approved, ...],
                                  [[consensus key of a ready joiner, time_ms], ...]]
     governance/open             [[id, proposer, expires_at_ms, has joiners], ...]
 
 The id hashes what is proposed together with the id of the proposing transaction, so an approval of it is an
-approval of exactly these changes, once (F13).
+approval of exactly these changes, once (F13). Whoever is shown a proposal can compute it (`Proposal.id`).
 """
 
 from collections.abc import Sequence
@@ -62,10 +62,11 @@ def ready_digest(cluster_id: bytes, proposal_id: bytes, height: int, header_hash
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """One proposal. `approvals` are operator keys, `ready` the joiners' consensus keys with the cluster time
-    of their newest proof; both in the order in which they came."""
+    """One proposal; `tx_id` is of the transaction that proposed it. `approvals` are operator keys, `ready`
+    the joiners' consensus keys with the cluster time of their newest proof; both in the order of coming."""
 
     proposer: PublicKey
+    tx_id: Digest
     sweeping: bool
     changes: tuple[Change, ...]
     height: int
@@ -73,6 +74,11 @@ class Proposal:
     executed_height: int | None = None
     approvals: tuple[PublicKey, ...] = ()
     ready: tuple[tuple[PublicKey, int], ...] = ()
+
+    @property
+    def id(self) -> Digest:
+        """What an approval binds."""
+        return proposal_id_of(self.changes, self.sweeping, self.tx_id)
 
     def with_approval(self, operator: PublicKey) -> "Proposal":
         """This proposal, approved by one more."""
@@ -93,6 +99,7 @@ class Proposal:
             (
                 PROPOSAL_VERSION,
                 self.proposer,
+                self.tx_id,
                 int(self.sweeping),
                 tuple(change.to_value() for change in self.changes),
                 self.height,
@@ -106,13 +113,13 @@ class Proposal:
     @staticmethod
     def decode(data: bytes) -> "Proposal":
         """The proposal in a state leaf; raises CodecError."""
-        version, proposer, sweeping, changes, height, expires_at_ms, executed, approvals, ready = as_tuple(
-            decode(data), 9, "proposal"
-        )
+        items = as_tuple(decode(data), 10, "proposal")
+        version, proposer, tx_id, sweeping, changes, height, expires_at_ms, executed, approvals, ready = items
         if version != PROPOSAL_VERSION:
             raise CodecError(f"proposal version {version!a:.20} is not {PROPOSAL_VERSION}")
         return Proposal(
             _key(proposer, "proposer"),
+            Digest(as_bytes(tx_id, "transaction id", length=32)),
             bool(as_int(sweeping, "sweeping", high=1)),
             changes_of(changes),
             as_int(height, "height"),

@@ -3,7 +3,7 @@
 import httpx2
 
 from consensus import decode
-from node.api.governance import GovernanceAnswer, ProposalAnswer, ValidatorsAnswer
+from node.api.governance_queries import GovernanceAnswer, ProposalAnswer, ValidatorsAnswer
 from node.api.shapes import from_value
 from tests.node.api.fake_backend import (
     OPERATOR_KEYS,
