@@ -143,7 +143,7 @@ def _check_headers(
     facts = []
     if links:
         facts.append(
-            f"The validators of epoch {certified.epoch} follow from the genesis by {len(links)} links."
+            f"The validators of epoch {certified.epoch} follow from the genesis by {len(links)} epoch links."
         )
     signers = sum(byte.bit_count() for byte in bundle.certificate.signers)
     facts.append(

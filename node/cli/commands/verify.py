@@ -33,18 +33,36 @@ from node.proofs import ProofError
 @click.option(
     "--not-before-ms", type=int, help="Refuse facts older than this cluster time (Unix milliseconds)."
 )
+@click.option(
+    "--links",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A file of epoch links, for bundles that have none of their own.",
+)
+@click.option(
+    "--evidence",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    help="Evidence against the cluster: a bundle that rests on convicted validators is refused.",
+)
 @json_option
 def command(
     bundle: Path,
     trust: bytes,
     checkpoint: tuple[int, bytes] | None,
     not_before_ms: int | None,
+    links: Path | None,
+    evidence: tuple[Path, ...],
     output: Output,
 ) -> int:
     """Prints each step that was checked and, just as visibly, what no bundle can prove."""
     try:
         verified = verify_bundle(
-            bundle.read_bytes(), trust=trust, checkpoint=checkpoint, not_before_ms=not_before_ms
+            bundle.read_bytes(),
+            trust=trust,
+            checkpoint=checkpoint,
+            not_before_ms=not_before_ms,
+            links=None if links is None else links.read_bytes(),
+            evidence=[file.read_bytes() for file in evidence],
         )
     except ProofError as error:
         reason = str(error)

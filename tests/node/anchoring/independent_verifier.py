@@ -22,21 +22,18 @@ def verify(data: bytes, trust: bytes) -> tuple[Any, ...]:
 
 def _verify(data, trust):
     magic, kind, body, links, header, certificate, later, path, checkpoint, statement = unpack(data)
-    need(magic == "isthmus-bundle/1" and links == [] and (later is None) == (path is None))
+    need(magic == "isthmus-bundle/1" and (later is None) == (path is None))
     need(tagged("isthmus/genesis/v1", body) == trust)
-    validators = [[validator[2], validator[4]] for validator in unpack(body)[3]]
-    fact, top = unpack(header), unpack(header if later is None else later)
-    for version, incarnation, cluster, epoch, *rest in (fact, top):
-        need(version == 1 and incarnation == 0 and cluster == trust and epoch == 0)
-        need(len(rest) == 12 and rest[10] == tagged("isthmus/validators/v1", msgpack.packb(validators)))
-    need(certificate[:5] == [0, 0, top[4], top[6], tagged("isthmus/header/v1", later or header)])
-    message = tagged("isthmus/header-signature/v1", msgpack.packb([trust, *certificate[:5]]))
-    bitmap, signatures = certificate[5:]
-    signers = [index for index in range(8 * len(bitmap)) if bitmap[index // 8] >> index % 8 & 1]
-    need(len(bitmap) == (len(validators) + 7) // 8 and len(signatures) == 64 * len(signers))
-    for position, index in enumerate(signers):
-        VerifyKey(validators[index][0]).verify(message, signatures[64 * position : 64 * position + 64])
-    need(3 * sum(validators[i][1] for i in signers) > 2 * sum(weight for _, weight in validators))
+    sets = [[[validator[2], validator[4]] for validator in unpack(body)[3]]]
+    for epoch, (ending, by, members) in enumerate(links):
+        need(certified(trust, ending, by, sets[epoch], epoch)[15] == set_hash(members))
+        sets.append(members)
+    top = certified(trust, later or header, certificate, sets[-1], len(links))
+    fact = unpack(header)
+    need(fact[:3] == [1, 0, trust] and fact[14] == set_hash(sets[fact[3]]))
+    ends = [unpack(ending)[4] for ending, _, _ in links]
+    need(ends == sorted(set(ends)) and sum(end < fact[4] for end in ends) == fact[3])
+    need(top[4] > (ends or [-1])[-1])
     if later is not None:
         need(climb(tagged("isthmus/header/v1", header), fact[4], top[4], path) == top[12])
     if checkpoint is not None:
@@ -50,6 +47,27 @@ def _verify(data, trust):
         return kind, fact[4], (key, value)
     need(kind == 3 and statement is None)
     return kind, fact[4], None
+
+
+def certified(trust, data, certificate, validators, epoch):
+    """The fields of a header that a quorum of `validators` signed."""
+    header = unpack(data)
+    version, incarnation, cluster, stated, height, _, block = header[:7]
+    need([version, incarnation, cluster, stated, len(header)] == [1, 0, trust, epoch, 16])
+    need(header[14] == set_hash(validators))
+    need(certificate[:5] == [0, epoch, height, block, tagged("isthmus/header/v1", data)])
+    message = tagged("isthmus/header-signature/v1", msgpack.packb([trust, *certificate[:5]]))
+    bitmap, signatures = certificate[5:]
+    signers = [index for index in range(8 * len(bitmap)) if bitmap[index // 8] >> index % 8 & 1]
+    need(len(bitmap) == (len(validators) + 7) // 8 and len(signatures) == 64 * len(signers))
+    for position, index in enumerate(signers):
+        VerifyKey(validators[index][0]).verify(message, signatures[64 * position : 64 * position + 64])
+    need(3 * sum(validators[i][1] for i in signers) > 2 * sum(weight for _, weight in validators))
+    return header
+
+
+def set_hash(validators):
+    return tagged("isthmus/validators/v1", msgpack.packb(validators))
 
 
 def transaction(trust, header, data, receipt, index, size, data_path, receipt_path):

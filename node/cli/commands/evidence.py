@@ -1,0 +1,85 @@
+"""`isthmus evidence check`: judge offline whether a cluster's validators signed two histories.
+
+No node is asked and no key is read. Exit code 0: the evidence is true; 1: it convicts nobody.
+"""
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from node.anchoring import check_evidence
+from node.cli.exits import Exit
+from node.cli.hashes import HashType
+from node.cli.options import json_option
+from node.cli.output import Output
+from node.proofs import ProofError
+
+NOT_CHECKED = (
+    "Keys: whether the accused signed themselves or lost their keys after their epoch; clusters past that "
+    "epoch freeze the accused cluster only with another cluster's view of the other branch.",
+    "History: which of the two branches lives on; that is for the cluster's recovery to say.",
+)
+
+
+@click.group("evidence", help="Evidence that a cluster certified two histories.")
+def command() -> None:
+    """The group."""
+
+
+@command.command("check", help="Check evidence offline. Exit code 0: it is true; 1: it convicts nobody.")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--trust", type=HashType(), required=True, help="The hash of the cluster's genesis (its cluster id)."
+)
+@json_option
+def check(file: Path, trust: bytes, output: Output) -> int:
+    """Prints who signed both statements and what they weigh, or why the file proves nothing."""
+    try:
+        identity, read, verdict = check_evidence(file.read_bytes(), trust)
+    except ProofError as error:
+        reason = str(error)
+        output.answer(
+            {"convicts": False, "file": str(file), "reason": reason},
+            lambda console: console.print(f"CONVICTS NOBODY  {file}\n  {reason}", markup=False),
+        )
+        return Exit.NEGATIVE
+    accused = [key.hex() for key in verdict.accused]
+    headers = [
+        statement.certified.header.hash.hex() for statement in (read.evidence.first, read.evidence.second)
+    ]
+    document = {
+        "convicts": True,
+        "file": str(file),
+        "evidence": read.evidence.id,
+        "cluster": identity.name,
+        "cluster_id": identity.cluster_id,
+        "kind": read.evidence.kind.name.lower(),
+        "epoch": verdict.epoch,
+        "height": verdict.index,
+        "accused": accused,
+        "weight": verdict.weight,
+        "total_weight": verdict.total_weight,
+        "headers": headers,
+        "freezes": verdict.reason,
+        "not_checked": NOT_CHECKED,
+    }
+
+    def for_people(console: Console) -> None:
+        console.print(f"TRUE  {file}", markup=False, style="bold red")
+        console.print(
+            f"  Cluster {identity.name!r} certified two histories: at height {verdict.index} of epoch "
+            f"{verdict.epoch}, validators with {verdict.weight} of {verdict.total_weight} weight did.",
+            markup=False,
+        )
+        for header in headers:
+            console.print(f"  header      {header}", markup=False)
+        for key in accused:
+            console.print(f"  accused     {key}", markup=False)
+        console.print(f"  freezing    {verdict.reason}", markup=False)
+        console.print("NOT CHECKED:", style="bold")
+        for sentence in NOT_CHECKED:
+            console.print(f"  - {sentence}", markup=False)
+
+    output.answer(document, for_people)
+    return Exit.OK
