@@ -32,8 +32,9 @@ RECEIPTS_MAX = 2 * WINDOW + TAIL
 """Receipts a lane may hold: the window, the tail, and what pruning may lag behind after the floor jumped."""
 COMMITMENTS_MAX = WINDOW
 SETTLED_MAX = 2 * WINDOW + TAIL
-DISPUTES_MAX = 1024
-"""Disputed sequences a lane lists; the oldest go first and the list then says that it is incomplete."""
+DISPUTES_MAX = 4 * RECEIPTS_MAX
+"""Disputed sequences a lane lists, those of four recoveries that each dispute all that a lane can hold; the
+oldest go first, and the list then says that it is incomplete."""
 
 
 class PeerStatus(IntEnum):

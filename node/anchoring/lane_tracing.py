@@ -30,7 +30,6 @@ from node.anchoring.lane_state import (
     load,
     out_key,
     peer_key,
-    receipt_key,
     settled_key,
 )
 from node.anchoring.messages import Lane, Mode, Result
@@ -87,30 +86,12 @@ class Explanation:
     result: Result | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class IncomingNumbers:
-    """What a destination tells of a lane it receives on: sequence `received` + 1 is next."""
-
-    lane: Lane
-    received: int
-    above: tuple[int, ...]
-
-
 def pending(state: LaneState, lane: Lane) -> tuple[int, ...]:
     """The sequences that wait for acknowledgement, ascending; at most the window's size."""
     key = out_key(lane)
     known = load(state, key, OutLane.from_value) or OutLane()
     waiting = range(known.floor + 1, known.sent + 1)
     return tuple(number for number in waiting if state.get(commitment_key(key, number)) is not None)
-
-
-def incoming(state: LaneState, lane: Lane) -> IncomingNumbers:
-    """What a courier asks by: the contiguous receipts of a lane, and those beyond the first gap."""
-    key = in_key(lane)
-    known = load(state, key, InLane.from_value) or InLane()
-    beyond = range(known.received + 2, known.highest + 1)
-    above = tuple(number for number in beyond if state.get(receipt_key(key, number)) is not None)
-    return IncomingNumbers(lane, known.received, above)
 
 
 def explain(state: LaneState, lane: Lane, sequence: int, seen: Sightings) -> Explanation:

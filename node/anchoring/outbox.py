@@ -13,7 +13,7 @@ compact range and the complete subtrees that appending hands out, as header hist
 
     log proof     [size, root, state proof]            the destination's log in the map
     outbox proof  [log proof, index, path]             one leaf in that log
-    common prefix [size, root, path, path]             two logs that agree on their first leaves
+    common prefix [log proof, log proof, size, root, path, path]   what two branches' logs share
 
 Sources: federation 3.1, 3.8 and section 4; RFC 9162 2.1.3 and 2.1.4; ICS-23 `SmtSpec`.
 """
@@ -107,27 +107,38 @@ class OutboxProof:
 
 @dataclass(frozen=True, slots=True)
 class CommonPrefix:
-    """Two logs whose first `size` leaves are the same, those under `root`: what a recovery keeps (F6)."""
+    """What two branches of one cluster both said to us: the first `size` leaves of either log (F6).
 
+    Claiming less than they share is no lie, and does no harm but more disputes.
+    """
+
+    dropped: LogProof
+    chosen: LogProof
     size: int
     root: Digest
     path_to_dropped: tuple[bytes, ...]
     path_to_chosen: tuple[bytes, ...]
 
-    def verify(self, dropped: tuple[int, Digest], chosen: tuple[int, Digest]) -> None:
-        """Raises ProofError unless it is a prefix of both logs, each given as proven (size, root)."""
-        rfc6962.verify_consistency(self.size, self.root, *dropped, self.path_to_dropped)
-        rfc6962.verify_consistency(self.size, self.root, *chosen, self.path_to_chosen)
+    def verify(self, dropped_root: bytes, chosen_root: bytes, destination: bytes) -> None:
+        """Raises ProofError unless both logs stand under these outbox roots and share the prefix."""
+        self.dropped.verify(dropped_root, destination)
+        self.chosen.verify(chosen_root, destination)
+        for log, path in ((self.dropped, self.path_to_dropped), (self.chosen, self.path_to_chosen)):
+            rfc6962.verify_consistency(self.size, self.root, log.size, log.root, path)
 
-    def to_value(self) -> Value:
-        """`[size, root, path to the dropped log, path to the chosen log]`."""
-        return (self.size, self.root, self.path_to_dropped, self.path_to_chosen)
+    def encode(self) -> bytes:
+        """The canonical bytes."""
+        logs = (self.dropped.to_value(), self.chosen.to_value())
+        return encode((*logs, self.size, self.root, self.path_to_dropped, self.path_to_chosen))
 
     @staticmethod
-    def from_value(value: Value) -> "CommonPrefix":
-        """The inverse of `to_value`; raises CodecError."""
-        size, root, to_dropped, to_chosen = as_tuple(value, 4, "common prefix")
+    def decode(data: bytes) -> "CommonPrefix":
+        """The inverse of `encode`; raises CodecError for every other shape or length."""
+        value = decode(data, max_bytes=2 * OUTBOX_PROOF_BYTES_MAX, max_depth=_PROOF_DEPTH_MAX, max_items=256)
+        dropped, chosen, size, root, to_dropped, to_chosen = as_tuple(value, 6, "common prefix")
         return CommonPrefix(
+            LogProof.from_value(dropped),
+            LogProof.from_value(chosen),
             as_int(size, "common size", low=1, high=MAX_SIZE),
             Digest(as_bytes(root, "common root", length=32)),
             as_path(to_dropped, "path to the dropped log"),
@@ -177,7 +188,7 @@ class OutboxUpdate:
 
     root: Digest
     logs: tuple[LogUpdate, ...]
-    map_writes: tuple[smt.Write, ...]
+    map_writes: tuple[tuple[bytes, bytes | None], ...]
 
 
 def append(reader: OutboxReader, said: Sequence[tuple[bytes, bytes]]) -> OutboxUpdate:

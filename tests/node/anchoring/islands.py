@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from consensus import Digest, digest
+from consensus import CodecError, Digest, digest
 from node.anchoring import lane_destination, lane_source
 from node.anchoring.lane_destination import Received, Verdict
 from node.anchoring.lane_records import COMMITMENTS_MAX, RECEIPTS_MAX, SETTLED_MAX
@@ -263,7 +263,10 @@ class Island:
         """Every acknowledgement this island ever said, also in the block under way."""
         said = [leaf for leaves in self.outbox.leaves.values() for leaf in leaves]
         for leaf in (*said, *(leaf for _, leaf in self.root.said)):
-            decoded = decode_leaf(leaf)
+            try:
+                decoded = decode_leaf(leaf)
+            except CodecError as error:
+                raise Broken(f"what no handler may say stands in an outbox: {error}") from error
             if isinstance(decoded, Acknowledgement):
                 yield decoded
 

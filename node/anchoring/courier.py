@@ -1,0 +1,213 @@
+"""What a courier asks another cluster for, and what a server picks for it: all planning, no waiting.
+
+A courier knows its own lanes and what a server offers, and nothing else: no events, no cursor of its own,
+so a restart, a lost answer or another courier's success change nothing but what is asked next. Lanes take
+turns, so that a backlog on one delays no other. Who anchors when is one rule (F11): at once for outbox
+content, else at the heartbeat, so two idle clusters do not keep each other awake. Canonical msgpack:
+
+    offer     [version, incarnation, certified height, size of the server's log to us]
+    request   [version, incarnation, anchored height, [progress, ...], [progress, ...], leaves max, bytes max]
+              of lanes from the server (messages wanted), and to it (answers wanted)
+    progress  `lane_progress.py`
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from consensus import CodecError, Value, as_array, as_int, as_tuple, decode, encode
+from node.anchoring.inbound import INBOUND_BYTES_MAX, INBOUND_LEAVES_MAX
+from node.anchoring.lane_progress import BITMAP_BYTES_MAX, Progress
+from node.anchoring.lane_records import LANES_PER_PEER_MAX
+from node.anchoring.messages import PORT_CHARACTERS_MAX, Mode
+from node.proofs.rfc6962 import MAX_SIZE
+
+COURIER_VERSION = 1
+OFFER_BYTES_MAX = 64
+REQUEST_BYTES_MAX = 2 * LANES_PER_PEER_MAX * (PORT_CHARACTERS_MAX + BITMAP_BYTES_MAX + 32) + 64
+_BYTES_MIN = 64 * 1024
+"""No request allows less, so that one leaf of any length always fits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What our ledger holds of another cluster: its anchored tip, its log to us there, and the lanes.
+
+    `anchored_ms` is our block time when that tip was anchored. `incoming` are lanes from it, `outgoing`
+    lanes to it (what it has answered).
+    """
+
+    incarnation: int
+    height: int
+    log_size: int
+    anchored_ms: int
+    incoming: tuple[Progress, ...] = ()
+    outgoing: tuple[Progress, ...] = ()
+
+    @property
+    def leaves_taken(self) -> int:
+        """How many leaves of its log to us were taken."""
+        return sum(progress.count for progress in (*self.incoming, *self.outgoing))
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a server of another cluster says that it can prove; believed only as a reason to ask."""
+
+    incarnation: int
+    height: int
+    log_size: int
+
+    def encode(self) -> bytes:
+        """The canonical bytes."""
+        return encode((COURIER_VERSION, self.incarnation, self.height, self.log_size))
+
+    @staticmethod
+    def decode(data: bytes) -> "Offer":
+        """The inverse of `encode`; raises CodecError."""
+        fields = as_tuple(decode(data, max_bytes=OFFER_BYTES_MAX, max_depth=1), 4, "offer")
+        _check_version(fields[0], "offer")
+        return Offer(
+            as_int(fields[1], "incarnation"),
+            as_int(fields[2], "height"),
+            as_int(fields[3], "log size", high=MAX_SIZE),
+        )
+
+
+class AnchorReason(Enum):
+    """Why another cluster's tip is anchored now."""
+
+    NOTHING = "nothing"
+    """It is not: nothing new, or nothing that cannot wait for the heartbeat."""
+    OUTBOX = "outbox"
+    """It says something to us."""
+    HEARTBEAT = "heartbeat"
+    """It has gone on, and it is time."""
+
+
+def should_anchor(held: Held, offer: Offer, now_ms: int, every_ms: int) -> AnchorReason:
+    """The rule against ping-pong (F11). `now_ms` is our block time, `every_ms` the heartbeat.
+
+    A block that only anchors adds nothing to an outbox, so it is no reason to anchor at once; it waits for
+    the heartbeat like everything else, and two clusters that only anchor do so once per heartbeat each.
+    """
+    if (offer.incarnation, offer.height) <= (held.incarnation, held.height):
+        return AnchorReason.NOTHING
+    if offer.log_size > held.log_size:
+        return AnchorReason.OUTBOX
+    return AnchorReason.HEARTBEAT if now_ms - held.anchored_ms >= every_ms else AnchorReason.NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class BundleRequest:
+    """What a courier asks a server for: an update above `height`, and leaves that it lacks."""
+
+    incarnation: int
+    height: int
+    incoming: tuple[Progress, ...]
+    outgoing: tuple[Progress, ...]
+    leaves_max: int
+    bytes_max: int
+
+    def encode(self) -> bytes:
+        """The canonical bytes."""
+        return encode(
+            (
+                COURIER_VERSION,
+                self.incarnation,
+                self.height,
+                tuple(progress.to_value() for progress in self.incoming),
+                tuple(progress.to_value() for progress in self.outgoing),
+                self.leaves_max,
+                self.bytes_max,
+            )
+        )
+
+    @staticmethod
+    def decode(data: bytes) -> "BundleRequest":
+        """The inverse of `encode`; raises CodecError for every other shape, bound or length."""
+        value = decode(data, max_bytes=REQUEST_BYTES_MAX, max_depth=3, max_items=12 * LANES_PER_PEER_MAX)
+        fields = as_tuple(value, 7, "bundle request")
+        _check_version(fields[0], "bundle request")
+        return BundleRequest(
+            as_int(fields[1], "incarnation"),
+            as_int(fields[2], "height"),
+            tuple(Progress.from_value(item) for item in as_array(fields[3], LANES_PER_PEER_MAX, "lanes")),
+            tuple(Progress.from_value(item) for item in as_array(fields[4], LANES_PER_PEER_MAX, "lanes")),
+            as_int(fields[5], "leaves max", low=1, high=INBOUND_LEAVES_MAX),
+            as_int(fields[6], "bytes max", low=_BYTES_MIN, high=INBOUND_BYTES_MAX),
+        )
+
+
+def plan(
+    held: Held,
+    offer: Offer,
+    now_ms: int,
+    every_ms: int,
+    *,
+    leaves_max: int = INBOUND_LEAVES_MAX,
+    bytes_max: int = INBOUND_BYTES_MAX,
+) -> BundleRequest | None:
+    """What to ask a server that makes this offer for; None when there is nothing to ask.
+
+    Leaves that wait here for a quota or a gap are asked for again; how soon is the caller's pace.
+    """
+    lacks_leaves = held.leaves_taken < offer.log_size
+    if not lacks_leaves and should_anchor(held, offer, now_ms, every_ms) is AnchorReason.NOTHING:
+        return None
+    return BundleRequest(
+        held.incarnation, held.height, held.incoming, held.outgoing, leaves_max, max(bytes_max, _BYTES_MIN)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LeafName:
+    """A leaf by what it is about: a message of a lane from the server, or its answer on a lane to it."""
+
+    is_answer: bool
+    port: str
+    mode: Mode
+    sequence: int
+
+
+def wanted(
+    request: BundleRequest, sent: Sequence[Progress], answered: Sequence[Progress]
+) -> Iterator[LeafName]:
+    """What the requester lacks and the server has, in the order to bring it.
+
+    `sent` are the server's lanes to the requester (`done` is the last sequence), `answered` the lanes from
+    it with the receipts they hold. Answers come first: they free the windows of senders. Then one message
+    a lane in turn, ascending within its lane; the caller takes as many as fit.
+    """
+    lacks = {(progress.port, progress.mode): progress for progress in request.outgoing}
+    yield from _in_turn(True, [(has, lacks[has.port, has.mode]) for has in answered if _key(has) in lacks])
+    knows = {(progress.port, progress.mode): progress for progress in request.incoming}
+    yield from _in_turn(False, [(has, knows.get(_key(has), Progress(has.port, has.mode))) for has in sent])
+
+
+def _key(progress: Progress) -> tuple[str, Mode]:
+    return progress.port, progress.mode
+
+
+def _in_turn(is_answer: bool, lanes: Sequence[tuple[Progress, Progress]]) -> Iterator[LeafName]:
+    queues = [(has, _missing(has, known)) for has, known in lanes]
+    while queues:
+        going_on = []
+        for has, numbers in queues:
+            number = next(numbers, None)
+            if number is not None:
+                yield LeafName(is_answer, has.port, has.mode, number)
+                going_on.append((has, numbers))
+        queues = going_on
+
+
+def _missing(has: Progress, known: Progress) -> Iterator[int]:
+    held = frozenset(known.above)
+    contiguous = range(known.done + 1, has.done + 1)
+    beyond = (number for number in has.above if number > known.done)
+    yield from (number for numbers in (contiguous, beyond) for number in numbers if number not in held)
+
+
+def _check_version(version: Value, what: str) -> None:
+    if version != COURIER_VERSION:
+        raise CodecError(f"{what} version {version!r:.20} is not {COURIER_VERSION}")

@@ -1,0 +1,179 @@
+"""The inbound bundle: what a courier brings from another cluster in one piece.
+
+A light client update and the leaves that it proves travel together, so that no proof is made against a root
+that the next block will have replaced. The log's place in the outbox is proven once for all leaves.
+Canonical msgpack:
+
+    [version, source cluster id, update bytes | nil, log proof | nil, [[index, leaf, path], ...]]
+
+Without an update the leaves are proven against the header that is anchored already. `check` is everything
+that can be verified before a bundle is pooled; the ledger verifies it again when it is executed.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from consensus import (
+    CodecError,
+    Value,
+    as_array,
+    as_bytes,
+    as_int,
+    as_tuple,
+    decode,
+    encode,
+)
+from node.anchoring.lanes import Arrival
+from node.anchoring.messages import CLUSTER_ID_BYTES, LEAF_BYTES_MAX, Acknowledgement, decode_leaf
+from node.anchoring.outbox import OUTBOX_PROOF_BYTES_MAX, LogProof, OutboxProof, as_path
+from node.anchoring.views import AnchoredView
+from node.proofs import ProofError, rfc6962
+
+INBOUND_VERSION = 1
+INBOUND_LEAVES_MAX = 64
+INBOUND_BYTES_MAX = 512 * 1024
+INBOUND_UPDATE_BYTES_MAX = 256 * 1024
+"""Whoever is further behind asks for updates of some epochs at a time."""
+_DEPTH_MAX = 4
+_ITEMS_MAX = 16 + INBOUND_LEAVES_MAX * (4 + 64)
+
+
+@dataclass(frozen=True, slots=True)
+class BundledLeaf:
+    """One leaf of the source's log to us, and its path in that log."""
+
+    index: int
+    leaf: bytes
+    path: tuple[bytes, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """An upper bound on what it adds to a bundle."""
+        return len(self.leaf) + 34 * len(self.path) + 24
+
+
+@dataclass(frozen=True, slots=True)
+class InboundBundle:
+    """An update, leaves, or both, from cluster `source`; nothing in it is believed until checked."""
+
+    source: bytes
+    update: bytes | None
+    log: LogProof | None
+    leaves: tuple[BundledLeaf, ...]
+
+    def encode(self) -> bytes:
+        """The canonical bytes."""
+        return encode(
+            (
+                INBOUND_VERSION,
+                self.source,
+                self.update,
+                None if self.log is None else self.log.to_value(),
+                tuple((leaf.index, leaf.leaf, leaf.path) for leaf in self.leaves),
+            )
+        )
+
+    @staticmethod
+    def decode(data: bytes) -> "InboundBundle":
+        """The inverse of `encode`; raises CodecError for every other shape, length or order of leaves."""
+        value = decode(data, max_bytes=INBOUND_BYTES_MAX, max_depth=_DEPTH_MAX, max_items=_ITEMS_MAX)
+        version, source, update, log, listed = as_tuple(value, 5, "inbound bundle")
+        if version != INBOUND_VERSION:
+            raise CodecError(f"inbound bundle version {version!r:.20} is not {INBOUND_VERSION}")
+        leaves = tuple(_leaf(item) for item in as_array(listed, INBOUND_LEAVES_MAX, "leaves"))
+        if (log is None) != (not leaves):
+            raise CodecError("leaves and the proof of their log come together or not at all")
+        if update is None and not leaves:
+            raise CodecError("an inbound bundle brings an update, leaves, or both")
+        indices = [leaf.index for leaf in leaves]
+        if len(set(indices)) != len(indices):
+            raise CodecError("an inbound bundle brings each leaf once")
+        return InboundBundle(
+            as_bytes(source, "source cluster id", length=CLUSTER_ID_BYTES),
+            None if update is None else as_bytes(update, "update", max_length=INBOUND_UPDATE_BYTES_MAX),
+            None if log is None else LogProof.from_value(log),
+            leaves,
+        )
+
+    def arrivals(self) -> tuple[Arrival, ...]:
+        """The leaves, each with its whole proof, as lanes take them."""
+        if self.log is None:
+            return ()
+        log = self.log
+        return tuple(Arrival(leaf.leaf, OutboxProof(log, leaf.index, leaf.path)) for leaf in self.leaves)
+
+
+def check(
+    bundle: InboundBundle,
+    own_id: bytes,
+    anchored: AnchoredView,
+    updated: Callable[[bytes], AnchoredView],
+) -> AnchoredView:
+    """The view that holds once this bundle is executed; every leaf is proven against it.
+
+    `anchored` is the source as our ledger holds it; `updated` gives the view after an update, raising what
+    the light client raises. Raises ProofError for everything else that cannot be executed ever: another
+    source, a failed proof, a leaf that does not concern us. Whether a lane takes a leaf now is not asked.
+    """
+    if bundle.source != anchored.cluster_id:
+        raise ProofError(f"the bundle is of cluster {bundle.source.hex()}, not {anchored.cluster_id.hex()}")
+    view = anchored if bundle.update is None else updated(bundle.update)
+    if bundle.log is None:
+        return view
+    bundle.log.verify(view.outbox_root, own_id)
+    for bundled in bundle.leaves:
+        rfc6962.verify_inclusion(
+            rfc6962.leaf_hash(bundled.leaf), bundled.index, bundle.log.size, bundled.path, bundle.log.root
+        )
+        _check_concerns(bundled, bundle.source, own_id)
+    return view
+
+
+def pack(
+    source: bytes,
+    update: bytes | None,
+    log: LogProof | None,
+    leaves: Iterable[BundledLeaf],
+    *,
+    leaves_max: int = INBOUND_LEAVES_MAX,
+    bytes_max: int = INBOUND_BYTES_MAX,
+) -> InboundBundle | None:
+    """The leading `leaves` that fit both bounds; None when nothing is left to bring.
+
+    An update that is too long is the caller's error: ValueError.
+    """
+    if update is not None and len(update) > INBOUND_UPDATE_BYTES_MAX:
+        raise ValueError(f"an update of {len(update)} bytes exceeds {INBOUND_UPDATE_BYTES_MAX}")
+    room = min(bytes_max, INBOUND_BYTES_MAX) - len(update or b"") - OUTBOX_PROOF_BYTES_MAX
+    taken: list[BundledLeaf] = []
+    if log is not None:
+        for leaf in leaves:
+            room -= leaf.size_bytes
+            if room < 0 or len(taken) == min(leaves_max, INBOUND_LEAVES_MAX):
+                break
+            taken.append(leaf)
+    if update is None and not taken:
+        return None
+    return InboundBundle(source, update, log if taken else None, tuple(taken))
+
+
+def _check_concerns(bundled: BundledLeaf, source: bytes, own_id: bytes) -> None:
+    try:
+        leaf = decode_leaf(bundled.leaf)
+    except CodecError as error:
+        raise ProofError(
+            f"leaf {bundled.index} of the outbox is neither message nor answer: {error}"
+        ) from error
+    ends = (leaf.lane.source, leaf.lane.destination)
+    expected = (own_id, source) if isinstance(leaf, Acknowledgement) else (source, own_id)
+    if ends != expected:
+        raise ProofError(f"leaf {bundled.index} is of lane {leaf.lane}, which does not concern this cluster")
+
+
+def _leaf(value: Value) -> BundledLeaf:
+    index, leaf, path = as_tuple(value, 3, "bundled leaf")
+    return BundledLeaf(
+        as_int(index, "leaf index"),
+        as_bytes(leaf, "leaf", max_length=LEAF_BYTES_MAX),
+        as_path(path, "leaf path"),
+    )

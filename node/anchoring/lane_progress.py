@@ -1,0 +1,114 @@
+"""How far each lane has come, in the form that couriers exchange: two clusters compare numbers, not logs.
+
+progress  [port, mode, done, bitmap]   every sequence up to `done`; bit i (lowest first): done + 2 + i
+"""
+
+from dataclasses import dataclass
+
+from consensus import CodecError, Value, as_bytes, as_int, as_text, as_tuple
+from node.anchoring.lane_records import RECEIPTS_MAX, Disputes, InLane, OutLane, Peer
+from node.anchoring.lane_state import (
+    LaneState,
+    commitment_key,
+    disputes_key,
+    in_key,
+    load,
+    out_key,
+    peer_key,
+    receipt_key,
+)
+from node.anchoring.messages import PORT_CHARACTERS_MAX, SEQUENCE_MAX, Lane, Mode
+
+BITMAP_BYTES_MAX = RECEIPTS_MAX // 8
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What is held of one lane: every sequence up to `done`, and `above`, ascending, from done + 2 on."""
+
+    port: str
+    mode: Mode
+    done: int = 0
+    above: tuple[int, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """How many sequences are held."""
+        return self.done + len(self.above)
+
+    def to_value(self) -> Value:
+        """`[port, mode, done, bitmap]`; sequences too far above to tell are left out, and may come again."""
+        bits = 0
+        for sequence in self.above:
+            bits |= 1 << sequence - self.done - 2
+        bits &= (1 << 8 * BITMAP_BYTES_MAX) - 1
+        return (self.port, int(self.mode), self.done, bits.to_bytes(-(-bits.bit_length() // 8), "little"))
+
+    @staticmethod
+    def from_value(value: Value) -> "Progress":
+        """The inverse of `to_value`; raises CodecError."""
+        port, mode, done, bitmap = as_tuple(value, 4, "progress")
+        held = as_int(done, "done", high=SEQUENCE_MAX)
+        data = as_bytes(bitmap, "bitmap", max_length=BITMAP_BYTES_MAX)
+        if data and not data[-1]:
+            raise CodecError("the bitmap has empty bytes at its end")
+        bits = int.from_bytes(data, "little")
+        above = tuple(held + 2 + place for place in range(bits.bit_length()) if bits >> place & 1)
+        text = as_text(port, "port", max_length=PORT_CHARACTERS_MAX)
+        return Progress(text, Mode(as_int(mode, "mode", low=1, high=2)), held, above)
+
+
+@dataclass(frozen=True, slots=True)
+class PeerProgress:
+    """All lanes with one cluster, in order of first use: what came from it, what it has answered, and what
+    was sent to it (`done` is the last sequence)."""
+
+    received: tuple[Progress, ...] = ()
+    answered: tuple[Progress, ...] = ()
+    sent: tuple[Progress, ...] = ()
+
+
+def progress_with(state: LaneState, own_id: bytes, cluster_id: bytes) -> PeerProgress:
+    """The lanes with a cluster as our state holds them; a few reads for every sequence in flight."""
+    peer = load(state, peer_key(cluster_id), Peer.from_value)
+    if peer is None:
+        return PeerProgress()
+    incoming = [Lane(cluster_id, own_id, port, mode) for port, mode in peer.incoming]
+    outgoing = [Lane(own_id, cluster_id, port, mode) for port, mode in peer.outgoing]
+    return PeerProgress(
+        tuple(received(state, lane) for lane in incoming),
+        tuple(answered(state, lane) for lane in outgoing),
+        tuple(sent(state, lane) for lane in outgoing),
+    )
+
+
+def received(state: LaneState, lane: Lane) -> Progress:
+    """The receipts of a lane that we receive on."""
+    key = in_key(lane)
+    known = load(state, key, InLane.from_value) or InLane()
+    beyond = range(known.received + 2, known.highest + 1)
+    above = tuple(number for number in beyond if state.get(receipt_key(key, number)) is not None)
+    return Progress(lane.port, lane.mode, known.received, above)
+
+
+def answered(state: LaneState, lane: Lane) -> Progress:
+    """The results of a lane that we send on; what a recovery disputes counts as open until it is answered
+    again."""
+    key = out_key(lane)
+    known = load(state, key, OutLane.from_value) or OutLane()
+    disputes = load(state, disputes_key(key), Disputes.from_value) or Disputes()
+    open_again = frozenset(item.sequence for item in disputes.listed if item.contradiction is None)
+    done = min(known.floor, min(open_again, default=known.sent + 1) - 1)
+    above = tuple(
+        number
+        for number in range(done + 2, known.sent + 1)
+        if number not in open_again
+        and (number <= known.floor or state.get(commitment_key(key, number)) is None)
+    )
+    return Progress(lane.port, lane.mode, done, above)
+
+
+def sent(state: LaneState, lane: Lane) -> Progress:
+    """The sequences of a lane that we send on."""
+    known = load(state, out_key(lane), OutLane.from_value) or OutLane()
+    return Progress(lane.port, lane.mode, known.sent)

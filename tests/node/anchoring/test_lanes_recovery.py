@@ -1,0 +1,298 @@
+"""A cluster that forked and came back: nothing runs twice, nothing is lost, and what rested on the dropped
+branch is told."""
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from consensus import Digest
+from node.anchoring.lane_progress import Progress, answered, received
+from node.anchoring.lane_recovery import disputed, unresolved
+from node.anchoring.lane_refusals import LaneRefused
+from node.anchoring.lane_source import Acknowledged, Standing
+from node.anchoring.messages import Lane, Mode, Result
+from node.anchoring.outbox import CommonPrefix, LogProof
+from node.proofs import ProofError, rfc6962, smt
+from tests.node.anchoring.islands import (
+    PORT,
+    Federation,
+    Island,
+    LogOf,
+    MapAt,
+    fork,
+    freeze,
+    recover,
+)
+
+
+def carry_all(at: Island, source: Island) -> list[object]:
+    """One courier's round: anchor the newest height and take every leaf that can be taken."""
+    source.seal()
+    at.anchor(source)
+    taken: list[object] = []
+    for index in range(source.outbox.log(at.cluster_id).size):
+        try:
+            taken.append(at.take(source, source.arrival_for(at.cluster_id, index, source.height)))
+        except LaneRefused:
+            continue
+    return taken
+
+
+@dataclass
+class Forked:
+    """`here` followed `dropped`; `chosen` is the branch that will be recovered; both left off at `common`."""
+
+    here: Island
+    chosen: Island
+    dropped: Island
+    common: int
+
+
+STEPS = ("here sends", "there sends", "there takes", "here takes")
+Traffic = list[tuple[str, Mode, bytes]]
+traffic = st.lists(
+    st.tuples(
+        st.sampled_from(STEPS), st.sampled_from(Mode), st.sampled_from((b"plain", b"fails", b"denied"))
+    ),
+    max_size=14,
+)
+
+
+def run(here: Island, there: Island, steps: Traffic) -> None:
+    for step, mode, payload in steps:
+        if step == "here sends":
+            here.send(there, payload, mode, 60_000)
+        elif step == "there sends":
+            there.send(here, payload, mode, 60_000)
+        elif step == "there takes":
+            carry_all(there, here)
+        else:
+            carry_all(here, there)
+
+
+def alone(island: Island, other: Island, steps: Traffic) -> None:
+    """Traffic of a branch that nobody follows: it sends, and takes what the other said."""
+    for step, mode, payload in steps:
+        if step == "there sends":
+            island.send(other, payload, mode, 60_000)
+        elif step == "there takes":
+            carry_all(island, other)
+
+
+def forked(before: Traffic, on_dropped: Traffic, on_chosen: Traffic) -> Forked:
+    here, chosen = Federation("AB").islands
+    run(here, chosen, before)
+    chosen.seal()
+    dropped = fork(chosen)
+    common = chosen.outbox.log(here.cluster_id).size
+    run(here, dropped, on_dropped)
+    alone(chosen, here, on_chosen)
+    freeze(here, chosen.cluster_id)
+    return Forked(here, chosen, dropped, common)
+
+
+def come_back(world: Forked) -> list[Acknowledged]:
+    """Recover, and carry everything both ways until nothing moves; the acknowledgements that were taken."""
+    world.chosen.incarnation = 1
+    world.chosen.seal()
+    recover(world.here, world.chosen, world.common)
+    taken: list[object] = []
+    while True:
+        news = [*carry_all(world.here, world.chosen), *carry_all(world.chosen, world.here)]
+        if not news:
+            return [item for item in taken if isinstance(item, Acknowledged)]
+        taken += news
+
+
+@settings(max_examples=60, deadline=None)
+@given(traffic, traffic, traffic)
+def test_after_a_recovery_nothing_ran_twice_and_nothing_is_lost(
+    before: Traffic, on_dropped: Traffic, on_chosen: Traffic
+) -> None:
+    world = forked(before, on_dropped, on_chosen)
+    here, chosen, dropped = world.here, world.chosen, world.dropped
+    told_before = list(here.told)
+    come_back(world)
+    for island in (here, chosen):
+        assert len(island.handled) == len(set(island.handled))
+        assert not island.held(b"/c/"), "a message got no outcome"
+    hashes = [told.message_hash for told in here.told]
+    assert len(hashes) == len(set(hashes)) == len(here.sent)
+    assert here.told[: len(told_before)] == told_before
+    # Every message of the chosen branch has its outcome here; what only the dropped one said is listed.
+    assert {told.message_hash for told in chosen.told} == {sent.hash for sent in chosen.sent.values()}
+    listed = {
+        item.message_hash
+        for lane in disputed(here.root, here.cluster_id, chosen.cluster_id)
+        if lane.is_incoming
+        for item in lane.disputes.listed
+    }
+    only_dropped = {sent.hash for sent in dropped.sent.values()} - {
+        sent.hash for sent in chosen.sent.values()
+    }
+    outcomes_here = {answer.message_hash for answer in here.answers()}
+    assert listed == only_dropped & outcomes_here
+
+
+@settings(max_examples=60, deadline=None)
+@given(traffic, traffic, traffic)
+def test_answers_of_the_dropped_branch_are_confirmed_or_contradicted_by_the_chosen_one(
+    before: Traffic, on_dropped: Traffic, on_chosen: Traffic
+) -> None:
+    world = forked(before, on_dropped, on_chosen)
+    here, chosen = world.here, world.chosen
+    come_back(world)
+    final = {answer.message_hash: answer.result for answer in chosen.answers()}
+    contradicted = {
+        (item.message_hash, item.contradiction)
+        for lane in disputed(here.root, here.cluster_id, chosen.cluster_id)
+        if not lane.is_incoming
+        for item in lane.disputes.listed
+    }
+    differs = {
+        (told.message_hash, final[told.message_hash])
+        for told in here.told
+        if final[told.message_hash] is not told.result
+    }
+    assert contradicted == differs
+
+
+def small_fork() -> Forked:
+    """One message each way before the fork; on the dropped branch two from there, and one taken there."""
+    return forked(
+        [("there sends", Mode.ORDERED, b"plain"), ("here takes", Mode.ORDERED, b"")],
+        [
+            ("there sends", Mode.ORDERED, b"fails"),
+            ("there sends", Mode.ORDERED, b"plain"),
+            ("here sends", Mode.ORDERED, b"plain"),
+            ("there takes", Mode.ORDERED, b""),
+            ("here takes", Mode.ORDERED, b""),
+            ("here sends", Mode.ORDERED, b"open"),
+        ],
+        [],
+    )
+
+
+def test_the_dead_leave_their_commitments_unresolved_and_nobody_is_told() -> None:
+    world = small_fork()
+    here = world.here
+    told = list(here.told)
+    here.time_ms += 10**9
+    (waiting,) = unresolved(here.root, here.cluster_id, world.chosen.cluster_id)
+    assert (waiting.sequence, waiting.lane.destination) == (2, world.chosen.cluster_id)
+    assert here.told == told
+    come_back(world)
+    assert unresolved(here.root, here.cluster_id, world.chosen.cluster_id) == ()
+    assert [told.sequence for told in here.told] == [1, 2]
+
+
+def test_a_recovery_lists_what_was_delivered_and_answered_on_the_dropped_branch_only() -> None:
+    world = small_fork()
+    here, chosen = world.here, world.chosen
+    chosen.incarnation = 1
+    chosen.seal()
+    recover(here, chosen, world.common)
+    answers, receipts = disputed(here.root, here.cluster_id, chosen.cluster_id)
+    assert (answers.is_incoming, receipts.is_incoming) == (False, True)
+    assert [(d.sequence, d.incarnation, d.result) for d in answers.disputes.listed] == [(1, 0, Result.OK)]
+    assert [(d.sequence, d.result) for d in receipts.disputes.listed] == [(2, Result.ERROR), (3, Result.OK)]
+    assert answers.disputes.is_complete
+    assert receipts.disputes.is_complete
+    outgoing = Lane(here.cluster_id, chosen.cluster_id, PORT, Mode.ORDERED)
+    incoming = Lane(chosen.cluster_id, here.cluster_id, PORT, Mode.ORDERED)
+    assert received(here.root, incoming) == Progress(PORT, Mode.ORDERED, 1)
+    assert answered(here.root, outgoing) == Progress(PORT, Mode.ORDERED, 0), "a courier asks for it again"
+
+
+def test_the_same_message_on_the_chosen_branch_is_recognised_and_not_run_again() -> None:
+    world = forked(
+        [("there sends", Mode.ORDERED, b"plain"), ("here takes", Mode.ORDERED, b"")],
+        [("there sends", Mode.ORDERED, b"fails"), ("here takes", Mode.ORDERED, b"")],
+        [("there sends", Mode.ORDERED, b"fails")],
+    )
+    handled = list(world.here.handled)
+    come_back(world)
+    assert world.here.handled == handled
+    assert [told.result for told in world.chosen.told] == [Result.OK, Result.ERROR]
+    assert disputed(world.here.root, world.here.cluster_id, world.chosen.cluster_id) == ()
+
+
+def test_another_message_under_the_same_sequence_runs_and_the_dispute_stays_listed() -> None:
+    world = forked(
+        [],
+        [("there sends", Mode.ORDERED, b"plain"), ("here takes", Mode.ORDERED, b"")],
+        [("there sends", Mode.ORDERED, b"fails")],
+    )
+    come_back(world)
+    assert len(world.here.handled) == 2
+    (listed,) = disputed(world.here.root, world.here.cluster_id, world.chosen.cluster_id)
+    assert [(d.sequence, d.result) for d in listed.disputes.listed] == [(1, Result.OK)]
+    assert [told.result for told in world.chosen.told] == [Result.ERROR]
+
+
+def test_a_confirmation_settles_a_dispute_and_a_contradiction_stays_listed() -> None:
+    steps: Traffic = [
+        ("here sends", Mode.ORDERED, b"plain"),
+        ("there takes", Mode.ORDERED, b""),
+        ("here takes", Mode.ORDERED, b""),
+    ]
+    world = forked([], steps, [])
+    (taken,) = come_back(world)
+    assert taken.standing is Standing.CONFIRMED
+    world = forked([], steps, [])
+    world.chosen.time_ms += 60_000
+    (taken,) = come_back(world)
+    assert taken.standing is Standing.CONTRADICTED
+    assert [told.result for told in world.here.told] == [Result.OK]
+    (listed,) = disputed(world.here.root, world.here.cluster_id, world.chosen.cluster_id)
+    assert [(d.result, d.contradiction) for d in listed.disputes.listed] == [(Result.OK, Result.EXPIRED)]
+
+
+# --- what both branches share ------------------------------------------------------------------------
+
+
+def log_proof(island: Island, to: bytes) -> LogProof:
+    log = island.outbox.log(to)
+    shown = island.published[island.height]
+    return LogProof(log.size, Digest(log.root()), smt.prove(MapAt(shown.map), to))
+
+
+def common_prefix(world: Forked) -> CommonPrefix:
+    to = world.here.cluster_id
+    paths = []
+    for branch in (world.dropped, world.chosen):
+        branch.seal()
+        size = branch.outbox.log(to).size
+        paths.append(rfc6962.consistency_path_from(LogOf(branch.outbox, to), world.common, size))
+    first = [rfc6962.leaf_hash(leaf) for leaf in world.chosen.outbox.leaves[to][: world.common]]
+    logs = (log_proof(world.dropped, to), log_proof(world.chosen, to))
+    return CommonPrefix(*logs, world.common, Digest(rfc6962.root(first)), *paths)
+
+
+def test_what_both_branches_share_is_proven_against_both_outbox_roots() -> None:
+    world = forked(
+        [("there sends", Mode.ORDERED, b"plain")] * 3,
+        [("there sends", Mode.ORDERED, b"fails")] * 2,
+        [("there sends", Mode.ORDERED, b"plain")] * 4,
+    )
+    prefix = common_prefix(world)
+    to = world.here.cluster_id
+    roots = [island.published[island.height].outbox_root for island in (world.dropped, world.chosen)]
+    prefix.verify(roots[0], roots[1], to)
+    assert CommonPrefix.decode(prefix.encode()) == prefix
+    with pytest.raises(ProofError):
+        prefix.verify(roots[1], roots[0], to)
+    with pytest.raises(ProofError):
+        prefix.verify(roots[0], roots[1], world.chosen.cluster_id)
+    longer = CommonPrefix(
+        prefix.dropped,
+        prefix.chosen,
+        4,
+        prefix.root,
+        prefix.path_to_dropped,
+        prefix.path_to_chosen,
+    )
+    with pytest.raises(ProofError):
+        longer.verify(roots[0], roots[1], to)
