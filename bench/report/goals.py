@@ -124,11 +124,10 @@ def _named(name: str) -> Wanted:
     return lambda trial: trial.mode != OPAQUE and trial.label.split()[0] == name
 
 
-def _opaque(rate: float | None) -> Wanted:
+def _opaque(name: str) -> Wanted:
     def wanted(trial: Trial) -> bool:
-        kind = "closed" if rate is None else "open"
-        load = (trial.kind, trial.rate) == (kind, rate)
-        return trial.mode == OPAQUE and load and trial.transaction_bytes == 512 and trial.hurt is None
+        is_named = trial.label.split()[0] == name
+        return trial.mode == OPAQUE and is_named and trial.transaction_bytes == 512
 
     return wanted
 
@@ -154,8 +153,8 @@ GOALS: tuple[Goal, ...] = (
         100_000,
         180_000,
         Better.HIGHER,
-        f"{_CLUSTER} --mode opaque",
-        _of_cluster(_opaque(None), _throughput),
+        f"{_CLUSTER} --scenario opaque-saturate",
+        _of_cluster(_opaque("opaque-saturate"), _throughput),
     ),
     Goal(
         "opaque 512 B at 60,000 tx/s, p50",
@@ -163,8 +162,8 @@ GOALS: tuple[Goal, ...] = (
         40,
         20,
         Better.LOWER,
-        f"{_CLUSTER} --mode opaque --rate 60000",
-        _of_cluster(_opaque(60_000), _p50),
+        f"{_CLUSTER} --scenario opaque-60k",
+        _of_cluster(_opaque("opaque-60k"), _p50),
         1,
     ),
     Goal(

@@ -56,6 +56,7 @@ def test_the_pause_that_counts_is_the_one_after_the_fault() -> None:
         ({"mode": "opaque", "transaction_bytes": 512}, 120_000.0),
         ({"mode": "opaque", "transaction_bytes": 512, "nodes": 7}, None),
         ({"mode": "opaque", "transaction_bytes": 256}, None),
+        ({"mode": "opaque", "transaction_bytes": 512, "scenario": "outstanding-1"}, None),
         ({"mode": "honest", "transaction_bytes": 512}, None),
     ],
 )
