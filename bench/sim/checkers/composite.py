@@ -13,6 +13,7 @@ from bench.sim.checkers.certificates import Certificates
 from bench.sim.checkers.durability import Durability
 from bench.sim.checkers.headers import Headers, root_of
 from bench.sim.checkers.liveness import Liveness
+from bench.sim.checkers.opaque import OpaqueValidity
 from bench.sim.checkers.quorum import Quorum
 from bench.sim.checkers.reading import BlockReader, Fields, SeenBlock, unpack
 from bench.sim.checkers.signing import Signing
@@ -67,8 +68,10 @@ class Checkers:
         self.quorum = Quorum(weights)
         self.signing = Signing()
         self.durability = Durability(self._blocks)
-        self.validity = Validity(
-            genesis.cluster_id, genesis.params.replay_cap_ms, setting.scheme, self._blocks
+        self.validity: Validity | OpaqueValidity = (
+            OpaqueValidity(genesis.state_root, self._blocks)
+            if genesis.params.is_opaque
+            else Validity(genesis.cluster_id, genesis.params.replay_cap_ms, setting.scheme, self._blocks)
         )
         self.chain = Headers(header)
         self.liveness = Liveness(weights, self.exempt, now_ms)
