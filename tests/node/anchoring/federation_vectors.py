@@ -1,0 +1,349 @@
+"""Golden vectors of what clusters tell of each other, in tests/vectors/federation_*.json: made and read here.
+
+`federation_known.json` holds one or more of every object of `node/anchoring/SPEC.md`, with what comes of it;
+`federation_damaged.json` describes each damage as one replacement at a path inside a known object, where a
+path may go through byte strings that are canonical themselves, with the code of its refusal. They are written
+once: `python -m tests.node.anchoring.federation_vectors`.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from consensus import CodecError, SignatureCache, Value, decode, encode
+from node.anchoring import Bundle, CertifiedLater, HeaderStatement, verify
+from node.anchoring.anchors import Anchor, SplitView
+from node.anchoring.client_state import ClientState
+from node.anchoring.epochs import LinksFile, follow_all
+from node.anchoring.evidence import EvidenceFile, ForkEvidence, ForkKind, Ground, Statement, judge
+from node.anchoring.identity import ClusterIdentity
+from node.anchoring.lightclient import Corroboration, Update, admit, freeze, recover, register, update
+from node.anchoring.recovery import RecoveredBy, RecoveryCertificate
+from node.anchoring.refusals import Refused
+from node.proofs import ProofError
+from tests.node.anchoring.bundle_vectors import CERTIFICATE, HEADER, opened, replaced, to_json
+from tests.node.anchoring.chains import Anchors, Chain, anchor_of, certify, changed, keys
+from tests.node.proofs.vector_files import VECTORS
+
+Shape = Any
+"""None: a field. A list of (label, shape): an array. (shape,): a list of it. {"in": shape}: opened bytes."""
+
+_HEADER: Shape = {"in": [(name, None) for name in HEADER]}
+_CERTIFICATE: Shape = [(name, None) for name in CERTIFICATE]
+_CERTIFIED: Shape = [("header", _HEADER), ("certificate", _CERTIFICATE)]
+_MEMBERS: Shape = ([("key", None), ("weight", None)],)
+_LINKS: Shape = ([*_CERTIFIED, ("members", _MEMBERS)],)
+_STATEMENT: Shape = [*_CERTIFIED, ("leaf", [("hash", None), ("path", (None,))])]
+_PROOF: Shape = [("depth", None), ("bitmap", None), ("siblings", None), ("other-leaf", None)]
+_SET: Shape = [("epoch", None), ("members", _MEMBERS)]
+_TIP: Shape = [
+    (name, None)
+    for name in ("height", "hash", "history", "time", "outbox", "anchors", "state", "next-validators")
+]
+SHAPES: dict[str, Shape] = {
+    "links": [("magic", None), ("cluster-id", None), ("links", _LINKS)],
+    "update": [("top", _CERTIFIED), ("links", _LINKS), ("consistency-path", (None,)), ("tip-path", (None,))],
+    "evidence": [
+        ("magic", None),
+        ("genesis", None),
+        (
+            "evidence",
+            [
+                ("version", None),
+                ("kind", None),
+                ("index", None),
+                ("links", _LINKS),
+                ("first", _STATEMENT),
+                ("second", _STATEMENT),
+            ],
+        ),
+    ],
+    "recovery": [
+        ("version", None),
+        ("base", _CERTIFIED),
+        ("validators", _MEMBERS),
+        ("operators", _MEMBERS),
+        ("by", None),
+        ("signers", None),
+        ("signatures", None),
+        ("links", _LINKS),
+    ],
+    "split-view": [
+        ("seer", _CERTIFIED),
+        ("view", [("subject", None), ("anchor", None), ("proof", _PROOF)]),
+        ("leaf", None),
+        ("path", (None,)),
+    ],
+    "client": [
+        ("version", None),
+        ("cluster-id", None),
+        ("name", None),
+        ("incarnation", None),
+        ("validators", _SET),
+        ("origin", _SET),
+        ("operators", _MEMBERS),
+        ("tip", _TIP),
+        ("status", None),
+        ("accused", (None,)),
+    ],
+    "anchor": [("epoch", None), ("height", None), ("hash", None), ("history", None), ("status", None)],
+    "bundle": [
+        ("magic", None),
+        ("kind", None),
+        ("genesis", None),
+        ("links", _LINKS),
+        ("header", _HEADER),
+        ("certificate", _CERTIFICATE),
+        ("certified-header", _HEADER),
+        ("history-path", (None,)),
+        ("checkpoint", None),
+        ("statement", None),
+    ],
+}
+UNBOUND = ("client", "anchor")
+"""Objects that only a state root binds: of them only what is malformed can be refused by itself."""
+
+HARMLESS = (("links", "links-cut-short"), ("recovery", "links-cut-short"))
+"""A links file of fewer epochs is a links file, and a client that holds the set needs no links to it."""
+
+
+def outcome(kind: str, data: bytes, setting: dict[str, Any]) -> Value:
+    """What comes of an object where it is used. Raises CodecError or ProofError."""
+    cache = SignatureCache()
+    identity = ClusterIdentity.from_body(bytes.fromhex(setting["genesis_body"]))
+
+    def client(name: str) -> ClientState:
+        return ClientState.decode(bytes.fromhex(setting["clients"][name]))
+
+    if kind == "links":
+        file = LinksFile.decode(data)
+        reached = follow_all(file.links, identity.validators, file.cluster_id, cache)[-1]
+        return (reached.epoch, reached.hash())
+    if kind == "update":
+        return update(client("active"), Update.decode(data), setting["now_ms"], cache).encode()
+    if kind == "evidence":
+        read = EvidenceFile.decode(data)
+        accused = ClusterIdentity.from_body(read.genesis_body)
+        if accused.cluster_id != identity.cluster_id:
+            raise ProofError("genesis: of another cluster")
+        verdict = judge(read.evidence, Ground.of_genesis(identity), cache)
+        return (verdict.epoch, verdict.index, verdict.weight, verdict.total_weight, verdict.accused)
+    if kind == "recovery":
+        return recover(client("frozen"), RecoveryCertificate.decode(data), cache).encode()
+    if kind == "split-view":
+        seer = ClusterIdentity.from_body(bytes.fromhex(setting["seer_genesis_body"]))
+        view = SplitView.from_value(opened(data))
+        ours = client("active").last.point
+        split = view.check(seer.cluster_id, 0, seer.validators, ours, cache)
+        return (split.height, split.ours, split.theirs)
+    if kind == "client":
+        state = ClientState.decode(data)
+        return (state.epoch, state.last.height, state.anchor.encode())
+    if kind == "anchor":
+        anchor = Anchor.decode(data)
+        return (anchor.epoch, anchor.point.height, int(anchor.status))
+    verified = verify(data, trust=identity.cluster_id)
+    return (verified.epoch, verified.height, verified.header.hash)
+
+
+def refusal(kind: str, data: bytes, setting: dict[str, Any]) -> str | None:
+    """The code of the refusal, or None for what is accepted."""
+    try:
+        outcome(kind, data, setting)
+    except CodecError:
+        return "malformed"
+    except Refused as refused:
+        return str(refused.code)
+    except ProofError as error:
+        return str(error).split(":")[0]
+    return None
+
+
+def damages(value: Any, shape: Shape, path: tuple[int, ...] = (), name: str = "") -> Iterator[Any]:
+    """Every field damaged alone: (name of the damage, path, replacement)."""
+    if isinstance(shape, dict):
+        if value is not None:
+            yield from damages(opened(value), shape["in"], path, name)
+    elif isinstance(shape, tuple) and value is not None:
+        if value:
+            yield f"{name}-cut-short", path, value[:-1]
+        yield f"{name}-extended", path, (*value, value[-1] if value else bytes(32))
+        for position in {0, len(value) - 1} if value else ():
+            yield from damages(value[position], shape[0], (*path, position), f"{name}.{position}")
+    elif isinstance(shape, list) and value is not None:
+        for position, (label, inner) in enumerate(shape):
+            place = f"{name}.{label}" if name else label
+            yield from damages(value[position], inner, (*path, position), place)
+    elif isinstance(value, bytes) and value:
+        yield f"{name}-bit-flipped", path, bytes((value[0] ^ 1,)) + value[1:]
+        yield f"{name}-cut-short", path, value[:-1]
+        yield f"{name}-missing", path, None
+    elif isinstance(value, int):
+        yield f"{name}-raised", path, value + 1
+        yield f"{name}-missing", path, None
+    elif isinstance(value, str):
+        yield f"{name}-extended", path, value + "x"
+    elif value is None:
+        yield f"{name}-invented", path, bytes(32)
+
+
+class Scene:
+    """One cluster of three epochs, its forks, and a client that holds header 6."""
+
+    def __init__(self) -> None:
+        self.chain = Chain().grow(4, next_set=keys("harbour", (1, 1, 2, 1), first=2))
+        self.chain.grow(8, next_set=keys("harbour", (1,) * 4, first=4)).grow(4)
+        self.first_fork = self.chain.fork(3).grow(8, salt="b")
+        self.fork = self.chain.fork(5).grow(4, salt="b")
+        self.ended = self.chain.fork(12)
+        state = admit(register(self.chain.identity), Corroboration(is_approved=True))
+        cache = SignatureCache()
+        self.active = update(state, self.chain.update(0, 6), self.chain.now_ms, cache)
+        self.same_height = self.evidence(
+            Statement(self.chain.certified(9)), Statement(self.fork.certified(9))
+        )
+        self.frozen, _ = freeze(self.active, self.same_height, cache)
+
+    def evidence(self, first: Statement, second: Statement, index: int = 9) -> ForkEvidence:
+        return ForkEvidence(ForkKind.TWO_HEADERS, index, self.chain.links(until=1), first, second)
+
+    def known(self) -> dict[str, tuple[str, bytes]]:
+        """name -> (kind of object, bytes)."""
+        chain = self.chain
+        anchors = Anchors({chain.cluster_id: anchor_of(self.fork, 8)})
+        seer = Chain("seer").grow(2, anchors_root=anchors.root)
+        leaf = self.fork.leaf(6, 8)
+        view = SplitView(seer.certified(2), anchors.prove(chain.cluster_id), leaf.header_hash, leaf.path)
+        top = chain.certified(15)
+        later = CertifiedLater(top.header.encoded, chain.path(7, 15))
+        made = Bundle(
+            chain.body,
+            chain.headers[7].encoded,
+            top.certificate,
+            later,
+            None,
+            HeaderStatement(),
+            chain.links(),
+        )
+        two_leaves = self.evidence(
+            Statement(chain.certified(11), chain.leaf(7, 11)),
+            Statement(self.fork.certified(9), self.fork.leaf(7, 9)),
+            7,
+        )
+        beyond = ForkEvidence(
+            ForkKind.BEYOND_THE_END,
+            4,
+            (),
+            Statement(chain.certified(4)),
+            Statement(self.first_fork.certified(6)),
+        )
+        return {
+            "links": ("links", chain.links_file().encode()),
+            "update-within-the-epoch": ("update", chain.update(6, 10).encode()),
+            "update-across-an-epoch": ("update", chain.update(6, 16).encode()),
+            "evidence-two-headers": ("evidence", EvidenceFile(chain.body, self.same_height).encode()),
+            "evidence-two-leaves": ("evidence", EvidenceFile(chain.body, two_leaves).encode()),
+            "evidence-beyond-the-end": ("evidence", EvidenceFile(chain.body, beyond).encode()),
+            "recovery-by-operators": ("recovery", self.recovery().encode()),
+            "split-view": ("split-view", encode(view.to_value())),
+            "client-active": ("client", self.active.encode()),
+            "client-frozen": ("client", self.frozen.encode()),
+            "anchor": ("anchor", self.active.anchor.encode()),
+            "bundle-of-a-later-epoch": ("bundle", made.encode()),
+        }
+
+    def recovery(self) -> RecoveryCertificate:
+        """The operators recover the branch that was certified first."""
+        new, operators = keys("harbour", first=20), keys("harbour/operator", first=20)
+        return self.chain.recovery(8, new, operators, (0, 1, 2), RecoveredBy.OPERATORS, with_links=True)
+
+    def setting(self) -> dict[str, Any]:
+        return {
+            "trust": self.chain.cluster_id.hex(),
+            "genesis_body": self.chain.body.hex(),
+            "seer_genesis_body": Chain("seer").body.hex(),
+            "clients": {"active": self.active.encode().hex(), "frozen": self.frozen.encode().hex()},
+            "now_ms": self.chain.now_ms,
+        }
+
+    def forgeries(self) -> Iterator[tuple[str, str, Value]]:
+        """What an attacker would submit: (known object, name, whole replacement)."""
+        chain, fork = self.chain, self.fork
+        within = chain.update(6, 10)
+
+        def submitted(whole: Update) -> Value:
+            return decode(whole.encode())
+
+        for height in (7, 8, 9):
+            yield "update-within-the-epoch", f"other-branch-at-{height}", submitted(fork.update(6, height))
+        own_path = replace(fork.update(6, 9), tip_path=chain.path(6, 9))
+        yield "update-within-the-epoch", "other-branch-with-our-path", submitted(own_path)
+        rewritten = chain.fork(4).grow(6, salt="c")
+        yield (
+            "update-within-the-epoch",
+            "history-rewritten-before-the-tip",
+            submitted(rewritten.update(6, 10)),
+        )
+        for name, signing, signers in (
+            ("certificate-of-the-retired-set", chain.sets[0], None),
+            ("certificate-of-strangers", keys("stranger"), None),
+            ("certificate-of-three-fifths", chain.sets[1], (0, 1, 3)),
+        ):
+            top = certify(chain.headers[10], signing, signers)
+            yield "update-within-the-epoch", name, submitted(replace(within, certified=top))
+        raised = changed(chain.headers[10], incarnation=1)
+        top = certify(raised, chain.sets[1])
+        yield (
+            "update-within-the-epoch",
+            "incarnation-raised-and-signed",
+            submitted(replace(within, certified=top)),
+        )
+        across = chain.update(6, 16)
+        yield "update-across-an-epoch", "link-missing", submitted(replace(across, links=()))
+        early = replace(across, links=chain.links())
+        yield "update-across-an-epoch", "link-of-an-epoch-that-is-over", submitted(early)
+        for name, second in (
+            ("one-statement-twice", Statement(chain.certified(9))),
+            ("history-that-agrees", Statement(chain.certified(11), chain.leaf(9, 11))),
+            ("header-of-another-height", Statement(fork.certified(8))),
+            ("header-of-the-next-epoch", Statement(chain.certified(14), chain.leaf(9, 14))),
+        ):
+            file = EvidenceFile(chain.body, self.evidence(Statement(chain.certified(9)), second))
+            yield "evidence-two-headers", name, opened(file.encode())
+
+
+def write() -> None:
+    """Write both files; a damage that is accepted ends it loudly."""
+    scene = Scene()
+    setting = scene.setting()
+    known = scene.known()
+    cases: list[dict[str, Any]] = []
+
+    def add(of: str, name: str, path: tuple[int, ...], new: Value) -> None:
+        kind, data = known[of]
+        code = refusal(kind, encode(replaced(opened(data), path, new)), setting)
+        if code is None:
+            raise SystemExit(f"{of}: {name} was accepted")
+        cases.append({"of": of, "name": name, "at": path, "value": to_json(new), "refused": code})
+
+    for of, (kind, data) in known.items():
+        for name, path, new in damages(opened(data), SHAPES[kind]):
+            data_damaged = encode(replaced(opened(data), path, new))
+            if (kind in UNBOUND or (kind, name) in HARMLESS) and not refusal(kind, data_damaged, setting):
+                continue
+            add(of, name, path, new)
+    for of, name, whole in scene.forgeries():
+        add(of, name, (), whole)
+    objects = [
+        {"name": name, "object": kind, "bytes": data.hex(), "result": to_json(outcome(kind, data, setting))}
+        for name, (kind, data) in known.items()
+    ]
+    text = json.dumps({**setting, "objects": objects}, indent=1)
+    (VECTORS / "federation_known.json").write_text(text + "\n")
+    lines = ",\n ".join(json.dumps(case) for case in cases)
+    (VECTORS / "federation_damaged.json").write_text(f"[\n {lines}\n]\n")
+
+
+if __name__ == "__main__":
+    write()
