@@ -3,9 +3,12 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from bench.report.reading import ClusterRun, read_runs
 
 BENCH = (sys.executable, "-c", "from bench.main import main; main()")
 MINUTES_MAX = 3
@@ -13,10 +16,14 @@ NODES = ("node0", "node1", "node2", "node3")
 
 
 @pytest.mark.parametrize(("mode", "transaction_bytes"), [("honest", 200), ("opaque", 512)])
-def test_a_cluster_of_four_is_measured_for_two_seconds(mode: str, transaction_bytes: int) -> None:
+def test_a_cluster_of_four_is_measured_for_two_seconds(
+    mode: str, transaction_bytes: int, tmp_path: Path
+) -> None:
+    history = tmp_path / "history.jsonl"
     asked = ("cluster", "--mode", mode, "--nodes", "4", "--seconds", "2", "--warmup", "0.5", "--json")
+    told = ("--record", str(history))
     ended = subprocess.run(
-        (*BENCH, *asked), capture_output=True, text=True, check=False, timeout=60 * MINUTES_MAX
+        (*BENCH, *asked, *told), capture_output=True, text=True, check=False, timeout=60 * MINUTES_MAX
     )
     lines = ended.stdout.splitlines()
     assert len(lines) == 1, ended.stderr
@@ -34,3 +41,8 @@ def test_a_cluster_of_four_is_measured_for_two_seconds(mode: str, transaction_by
         assert all(amount >= 0 for amount in by_process.values())
     assert {"commit", "cpu", "cores", "kernel", "python"} <= set(figures["machine"])
     assert figures["noise"]["is_noisy"] in (True, False)
+    (run,) = read_runs(history)
+    assert isinstance(run, ClusterRun)
+    assert run.trial.throughput_tps == figures["throughput_tps"]
+    assert run.trial.transaction_bytes == figures["transaction_bytes"]
+    assert ("OPAQUE" in run.marks) == (mode == "opaque")

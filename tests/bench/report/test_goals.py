@@ -62,9 +62,8 @@ def test_the_pause_that_counts_is_the_one_after_the_fault() -> None:
 )
 def test_opaque_counts_only_as_it_is_meant(changed: dict[str, Any], value: float | None) -> None:
     load = {"kind": "closed", "words": "", "outstanding": 2_000, "per_request": 50}
-    run = run_of(
-        cluster_run(LONE, load=load, scenario="opaque-saturate", throughput_tps=120_000.0, **changed)
-    )
+    told = {"load": load, "scenario": "opaque-saturate", "throughput_tps": 120_000.0}
+    run = run_of(cluster_run(LONE, **(told | changed)))
     answer = latest(goal("opaque 512 B, committed"), [run])
     assert (None if answer is None else answer.found.value) == value
     assert latest(goal("one client"), [run]) is None
