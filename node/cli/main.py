@@ -25,6 +25,7 @@ COMMANDS: dict[str, str] = {
     "init": "Make the folder and the keys of one node.",
     "genesis": "Make a genesis together with other organisations: new, join, collect.",
     "start": "Run the node of a folder.",
+    "governance": "Change validators, members and policies: propose, approve, show.",
     "status": "Show what nodes say about themselves.",
     "tx": "Send transactions: put, supersede, raw.",
     "query": "Read: record, history, tx, header.",

@@ -1,0 +1,112 @@
+"""Changes for a proposal, written by people as JSON: the form in which proposals are shown.
+
+[{"kind": "add-validator", "record": {"name": ..., "organisation": ..., "consensus_key": HEX, "node_key": HEX,
+  "weight": 1, "operator_key": HEX}},
+ {"kind": "remove-validator", "name": "node3"}, {"kind": "weight", "name": "node2", "weight": 2},
+ {"kind": "rotate", "name": "node1", "consensus_key": null, "node_key": HEX, "operator_key": null},
+ {"kind": "set-member", "member": {"public_key": HEX, "organisation": ..., "roles": [...], "name": ...}},
+ {"kind": "remove-member", "public_key": HEX},
+ {"kind": "set-policy", "app": "records", "method": "put", "policy": {"rule": "ANY", "organisations": [],
+  "roles": []}}]
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from consensus import CodecError, Value
+from node.api.governance_queries import KINDS
+from node.cli.exits import Exit
+from node.cli.failures import Failure
+from node.ledger.apps.governance_changes import CHANGES_MAX, AddValidator, Change, change_of
+
+CHANGE_FILE_BYTES_MAX = 1024 * 1024
+_KEYS = ("consensus_key", "node_key", "operator_key", "public_key")
+_RECORD = ("name", "organisation", "consensus_key", "node_key", "weight", "operator_key")
+_FIELDS: dict[str, tuple[str, ...]] = {
+    "add-validator": ("record",),
+    "remove-validator": ("name",),
+    "weight": ("name", "weight"),
+    "rotate": ("name", "consensus_key", "node_key", "operator_key"),
+    "set-member": ("member",),
+    "remove-member": ("public_key",),
+    "set-policy": ("app", "method", "policy"),
+}
+_NESTED: dict[str, tuple[str, ...]] = {
+    "record": _RECORD,
+    "member": ("public_key", "organisation", "roles", "name"),
+    "policy": ("rule", "organisations", "roles"),
+}
+_NUMBERS = {name: number for number, name in enumerate(KINDS.values(), 1)}
+
+
+def read_changes(path: Path) -> tuple[Change, ...]:
+    """The changes in a file. Raises Failure that names the place."""
+    document = _read(path)
+    if not isinstance(document, list) or not 1 <= len(document) <= CHANGES_MAX:
+        raise _wrong(path, f"it must be a list of 1 to {CHANGES_MAX} changes")
+    return tuple(_change(path, position, item) for position, item in enumerate(document))
+
+
+def read_candidate(path: Path, weight: int | None) -> AddValidator:
+    """The validator that a `candidate` file describes, with `weight` if it is given. Raises Failure."""
+    document = _read(path)
+    if isinstance(document, dict) and weight is not None:
+        document = {**document, "weight": weight}
+    change = _change(path, 0, {"kind": "add-validator", "record": document})
+    if not isinstance(change, AddValidator):
+        raise TypeError(f"{path} came to {type(change).__name__}")
+    return change
+
+
+def _read(path: Path) -> Any:
+    with path.open("rb") as file:
+        data = file.read(CHANGE_FILE_BYTES_MAX + 1)
+    if len(data) > CHANGE_FILE_BYTES_MAX:
+        raise _wrong(path, f"it is larger than {CHANGE_FILE_BYTES_MAX} bytes")
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise _wrong(path, f"it is no JSON: {error}") from error
+
+
+def _change(path: Path, position: int, item: Any) -> Change:
+    where = f"change {position}"
+    kind = item.get("kind") if isinstance(item, dict) else None
+    if not isinstance(kind, str) or kind not in _FIELDS:
+        raise _wrong(path, f"{where}: kind must be one of {', '.join(_FIELDS)}")
+    content = {name: value for name, value in item.items() if name != "kind"}
+    try:
+        return change_of((_NUMBERS[kind], *_values(content, _FIELDS[kind], where)))
+    except (CodecError, ValueError) as error:
+        raise _wrong(path, f"{where}: {error}") from error
+
+
+def _values(item: Any, names: tuple[str, ...], where: str) -> tuple[Value, ...]:
+    """The values of these names, in their order. Raises ValueError."""
+    if not isinstance(item, Mapping) or sorted(item) != sorted(names):
+        raise ValueError(f"{where} must have exactly {', '.join(names)}")
+    return tuple(_value(name, item[name]) for name in names)
+
+
+def _value(name: str, value: Any) -> Value:
+    if name in _NESTED:
+        return _values(value, _NESTED[name], name)
+    if name in _KEYS:
+        return None if value is None else bytes.fromhex(_text(name, value))
+    if isinstance(value, list):
+        return tuple(_text(name, item) for item in value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    return _text(name, value)
+
+
+def _text(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{name} cannot be {value!r:.40}")
+    return value
+
+
+def _wrong(path: Path, detail: str) -> Failure:
+    return Failure(Exit.USAGE, f"{path}: {detail}")
