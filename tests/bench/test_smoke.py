@@ -29,12 +29,15 @@ def test_a_cluster_of_four_is_measured_for_two_seconds(
     assert len(lines) == 1, ended.stderr
     figures: dict[str, Any] = json.loads(lines[0])
     assert ended.returncode == (0 if figures["success"] else 1), ended.stderr
-    assert (figures["success"], figures["failed"]) == (not figures["problems"], {})
+    assert figures["success"] == (not figures["problems"])
     assert (figures["mode"], figures["nodes"], figures["seconds"], figures["fsync"]) == (mode, 4, 2.0, True)
-    assert figures["throughput_tps"] >= 0  # a machine that is busy enough certifies nothing in the window
     latency = figures["latency_ms"]
-    assert latency["count"] > 0
-    assert 0 < latency["p50"] <= latency["p90"] <= latency["p99"] <= latency["max"]
+    if latency is None:  # a machine that is busy enough certifies nothing in two seconds, and that is told
+        assert figures["problems"]
+    else:
+        assert latency["count"] > 0
+        assert 0 < latency["p50"] <= latency["p90"] <= latency["p99"] <= latency["max"]
+    assert figures["throughput_tps"] >= 0
     assert figures["transaction_bytes"] >= transaction_bytes
     for by_process in (figures["cpu_seconds"], figures["rss_bytes"]):
         assert set(NODES) <= set(by_process)
