@@ -31,15 +31,14 @@ _BYTES_MIN = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What our ledger holds of another cluster: its anchored tip, its log to us there, and the lanes.
+    """What our ledger holds of another cluster: its anchored tip, and the lanes.
 
     `anchored_ms` is our block time when that tip was anchored. `incoming` are lanes from it, `outgoing`
-    lanes to it (what it has answered).
+    lanes to it (what it has answered): `received` and `answered` of `progress_with`.
     """
 
     incarnation: int
     height: int
-    log_size: int
     anchored_ms: int
     incoming: tuple[Progress, ...] = ()
     outgoing: tuple[Progress, ...] = ()
@@ -85,15 +84,19 @@ class AnchorReason(Enum):
     """It has gone on, and it is time."""
 
 
-def should_anchor(held: Held, offer: Offer, now_ms: int, every_ms: int) -> AnchorReason:
-    """The rule against ping-pong (F11). `now_ms` is our block time, `every_ms` the heartbeat.
+def should_anchor(
+    held: Held, incarnation: int, height: int, *, says_something: bool, now_ms: int, every_ms: int
+) -> AnchorReason:
+    """The rule against ping-pong (F11), of a tip that is offered and again of a bundle before it is pooled.
 
-    A block that only anchors adds nothing to an outbox, so it is no reason to anchor at once; it waits for
-    the heartbeat like everything else, and two clusters that only anchor do so once per heartbeat each.
+    `says_something`: there is a leaf for us that our lanes would take; of a bundle, `inbound.takes_any`
+    knows. `now_ms` is our block time, `every_ms` the heartbeat. A block that only anchors adds nothing to
+    an outbox, so it is no reason to anchor at once; it waits for the heartbeat like everything else, and
+    two clusters that only anchor do so once per heartbeat each.
     """
-    if (offer.incarnation, offer.height) <= (held.incarnation, held.height):
+    if (incarnation, height) <= (held.incarnation, held.height):
         return AnchorReason.NOTHING
-    if offer.log_size > held.log_size:
+    if says_something:
         return AnchorReason.OUTBOX
     return AnchorReason.HEARTBEAT if now_ms - held.anchored_ms >= every_ms else AnchorReason.NOTHING
 
@@ -153,7 +156,15 @@ def plan(
     Leaves that wait here for a quota or a gap are asked for again; how soon is the caller's pace.
     """
     lacks_leaves = held.leaves_taken < offer.log_size
-    if not lacks_leaves and should_anchor(held, offer, now_ms, every_ms) is AnchorReason.NOTHING:
+    reason = should_anchor(
+        held,
+        offer.incarnation,
+        offer.height,
+        says_something=lacks_leaves,
+        now_ms=now_ms,
+        every_ms=every_ms,
+    )
+    if reason is AnchorReason.NOTHING and not lacks_leaves:
         return None
     return BundleRequest(
         held.incarnation, held.height, held.incoming, held.outgoing, leaves_max, max(bytes_max, _BYTES_MIN)

@@ -23,10 +23,14 @@ from consensus import (
     decode,
     encode,
 )
+from node.anchoring.lane_destination import ReceivePolicy, deliver
+from node.anchoring.lane_refusals import LaneRefused
+from node.anchoring.lane_source import acknowledge
+from node.anchoring.lane_state import LaneState, WriteSet
 from node.anchoring.lanes import Arrival
-from node.anchoring.messages import CLUSTER_ID_BYTES, LEAF_BYTES_MAX, Acknowledgement, decode_leaf
+from node.anchoring.messages import CLUSTER_ID_BYTES, LEAF_BYTES_MAX, Acknowledgement, Message, decode_leaf
 from node.anchoring.outbox import OUTBOX_PROOF_BYTES_MAX, LogProof, OutboxProof, as_path
-from node.anchoring.views import AnchoredView
+from node.anchoring.views import AnchoredView, OwnBlock
 from node.proofs import ProofError, rfc6962
 
 INBOUND_VERSION = 1
@@ -129,6 +133,26 @@ def check(
     return view
 
 
+def takes_any(
+    state: LaneState, block: OwnBlock, view: AnchoredView, bundle: InboundBundle, policy: ReceivePolicy
+) -> bool:
+    """Whether our lanes, as they stand, would take at least one of the leaves; writes nothing.
+
+    `view` is what `check` answered. A bundle of repetitions, or of messages that only wait for a quota, is
+    not worth a block.
+    """
+    for arrival in bundle.arrivals():
+        try:
+            if isinstance(decode_leaf(arrival.leaf), Acknowledgement):
+                acknowledge(WriteSet(state), block, view, arrival, _hear_nothing)
+            else:
+                deliver(WriteSet(state), block, view, arrival, policy, _answer_nothing)
+        except LaneRefused:
+            continue
+        return True
+    return False
+
+
 def pack(
     source: bytes,
     update: bytes | None,
@@ -177,3 +201,11 @@ def _leaf(value: Value) -> BundledLeaf:
         as_bytes(leaf, "leaf", max_length=LEAF_BYTES_MAX),
         as_path(path, "leaf path"),
     )
+
+
+def _answer_nothing(state: LaneState, message: Message) -> bytes:
+    return b""
+
+
+def _hear_nothing(state: LaneState, acknowledgement: Acknowledgement) -> None:
+    return
