@@ -30,6 +30,7 @@ from node.validator import (
     Append,
     BroadcastFrame,
     DiskLow,
+    Flush,
     ForwardGossip,
     Frame,
     Input,
@@ -98,6 +99,9 @@ class Host:
     def _forget(self) -> None:
         self._out: deque[Output] = deque()
         self._writing: list[Append] | None = None
+        self.flushes_asked: deque[Flush] = deque()
+        self.flushes_begun: tuple[Flush, ...] = ()
+        self.planned_height = 0
         self.timers: dict[str, int] = {}
         self._timer_number = 0
         self._gossip_seen: dict[bytes, bytes] = {}

@@ -23,6 +23,7 @@ from node.validator import (
     ServeBlocks,
     ServeSync,
     SignaturesChecked,
+    together,
 )
 
 if TYPE_CHECKING:
@@ -55,8 +56,9 @@ def work(host: "Host", output: Output) -> None:
             host.later(delay_us, lambda: _serve(host, output))
         case Flush():
             world.checkers.on_flush(host, output)
-            if host.flushing:
-                host.later(world.flush_us, lambda: _flush_chain(host, output))
+            host.flushes_asked.append(output)
+            host.planned_height = output.height
+            _flush_next(host)
         case _:
             raise Violation("outputs", f"an output nobody performs: {output}")
 
@@ -82,6 +84,15 @@ def _serve(host: "Host", asked: ServeSync | ServeBlocks) -> None:
         host.send(other, *frame)
 
 
+def _flush_next(host: "Host") -> None:
+    """Begin what flushes were asked for, all of them together, unless some are under way."""
+    if host.flushing and host.flushes_asked and not host.flushes_begun:
+        host.flushes_begun = tuple(host.flushes_asked)
+        host.flushes_asked.clear()
+        flush = together(host.flushes_begun)
+        host.later(host.world.flush_us, lambda: _flush_chain(host, flush))
+
+
 def _flush_chain(host: "Host", flush: Flush) -> None:
     if host.disk.is_full:
         host.later(_FULL_DISK_RETRY_US, lambda: _flush_chain(host, flush))
@@ -99,4 +110,7 @@ def _flush_state(host: "Host", flush: Flush) -> None:
     if host.boundary():
         host.disk.trim(flush.journal_seq)
         host.flushes += 1
-        host.feed(Flushed(flush.number))
+        begun, host.flushes_begun = host.flushes_begun, ()
+        for stored in begun:
+            host.feed(Flushed(stored.number))
+        _flush_next(host)

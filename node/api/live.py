@@ -118,7 +118,7 @@ class LiveBackend:
 
     async def wait_new_height(self, after: int) -> int:
         """The stored height as soon as it is above `after`."""
-        return await self._node.waiters.wait_height(after + 1)
+        return await self._node.waiters.wait_height(after + 1, patient=True)
 
     def snapshot(self) -> AbstractContextManager[Snapshot]:
         """One unchanging view."""

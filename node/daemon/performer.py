@@ -5,6 +5,7 @@ the postbox. Each kind of task has its own bound; peers' requests beyond theirs 
 ask again.
 """
 
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar, assert_never
@@ -48,6 +49,7 @@ from node.validator import (
     StopTimer,
     Tell,
     TimerExpired,
+    together,
 )
 from p2p import Network, PeerId
 
@@ -56,9 +58,9 @@ SERVED_AT_ONCE_MAX = 32
 SERVED_TO_ONE_MAX = 8
 """Of these for one peer, so that one's flood does not keep another from catching up: an honest one has two
 ranges and some walks under way."""
-FLUSH_PAUSE_SECONDS = 0.004
-"""Answers leave before storing competes with them for the interpreter; what is certified meanwhile waits for
-the next flush and shares its two syncs."""
+FLUSH_PAUSE_SECONDS = 0.04
+"""Answers leave before storing competes with them for the interpreter and the disk, and what is certified
+meanwhile shares two syncs. Who waits for a height to be stored ends the pause."""
 FULL_RETRY_SECONDS = 2.0
 """Between two tries to store when the disk is full; the journal holds everything meanwhile."""
 
@@ -109,6 +111,7 @@ class Performer:
         self._serving: dict[bytes, int] = {}  # requests under way, by peer
         self._threads = trio.CapacityLimiter(4)
         self._flusher = trio.CapacityLimiter(1)
+        self._flushes: deque[Flush] = deque()
         self.timers = Timers(lambda name: postbox.put(TimerExpired(name)))
         self.counts = PerformerCounts()
 
@@ -196,10 +199,30 @@ class Performer:
         """Who waits for a receipt is told before anything is stored (recent.py), without waiting a turn."""
         self._recent.begin(flush.chain)
         self._waiters.certified(flush.chain)
-        self._nursery.start_soon(self._flush, flush)
+        self._flushes.append(flush)
+        if len(self._flushes) == 1:
+            self._nursery.start_soon(self._store_flushes)
 
-    async def _flush(self, flush: Flush) -> None:
-        await trio.sleep(FLUSH_PAUSE_SECONDS)
+    async def _store_flushes(self) -> None:
+        """Until none is left: one task at a time, for one may not overtake another."""
+        while self._flushes:
+            with trio.move_on_after(FLUSH_PAUSE_SECONDS):
+                await self._waiters.wanted()
+            group = tuple(self._flushes)
+            flush = together(group)
+            await self._apply(flush)
+            self._journal.trim(flush.journal_seq)
+            self.counts.flushes += 1
+            self.counts.flushed_writes += len(flush.chain) + len(flush.state)
+            self.counts.certified += len(WriteSet.of(flush.chain).contents.get(ChainTable.TRANSACTIONS, ()))
+            self._recent.end(len(group))
+            self._waiters.stored(flush.height)
+            for stored in group:
+                self._flushes.popleft()
+                self._postbox.put(Flushed(stored.number))
+
+    async def _apply(self, flush: Flush) -> None:
+        """Commit and sync; on a full disk again and again."""
         refused = False
         while True:
             try:
@@ -215,13 +238,6 @@ class Performer:
                 await trio.sleep(FULL_RETRY_SECONDS)
         if refused:
             self._postbox.put(DiskLow(False))
-        self._journal.trim(flush.journal_seq)
-        self.counts.flushes += 1
-        self.counts.flushed_writes += len(flush.chain) + len(flush.state)
-        self.counts.certified += len(WriteSet.of(flush.chain).contents.get(ChainTable.TRANSACTIONS, ()))
-        self._recent.end()
-        self._waiters.stored(flush.height)
-        self._postbox.put(Flushed(flush.number))
 
     async def _load_batch(self, item: LoadBatch) -> None:
         data = await trio.to_thread.run_sync(

@@ -1,11 +1,12 @@
 """What is certified and on its way to the database, read together with it: no receipt waits for a sync.
 
 A certified height is final before this node has stored it: a quorum holds it durably. Clients get their
-receipts at once, from the chain entries of the flush under way laid over a snapshot. The state is not laid
+receipts at once, from the chain entries of the flushes under way laid over a snapshot. The state is not laid
 over: queries of state see stored heights only, each with its certificate.
 """
 
 from bisect import bisect_left, bisect_right
+from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -15,22 +16,33 @@ _Entries = dict[Table, Contents]
 
 
 class RecentChain:
-    """The chain entries of the one flush under way."""
+    """The chain entries of the flushes under way, which begin and end in the same order."""
 
     def __init__(self) -> None:
+        self._flushes: deque[WriteSet] = deque()
         self._entries: _Entries = {}
 
     def begin(self, chain: Iterable[Write]) -> None:
         """A flush of these entries starts."""
-        self._entries = WriteSet.of(chain).contents
+        self._flushes.append(WriteSet.of(chain))
+        self._lay()
 
-    def end(self) -> None:
-        """The flush is on disk."""
-        self._entries = {}
+    def end(self, count: int) -> None:
+        """The `count` oldest flushes are on disk."""
+        for _ in range(count):
+            self._flushes.popleft()
+        self._lay()
+
+    def _lay(self) -> None:
+        # Made anew each time: threads may be reading the ones before.
+        laid = WriteSet()
+        for chain in self._flushes:
+            laid.update(chain)
+        self._entries = laid.contents
 
     @contextmanager
     def over(self, database: Database) -> Iterator[Snapshot]:
-        """A snapshot with the flush under way laid over it."""
+        """A snapshot with the flushes under way laid over it."""
         # Taken before the snapshot: what is stored in between stands in both, which is harmless.
         entries = self._entries
         with database.snapshot() as snapshot:

@@ -34,6 +34,8 @@ class Waiters:
         self.stored_height = stored_height
         self.limit = WAITERS_MAX
         self._grown = trio.Event()
+        self._readers = 0
+        self._wanted = trio.Event()
         self._waits: dict[bytes, _Wait] = {}
 
     def __len__(self) -> int:
@@ -63,11 +65,23 @@ class Waiters:
             wait.place = place
             wait.event.set()
 
-    async def wait_height(self, height: int) -> int:
-        """The stored height once it is at least `height`."""
-        while self.stored_height < height:
-            await self._grown.wait()
+    async def wait_height(self, height: int, *, patient: bool = False) -> int:
+        """The stored height once it is at least `height`; storing hurries unless who waits is `patient`."""
+        if not patient:
+            self._readers += 1
+            self._wanted.set()
+        try:
+            while self.stored_height < height:
+                await self._grown.wait()
+        finally:
+            self._readers -= not patient
         return self.stored_height
+
+    async def wanted(self) -> None:
+        """Returns as soon as somebody waits for a height to be stored, and is not patient."""
+        while not self._readers:
+            self._wanted = trio.Event()
+            await self._wanted.wait()
 
     async def wait_transactions(self, ids: Sequence[bytes], known: dict[bytes, bytes]) -> None:
         """Until each of `ids` is certified; their places (height u64, index u32) go into `known`, also

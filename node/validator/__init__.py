@@ -46,6 +46,7 @@ from node.validator.outputs import (
     Tell,
 )
 from node.validator.recovered import Recovered, first_writes, is_empty, recover
+from node.validator.storing import together
 from node.validator.validator import Validator
 
 __all__ = [
@@ -91,4 +92,5 @@ __all__ = [
     "is_empty",
     "pool_config",
     "recover",
+    "together",
 ]

@@ -1,10 +1,13 @@
 """When and what goes to the database: certified heights, and what the journal may then forget.
 
-One flush at a time. It takes everything durable in the journal and every certified height that is
-executed; when it is done, readers see those heights, the ledger's overlay shrinks, and the journal is
-trimmed. Nothing here waits: a flush is an output, its end an input.
+A flush takes everything durable in the journal and every certified height that is executed, as soon as there
+is one: whoever waits for a receipt is told then. The shell stores flushes in their order, several together;
+when one is done, readers see its heights, the ledger's overlay shrinks, and the journal is trimmed. Nothing
+here waits: a flush is an output, its end an input.
 """
 
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from consensus import CommittedBlock, Digest, Round
@@ -14,6 +17,21 @@ from node.validator.durable import JOURNAL_FLUSH_BYTES, DurableBook
 from node.validator.layout import certificate_write, chain_writes, state_writes, tip_writes
 from node.validator.line import ExecutionLine, Settled
 from node.validator.outputs import Flush
+
+FLUSHES_MAX = 16
+"""Flushes under way; beyond it, heights wait for the next one. A slow disk is to be given large ones."""
+
+
+def together(flushes: Sequence[Flush]) -> Flush:
+    """Consecutive flushes as one, under the number of the last: what is stored in one go."""
+    last = flushes[-1]
+    if len(flushes) == 1:
+        return last
+    chain, state = WriteSet(), WriteSet()
+    for flush in flushes:
+        chain.update(WriteSet.of(flush.chain))
+        state.update(WriteSet.of(flush.state))
+    return Flush(last.number, chain, state, last.height, last.journal_seq)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +44,13 @@ class StoredHeights:
 
 
 class Storing:
-    """Plans flushes; at most one is under way."""
+    """Plans flushes; they end in the order in which they were planned."""
 
     def __init__(self, line: ExecutionLine, book: DurableBook, stored_height: int) -> None:
         self._line = line
         self._book = book
         self._number = 0
-        self._under_way: tuple[Flush, list[Settled]] | None = None
+        self._under_way: deque[tuple[Flush, list[Settled]]] = deque()
         self._noted: dict[int, tuple[Round, tuple[Digest, ...]]] = {}
         self.stored_height = stored_height
         self.stopped = False
@@ -43,9 +61,9 @@ class Storing:
         self._noted[committed.height] = (committed.block.round, tuple(batch.digest for batch in batches))
 
     def plan(self) -> Flush | None:
-        """The next flush, if one is due and none is under way. When stopped, what agreement made durable is
-        stored still, so that neither memory nor the journal fills up."""
-        if self._under_way is not None:
+        """The next flush, if one is due and not too many are under way. When stopped, what agreement made
+        durable is stored still, so that neither memory nor the journal fills up."""
+        if len(self._under_way) >= FLUSHES_MAX:
             return None
         settled, certificates = ([], []) if self.stopped else self._line.take_certified()
         if not settled and self._book.unstored_bytes < JOURNAL_FLUSH_BYTES:
@@ -56,21 +74,20 @@ class Storing:
             chain.update(chain_writes(item.execution))
             state.update(state_writes(item.execution))
         chain.update(WriteSet.of(map(certificate_write, certificates)))
-        height = self.stored_height
+        height = self._under_way[-1][0].height if self._under_way else self.stored_height
         if settled:
             height = settled[-1].execution.header.height
             state.update(WriteSet.of(tip_writes(settled[-1].tip)))
         self._number += 1
         flush = Flush(self._number, chain, state, height, journal_seq)
-        self._under_way = (flush, settled)
+        self._under_way.append((flush, settled))
         return flush
 
     def finished(self, number: int) -> StoredHeights | None:
         """The flush of this number is on disk; what it made readable, None if that was nothing new."""
-        if self._under_way is None or self._under_way[0].number != number:
+        if not self._under_way or self._under_way[0][0].number != number:
             return None
-        flush, settled = self._under_way
-        self._under_way = None
+        flush, settled = self._under_way.popleft()
         if not settled:
             return None
         self.stored_height = flush.height

@@ -101,6 +101,23 @@ async def test_a_flush_is_told_once_it_is_readable(tmp_path: Path) -> None:
         assert (hands.performer.counts.flushes, hands.performer.counts.flushed_writes) == (1, 1)
 
 
+async def test_flushes_asked_for_in_a_row_are_stored_together_and_told_in_order(tmp_path: Path) -> None:
+    async with running_node(config_of(written(tmp_path / "net"))) as node, trio.open_nursery() as nursery:
+        hands = Hands(node, nursery, node.opened.store)
+        names = [Digest(bytes((number,)) * 32) for number in range(4)]
+        for number, name in enumerate(names, 1):
+            body = (Write(ChainTable.BATCHES, name, b"body"), Write(ChainTable.BATCHES, NAME, name))
+            hands.performer.perform(Flush(number, body, (), 0, 0))
+        with node.recent.over(node.opened.store) as snapshot:  # readable at once
+            assert [snapshot.get(ChainTable.BATCHES, name) for name in names] == [b"body"] * 4
+            assert snapshot.get(ChainTable.BATCHES, NAME) == names[-1]
+        assert [await hands.next() for _ in names] == [Flushed(number) for number in range(1, 5)]
+        assert (hands.performer.counts.flushes, hands.performer.counts.flushed_writes) == (1, 5)
+        reader = node.opened.store.reader()
+        assert [reader.get(ChainTable.BATCHES, name) for name in names] == [b"body"] * 4
+        assert reader.get(ChainTable.BATCHES, NAME) == names[-1]
+
+
 async def test_a_full_disk_refuses_payload_until_the_flush_went_through(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

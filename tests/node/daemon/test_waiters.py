@@ -1,5 +1,7 @@
 """Waiting for receipts and heights: no order of events loses a wake-up, and nobody keeps a place for ever."""
 
+from functools import partial
+
 import pytest
 import trio
 import trio.testing
@@ -121,3 +123,29 @@ async def test_heights_wake_whoever_waits_for_them_and_never_go_back() -> None:
             assert reached == [(7, 8)]
             waiters.stored(9)
     assert reached == [(7, 8), (9, 9)]
+
+
+@pytest.mark.parametrize("patient", [False, True])
+async def test_storing_is_wanted_while_somebody_waits_for_a_height_and_has_no_patience(patient: bool) -> None:
+    waiters = Waiters(3)
+    wanted: list[bool] = []
+
+    async def store() -> None:
+        await waiters.wanted()
+        wanted.append(True)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(store)
+        await trio.testing.wait_all_tasks_blocked()
+        assert wanted == []
+        async with trio.open_nursery() as clients:
+            clients.start_soon(partial(waiters.wait_height, 4, patient=patient))
+            await trio.testing.wait_all_tasks_blocked()
+            assert wanted == [True] * (not patient)
+            waiters.stored(4)
+        nursery.cancel_scope.cancel()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(waiters.wanted)
+        await trio.testing.wait_all_tasks_blocked()  # and not afterwards
+        assert nursery.child_tasks
+        nursery.cancel_scope.cancel()
