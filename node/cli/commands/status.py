@@ -35,6 +35,9 @@ def command(directory: Path | None, output: Output, **options: Any) -> int:
         headings = ("node", "round", "committed", "certified", "stored", "peers", "ready", "url")
         console.print(table(headings, [look.row() for look in looks]))
         for look in looks:
+            if look.status is not None and look.status.benchmark:
+                kind = look.status.benchmark
+                console.print(f"{look.name}: a benchmark cluster ({kind}); it is no ledger", markup=False)
             for reason in look.reasons:
                 console.print(f"{look.name}: {reason}", markup=False)
 
