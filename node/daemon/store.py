@@ -5,8 +5,8 @@ that imports lmdb. Thread rules, because LMDB enforces none of them and breaking
 
 - `apply` begins and commits its write transactions inside one call; call it in one worker thread at
   a time (`trio.to_thread.run_sync` with a limiter of 1). It never keeps a write transaction.
-- `Reader.get` opens and ends a read transaction in itself (0.6 microseconds): it needs no renewing,
-  pins no old pages, and any thread may call it.
+- A `Reader` keeps its read transactions from one `apply` to the next (beginning one costs twice the lookup),
+  so it is used by one thread at a time, and pins the pages that one `apply` freed until it reads again.
 - A snapshot may move between threads; its own lock keeps two threads from using it at once. Each has
   an age limit, because an old view keeps every page freed since from being used again.
 
@@ -16,7 +16,7 @@ opened after a fork, and once per process.
 
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,26 +69,34 @@ class _Environment:
         """The file's high-water mark; pages freed below it are used again."""
         return (self.env.info()["last_pgno"] + 1) * self.env.stat()["psize"]
 
+    def begin(self) -> "_Places":
+        """A new transaction that only reads; it ends when it is aborted, or with the last who knows it."""
+        transaction = self.env.begin()
+        return {table: (transaction, database) for table, database in self.tables.items()}
+
+
+_Places = dict[Table, tuple["lmdb.Transaction[bytes]", lmdb._Database]]
+"""Where to read each table: in a transaction that only reads."""
+
 
 class LmdbReader:
     """Point reads of the latest committed data, for execution on the main thread."""
 
-    __slots__ = ("_places",)
+    __slots__ = ("_places", "_seen", "_store")
 
-    def __init__(self, environments: Sequence[_Environment]) -> None:
+    def __init__(self, store: "Store") -> None:
         """Not for callers: `Store.reader` makes one."""
-        self._places = {
-            table: (environment.env.begin, database)
-            for environment in environments
-            for table, database in environment.tables.items()
-        }
+        self._store, self._seen = store, -1
+        self._places: _Places = {}
 
     def get(self, table: Table, key: bytes) -> bytes | None:
         """The value at `key`, or None; sees every `apply` that returned before this call."""
-        begin, database = self._places[table]
         try:
-            with begin(database) as transaction:
-                return transaction.get(key)
+            if self._seen != self._store.applied:
+                # The count first: what is applied meanwhile is looked at again.
+                self._seen, self._places = self._store.applied, self._store.begin()
+            transaction, database = self._places[table]
+            return transaction.get(key, None, database)
         except lmdb.Error as error:
             raise _unreadable(table, error) from error
 
@@ -100,15 +108,10 @@ class LmdbSnapshot:
         """The state first: what it rests on was in the chain before, so the chain view holds it too."""
         self._lock = threading.Lock()
         self._ended: str | None = None
-        self._transactions: list[lmdb.Transaction[bytes]] = []
         try:
-            for environment in (state, chain):
-                self._transactions.append(environment.env.begin())
+            self._places = state.begin() | chain.begin()
         except lmdb.ReadersFullError as error:
-            self.end("this snapshot never began")
             raise SnapshotLimit("the database has no free reader: try again") from error
-        self._places = {table: (self._transactions[0], place) for table, place in state.tables.items()}
-        self._places |= {table: (self._transactions[1], place) for table, place in chain.tables.items()}
 
     def get(self, table: Table, key: bytes) -> bytes | None:
         """The value at `key`, or None; raises SnapshotExpired."""
@@ -151,8 +154,9 @@ class LmdbSnapshot:
         with self._lock:
             if self._ended is None:
                 self._ended = reason
-                for transaction in self._transactions:
+                for transaction, _ in self._places.values():
                     transaction.abort()
+                self._places = {}
 
     def _place(self, table: Table) -> "tuple[lmdb.Transaction[bytes], lmdb._Database]":
         if self._ended is not None:
@@ -173,6 +177,7 @@ class Store:
         self._environments = chain, state
         self.snapshots = snapshots
         """The open snapshots: `len()` now, `.limit` at most."""
+        self.applied = 0  # how often `apply` has come to its end
         self._failure: str | None = None
 
     @classmethod
@@ -216,6 +221,7 @@ class Store:
             self._commit(self._chain, chain_contents, "store-before-chain")
         if state_contents:
             self._commit(self._state, state_contents, "store-before-state")
+        self.applied += 1
         hit("store-after-state")
 
     def snapshot(self) -> AbstractContextManager[LmdbSnapshot]:
@@ -224,7 +230,11 @@ class Store:
 
     def reader(self) -> LmdbReader:
         """Reads that always see what the latest `apply` committed."""
-        return LmdbReader((self._chain, self._state))
+        return LmdbReader(self)
+
+    def begin(self) -> _Places:
+        """One view of all tables, for a reader of ours; the state first, as in a snapshot."""
+        return self._state.begin() | self._chain.begin()
 
     def size_bytes(self) -> int:
         """What both databases take on disk."""
@@ -254,9 +264,7 @@ class Store:
                     target.mkdir(mode=0o700)
                     environment.env.copy(str(target), compact=True)
         except FileExistsError as error:
-            raise StoreFailed(
-                f"{error.filename} exists already: choose another place for the copy"
-            ) from error
+            raise StoreFailed(f"{error.filename} exists already: choose another place") from error
         except (OSError, lmdb.Error) as error:
             raise StoreFailed(f"the database cannot be copied to {path}: {error}") from error
 
@@ -291,11 +299,8 @@ class Store:
 
 
 def verify_files(directory: Path) -> list[str]:
-    """What is wrong with the files of a store that nobody has open, one sentence each.
-
-    A check starts here, without the engine, which may end the process on a page with rot in it. Raises
-    StoreFailed when there is nothing to check.
-    """
+    """What is wrong with the files of a store that nobody has open, one sentence each: without the engine,
+    which may end the process on a page with rot in it. Raises StoreFailed when there is nothing to check."""
     findings: list[str] = []
     for name in ("chain", "state"):
         try:
@@ -321,13 +326,10 @@ def _seek(cursor: "lmdb.Cursor[bytes]", start: bytes, reverse: bool) -> bool:
 
 def _write_table(transaction: "lmdb.Transaction[bytes]", database: lmdb._Database, entries: Contents) -> None:
     """Deletions, then all other entries in the order of their keys in one call."""
-    written = [(key, value) for key, value in entries.items() if value is not None]
-    if len(written) < len(entries):
-        for key, value in entries.items():
-            if value is None:
-                transaction.delete(key, db=database)
+    for key in [key for key, value in entries.items() if value is None]:
+        transaction.delete(key, db=database)
+    written = sorted([(key, value) for key, value in entries.items() if value is not None])
     if written:
-        written.sort()
         with transaction.cursor(db=database) as cursor:
             cursor.putmulti(written)
 

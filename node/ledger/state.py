@@ -3,6 +3,9 @@
 The `Overlay` holds one layer a height between execution and the flush to disk, merged for reading: a lookup
 costs the same with one layer as with sixty, and adding a layer runs at the speed of `dict.update`. A block
 under way writes to a `BlockState`, a transaction to a plain dict above it: rolling back is forgetting it.
+
+Nothing is ever taken back from an executed height, so the newest value is right whether it is stored or not:
+what was flushed leaves memory when it is worth the trouble.
 """
 
 from collections import deque
@@ -54,7 +57,8 @@ class Overlay:
 
     __slots__ = (
         "_layers",
-        "_written_at",
+        "_outdated",
+        "_outdated_bytes",
         "bytes_held",
         "bytes_max",
         "entries_held",
@@ -67,7 +71,8 @@ class Overlay:
         self.reader = reader
         self._layers: deque[tuple[int, Writes, int]] = deque()
         self.merged: Writes = ({}, {}, {})
-        self._written_at: tuple[dict[bytes, int], ...] = ({}, {}, {})
+        self._outdated = 0  # entries of dropped layers that `merged` may still hold, and their bytes
+        self._outdated_bytes = 0
         self.layers_max = layers_max
         self.bytes_max = bytes_max
         self.entries_held = 0
@@ -102,9 +107,8 @@ class Overlay:
         if self._layers and self._layers[-1][0] >= height:
             raise LocalError(f"layer {height} does not follow layer {self._layers[-1][0]}")
         size = 0
-        for merged, written_at, changed in zip(self.merged, self._written_at, writes, strict=True):
+        for merged, changed in zip(self.merged, writes, strict=True):
             merged.update(changed)
-            written_at.update(dict.fromkeys(changed, height))
             size += sum(map(len, changed)) + sum(map(len, filter(None, changed.values())))
         self._layers.append((height, writes, size))
         self.entries_held += sum(map(len, writes))
@@ -113,13 +117,19 @@ class Overlay:
     def drop_through(self, height: int) -> None:
         """Forget layers up to `height`, which the reader now shows. Idempotent."""
         while self._layers and self._layers[0][0] <= height:
-            dropped, writes, size = self._layers.popleft()
-            for merged, written_at, changed in zip(self.merged, self._written_at, writes, strict=True):
-                for key in changed:
-                    if written_at[key] == dropped:
-                        del merged[key], written_at[key]
-            self.entries_held -= sum(map(len, writes))
+            _, writes, size = self._layers.popleft()
+            dropped = sum(map(len, writes))
+            self._outdated += dropped
+            self._outdated_bytes += size
+            self.entries_held -= dropped
             self.bytes_held -= size
+        # What stays is merged anew, in place, once that is no more than what goes.
+        if self._outdated >= self.entries_held or self._outdated_bytes >= self.bytes_held:
+            self._outdated = self._outdated_bytes = 0
+            for space, merged in enumerate(self.merged):
+                merged.clear()
+                for _, writes, _ in self._layers:
+                    merged.update(writes[space])
 
 
 class BlockState:

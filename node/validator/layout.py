@@ -34,11 +34,8 @@ TIP_KEY = b"tip"
 OPEN_KEY = b"open"
 """ChainTable.META: an `OpenBook`."""
 
-SPACE_TABLES = {
-    Space.STATE: StateTable.STATE,
-    Space.NODES: StateTable.NODES,
-    Space.REPLAY: StateTable.REPLAY,
-}
+SPACE_TABLES = (StateTable.STATE, StateTable.NODES, StateTable.REPLAY)
+"""The tables of the ledger's spaces, in the order of `Space`."""
 _OPEN_MAX = 2**20
 """Open blocks, and open batches, that one book may list: quotas of 128 validators come to a quarter of it."""
 
