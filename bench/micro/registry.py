@@ -18,6 +18,7 @@ MODULES = (
     "hashing",
     "signatures",
     "certificates",
+    "anchors",
     "trees",
     "disk",
     "steps",

@@ -17,6 +17,7 @@ NOUNS = (
     "qc",
     "tc",
     "header-certificate",
+    "anchor",
     "rfc6962",
     "smt",
     "lmdb",
