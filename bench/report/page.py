@@ -56,7 +56,7 @@ def _goals(runs: Sequence[Run]) -> list[str]:
             verify = f"{run.record.signatures.verify_us:.0f} us"
             told = (written, goal.verdict(answer.found), place_of(run), verify, ", ".join(run.marks))
         rows.append((goal.name, goal.written_floor, goal.written_aim, *told))
-    headings = ("figure", "floor", "aim", "latest", "", "taken on", "Ed25519 check", "marks")
+    headings = ("figure", "floor", "aim", "latest", "which is", "taken on", "Ed25519 check", "marks")
     return ["<h2>What is to be reached</h2>", *_table(headings, rows, numbers=(1, 2, 3, 6))]
 
 

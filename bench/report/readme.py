@@ -6,7 +6,7 @@ from bench.report.goals import GOALS, Answer, latest
 from bench.report.reading import Run
 
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
-_HEADINGS = ("figure", "floor", "aim", "latest", "", "taken on", "Ed25519 check there", "command")
+_HEADINGS = ("figure", "floor", "aim", "latest", "which is", "taken on", "Ed25519 check there", "command")
 _RIGHT = ("floor", "aim", "latest", "Ed25519 check there")
 
 

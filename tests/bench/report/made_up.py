@@ -12,6 +12,7 @@ from bench.yardstick import SignatureCost
 from tests.bench.cluster.made_up import LOUD, MACHINE, QUIET, outcome_of, trial_at
 
 COST = SignatureCost(57.4, 20.0)
+GOSSIP = {"delivered_per_second": 6_000.0, "peers": 3, "message_bytes": 1_024, "lost": 0}
 DATE = "2026-11-20T10:00:00+00:00"
 
 
@@ -101,7 +102,7 @@ def everything() -> list[Record]:
         scale_run(),
         micro_run(),
         profile_run(),
-        record_of("gossip", "gossip", {"delivered_per_second": 6_000.0, "peers": 3}),
+        record_of("gossip", "gossip", GOSSIP),
     ]
 
 

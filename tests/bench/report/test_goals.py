@@ -7,7 +7,7 @@ import pytest
 from bench.cluster.scenarios import BY_NAME
 from bench.report.goals import GOALS, Found, Goal, all_answers, latest
 from bench.report.reading import run_of
-from tests.bench.report.made_up import cluster_run, everything, record_of, scale_run
+from tests.bench.report.made_up import GOSSIP, cluster_run, everything, record_of, scale_run
 
 LONE = BY_NAME["lone"]
 RUNS = [run_of(record) for record in everything()]
@@ -98,6 +98,20 @@ def test_every_goal_has_a_floor_that_is_easier_than_its_aim() -> None:
     for each in GOALS:
         assert each.verdict(Found(each.aim)) == "aim reached"
         assert each.verdict(Found(each.floor)) == "floor reached"
+
+
+@pytest.mark.parametrize(
+    ("changed", "found"),
+    [
+        ({}, Found(6_000.0)),
+        ({"lost": 7}, Found(None, "7 lost")),
+        ({"peers": 5}, None),
+        ({"message_bytes": 64}, None),
+    ],
+)
+def test_gossip_counts_as_it_is_meant(changed: dict[str, Any], found: Found | None) -> None:
+    answer = latest(goal("gossip"), [run_of(record_of("gossip", "gossip", GOSSIP | changed))])
+    assert (None if answer is None else answer.found) == found
 
 
 def test_an_empty_round_of_a_hundred_is_not_the_figure() -> None:
