@@ -24,6 +24,7 @@ COMMANDS: dict[str, str] = {
     "demo": "Start a cluster, publish real data, verify it, show a table.",
     "init": "Make the folder and the keys of one node.",
     "genesis": "Make a genesis together with other organisations: new, join, collect.",
+    "doctor": "Check a node's home, machine and neighbours before it starts.",
     "start": "Run the node of a folder.",
     "governance": "Change validators, members and policies: propose, approve, show.",
     "status": "Show what nodes say about themselves.",
