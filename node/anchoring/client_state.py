@@ -1,7 +1,7 @@
 """A light client's state: all that one cluster's ledger keeps of another, as one leaf of its own state.
 
     client  [1, cluster id, name, incarnation, [epoch, [[key, weight], ...]], [epoch, [[key, weight], ...]],
-             [[operator key, weight], ...], tip, status, [accused key, ...]]
+             [[operator key, weight], ...], tip, status, 1 if it was ever admitted else 0, [accused key, ...]]
             the current set, then the first set of this incarnation
     tip     [height, header hash, history root, time_ms, outbox root, anchors root, state root,
              next validators hash | nil]
@@ -100,8 +100,8 @@ class Tip:
 @dataclass(frozen=True, slots=True)
 class ClientState:
     """One cluster as another knows it; a state leaf of the holder. `validators` are those of the epoch of the
-    next header to be believed, `origin` the first of this incarnation, `accused` the keys that evidence
-    named since it began."""
+    next header to be believed, `origin` the first of this incarnation; `is_admitted` outlives a freeze, so
+    that a recovery admits nobody; `accused` are the keys that evidence named since the incarnation began."""
 
     cluster_id: Digest
     name: str
@@ -111,6 +111,7 @@ class ClientState:
     operators: ValidatorSet
     last: Tip
     status: ClientStatus
+    is_admitted: bool = False
     accused: tuple[PublicKey, ...] = ()
 
     @property
@@ -141,6 +142,7 @@ class ClientState:
                 self.operators.to_value()[1],
                 self.last.to_value(),
                 int(self.status),
+                int(self.is_admitted),
                 self.accused,
             )
         )
@@ -149,7 +151,7 @@ class ClientState:
     def decode(data: bytes) -> "ClientState":
         """The inverse of `encode`; raises CodecError."""
         value = decode(data, max_bytes=CLIENT_BYTES_MAX, max_depth=4)
-        fields = as_tuple(value, 10, "client")
+        fields = as_tuple(value, 11, "client")
         if fields[0] != CLIENT_VERSION:
             raise CodecError(f"client version {fields[0]!r:.20} is not {CLIENT_VERSION}")
         validators, origin = ValidatorSet.from_value(fields[4]), ValidatorSet.from_value(fields[5])
@@ -162,9 +164,10 @@ class ClientState:
             ValidatorSet.from_value((origin.epoch, fields[6])),
             Tip.from_value(fields[7]),
             ClientStatus(as_int(fields[8], "status", high=max(ClientStatus))),
+            as_int(fields[9], "is admitted", high=1) == 1,
             tuple(
                 PublicKey(as_bytes(key, "accused key", length=32))
-                for key in as_array(fields[9], ACCUSED_MAX, "accused keys")
+                for key in as_array(fields[10], ACCUSED_MAX, "accused keys")
             ),
         )
 

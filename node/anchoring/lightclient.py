@@ -114,7 +114,7 @@ def admit(state: ClientState, corroboration: Corroboration) -> ClientState:
     if state.status is not ClientStatus.PENDING:
         raise Refused(Code.CLIENT_NOT_PENDING, f"{state.name} is {state.status.name}, not PENDING")
     _check_corroborated(state, state.epoch, state.last.point, corroboration)
-    return replace(state, status=ClientStatus.ACTIVE)
+    return replace(state, status=ClientStatus.ACTIVE, is_admitted=True)
 
 
 def tick(state: ClientState, now_ms: int, stale_after_ms: int = STALE_AFTER_MS) -> ClientState:
@@ -182,7 +182,7 @@ def freeze(
 
 
 def recover(state: ClientState, recovery: RecoveryCertificate, cache: SignatureCache) -> ClientState:
-    """The client of the next incarnation: tip at the base, new set, ACTIVE, nobody accused.
+    """The client of the next incarnation: tip at the base, new set, nobody accused, ACTIVE if admitted.
 
     That the federation co-approved it is the caller's to know. An unfrozen client takes no base but its own
     tip, so that nothing it anchored is ever dropped without evidence (F3). Raises Refused: CLIENT_RETIRED,
@@ -215,7 +215,7 @@ def recover(state: ClientState, recovery: RecoveryCertificate, cache: SignatureC
         origin=recovery.validators,
         operators=recovery.operators,
         last=replace(Tip.of(base), next_validators_hash=None),
-        status=ClientStatus.ACTIVE,
+        status=ClientStatus.ACTIVE if state.is_admitted else ClientStatus.PENDING,
         accused=(),
     )
 

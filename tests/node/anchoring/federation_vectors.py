@@ -85,6 +85,7 @@ SHAPES: dict[str, Shape] = {
         ("operators", _MEMBERS),
         ("tip", _TIP),
         ("status", None),
+        ("admitted", None),
         ("accused", (None,)),
     ],
     "anchor": [("epoch", None), ("height", None), ("hash", None), ("history", None), ("status", None)],

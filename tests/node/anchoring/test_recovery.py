@@ -180,6 +180,16 @@ def test_a_base_of_a_set_that_the_client_never_held_comes_with_its_links() -> No
     assert refused(state, crossed) is Code.WRONG_VALIDATORS
 
 
+def test_a_recovery_admits_nobody_who_was_not_admitted() -> None:
+    chain, _, frozen = forked((1,) * 4, (0, 1, 2), (1, 2, 3))
+    pending = replace(active(chain, 7), status=ClientStatus.PENDING, is_admitted=False)
+    base = chain.recovery(7, NEW, NEW_OPERATORS, (0, 1, 2))
+    assert recovered(pending, base).status is ClientStatus.PENDING
+    never_admitted = ClientState.decode(replace(frozen, is_admitted=False).encode())
+    after = recovered(never_admitted, chain.recovery(7, NEW, NEW_OPERATORS, (0, 3)))
+    assert (after.status, after.is_admitted) == (ClientStatus.PENDING, False)
+
+
 def test_a_base_that_ended_its_epoch_asks_for_no_link_of_the_set_it_named() -> None:
     chain = Chain().grow(3).grow(1, next_set=keys("harbour", (1,) * 4, first=1))
     state = active(chain, 4)
