@@ -30,7 +30,6 @@ from node.validator import (
     Append,
     BroadcastFrame,
     DiskLow,
-    Flush,
     ForwardGossip,
     Frame,
     Input,
@@ -99,13 +98,10 @@ class Host:
     def _forget(self) -> None:
         self._out: deque[Output] = deque()
         self._writing: list[Append] | None = None
-        self.flushes_asked: deque[Flush] = deque()
-        self.flushes_begun: tuple[Flush, ...] = ()
-        self.planned_height = 0
+        self.storing = labour.Storing()
         self.timers: dict[str, int] = {}
-        self._timer_number = 0
+        self._timer_number = self._steps = 0
         self._gossip_seen: dict[bytes, bytes] = {}
-        self._steps = 0
 
     # --- life ------------------------------------------------------------------------------------------
 

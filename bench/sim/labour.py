@@ -2,6 +2,8 @@
 storing, in which a crash may fall between any two writes.
 """
 
+from collections import deque
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bench.sim.violation import Violation
@@ -33,6 +35,16 @@ _FULL_DISK_RETRY_US = 250_000
 """A database that is full is tried again this often."""
 
 
+@dataclass(slots=True)
+class Storing:
+    """The flushes one life of a host was asked for, in order, and those that are being stored together."""
+
+    asked: deque[Flush] = field(default_factory=deque)
+    begun: tuple[Flush, ...] = ()
+    planned_height: int = 0
+    """The height of the last one that was asked for."""
+
+
 def work(host: "Host", output: Output) -> None:
     """Do it, later. Raises Violation for an output that nobody performs."""
     world = host.world
@@ -56,8 +68,8 @@ def work(host: "Host", output: Output) -> None:
             host.later(delay_us, lambda: _serve(host, output))
         case Flush():
             world.checkers.on_flush(host, output)
-            host.flushes_asked.append(output)
-            host.planned_height = output.height
+            host.storing.asked.append(output)
+            host.storing.planned_height = output.height
             _flush_next(host)
         case _:
             raise Violation("outputs", f"an output nobody performs: {output}")
@@ -86,10 +98,10 @@ def _serve(host: "Host", asked: ServeSync | ServeBlocks) -> None:
 
 def _flush_next(host: "Host") -> None:
     """Begin what flushes were asked for, all of them together, unless some are under way."""
-    if host.flushing and host.flushes_asked and not host.flushes_begun:
-        host.flushes_begun = tuple(host.flushes_asked)
-        host.flushes_asked.clear()
-        flush = together(host.flushes_begun)
+    if host.flushing and host.storing.asked and not host.storing.begun:
+        host.storing.begun = tuple(host.storing.asked)
+        host.storing.asked.clear()
+        flush = together(host.storing.begun)
         host.later(host.world.flush_us, lambda: _flush_chain(host, flush))
 
 
@@ -110,7 +122,7 @@ def _flush_state(host: "Host", flush: Flush) -> None:
     if host.boundary():
         host.disk.trim(flush.journal_seq)
         host.flushes += 1
-        begun, host.flushes_begun = host.flushes_begun, ()
+        begun, host.storing.begun = host.storing.begun, ()
         for stored in begun:
             host.feed(Flushed(stored.number))
         _flush_next(host)

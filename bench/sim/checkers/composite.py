@@ -310,7 +310,7 @@ class Checkers:
             self._block(host, unpack(proposal)[0])
         for certificate in chain.certificates:
             self._certificates(host, None, None, certificate)
-        planned = max(host.height, host.planned_height)
+        planned = max(host.height, host.storing.planned_height)
         self.agreement.on_stored(host.name, planned, [stored.height for stored in chain.heights])
         for stored in chain.heights:
             self.chain.on_header(host.name, stored.header)
