@@ -1,0 +1,1 @@
+"""Gossip between processes, with real sockets and TLS."""

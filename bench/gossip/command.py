@@ -1,0 +1,166 @@
+"""`isthmus-bench gossip`: how many messages a second one node gets to its peers, each a process of its own.
+
+The publisher keeps a window of messages that not every peer has confirmed, so that no queue overflows; every
+body is different, every delivery accepted by the application, announced to the others and counted by its
+receiver. A message counts once all peers have it.
+"""
+
+import json
+import random
+import resource
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from functools import partial
+
+import click
+import trio
+
+from bench.gossip.members import MESSAGES, PROGRESS, config_of, identity_of, listening, port_of
+from bench.processes import machine
+from p2p import Delivery, Network, open_network
+
+WINDOW = 2_048
+"""Messages published and not confirmed by all: a quarter of a send queue."""
+GROUP = 64
+"""Messages published before anything else has its turn."""
+START_SECONDS = 30
+PATIENCE_SECONDS = 30
+"""After the last message: what is not there by then is lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """One run. `delivered_per_second` counts each message at each peer; CPU is of all processes together."""
+
+    peers: int
+    message_bytes: int
+    seconds: float
+    messages: int
+    lost: int
+    messages_per_second: float
+    delivered_per_second: float
+    cpu_us_per_delivery: float
+
+
+class _Publisher:
+    def __init__(self, network: Network, peers: int, message_bytes: int) -> None:
+        self._network = network
+        self._taken = {identity_of(number).peer_id: 0 for number in range(1, peers + 1)}
+        self._body_bytes = message_bytes - 8
+        self._padding = random.Random(0).randbytes(self._body_bytes)
+        self.published = 0
+
+    @property
+    def confirmed(self) -> int:
+        """Deliveries that every peer has told of."""
+        return min(self._taken.values())
+
+    async def run(self, seconds: float) -> None:
+        """Publish as fast as the peers take it; return when they have it all."""
+        deadline = trio.current_time() + seconds
+        while trio.current_time() < deadline:
+            if self.published - self.confirmed < WINDOW:
+                self._publish_group()
+                await trio.lowlevel.checkpoint()
+                self._hear()
+            else:
+                self._note(await self._network.inbox.receive())
+        with trio.move_on_after(PATIENCE_SECONDS):
+            while self.confirmed < self.published:
+                self._note(await self._network.inbox.receive())
+
+    def _publish_group(self) -> None:
+        self._network.hold()
+        for _ in range(GROUP):
+            self.published += 1
+            self._network.publish(MESSAGES.code, self.published.to_bytes(8, "big") + self._padding)
+        self._network.release()
+
+    def _hear(self) -> None:
+        while self._network.inbox.items:
+            self._note(self._network.inbox.receive_nowait())
+
+    def _note(self, event: object) -> None:
+        if isinstance(event, Delivery) and event.topic == PROGRESS.code:
+            self._taken[event.peer] = int.from_bytes(event.body, "big")
+
+
+async def measure(peers: int, message_bytes: int, seconds: float) -> Figures:
+    """One run. Raises trio.TooSlowError when the peers do not come up."""
+    before = _cpu_seconds()
+    async with trio.open_nursery() as nursery:
+        with trio.fail_after(START_SECONDS):
+            children = [await _start(nursery, number) for number in range(1, peers + 1)]
+            listeners = await listening()
+            ports = [port_of(listeners)] + [await _port(child) for child in children]
+            for child in children:
+                assert child.stdin is not None
+                await child.stdin.send_all(json.dumps(ports).encode())
+        async with open_network(config_of(0, ports), identity_of(0), random.Random(0), listeners) as network:
+            with trio.fail_after(START_SECONDS):
+                while sum(peer.connected for peer in network.status()) < peers:  # noqa: ASYNC110  # no event
+                    await trio.sleep(0.02)
+            publisher = _Publisher(network, peers, message_bytes)
+            started = time.perf_counter()
+            await publisher.run(seconds)
+            took = time.perf_counter() - started
+        for child in children:
+            assert child.stdin is not None
+            await child.stdin.aclose()
+    cpu_seconds = _cpu_seconds() - before
+    done = publisher.confirmed
+    return Figures(
+        peers,
+        message_bytes,
+        took,
+        publisher.published,
+        publisher.published - done,
+        done / took,
+        done * peers / took,
+        1e6 * cpu_seconds / max(1, done * peers),
+    )
+
+
+async def _start(nursery: trio.Nursery, number: int) -> trio.Process:
+    child: trio.Process = await nursery.start(
+        partial(
+            trio.run_process,
+            [sys.executable, "-m", "bench.gossip.peer", str(number)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+    )
+    return child
+
+
+async def _port(child: trio.Process) -> int:
+    assert child.stdout is not None
+    return int(await child.stdout.receive_some())
+
+
+def _cpu_seconds() -> float:
+    own, ended = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return own.ru_utime + own.ru_stime + ended.ru_utime + ended.ru_stime
+
+
+@click.command("gossip")
+@click.option("--peers", type=click.IntRange(1, 8), default=3, show_default=True)
+@click.option("--bytes", "message_bytes", type=click.IntRange(16, 65_536), default=1_024, show_default=True)
+@click.option("--seconds", type=click.FloatRange(0.1, 3_600), default=5.0, show_default=True)
+@click.option("--json", "as_json", is_flag=True)
+def command(peers: int, message_bytes: int, seconds: float, as_json: bool) -> None:
+    """Messages a second from one node to its peers, over TLS, each a process of its own."""
+    figures = trio.run(measure, peers, message_bytes, seconds)
+    if as_json:
+        click.echo(json.dumps({"machine": machine()} | asdict(figures)))
+    else:
+        click.echo(
+            f"{figures.messages} messages of {message_bytes} bytes to {peers} peers "
+            f"in {figures.seconds:.1f} s, {machine()}: {figures.delivered_per_second:.0f} delivered a second "
+            f"({figures.messages_per_second:.0f} to each), {figures.cpu_us_per_delivery:.0f} us of CPU each, "
+            f"{figures.lost} lost"
+        )
+    if figures.lost:
+        raise click.ClickException(f"{figures.lost} messages did not arrive within {PATIENCE_SECONDS} s")

@@ -1,0 +1,37 @@
+"""Gossip between processes: everything arrives, and a command says what it measured."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from bench.gossip import command
+from bench.gossip.command import command as gossip
+
+
+def test_every_message_reaches_every_peer() -> None:
+    asked = ["--peers", "2", "--bytes", "64", "--seconds", "0.2", "--json"]
+    said = CliRunner().invoke(gossip, asked, catch_exceptions=False)
+    assert said.exit_code == 0, said.output
+    figures = json.loads(said.output)
+    assert figures["messages"] > 0
+    assert (figures["peers"], figures["message_bytes"], figures["lost"]) == (2, 64, 0)
+    assert figures["delivered_per_second"] == pytest.approx(2 * figures["messages_per_second"])
+
+
+def test_what_does_not_arrive_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
+    lossy = command.Figures(3, 64, 1.0, 100, 7, 93.0, 279.0, 40.0)
+
+    async def measure(peers: int, message_bytes: int, seconds: float) -> command.Figures:
+        return lossy
+
+    monkeypatch.setattr(command, "measure", measure)
+    said = CliRunner().invoke(gossip, ["--seconds", "1"])
+    assert said.exit_code == 1
+    assert "7 messages did not arrive" in said.output
+
+
+def test_a_message_too_small_to_be_told_apart_is_refused() -> None:
+    said = CliRunner().invoke(gossip, ["--bytes", "4"])
+    assert said.exit_code == 2
+    assert "--bytes" in said.output
