@@ -92,6 +92,7 @@ class Finding:
             "signs": found.per_round(total.signs),
             "messages": messages,
             "bytes": size,
+            "verify_us": self.cost.verify_us,
             "predicted": asdict(self.predicted),
             "kinds": {
                 kind: {

@@ -1,7 +1,7 @@
 """Where a replica's CPU goes besides signatures: a deterministic profile of its steps, by phase.
 
-The profiler sees every call, which makes small functions look dearer than they are; shares are what it is
-read for, not microseconds.
+The profiler sees every call, which makes small functions look dearer than they are, and Python dearer
+than C; shares are what it is read for, not microseconds.
 """
 
 import re

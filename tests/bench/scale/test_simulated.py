@@ -65,7 +65,9 @@ def test_of_a_large_cluster_eight_replicas_are_measured() -> None:
 
 def test_a_profile_names_phases_and_leaves_nothing_out() -> None:
     profiler = Profile()
-    simulate(4, 4, with_payload=True, profiler=profiler)
+    counted = simulate(4, 4, with_payload=True, profiler=profiler)
+    assert counted.total.events > 0
+    assert counted.total.seconds == 0
     shares = shares_of(profiler, 5)
     assert len(shares.functions) == 5
     assert {"crypto", "agreement", "codec"} <= {share.name for share in shares.phases}
