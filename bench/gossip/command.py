@@ -13,12 +13,15 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 
 import click
 import trio
 
 from bench.gossip.members import MESSAGES, PROGRESS, config_of, identity_of, listening, port_of
+from bench.machine import describe_machine, probe_noise
 from bench.processes import machine
+from bench.results import HISTORY, append, record_now
 from p2p import Delivery, Network, open_network
 
 WINDOW = 2_048
@@ -150,17 +153,28 @@ def _cpu_seconds() -> float:
 @click.option("--bytes", "message_bytes", type=click.IntRange(16, 65_536), default=1_024, show_default=True)
 @click.option("--seconds", type=click.FloatRange(0.1, 3_600), default=5.0, show_default=True)
 @click.option("--json", "as_json", is_flag=True)
-def command(peers: int, message_bytes: int, seconds: float, as_json: bool) -> None:
+@click.option(
+    "--record",
+    is_flag=False,
+    flag_value=HISTORY,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Add the figures to a history, by default bench/results/history.jsonl.",
+)
+def command(peers: int, message_bytes: int, seconds: float, as_json: bool, record: Path | None) -> None:
     """Messages a second from one node to its peers, over TLS, each a process of its own."""
+    described, noise = describe_machine(), probe_noise()
     figures = trio.run(measure, peers, message_bytes, seconds)
+    if record is not None:
+        label = f"gossip peers={peers} bytes={message_bytes}"
+        append(record_now("gossip", label, described, noise, asdict(figures)), record)
     if as_json:
-        click.echo(json.dumps({"machine": machine()} | asdict(figures)))
+        click.echo(json.dumps({"machine": machine(), "noise": noise.to_json()} | asdict(figures)))
     else:
         click.echo(
             f"{figures.messages} messages of {message_bytes} bytes to {peers} peers "
             f"in {figures.seconds:.1f} s, {machine()}: {figures.delivered_per_second:.0f} delivered a second "
             f"({figures.messages_per_second:.0f} to each), {figures.cpu_us_per_delivery:.0f} us of CPU each, "
-            f"{figures.lost} lost"
+            f"{figures.lost} lost" + (f"; NOISY MACHINE: {noise}" if noise.is_noisy else "")
         )
     if figures.lost:
         raise click.ClickException(f"{figures.lost} messages did not arrive within {PATIENCE_SECONDS} s")

@@ -1,19 +1,25 @@
 """Gossip between processes: everything arrives, and a command says what it measured."""
 
 import json
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from bench.gossip import command
 from bench.gossip.command import command as gossip
+from bench.results import read_history
 
 
-def test_every_message_reaches_every_peer() -> None:
+def test_every_message_reaches_every_peer(tmp_path: Path) -> None:
+    history = tmp_path / "history.jsonl"
     asked = ["--peers", "2", "--bytes", "64", "--seconds", "0.2", "--json"]
-    said = CliRunner().invoke(gossip, asked, catch_exceptions=False)
+    said = CliRunner().invoke(gossip, [*asked, "--record", str(history)], catch_exceptions=False)
     assert said.exit_code == 0, said.output
     figures = json.loads(said.output)
+    (line,) = read_history(history)
+    assert (line.bench, line.scenario) == ("gossip", "gossip peers=2 bytes=64")
+    assert line.figures["delivered_per_second"] == figures["delivered_per_second"]
     assert figures["messages"] > 0
     assert (figures["peers"], figures["message_bytes"], figures["lost"]) == (2, 64, 0)
     assert figures["delivered_per_second"] == pytest.approx(2 * figures["messages_per_second"])
