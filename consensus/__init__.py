@@ -40,6 +40,7 @@ from consensus.codec import (
     as_tuple,
     decode,
     encode,
+    encode_around,
     encode_trusted,
 )
 from consensus.config import RecoveredState, ReplicaConfig
@@ -243,6 +244,7 @@ __all__ = [
     "decode_message",
     "digest",
     "encode",
+    "encode_around",
     "encode_message",
     "encode_trusted",
     "epoch_of",

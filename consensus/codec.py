@@ -21,6 +21,13 @@ MAX_BYTES_DEFAULT = 16 * 1024 * 1024
 MAX_DEPTH_DEFAULT = 16
 """Deepest nesting of arrays; the deepest real object (a block with a timeout certificate) has 4."""
 
+LARGE_BYTES = 16 * 1024
+"""Byte strings from here on are not copied more often than they must be; above 255, where their headers
+have one form less."""
+
+WALKED_ITEMS_MAX = 1024
+"""Longer arrays are compared at once: a peer's array of many small items costs no more than it did."""
+
 MAX_ITEMS_DEFAULT = 2**24
 """Items of all arrays together; whoever decodes a peer's message sets its own, far smaller bound: a byte each
 is sent in no time and takes 170 ns to look at, so megabytes of them would hold up the loop."""
@@ -47,6 +54,17 @@ def encode_trusted(value: object) -> bytes:
     except (ValueError, TypeError) as error:
         raise CodecError(f"cannot be encoded: {error}") from error
     return packed
+
+
+def encode_around(fields: tuple[Value, ...], content: bytes) -> bytes:
+    """`encode_trusted((*fields, content))`, copying `content` once if it is large."""
+    if len(content) < LARGE_BYTES:
+        return encode_trusted((*fields, content))
+    packer = msgpack.Packer(autoreset=False)
+    packer.pack_array_header(len(fields) + 1)
+    for field in fields:
+        packer.pack(field)
+    return b"".join((packer.bytes(), _bytes_header(len(content)), content))
 
 
 def decode(
@@ -79,9 +97,47 @@ def decode(
     except (ValueError, msgpack.UnpackException, OverflowError, RecursionError) as error:
         raise CodecError(f"not canonical msgpack: {_found(error)}") from error
     _check(value, max_depth, max_items)
-    if encode_trusted(value) != data:
+    if len(data) < LARGE_BYTES:
+        is_canonical = encode_trusted(value) == data
+    else:
+        is_canonical = _end_of_canonical(value, data, 0) == len(data)
+    if not is_canonical:
         raise CodecError("not the canonical encoding of its value (non-minimal header)")
     return value
+
+
+def _end_of_canonical(value: Value, data: bytes, start: int) -> int:
+    """Where the canonical encoding of `value` at `start` ends in `data`, or -1 when it is not there.
+
+    `value` was decoded from these bytes. As long as every header is the canonical one, the decoder took what
+    follows it from the same place, so a large byte string need not be compared with itself, let alone be
+    copied to be. Only arrays that hold one are walked; all else is compared at once.
+    """
+    if isinstance(value, bytes) and len(value) >= LARGE_BYTES:
+        return _end_of(_bytes_header(len(value)), data, start, len(value))
+    if isinstance(value, tuple) and len(value) <= WALKED_ITEMS_MAX and (not start or _has_large(value)):
+        end = _end_of(msgpack.Packer().pack_array_header(len(value)), data, start)
+        for item in value:
+            if end < 0:
+                break
+            end = _end_of_canonical(item, data, end)
+        return end
+    return _end_of(encode_trusted(value), data, start)
+
+
+def _end_of(expected: bytes, data: bytes, start: int, content_bytes: int = 0) -> int:
+    return start + len(expected) + content_bytes if data.startswith(expected, start) else -1
+
+
+def _has_large(items: tuple[Value, ...]) -> bool:
+    return any(type(item) is bytes and len(item) >= LARGE_BYTES for item in items)
+
+
+def _bytes_header(size: int) -> bytes:
+    """The canonical header of a byte string of at least LARGE_BYTES bytes: msgpack's bin 16 or bin 32."""
+    if size < 2**16:
+        return b"\xc5" + size.to_bytes(2, "big")
+    return b"\xc6" + size.to_bytes(4, "big")
 
 
 def _found(error: Exception) -> str:

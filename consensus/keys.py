@@ -29,12 +29,21 @@ DIGEST_BYTES = 32
 SEED_BYTES = 32
 
 
+_COPIED_BYTES_MAX = 8 * 1024
+"""Up to here joining domain and content costs less than a second call of the hash function."""
+
+
 def digest(domain: str, *parts: bytes) -> Digest:
     """SHA-256 of the length-prefixed domain tag and the concatenated `parts`.
 
     Callers pass one canonical encoding, or parts of fixed width: the parts are not delimited.
     """
-    return Digest(sha256(_prefix(domain) + b"".join(parts)).digest())
+    content = parts[0] if len(parts) == 1 else b"".join(parts)
+    if len(content) < _COPIED_BYTES_MAX:
+        return Digest(sha256(_prefix(domain) + content).digest())
+    hasher = sha256(_prefix(domain))
+    hasher.update(content)
+    return Digest(hasher.digest())
 
 
 @lru_cache(maxsize=64)

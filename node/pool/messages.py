@@ -19,6 +19,7 @@ from consensus import (
     as_int,
     as_tuple,
     decode,
+    encode_around,
     encode_trusted,
 )
 
@@ -140,13 +141,13 @@ def encode_message(message: PoolMessage) -> bytes:
     """The canonical bytes of a message."""
     match message:
         case PushBatch(data):
-            return encode_trusted((_PUSH, data))
+            return encode_around((_PUSH,), data)
         case Acknowledge(digests):
             return encode_trusted((_ACKNOWLEDGE, digests))
         case FetchBatches(digests):
             return encode_trusted((_FETCH, digests))
         case FetchedBatch(data):
-            return encode_trusted((_FETCHED, data))
+            return encode_around((_FETCHED,), data)
         case BatchesUnavailable(digests):
             return encode_trusted((_UNAVAILABLE, digests))
         case SyncRequest(height, count, bytes_max):

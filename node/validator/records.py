@@ -23,6 +23,7 @@ from consensus import (
     as_int,
     as_tuple,
     decode,
+    encode_around,
     encode_trusted,
     immutable,
 )
@@ -94,7 +95,7 @@ def encode_start(record: SafetyRecord) -> bytes:
 
 def encode_batch(digest: Digest, data: bytes) -> bytes:
     """The record of a batch."""
-    return encode_trusted((_BATCH, digest, data))
+    return encode_around((_BATCH, digest), data)
 
 
 def decode_record(data: bytes) -> JournalRecord:

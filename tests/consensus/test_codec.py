@@ -7,7 +7,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consensus import CodecError, Value, as_array, as_bytes, as_int, as_text, as_tuple, decode, encode
+from consensus import (
+    CodecError,
+    Value,
+    as_array,
+    as_bytes,
+    as_int,
+    as_text,
+    as_tuple,
+    decode,
+    encode,
+    encode_around,
+)
+from consensus.codec import LARGE_BYTES
 
 VALUES = st.recursive(
     st.none() | st.integers(-(2**63), 2**64 - 1) | st.binary(max_size=40) | st.text(max_size=20),
@@ -126,3 +138,66 @@ def test_more_items_than_allowed_are_refused_however_they_are_nested(value: Valu
     assert decode(data, max_items=9) == value
     with pytest.raises(CodecError, match="too many items"):
         decode(data, max_items=8)
+
+
+LARGE = bytes(range(256)) * 80
+SIZES = (LARGE_BYTES - 1, LARGE_BYTES, 2**16 - 1, 2**16, 300_000)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_large_byte_strings_have_the_encoding_of_all_others(size: int) -> None:
+    content = bytes(size)
+    for value in (content, (1, content), (1, b"name", content), (7, (b"m", content, content)), ((content,),)):
+        assert decode(encode(value)) == value
+    assert encode_around((2, b"name"), content) == encode((2, b"name", content))
+    assert encode_around((), content) == encode((content,))
+
+
+def large_faults() -> dict[str, bytes]:
+    """Encodings of 20 KiB that decoders take and that are not canonical, by the place of the fault."""
+    short, wide = b"\xc5" + len(LARGE).to_bytes(2, "big"), b"\xc6" + len(LARGE).to_bytes(4, "big")
+    return {
+        "its own header": wide + LARGE,
+        "its header in an array": b"\x92\x01" + wide + LARGE,
+        "its header two arrays deep": b"\x92\x01\x92\x01" + wide + LARGE,
+        "the array around it": b"\xdc\x00\x02\x01" + short + LARGE,
+        "the inner array around it": b"\x92\x01\xdc\x00\x02\x01" + short + LARGE,
+        "a number before it": b"\x92\xcc\x01" + short + LARGE,
+        "a number of equal length before it": b"\x92\xd1\x01\x2c" + short + LARGE,
+        "a number behind it": b"\x92" + short + LARGE + b"\xcc\x01",
+        "an array behind it": b"\x92" + short + LARGE + b"\x91\xcc\x01",
+        "small bytes behind it": b"\x92" + short + LARGE + b"\xc5\x00\x01x",
+        "bytes behind the value": b"\x91" + short + LARGE + b"\x00",
+        "the end of the value": b"\x91" + short + LARGE[:-1],
+        "many items around it": b"\xdc\x08\x00" + short + LARGE + b"\x01" * 2_046 + b"\xcc\x01",
+    }
+
+
+@pytest.mark.parametrize("where", large_faults())
+def test_no_fault_hides_behind_a_large_byte_string(where: str) -> None:
+    with pytest.raises(CodecError):
+        decode(large_faults()[where])
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.recursive(
+        st.integers(0, 2**64 - 1) | st.binary(max_size=20) | st.just(LARGE) | st.text(max_size=5) | st.none(),
+        lambda inner: st.lists(inner, max_size=5).map(tuple),
+        max_leaves=8,
+    ),
+    st.integers(0, 400),
+    st.integers(0, 255),
+)
+def test_whatever_is_accepted_around_large_byte_strings_is_canonical(
+    value: Value, place: int, byte: int
+) -> None:
+    data = encode(value)
+    changed = data[:place] + bytes((byte,)) + data[place + 1 :]
+    for candidate in (data, changed):
+        try:
+            decoded = decode(candidate)
+        except CodecError:
+            assert candidate != data
+        else:
+            assert encode(decoded) == candidate
