@@ -7,7 +7,7 @@ what was decoded gives the same bytes back. Hash the bytes as received, never a 
 Source: the msgpack specification; the acceptance table was measured (see DESIGN.md, "Encoding").
 """
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgpack
 
@@ -140,6 +140,33 @@ def _bytes_header(size: int) -> bytes:
     return b"\xc6" + size.to_bytes(4, "big")
 
 
+def decode_shape(data: bytes, shape: tuple[type, ...], max_depth: int) -> tuple[Any, ...] | None:
+    """The array whose canonical encoding is `data`, if its items are exactly of these types and it is nested
+    no deeper than `max_depth`; else None, and `decode` says why or finds another shape.
+
+    What `decode` accepts, for the one kind of value of which every node opens thousands a second.
+    """
+    try:
+        value = msgpack.unpackb(data, use_list=False)
+        if type(value) is not tuple or tuple(map(type, value)) != shape:
+            return None
+        return value if _is_plain(value, max_depth) and encode_trusted(value) == data else None
+    except (ValueError, msgpack.UnpackException, OverflowError, RecursionError):
+        return None
+
+
+def _is_plain(items: tuple[Any, ...], depth_left: int) -> bool:
+    """Whether `items` hold nothing but canonical types, nested no deeper than `depth_left` counts them."""
+    if depth_left == 0:
+        return False
+    if not _PLAIN.issuperset(map(type, items)):
+        for item in items:
+            kind = type(item)
+            if kind not in _PLAIN and not (kind is tuple and _is_plain(item, depth_left - 1)):
+                return False
+    return True
+
+
 def _found(error: Exception) -> str:
     """What is wrong with the bytes, told without the decoder's own words."""
     if isinstance(error, msgpack.ExtraData):
@@ -168,9 +195,10 @@ def _check(value: object, depth_left: int, items_left: int) -> int:
         items_left -= len(value)  # type: ignore[arg-type]  # kind is tuple or list
         if items_left < 0:
             raise CodecError("arrays of too many items")
-        for item in value:  # type: ignore[attr-defined]  # kind is tuple or list
-            if type(item) not in _PLAIN:
-                items_left = _check(item, depth_left - 1, items_left)
+        if not _PLAIN.issuperset(map(type, value)):  # type: ignore[call-overload]  # kind is tuple or list
+            for item in value:  # type: ignore[attr-defined]  # kind is tuple or list
+                if type(item) not in _PLAIN:
+                    items_left = _check(item, depth_left - 1, items_left)
         return items_left
     if kind not in _PLAIN:
         raise CodecError(f"{kind.__name__} has no canonical form here")

@@ -6,7 +6,6 @@ that two validators whose state roots differ can name the first transaction that
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from consensus import (
     CodecError,
@@ -19,6 +18,7 @@ from consensus import (
     decode,
     digest,
     encode_trusted,
+    immutable,
 )
 from node.ledger.codes import explain
 
@@ -39,7 +39,7 @@ NO_WRITES = digest(_WRITES_DOMAIN, encode_trusted(()))
 """writes_hash of a transaction that wrote nothing; every failed one."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@immutable(frozen=True, slots=True, eq=False)
 class Receipt:
     """The outcome of one transaction; make it with `make` or `decode`, which fix `encoded`.
 

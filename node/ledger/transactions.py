@@ -6,8 +6,6 @@ travels as one byte string, so that it is hashed as received. The sender's key i
 validity a function of the bytes alone (C22); whether that key may do this is judged at execution.
 """
 
-from dataclasses import dataclass
-
 import msgpack
 
 from consensus import (
@@ -25,9 +23,11 @@ from consensus import (
     as_text,
     as_tuple,
     decode,
+    decode_shape,
     digest,
     encode,
     encode_trusted,
+    immutable,
 )
 from node.ledger.codes import Code, RejectedTransaction
 
@@ -43,9 +43,13 @@ EXPIRY_MS_MAX = 2**53
 """Later than any clock; keeps sums of times far from the limits of 64 bits."""
 _DOMAIN = "isthmus/transaction/v1"
 _DEPTH_ANY = 1024
+_BODY_SHAPE = (int, bytes, bytes, bytes, int, str, str, tuple)
+_SIGNATURE_HEADER = b"\xc4\x40"
+_SIGNATURE_PART = 66
+"""Bytes of the signature with its header, with which a transaction ends."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@immutable(frozen=True, slots=True, eq=False)
 class Transaction:
     """One signed request; make it with `sign` or `decode`, which fix `encoded` and `id`.
 
@@ -108,6 +112,11 @@ class Transaction:
         """
         if len(data) > max_bytes:
             raise RejectedTransaction(Code.OVERSIZED, f"{len(data)} bytes exceed the limit of {max_bytes}")
+        return _decode_usual(data) or Transaction._decode_any(data)
+
+    @staticmethod
+    def _decode_any(data: bytes) -> "Transaction":
+        """`decode` field by field: it says what is wrong."""
         outer = _strict(data, 1, "transaction")
         try:
             body, signature = as_tuple(outer, 2, "transaction")
@@ -136,6 +145,50 @@ class Transaction:
             )
         except CodecError as error:
             raise RejectedTransaction(Code.MALFORMED, str(error)) from error
+
+
+def _decode_usual(data: bytes) -> Transaction | None:
+    """The transaction, if nothing is wrong with it: in a third of the time that telling what is wrong takes,
+    and every node decodes every transaction twice."""
+    if data[:2] == b"\x92\xc4":
+        start = 3
+        end = 3 + data[2] if len(data) > 2 else 0
+    elif data[:2] == b"\x92\xc5":
+        start = 4
+        end = 4 + int.from_bytes(data[2:4], "big")
+        if end < 4 + 256:
+            return None  # a shorter header would do
+    else:
+        return None
+    if len(data) != end + _SIGNATURE_PART or data[end : end + 2] != _SIGNATURE_HEADER:
+        return None
+    body = data[start:end]
+    inner = decode_shape(body, _BODY_SHAPE, BODY_DEPTH_MAX)
+    if inner is None:
+        return None
+    version, cluster_id, sender, unique_id, expires_at_ms, app, method, args = inner
+    if (
+        version == TRANSACTION_VERSION
+        and len(cluster_id) == len(sender) == 32
+        and len(unique_id) == UNIQUE_ID_BYTES
+        and 0 <= expires_at_ms <= EXPIRY_MS_MAX
+        and len(app) <= NAME_CHARACTERS_MAX
+        and len(method) <= NAME_CHARACTERS_MAX
+        and len(args) <= ARGUMENTS_MAX
+    ):
+        return Transaction(
+            cluster_id,
+            sender,
+            unique_id,
+            expires_at_ms,
+            app,
+            method,
+            args,
+            Signature(data[end + 2 :]),
+            data,
+            digest(_DOMAIN, body),
+        )
+    return None
 
 
 def check_signature(transaction: Transaction, scheme: SignatureScheme = ED25519) -> bool:

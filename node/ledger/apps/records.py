@@ -18,7 +18,6 @@ Source: mission.md 4.1 (`record.put`); the vocabulary is W3C DCAT's where it has
 """
 
 import re
-from dataclasses import dataclass
 from urllib.parse import quote
 
 from consensus import (
@@ -33,6 +32,7 @@ from consensus import (
     decode,
     digest,
     encode_trusted,
+    immutable,
 )
 from node.ledger.apps.app import App, Arguments, Context, Method
 from node.ledger.codes import Code, RejectedTransaction
@@ -75,7 +75,7 @@ def check_record_id(value: Value, what: str = "record id") -> str:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Content:
     """What a version commits to. `size` in bytes; `sha256` of the content; the rest is for finding it."""
 
@@ -104,7 +104,7 @@ class Content:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Entry:
     """One version of a record, as it is stored. `previous` is the hash of the version before (None for
     the first); `author` the key that signed; `height`, `time_ms`, `tx_id` tell where it was accepted."""
@@ -173,7 +173,7 @@ def version_key(record_id: str, number: int) -> bytes:
     return b"version/" + record_id.encode() + b"/" + number.to_bytes(4, "big")
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Put:
     """Parsed arguments of `put`."""
 
@@ -181,7 +181,7 @@ class Put:
     content: Content
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Supersede:
     """Parsed arguments of `supersede`; `previous` is a version number or a sha256."""
 

@@ -1,5 +1,7 @@
 """The door for bytes: one encoding, every damage refused with its own stable code."""
 
+from collections.abc import Callable
+
 import msgpack
 import pytest
 from hypothesis import given
@@ -51,6 +53,58 @@ def test_what_was_signed_decodes_to_itself_and_verifies() -> None:
     assert (decoded.sender, decoded.args, decoded.cluster_id) == (KEY.public_key, ARGS, CLUSTER)
     assert decoded.id == digest("isthmus/transaction/v1", body_of())
     assert check_signature(decoded)
+
+
+def outcome(decode: Callable[[bytes], Transaction], data: bytes) -> list[object]:
+    """Every field with its type, or the refusal."""
+    try:
+        decoded = decode(data)
+    except RejectedTransaction as rejection:
+        return [rejection.code, str(rejection)]
+    values = [getattr(decoded, name) for name in Transaction.__slots__]
+    return [*values, *map(type, values), *map(type, decoded.args)]
+
+
+_ODD = st.sampled_from([None, True, 0, 1, 1.0, -1, 2**53, 2**53 + 1, b"", "", (), {}, {"a": 1}, "x" * 65])
+_FIELDS = st.one_of(_ODD, st.binary(max_size=33), st.text(max_size=3), st.just(((((((((),),),),),),),)))
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 7), _FIELDS), max_size=2),
+    st.lists(_FIELDS, max_size=4),
+    st.sampled_from([0, 64, 64, 64, 64, 65]),
+    st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=2),
+    st.integers(-2, 2),
+)
+def test_the_quick_way_accepts_what_the_careful_way_accepts_and_nothing_else(
+    fields: list[tuple[int, object]],
+    args: list[object],
+    signature: int,
+    damages: list[tuple[int, int]],
+    cut: int,
+) -> None:
+    chosen = [part for field in fields for part in field]
+    body = body_of(*chosen) if chosen else body_of(7, tuple(args))
+    data = bytearray(msgpack.packb((body, bytes(signature))))
+    for place, byte in damages:
+        data[place % len(data)] = byte
+    encoded = bytes(data) + bytes(cut) if cut >= 0 else bytes(data[:cut])
+    assert outcome(Transaction.decode, encoded) == outcome(Transaction._decode_any, encoded)
+
+
+@pytest.mark.parametrize("size", [0, 1, 30, 90, 120, 255, 256, 300, 60_000])
+def test_every_header_of_a_body_is_the_shortest_one(size: int) -> None:
+    body = body_of(7, (bytes(size),))
+    encoded = wrap(body)
+    assert Transaction.decode(encoded) == Transaction._decode_any(encoded)
+    for header in (
+        b"\xc4" + len(body).to_bytes(1, "big") if len(body) < 256 else b"",
+        b"\xc5" + len(body).to_bytes(2, "big"),
+        b"\xc6" + len(body).to_bytes(4, "big"),
+    ):
+        longer = b"\x92" + header + body + encoded[-66:]
+        if header and longer != encoded:
+            assert refusal(longer).code is Code.NON_CANONICAL
 
 
 @pytest.mark.parametrize("field", range(1, 8))
