@@ -10,7 +10,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import assert_never
 
-from consensus import GuardRecord, PeerError, Proposal, PublicKey, SafetyRecord, SafetyRules, SigningKey
+from consensus import (
+    NO_SEAT,
+    GuardRecord,
+    PeerError,
+    Proposal,
+    PublicKey,
+    SafetyRecord,
+    SafetyRules,
+    SigningKey,
+)
 from node import wire
 from node.cli.exits import Exit
 from node.daemon.daemon import software_version
@@ -169,10 +178,9 @@ class Replay:
         return self._unread(None)
 
     def _safety(self, key: PublicKey | None, record: SafetyRecord, guard: GuardRecord) -> SafetyRules:
-        index = None if key is None else self._genesis.validator_set().index_of(key)
-        if key is None or index is None:
-            raise RecordingDamaged(0, "it signed with the key of no validator")
-        return SafetyRules(self._key_of(key), self._genesis.cluster_id, index, record, guard)
+        if key is None:
+            raise RecordingDamaged(0, "it signed without a key")
+        return SafetyRules(self._key_of(key), self._genesis.cluster_id, NO_SEAT, record, guard)
 
     def _step(self, step: Step) -> Difference | None:
         if self._validator is None:

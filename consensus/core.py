@@ -147,7 +147,13 @@ class ReplicaCore:
     # --- commits ------------------------------------------------------------------------------
 
     def commit_what_is_proven(self) -> None:
-        """S9: a QC whose block and parent have consecutive rounds commits the parent."""
+        """S9: a QC whose block and parent have consecutive rounds commits the parent; a header certificate
+        its block (C25), which may have come after it: the last one of an epoch has no child to wait for
+        (C4)."""
+        final, committed = self.certified, self.tree.committed
+        if final is not None and final.height > committed.height and final.block_id in self.tree:
+            self.commit(final.block_id)
+            self.forget_below(final.block_id)
         proof = self._commit_proof
         if proof is None or proof.commit_id is None:
             return

@@ -47,6 +47,8 @@ class ChainTable(Enum):
     HISTORY = "history"
     """Level u8, index u64 -> hash: the tree over all headers."""
     EVIDENCE = "evidence"
+    EPOCHS = "epochs"
+    """Epoch u64 that begins -> the header and certificate it begins with, and its roster; kept for ever."""
     META = "meta"
     """Name -> value."""
 

@@ -15,11 +15,10 @@ from bench.sim import labour
 from bench.sim.seams import Behaviour
 from bench.sim.violation import Violation
 from consensus import (
+    NO_SEAT,
     Digest,
-    Epoch,
     GuardRecord,
     SigningFloor,
-    ValidatorIndex,
     admit,
     decode,
     encode,
@@ -30,6 +29,7 @@ from node.validator import (
     Append,
     BroadcastFrame,
     DiskLow,
+    EnterEpoch,
     ForwardGossip,
     Frame,
     Input,
@@ -52,6 +52,7 @@ from node.validator import (
     Written,
     recover,
 )
+from node.validator.epochs import epoch_after
 from node.validator.records import encode_start
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class Host:
         self.index = index
         self.name = str(index) if place == index else f"{index}'"
         self.key = world.setting.validators[index]
-        self.peer: bytes = world.setting.genesis.validators[index].node_key
+        self.peer: bytes = world.setting.records[index].node_key
         self.behaviour = behaviour
         self.up = False
         self.life = self.skew_ms = self.boundaries = 0
@@ -102,6 +103,7 @@ class Host:
         self.timers: dict[str, int] = {}
         self._timer_number = self._steps = 0
         self._gossip_seen: dict[bytes, bytes] = {}
+        self.broadcasts_to: frozenset[bytes] = frozenset()
 
     # --- life ------------------------------------------------------------------------------------------
 
@@ -117,7 +119,7 @@ class Host:
         disk.last_seq = max(disk.last_seq, disk.filled_up_to)
         recovered = recover(disk.store.reader(), list(disk.journal), disk.last_seq)
         guard = None if disk.guard is None else GuardRecord.from_value(decode(disk.guard))
-        epoch, lost = Epoch(recovered.tip.header.epoch), disk.is_journal_lost
+        epoch, lost = epoch_after(recovered.tip.header), disk.is_journal_lost
         self.floor: SigningFloor = admit(recovered.record, guard, epoch, journal_damaged=lost)
         safety = None
         if self.floor.record is not None and self.floor.guard is not None:
@@ -126,7 +128,7 @@ class Host:
                 return
             disk.guard = encode(self.floor.guard.to_value())
             safety = parts.safety(
-                self.key, world.genesis.cluster_id, self.index_in_set, self.floor.record, self.floor.guard
+                self.key, world.genesis.cluster_id, NO_SEAT, self.floor.record, self.floor.guard
             )
             recovered = replace(recovered, record=self.floor.record, journal_seq=disk.last_seq)
         self.recovered = recovered
@@ -147,14 +149,6 @@ class Host:
         if self.behaviour is not None:
             self.behaviour.started(self)
         world.network.link_up(self)
-
-    @property
-    def index_in_set(self) -> ValidatorIndex:
-        """Which validator this is."""
-        index = self.world.genesis.validator_set().index_of(self.key.public_key)
-        if index is None:
-            raise Violation("setting", f"host {self.name} has a key of no validator")
-        return index
 
     @property
     def now_ms(self) -> int:
@@ -267,8 +261,11 @@ class Host:
             case BroadcastFrame(topic, body):
                 world.checkers.on_frame(self, topic, body)
                 for other in world.hosts:
-                    if other.index != self.index:
+                    if other.index != self.index and other.peer in self.broadcasts_to:
                         self.send(other, topic, body, checked=True)
+            case EnterEpoch(epoch, validators):
+                self.broadcasts_to = frozenset(validators)
+                world.timeline.note(self.name, "enters", f"epoch {epoch}")
             case StartTimer(name, delay_ms):
                 self._start_timer(name, delay_ms)
             case StopTimer(name):

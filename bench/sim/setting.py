@@ -34,7 +34,17 @@ class Setting:
     genesis: Genesis
     scheme: SignatureScheme
     validators: tuple[Signer, ...]
+    """Consensus keys of the genesis' validators in their order, then those of `candidates`."""
     clients: tuple[Signer, ...]
+    candidates: tuple[ValidatorRecord, ...] = ()
+    """Nodes that follow from the beginning and may become validators."""
+    operators: tuple[Signer, ...] = ()
+    """Keys that decide in governance, of validators and candidates."""
+
+    @property
+    def records(self) -> tuple[ValidatorRecord, ...]:
+        """Who runs the nodes, in the order of `validators`."""
+        return (*self.genesis.validators, *self.candidates)
 
 
 def key_of(name: str, scheme: SignatureScheme = ED25519) -> Signer:
@@ -47,30 +57,27 @@ def make_setting(
     scheme: SignatureScheme = ED25519,
     weights: Sequence[int] | None = None,
     params: Params = DEFAULT_PARAMS,
+    candidates: int = 0,
 ) -> Setting:
-    """A cluster of `nodes` validators of two organisations, with clients of both. Raises GenesisError for
-    what no cluster may be made of."""
-    validators = tuple(key_of(f"consensus {number}", scheme) for number in range(nodes))
+    """A cluster of `nodes` validators of two organisations, with clients of both, and `candidates` that may
+    join it. Raises GenesisError for what no cluster may be made of."""
+    validators = tuple(key_of(f"consensus {number}", scheme) for number in range(nodes + candidates))
     clients = tuple(key_of(f"client {number}", scheme) for number in range(CLIENTS))
     members = [
         Member(key.public_key, _ORGANISATIONS[number % 2], ("client",), f"client-{number}")
         for number, key in enumerate(clients)
     ]
-    genesis = Genesis.new(
-        "simulated",
-        params,
-        [
-            ValidatorRecord(
-                f"v{number}",
-                _ORGANISATIONS[number % 2],
-                key.public_key,
-                key_of(f"node {number}").public_key,
-                1 if weights is None else weights[number],
-                key_of(f"operator {number}").public_key,
-            )
-            for number, key in enumerate(validators)
-        ],
-        members,
-        (),
-    )
-    return Setting(genesis, scheme, validators, clients)
+    records = [
+        ValidatorRecord(
+            f"v{number}",
+            _ORGANISATIONS[number % 2],
+            key.public_key,
+            key_of(f"node {number}").public_key,
+            1 if weights is None or number >= nodes else weights[number],
+            key_of(f"operator {number}", scheme).public_key,
+        )
+        for number, key in enumerate(validators)
+    ]
+    genesis = Genesis.new("simulated", params, records[:nodes], members, ())
+    operators = tuple(key_of(f"operator {number}", scheme) for number in range(nodes + candidates))
+    return Setting(genesis, scheme, validators, clients, tuple(records[nodes:]), operators)

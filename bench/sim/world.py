@@ -73,7 +73,7 @@ class World:
         self._tickets = self._transactions = 0
         self._peers: dict[bytes, list[Host]] = {}
         self.hosts: list[Host] = []
-        for index in (*range(len(self.genesis.validators)), *twins):
+        for index in (*range(len(setting.records)), *twins):
             self._add(index, (behaviours or {}).get(len(self.hosts)))
         for host in self.hosts:
             if host.behaviour is not None or host.index in twins:
@@ -162,17 +162,19 @@ class World:
         size: int = 0,
     ) -> Transaction:
         """A signed `records.put` of a new record by a client, the first unless `key` is given."""
-        self._transactions += 1
-        number = self._transactions
-        transaction = Transaction.sign(
-            key or self.setting.clients[0],
-            self.genesis.cluster_id,
-            number.to_bytes(16, "big"),
-            self.now_ms + life_ms,
-            "records",
-            "put",
-            put_args(name or f"test/r{number}", size),
+        record = name or f"test/r{self._transactions + 1}"
+        return self.sign(
+            key or self.setting.clients[0], "records", "put", put_args(record, size), life_ms=life_ms
         )
+
+    def sign(
+        self, key: Signer, app: str, method: str, args: tuple[Value, ...], *, life_ms: int = 60_000
+    ) -> Transaction:
+        """A transaction signed by anybody, of which the checkers know."""
+        self._transactions += 1
+        number = self._transactions.to_bytes(16, "big")
+        expires_at_ms = self.now_ms + life_ms
+        transaction = Transaction.sign(key, self.genesis.cluster_id, number, expires_at_ms, app, method, args)
         self.checkers.on_made(transaction)
         return transaction
 

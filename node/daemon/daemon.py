@@ -22,6 +22,7 @@ from node.config import NodeConfig
 from node.daemon.allocation import keep_freed_memory
 from node.daemon.driver import Driver
 from node.daemon.links import Links
+from node.daemon.membership import Membership
 from node.daemon.performer import Performer
 from node.daemon.postbox import Postbox
 from node.daemon.recent import RecentChain
@@ -174,10 +175,11 @@ async def _run(
     config, genesis = opened.config, opened.genesis
     tuning = Tuning(config.consensus.base_timeout_ms)
     rules = pool_config(genesis, tuning)
+    p2p_config = _p2p_config(opened)
     _tell_start(opened)
     async with (
         open_workers(rules.batch, config.limits.verify_workers) as workers,
-        open_network(_p2p_config(opened), opened.identity, random.Random(os.urandom(16))) as network,
+        open_network(p2p_config, opened.identity, random.Random(os.urandom(16))) as network,
         trio.open_nursery() as nursery,
     ):
         validator = _assemble(opened, tuning, recorder)
@@ -187,15 +189,11 @@ async def _run(
         node = Node(opened, validator, network, postbox, waiters, workers)
         if recorder is not None:
             node.recorded = recorder.counts
-        peers = [
-            peer
-            for peer in (PeerId(v.node_key) for v in genesis.validators)
-            if peer != opened.identity.peer_id
-        ]
+        membership = Membership(network, p2p_config, opened.identity.peer_id)
         performer = Performer(
             nursery,
             network,
-            peers,
+            membership.enter,
             postbox,
             opened.store,
             opened.journal,

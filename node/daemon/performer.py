@@ -6,7 +6,7 @@ ask again.
 """
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar, assert_never
 
@@ -33,6 +33,7 @@ from node.validator import (
     CheckBatch,
     CheckSignatures,
     DiskLow,
+    EnterEpoch,
     Flush,
     Flushed,
     ForwardGossip,
@@ -87,7 +88,7 @@ class Performer:
         self,
         nursery: trio.Nursery,
         network: Network,
-        validators: Sequence[PeerId],
+        enter_epoch: Callable[[tuple[bytes, ...]], tuple[PeerId, ...]],
         postbox: Postbox,
         store: Store,
         journal: Journal,
@@ -97,9 +98,11 @@ class Performer:
         rules: PoolConfig,
         answered: Callable[[Answer], None],
     ) -> None:
+        """`enter_epoch` accepts these node keys and answers with those to broadcast to."""
         self._nursery = nursery
         self._network = network
-        self._validators = tuple(validators)
+        self._enter_epoch = enter_epoch
+        self._validators: tuple[PeerId, ...] = ()
         self._postbox = postbox
         self._store = store
         self._journal = journal
@@ -142,6 +145,8 @@ class Performer:
                 self._answered(output)
             case Tell(event, detail):
                 _log.info(event, detail=detail)
+            case EnterEpoch(_, validators):
+                self._validators = self._enter_epoch(validators)
             case Append() | Resume():
                 raise AssertionError("appends and resumptions are the driver's")
             case _:

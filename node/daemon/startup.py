@@ -9,8 +9,8 @@ import time
 from dataclasses import dataclass, replace
 
 from consensus import (
+    NO_SEAT,
     CodecError,
-    Epoch,
     GuardRecord,
     LocalError,
     SafetyRules,
@@ -30,6 +30,7 @@ from node.genesis import Genesis
 from node.home import Home, read_key
 from node.storage import ChainTable, StorageError
 from node.validator import Recovered, first_writes, is_empty, recover
+from node.validator.epochs import epoch_after
 from node.validator.layout import OPEN_KEY, OpenBook, height_key
 from node.validator.records import RECORD_BYTES_MAX, encode_start
 from p2p import NodeIdentity
@@ -178,7 +179,7 @@ def _open_journal(config: NodeConfig, store: Store) -> tuple[Journal, bool]:
 
 
 def _admit(home: Home, recovered: Recovered, journal_lost: bool) -> tuple[GuardFile | None, SigningFloor]:
-    epoch = Epoch(recovered.tip.header.epoch)
+    epoch = epoch_after(recovered.tip.header)
     try:
         guard = GuardFile.open(home.guard_file)
         reserved = GuardRecord.from_value(decode(guard.payload))
@@ -207,12 +208,11 @@ def _raise_boot(
     recovered: Recovered,
 ) -> tuple[Recovered, SafetyRules | None]:
     """The journal first, then the guard: a crash in between leaves the journal ahead, which is harmless."""
-    index = genesis.validator_set().index_of(key.public_key)
-    if guard is None or floor.record is None or floor.guard is None or index is None:
+    if guard is None or floor.record is None or floor.guard is None:
         return recovered, None
     seq = journal.append([encode_start(floor.record)])
     guard.store(encode(floor.guard.to_value()))
-    safety = SafetyRules(key, genesis.cluster_id, index, floor.record, floor.guard)
+    safety = SafetyRules(key, genesis.cluster_id, NO_SEAT, floor.record, floor.guard)
     return replace(recovered, record=floor.record, journal_seq=seq), safety
 
 

@@ -82,15 +82,15 @@ class Arrivals:
 
     def on_push(self, peer: bytes, data: bytes, elapsed_ms: int, cluster_ms: int) -> list[PoolEffect]:
         """A batch from its author."""
-        index = self._validator(peer)
         name = batch_digest(data)
         if self._delivery.is_wanted(name):
             return self._delivery.on_body(name, data, stored=False)
         if self._ordered.contains(name):
             return []
+        index = self._validators.index_of(peer)
         held = self._shelf.get(name)
         if held is not None:
-            if held.batch.author != index:
+            if index is None or held.batch.author != index:
                 raise InvalidMessage("batch-author", f"a batch of {held.batch.author}, pushed by {index}")
             self._count_push(held, index)
             if held.group == FOREIGN and self._shelf.has_room(index, len(data)):
@@ -101,9 +101,13 @@ class Arrivals:
         if name in self._checks.invalid:
             raise InvalidMessage("batch-invalid", "a batch that was refused before")
         batch = self._decode(data, name)
+        if batch.epoch != self._validators.epoch:
+            return []  # its author is in another epoch, where indices mean something else (C4)
+        if index is None:
+            raise InvalidMessage("not-a-validator", "only validators push batches")
         if batch.author != index:
             raise InvalidMessage("batch-author", f"a batch of {batch.author}, pushed by {index}")
-        if batch.epoch != self._validators.epoch or batch.is_expired(cluster_ms):
+        if batch.is_expired(cluster_ms):
             return []
         if batch.expires_at_ms > cluster_ms + self._config.payload.horizon_ms:
             return []  # its author's clock is ahead, or ours is behind; pushed again, it is taken in its time
@@ -141,8 +145,11 @@ class Arrivals:
         return [VerifyBatch(name, data)]
 
     def on_acknowledged(self, peer: bytes, names: tuple[Digest, ...]) -> None:
-        """A validator holds these; what is ordered already needs no acknowledgement."""
-        index = self._validator(peer)
+        """A validator holds these; what is ordered already needs no acknowledgement. Who is none here may be
+        one in the epoch it is in."""
+        index = self._validators.index_of(peer)
+        if index is None:
+            return
         for name in names:
             if not self._ordered.contains(name):
                 self._shelf.acknowledge(name, index)
@@ -157,12 +164,6 @@ class Arrivals:
                 return
             if not self._checks.blocks_with(held.batch.digest):
                 self._shelf.evict(held)
-
-    def _validator(self, peer: bytes) -> ValidatorIndex:
-        index = self._validators.index_of(peer)
-        if index is None:
-            raise InvalidMessage("not-a-validator", "only validators push and acknowledge batches")
-        return index
 
     def _decode(self, data: bytes, name: Digest) -> Batch:
         try:

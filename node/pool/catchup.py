@@ -77,7 +77,9 @@ class CatchUp:
 
     def __init__(self, config: CatchUpConfig, trust: Trust) -> None:
         self._config = config
-        self._trust = trust
+        self.trust = trust
+        """Of the current epoch; replaced with it. What is asked for never goes beyond an epoch's end,
+        because a target is believed by its own epoch's set alone (C25)."""
         self._alarm = Alarm()
         self._sources = Sources(config.sources)
         self._target: HeaderCertificate | None = None
@@ -212,7 +214,7 @@ class CatchUp:
         self, range_: _Range, peer: bytes, response: SyncResponse, elapsed_ms: int
     ) -> list[CatchUpEffect]:
         try:
-            items = verify_range(response, range_.count, self._config.pool, self._trust)
+            items = verify_range(response, range_.count, self._config.pool, self.trust)
             if items is None and range_.start == self._at_height + 1:
                 raise InvalidMessage("sync-epoch", "a certificate of an epoch that does not follow")
         except PeerError as error:

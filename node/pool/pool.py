@@ -253,6 +253,14 @@ class BatchPool:
         those; `BlockReady` brings the same for committed blocks without asking."""
         return self._delivery.resolve(self._contents.of(block))
 
+    def own_transactions(self) -> list[Transaction]:
+        """What this node took upon itself and is not executed, in the order it came: not sealed yet, or in a
+        batch that was not ordered in time, or ordered by a block that comes to nothing (C4)."""
+        limit = self._config.batch.transaction_bytes_max
+        own = [] if self._me is None else [h for h in self._shelf if h.batch.author == self._me]
+        sealed = [Transaction.decode(data, limit) for held in own for data in held.batch.transactions]
+        return [*sealed, *self._sealer.waiting()]
+
     def pending(self) -> bool:
         """Whether this node knows of payload it could propose now (C7)."""
         return bool(self._shelf.orderable)

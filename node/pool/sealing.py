@@ -79,6 +79,11 @@ class Sealer:
             )
         return Chunk.make(ticket, data, transaction_bytes, config.batch.batch_bytes_max)
 
+    def waiting(self) -> list[Transaction]:
+        """What is not sealed yet, oldest first; chunks, of which clusters have one epoch alone, are not
+        told."""
+        return [item for item, _ in self._waiting if isinstance(item, Transaction)]
+
     def take_back(self, held: HeldBatch, elapsed_ms: int) -> None:
         """A batch of ours expired before it was ordered: what lives longer in it is sealed anew. Of chunks
         nothing does: who sent them was told a name, and has given up waiting for it."""

@@ -8,20 +8,11 @@ from dataclasses import dataclass, replace
 from consensus import (
     ED25519,
     Digest,
-    HeaderCertificate,
-    Height,
-    InvalidCertificate,
     LocalError,
-    Proposal,
     PublicKey,
-    RecoveredState,
-    Replica,
     ReplicaConfig,
     SafetyRules,
-    SignatureCache,
     SignatureScheme,
-    root_certificate,
-    root_id,
 )
 from node.genesis import Genesis
 from node.ledger.apps import Apps
@@ -31,24 +22,24 @@ from node.ledger.replay import id_key, replay_id
 from node.ledger.state import Space, StateReader
 from node.ledger.transactions import Transaction
 from node.pool.admission import Admission, AdmissionConfig
-from node.pool.batches import BatchContent, BatchRules
+from node.pool.batches import Batch, BatchContent, BatchRules
 from node.pool.catchup import CatchUp, CatchUpConfig
 from node.pool.config import PoolConfig
 from node.pool.contents import parse_contents
 from node.pool.payload import PayloadRules
-from node.pool.pool import BatchPool
-from node.pool.verifying import Judgement, Trust
 from node.proofs.header import Header
 from node.storage import ChainTable, Reader, StateTable
 from node.validator.dataplane import DataPlane
 from node.validator.desk import Desk
 from node.validator.directory import Directory
 from node.validator.durable import DurableBook
+from node.validator.epochs import Epochs
 from node.validator.layout import SPACE_TABLES, height_key
 from node.validator.line import ExecutionLine
 from node.validator.mail import Mail
 from node.validator.recovered import Recovered, load_block
 from node.validator.storing import Storing
+from node.validator.term import Terms, TermStart
 from node.validator.validator import Validator
 
 
@@ -103,18 +94,20 @@ def assemble(
 ) -> Validator:
     """A validator ready for its first input, `Start`. `consensus_key` is None for an observer; `safety` is
     None when nothing may be signed. `reader` sees what the latest flush stored."""
-    validators = genesis.validator_set()
-    me = None if consensus_key is None else validators.index_of(consensus_key)
     state: StateReader = _StateView(reader)
     ledger = Ledger(genesis.params, state, recovered.tip, scheme=scheme)
     data_plane = pool_config(genesis, tuning, scheme)
-    replica = Replica(
-        _replica_config(genesis, tuning), validators, me, safety, _replica_start(genesis, recovered), scheme
+    terms = Terms(
+        _replica_config(genesis, tuning), data_plane, Epochs(genesis, reader), consensus_key, safety, scheme
     )
-    pool = BatchPool(data_plane, validators, me)
+    term = terms.begin(ledger.roster, TermStart.of(recovered))
     ordered = recently_ordered(reader, recovered, data_plane)
-    beginning = pool.recover(
-        (data for _, data in recovered.batches), ordered, recovered.tip.header.time_ms, now_ms
+    batches = [(digest, Batch.decode(data, data_plane.batch, digest)) for digest, data in recovered.batches]
+    beginning = term.pool.recover(
+        (batch.encoded for _, batch in batches if batch.epoch == term.epoch),
+        ordered,
+        recovered.tip.header.time_ms,
+        now_ms,
     )
     apps = Apps(genesis.params.apps)
     desk = Desk(
@@ -126,22 +119,36 @@ def assemble(
         ),
         lambda transaction, now_ms: _is_replay(reader, genesis.params, transaction, now_ms),
     )
-    mail = Mail(Directory(genesis))
+    mail = Mail(Directory(term.roster))
     line = ExecutionLine(ledger, genesis.params.max_transaction_bytes)
     if recovered.certified is not None and recovered.certified.height > recovered.tip.height:
         line.certify(recovered.certified)  # agreement knows it already and will not tell it again
     book = DurableBook(recovered)
     book.executed(tuple(digest for digest, _ in ordered))
+    past = [batch for _, batch in batches if batch.epoch != term.epoch]
+    book.forget(tuple(batch.digest for batch in past))
     data = DataPlane(
         mail,
-        pool,
-        _catchup(genesis, data_plane),
+        term.pool,
+        CatchUp(CatchUpConfig(data_plane), term.trust),
         line,
         Storing(line, book, recovered.tip.height),
         book,
         desk,
     )
-    return Validator(genesis.cluster_id, validators, me, mail, replica, data, beginning)
+    executed = frozenset(digest for digest, _ in ordered)
+    own = [batch for batch in past if batch.digest not in executed and terms.is_ours(batch)]
+    return Validator(mail, data, terms, term, beginning, _not_stored(own, reader, data_plane))
+
+
+def _not_stored(batches: list[Batch], reader: Reader, config: PoolConfig) -> list[Transaction]:
+    """Transactions of our own batches of an epoch that is over, as far as no block was executed with them."""
+    found = (
+        Transaction.decode(data, config.batch.transaction_bytes_max)
+        for batch in batches
+        for data in batch.transactions
+    )
+    return [t for t in found if reader.get(ChainTable.TRANSACTIONS, t.id) is None]
 
 
 def _check_arguments(apps: Apps, transaction: Transaction) -> None:
@@ -171,51 +178,6 @@ def _replica_config(genesis: Genesis, tuning: Tuning) -> ReplicaConfig:
 
 _REFERENCES_BYTES_MAX = 64 * 48
 """Room for as many references as a payload may hold, beside its inline bodies."""
-
-
-def _replica_start(genesis: Genesis, recovered: Recovered) -> RecoveredState:
-    header = recovered.tip.header
-    first = genesis.genesis_header()
-    epoch = genesis.validator_set().epoch
-    return RecoveredState(
-        root_certificate(epoch, root_id(genesis.cluster_id, epoch, first.hash)),
-        header.time_ms,
-        None if recovered.root is None else recovered.root.block,
-        Height(header.height),
-        recovered.certified,
-        recovered.proposals,
-        recovered.high_qc,
-        recovered.high_tc,
-    )
-
-
-def _catchup(genesis: Genesis, data_plane: PoolConfig) -> CatchUp:
-    validators, cluster_id, cache = (
-        genesis.validator_set(),
-        genesis.cluster_id,
-        SignatureCache(scheme=data_plane.batch.scheme),
-    )
-
-    def judge_certificate(certificate: HeaderCertificate) -> Judgement:
-        if certificate.epoch != validators.epoch:
-            return Judgement.UNKNOWN_EPOCH
-        try:
-            certificate.verify(cluster_id, validators, cache)
-        except InvalidCertificate:
-            return Judgement.INVALID
-        return Judgement.VALID
-
-    def judge_proposal(proposal: Proposal) -> Judgement:
-        block = proposal.block
-        if block.epoch != validators.epoch:
-            return Judgement.UNKNOWN_EPOCH
-        if not validators.contains(block.author):
-            return Judgement.INVALID
-        key = validators.validators[block.author].public_key
-        good = cache.verify(key, proposal.digest(), proposal.signature)
-        return Judgement.VALID if good else Judgement.INVALID
-
-    return CatchUp(CatchUpConfig(data_plane), Trust(judge_certificate, judge_proposal))
 
 
 def recently_ordered(reader: Reader, recovered: Recovered, config: PoolConfig) -> list[tuple[Digest, int]]:

@@ -12,6 +12,7 @@ from consensus import (
     CommittedBlock,
     Digest,
     Diverged,
+    Epoch,
     HeaderCertificate,
     HeaderComputed,
     Height,
@@ -20,15 +21,18 @@ from consensus import (
 )
 from node import wire
 from node.ledger.codes import Code, RejectedTransaction
+from node.ledger.transactions import Transaction
 from node.pool import effects as asked
 from node.pool.batches import Batch
 from node.pool.catchup import CatchUp
 from node.pool.effects import CatchUpEffect, PoolEffect, VerifiedItem
 from node.pool.pool import BatchPool
+from node.pool.verifying import Trust
 from node.validator import outputs
 from node.validator.desk import Desk
 from node.validator.durable import AppendedBatch, DurableBook
 from node.validator.handover import Outgoing
+from node.validator.layout import place_of
 from node.validator.line import ExecutionLine, Settled
 from node.validator.mail import Mail
 from node.validator.outputs import Append
@@ -110,6 +114,8 @@ class DataPlane:
 
     def _on_block_ready(self, ready: asked.BlockReady) -> None:
         committed = ready.block
+        if self.line.skips(committed):
+            return  # what it orders stays with the pool, which hands our own over to the next epoch (C4)
         known = not committed.yields_header or committed.height < self.line.next_height
         if known or self.diverged is not None:
             # Empty blocks come to nothing; what catch-up has executed is not executed twice; and on a
@@ -137,7 +143,7 @@ class DataPlane:
                     # which nothing of a long journal could be stored, are in the blocks.
                     self._certify(committed.block.certified)
         else:
-            self.book.settle(blocks[-1].block.round)  # nothing here will be executed: only safety counts
+            self.book.settle(place_of(blocks[-1].block))  # nothing here will be executed: only safety counts
         self.desk.admission.on_committed_time(blocks[-1].block.time_ms)
         self.serve_pool(self.pool.on_committed(blocks, now_ms))
 
@@ -171,6 +177,8 @@ class DataPlane:
     def _on_executed(self, settled: Settled) -> None:
         header = settled.execution.header
         height = Height(header.height)
+        if settled.execution.next_roster is not None:
+            self.storing.forget_above(height)
         self._mail.events.append(HeaderComputed(height, header.block_id, header.hash))
         self._compare(height)
         self.serve_catchup(self.catchup.on_executed(height, header.hash, self._mail.now_ms))
@@ -184,6 +192,24 @@ class DataPlane:
         self.outgoing.stored(stored.transactions)
         for block_id in stored.blocks:
             self.serve_pool(self.pool.on_executed(block_id, self._mail.now_ms))
+
+    @property
+    def ended_epoch(self) -> Epoch | None:
+        """The epoch that a certified header ended, once that header is stored; None in its midst (C4).
+        Blocks of the next epoch are executed only after `enter`."""
+        header = self.line.tip.header
+        is_over = header.next_validators_hash is not None and self.diverged is None
+        return Epoch(header.epoch) if is_over and self.storing.stored_height == header.height else None
+
+    def enter(self, pool: BatchPool, trust: Trust) -> list[Transaction]:
+        """A new epoch with its own pool. Answers with our own transactions that the epoch before did not
+        execute: they are to be ordered again."""
+        left = self.pool.own_transactions()
+        self.pool = pool
+        self.catchup.trust = trust
+        self._held.clear()
+        self.book.end_epoch()
+        return left
 
     def follow_up(self) -> None:
         """What every step ends with: a flush if one is due, and time for execution if it has work."""

@@ -1,20 +1,37 @@
 """Who is who on the links: node keys authenticate links, consensus keys sign (C18).
 
 Inside, a validator's link is known by its consensus key, an observer's by its node key; outside, frames go
-to node keys. Only genesis says which belongs to which.
+to node keys. The roster of the epoch says which belongs to which; links stay up when it changes.
 """
 
-from node.genesis import Genesis
+from node.ledger.roster import Roster
 
 
 class Directory:
     """Both directions of the mapping, and which validators' links are up."""
 
-    def __init__(self, genesis: Genesis) -> None:
-        self._inner = {bytes(v.node_key): bytes(v.consensus_key) for v in genesis.validators}
-        self._outer = {inner: outer for outer, inner in self._inner.items()}
-        self._names = {bytes(v.consensus_key): v.name for v in genesis.validators}
+    def __init__(self, roster: Roster) -> None:
+        self._inner: dict[bytes, bytes] = {}
         self._up: dict[bytes, None] = {}
+        self.enter(roster)
+
+    def enter(self, roster: Roster) -> list[bytes]:
+        """A new epoch: answers with the inner identities that open links had and have no more."""
+        before = self.links()
+        self._inner = {bytes(v.node_key): bytes(v.consensus_key) for v in roster.validators}
+        self._outer = {inner: outer for outer, inner in self._inner.items()}
+        self._names = {bytes(v.consensus_key): v.name for v in roster.validators}
+        after = self.links()
+        return [identity for node_key, identity in before.items() if after[node_key] != identity]
+
+    def links(self) -> dict[bytes, bytes]:
+        """Inner identities of open links, by node key, in the order in which they were opened."""
+        return {node_key: self.inner(node_key) for node_key in self._up}
+
+    @property
+    def validator_links(self) -> tuple[bytes, ...]:
+        """Node keys of all validators, linked to us or not, ourselves included."""
+        return tuple(self._inner)
 
     def inner(self, node_key: bytes) -> bytes:
         """The identity used inside for the link of `node_key`."""

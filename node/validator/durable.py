@@ -7,6 +7,7 @@ the database with the next flush, so that the journal behind it can be trimmed.
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from consensus import (
     VALIDATORS_MAX,
@@ -17,13 +18,12 @@ from consensus import (
     Proposal,
     PublicKey,
     QuorumCertificate,
-    Round,
     SafetyRecord,
     TimeoutCertificate,
     encode_trusted,
 )
 from node.storage import ChainTable, Write
-from node.validator.layout import OPEN_KEY, OpenBook
+from node.validator.layout import OPEN_KEY, BlockPlace, OpenBook, place_of
 from node.validator.recovered import Recovered
 
 EVIDENCE_PER_ACCUSED = 8
@@ -39,6 +39,17 @@ class AppendedBatch:
 
     digest: Digest
     data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EnteredEpoch:
+    """A safety record that leaves an epoch behind, on its way to disk (C4)."""
+
+    record: SafetyRecord
+
+
+Appended: TypeAlias = Persist | AppendedBatch | EnteredEpoch | None
+"""What one journal record holds; None: blocks of the Persist that follows."""
 
 
 @dataclass(slots=True)
@@ -57,12 +68,14 @@ class DurableBook:
     def __init__(self, recovered: Recovered) -> None:
         self._seq = recovered.journal_seq
         self._durable_seq = recovered.journal_seq
-        self._pending: deque[tuple[int, Persist | AppendedBatch | None, int]] = deque()
+        self._pending: deque[tuple[int, Appended, int]] = deque()
         self._record: SafetyRecord | None = recovered.record
         self._high_qc: QuorumCertificate | None = recovered.high_qc
         self._high_tc: TimeoutCertificate | None = recovered.high_tc
         self._certified: HeaderCertificate | None = recovered.certified
-        self._open_blocks: dict[Digest, Round] = {p.block.id: p.block.round for p in recovered.proposals}
+        self._open_blocks: dict[Digest, BlockPlace] = {
+            proposal.block.id: place_of(proposal.block) for proposal in recovered.proposals
+        }
         self._open_batches: dict[Digest, None] = {digest: None for digest, _ in recovered.batches}
         self._evidence: dict[Digest, PublicKey] = {}  # whom each accuses
         # Recovered ones may stand in the journal only; storing them again is harmless.
@@ -100,8 +113,8 @@ class DurableBook:
         """Whether this evidence was added by this run."""
         return evidence.id in self._evidence
 
-    def append(self, item: Persist | AppendedBatch | None, size: int) -> int:
-        """The sequence number of the record that holds `item`; None: blocks of the Persist that follows."""
+    def append(self, item: Appended, size: int) -> int:
+        """The sequence number of the record that holds `item`."""
         self._seq += 1
         self._pending.append((self._seq, item, size))
         return self._seq
@@ -118,6 +131,9 @@ class DurableBook:
                 batches.append(item.digest)
                 self._open_batches[item.digest] = None
                 self._news.batches[item.digest] = item.data
+            elif isinstance(item, EnteredEpoch):
+                self._record = item.record
+                self._high_qc = self._high_tc = None  # of the epoch that is over
             elif item is not None:
                 persisted = item.seq
                 self._take(item)
@@ -140,7 +156,7 @@ class DurableBook:
 
     def add_block(self, proposal: Proposal) -> None:
         """A block that storage must hold: persisted, or brought by catch-up."""
-        self._open_blocks[proposal.block.id] = proposal.block.round
+        self._open_blocks[proposal.block.id] = place_of(proposal.block)
         self._news.blocks[proposal.block.id] = encode_trusted(proposal.to_value())
 
     def add_batch(self, digest: Digest, data: bytes) -> None:
@@ -158,8 +174,16 @@ class DurableBook:
             self._open_batches.pop(digest, None)
             self._news.batches[digest] = None
 
-    def settle(self, root: Round) -> None:
-        """Storage stands at a block of this round: blocks at or below it are history or dead."""
+    def end_epoch(self) -> None:
+        """The epoch is over: no block orders any more what is not executed of its batches."""
+        self._pending = deque(
+            (seq, None if isinstance(item, AppendedBatch) else item, size)
+            for seq, item, size in self._pending
+        )
+        self.forget(tuple(self._open_batches))
+
+    def settle(self, root: BlockPlace) -> None:
+        """Storage stands at a block of this place: blocks at or below it are history or dead."""
         self._open_blocks = {digest: at for digest, at in self._open_blocks.items() if at > root}
 
     def take_news(self) -> tuple[list[Write], int]:

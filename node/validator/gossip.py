@@ -1,7 +1,10 @@
 """What arrives by gossip, and what timeouts say of absent payload: believed only after verification."""
 
+from collections.abc import Callable
+
 from consensus import (
     CodecError,
+    Epoch,
     Evidence,
     HeaderCertificate,
     InvalidMessage,
@@ -19,29 +22,44 @@ from consensus import (
 class GossipRoom:
     """Verifies gossiped objects, so that only true ones are forwarded; counts blame by round."""
 
-    def __init__(self, cluster_id: bytes, validators: ValidatorSet, cache: SignatureCache) -> None:
+    def __init__(
+        self,
+        cluster_id: bytes,
+        validators: ValidatorSet,
+        set_of: Callable[[Epoch], ValidatorSet | None],
+        cache: SignatureCache,
+    ) -> None:
+        """`validators` are those of the current epoch, `set_of` knows those of all epochs up to it."""
         self._cluster_id = cluster_id
         self._validators = validators
+        self._set_of = set_of
         self._cache = cache
         self._blame_round = Round(0)
         self._blamed: dict[ValidatorIndex, dict[ValidatorIndex, None]] = {}
 
-    def header(self, body: bytes) -> HeaderCertificate:
-        """A verified header certificate; raises PeerError."""
+    def header(self, body: bytes) -> HeaderCertificate | None:
+        """A verified header certificate of this epoch; None for one of another epoch, of which who is behind
+        is told by its peers, epoch by epoch. Raises PeerError."""
         try:
             certificate = HeaderCertificate.from_value(decode(body))
         except CodecError as error:
             raise MalformedMessage("gossip-header", str(error)) from error
+        if certificate.epoch != self._validators.epoch:
+            return None
         certificate.verify(self._cluster_id, self._validators, self._cache)
         return certificate
 
-    def evidence(self, body: bytes) -> Evidence:
-        """Verified evidence; raises PeerError."""
+    def evidence(self, body: bytes) -> Evidence | None:
+        """Verified evidence, of this epoch or an earlier one; None for what only a later epoch can judge.
+        Raises PeerError."""
         try:
             evidence = Evidence.decode(body)
         except CodecError as error:
             raise MalformedMessage("gossip-evidence", str(error)) from error
-        evidence.verify(self._cluster_id, self._validators, self._cache.scheme)
+        validators = self._set_of(evidence.epoch)
+        if validators is None:
+            return None
+        evidence.verify(self._cluster_id, validators, self._cache.scheme)
         return evidence
 
     def blame(

@@ -6,12 +6,16 @@ ever be taken back.
 """
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from consensus import (
+    Block,
     Digest,
+    Epoch,
     HeaderCertificate,
     LocalError,
     QuorumCertificate,
+    Round,
     SafetyRecord,
     TimeoutCertificate,
     Value,
@@ -38,6 +42,15 @@ SPACE_TABLES = (StateTable.STATE, StateTable.NODES, StateTable.REPLAY)
 """The tables of the ledger's spaces, in the order of `Space`."""
 _OPEN_MAX = 2**20
 """Open blocks, and open batches, that one book may list: quotas of 128 validators come to a quarter of it."""
+
+
+BlockPlace: TypeAlias = tuple[Epoch, Round]
+"""Where agreement placed a block; compared lexicographically (C4)."""
+
+
+def place_of(block: Block) -> BlockPlace:
+    """Where agreement placed a block."""
+    return block.epoch, block.round
 
 
 def height_key(height: int) -> bytes:

@@ -2,7 +2,8 @@
 
 Execution works in slices, so that a long block never keeps a vote waiting. Executed heights wait here for
 their certificate; storage shows certified heights only. How far the line may run ahead is bounded by
-voters (C13) and, hard, by the ledger's overlay.
+voters (C13) and, hard, by the ledger's overlay. Where a header ends its epoch, later blocks of that epoch
+come to nothing (C4).
 """
 
 from collections import deque
@@ -12,6 +13,7 @@ from itertools import chain, islice
 from consensus import CommittedBlock, Digest, HeaderCertificate, Height, LocalError
 from node.ledger.execution import BlockToExecute, Execution, Ledger, Tip
 from node.ledger.opaque import OpaqueBatch
+from node.ledger.roster import Roster
 from node.ledger.transactions import Transaction
 from node.pool.batches import Batch
 from node.pool.chunks import count_transactions
@@ -77,6 +79,11 @@ class ExecutionLine:
         return self._ledger.tip
 
     @property
+    def roster(self) -> Roster:
+        """Who validates in the epoch of the next block."""
+        return self._ledger.roster
+
+    @property
     def next_height(self) -> int:
         """The first height that is neither executed nor queued here."""
         if self._waiting:
@@ -93,6 +100,11 @@ class ExecutionLine:
             ("line_uncertified_heights", len(self._executed), UNCERTIFIED_MAX),
             *self._ledger.overlay.limits(),
         )
+
+    def skips(self, block: CommittedBlock) -> bool:
+        """Whether a header executed here ended this block's epoch: it yields none, and what it ordered may be
+        ordered again (C4)."""
+        return self._ledger.skips(block.block.epoch)
 
     def add(self, block: CommittedBlock, batches: tuple[Batch, ...]) -> None:
         """The next committed block that yields a header, with its batches in order of execution."""
@@ -157,6 +169,8 @@ class ExecutionLine:
     def _settle(self, execution: Execution) -> Settled:
         settled = Settled(execution, self._ledger.tip)
         self._executed.append(settled)
+        if execution.next_roster is not None:
+            self._waiting = deque(queued for queued in self._waiting if not self.skips(queued[0]))
         return settled
 
     def certify(self, certificate: HeaderCertificate) -> None:

@@ -158,6 +158,15 @@ class Resume:
 
 
 @immutable(frozen=True, slots=True)
+class EnterEpoch:
+    """Epoch `epoch` begins here: `BroadcastFrame` goes to the links of these node keys from now on (our own
+    may be among them), and they are to be accepted. Told at the start, too."""
+
+    epoch: int
+    validators: tuple[bytes, ...]
+
+
+@immutable(frozen=True, slots=True)
 class Tell:
     """Something an operator should read: a stable event name and words."""
 
@@ -183,4 +192,5 @@ Output: TypeAlias = (
     | Flush
     | Resume
     | Tell
+    | EnterEpoch
 )

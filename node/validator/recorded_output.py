@@ -18,6 +18,7 @@ from node.validator.outputs import (
     BroadcastFrame,
     CheckBatch,
     CheckSignatures,
+    EnterEpoch,
     Flush,
     ForwardGossip,
     LoadBatch,
@@ -59,6 +60,7 @@ _KINDS: tuple[type[Output], ...] = (
     Flush,
     Resume,
     Tell,
+    EnterEpoch,
 )
 """A kind's number in the format is its place here, counted from 1; new ones go to the end."""
 _NUMBER_OF = {kind: number for number, kind in enumerate(_KINDS, 1)}
@@ -154,7 +156,8 @@ def _rarer_fields(
     | LoadBatch
     | ServeSync
     | ServeBlocks
-    | Tell,
+    | Tell
+    | EnterEpoch,
 ) -> tuple[Value, ...]:
     match output:
         case Flush(number, chain, state, height, journal_seq):
@@ -179,6 +182,8 @@ def _rarer_fields(
             return (peer, block_id, count)
         case Tell(event, detail):
             return (event, detail)
+        case EnterEpoch(epoch, validators):
+            return (epoch, validators)
         case _:
             assert_never(output)
 

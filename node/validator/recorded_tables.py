@@ -20,6 +20,7 @@ _TABLES: tuple[Table, ...] = (
     StateTable.NODES,
     StateTable.REPLAY,
     StateTable.META,
+    ChainTable.EPOCHS,
 )
 """A table's number is its place, counted from 1; new ones go to the end."""
 TABLE_NUMBERS: Mapping[Table, int] = {table: number for number, table in enumerate(_TABLES, 1)}

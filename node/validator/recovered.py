@@ -16,6 +16,7 @@ from consensus import (
     LocalError,
     Proposal,
     QuorumCertificate,
+    Round,
     SafetyRecord,
     TimeoutCertificate,
     decode,
@@ -23,6 +24,7 @@ from consensus import (
 from node.genesis import Genesis
 from node.ledger.execution import Tip
 from node.storage import ChainTable, Reader, StateTable, Write
+from node.validator.epochs import epoch_after
 from node.validator.layout import (
     HEIGHT_KEY,
     OPEN_KEY,
@@ -31,6 +33,7 @@ from node.validator.layout import (
     OpenBook,
     height_key,
     history_key,
+    place_of,
     tip_from,
     tip_value,
 )
@@ -90,7 +93,9 @@ def recover(reader: Reader, journal: Iterable[tuple[int, bytes]], journal_seq: i
     records = [decode_record(data) for seq, data in journal if seq > book.journal_seq]
     book = _replay(book, records, proposals, batches)
     root = None if tip.height == 0 else load_block(reader, tip.header.block_id, proposals)
-    above = 0 if root is None else root.block.round
+    above = (epoch_after(tip.header), Round(0))
+    if root is not None and root.block.epoch == above[0]:
+        above = place_of(root.block)
     certified = _certificate_at_least(reader, tip.height, book.certified)
     return Recovered(
         tip,
@@ -99,7 +104,7 @@ def recover(reader: Reader, journal: Iterable[tuple[int, bytes]], journal_seq: i
         book.high_qc,
         book.high_tc,
         certified,
-        tuple(p for p in proposals.values() if p.block.round > above),
+        tuple(p for p in proposals.values() if place_of(p.block) > above),
         tuple((digest, data) for digest, data in batches.items() if data is not None),
         journal_seq,
     )
@@ -116,6 +121,8 @@ def _replay(
         if isinstance(item, BatchRecord):
             batches[item.digest] = item.data
             continue
+        if item.record is not None and record is not None and item.record.epoch > record.epoch:
+            high_qc = high_tc = None  # of the epoch that this record left behind (C4)
         record = item.record or record
         high_qc = item.high_qc or high_qc
         high_tc = item.high_tc or high_tc

@@ -10,11 +10,19 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from consensus import CommittedBlock, Digest, Round
+from consensus import CommittedBlock, Digest, HeaderCertificate, LocalError
 from node.pool.batches import Batch
-from node.storage import WriteSet
+from node.storage import Write, WriteSet
 from node.validator.durable import JOURNAL_FLUSH_BYTES, DurableBook
-from node.validator.layout import certificate_write, chain_writes, state_writes, tip_writes
+from node.validator.epochs import EpochLink
+from node.validator.layout import (
+    BlockPlace,
+    certificate_write,
+    chain_writes,
+    place_of,
+    state_writes,
+    tip_writes,
+)
 from node.validator.line import ExecutionLine, Settled
 from node.validator.outputs import Flush
 
@@ -51,14 +59,19 @@ class Storing:
         self._book = book
         self._number = 0
         self._under_way: deque[tuple[Flush, list[Settled]]] = deque()
-        self._noted: dict[int, tuple[Round, tuple[Digest, ...]]] = {}
+        self._noted: dict[int, tuple[BlockPlace, tuple[Digest, ...]]] = {}
         self.stored_height = stored_height
         self.stopped = False
         """Set on divergence: what was executed here is in doubt and must not be stored (C3)."""
 
     def note(self, committed: CommittedBlock, batches: tuple[Batch, ...]) -> None:
-        """Remember the round and the batches of the block of a height, until it is stored."""
-        self._noted[committed.height] = (committed.block.round, tuple(batch.digest for batch in batches))
+        """Remember the place and the batches of the block of a height, until it is stored."""
+        self._noted[committed.height] = (place_of(committed.block), tuple(batch.digest for batch in batches))
+
+    def forget_above(self, height: int) -> None:
+        """The header of `height` ended its epoch: what was noted above it comes to nothing (C4)."""
+        for noted in [noted for noted in self._noted if noted > height]:
+            del self._noted[noted]
 
     def plan(self) -> Flush | None:
         """The next flush, if one is due and not too many are under way. When stopped, what agreement made
@@ -74,6 +87,7 @@ class Storing:
             chain.update(chain_writes(item.execution))
             state.update(state_writes(item.execution))
         chain.update(WriteSet.of(map(certificate_write, certificates)))
+        chain.update(WriteSet.of(_link_writes(settled, certificates)))
         height = self._under_way[-1][0].height if self._under_way else self.stored_height
         if settled:
             height = settled[-1].execution.header.height
@@ -102,3 +116,18 @@ class Storing:
             tuple(t.id for item in settled for _, t in item.execution.leaves),
             flush.height,
         )
+
+
+def _link_writes(settled: list[Settled], certificates: list[HeaderCertificate]) -> list[Write]:
+    """The link of an epoch that ended among these heights. Its last header is certified by itself: nothing
+    above it is executed before."""
+    writes: list[Write] = []
+    for item in settled:
+        roster, header = item.execution.next_roster, item.execution.header
+        if roster is None:
+            continue
+        certificate = next((c for c in certificates if c.height == header.height), None)
+        if certificate is None:
+            raise LocalError(f"height {header.height} ended epoch {header.epoch} and has no certificate")
+        writes.append(EpochLink(header, certificate, roster).write())
+    return writes

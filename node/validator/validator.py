@@ -11,10 +11,8 @@ from consensus import (
     HeaderCertificate,
     InvalidMessage,
     PeerError,
-    Replica,
     Timer,
     TimerKind,
-    ValidatorIndex,
     ValidatorSet,
 )
 from node import wire
@@ -23,16 +21,23 @@ from node.pool.batches import BatchReport
 from node.pool.effects import PoolEffect
 from node.pool.messages import SyncRequest, SyncResponse
 from node.validator import handover, inputs, outputs
+from node.validator.border import Border
+from node.validator.crossing import Crossing
 from node.validator.dataplane import CATCHUP_TIMER, POOL_TIMER, DataPlane
 from node.validator.directory import Directory
-from node.validator.gossip import GossipRoom
 from node.validator.mail import Mail
+from node.validator.orders import HANDOVER_TIMER, Orders
 from node.validator.outputs import Append, Output
 from node.validator.records import encode_persist, split_persist
+from node.validator.term import Term, Terms
 
-_HANDOVER_TIMER = "hand-over"
 _TIMER_NAMES = {kind: f"consensus-{kind.name.lower()}" for kind in TimerKind}
 _NO_ROOM = "this node's disk or database is full, its log says which; use another node"
+
+
+def timer_name(kind: TimerKind, epoch: int) -> str:
+    """The shell's name of a timer of agreement: one that went off late is of no epoch but its own."""
+    return f"{_TIMER_NAMES[kind]}-{epoch}" if epoch else _TIMER_NAMES[kind]
 
 
 class Validator:
@@ -40,22 +45,23 @@ class Validator:
 
     def __init__(
         self,
-        cluster_id: bytes,
-        validators: ValidatorSet,
-        me: ValidatorIndex | None,
         mail: Mail,
-        replica: Replica,
         data: DataPlane,
+        terms: Terms,
+        term: Term,
         beginning: list[PoolEffect],
+        left: list[Transaction],
     ) -> None:
-        """`beginning` is what the pool asked for when it recovered; carried out at `Start`."""
-        self.replica = replica
+        """`beginning` is what the pool asked for when it recovered, `left` our own transactions of an epoch
+        that is over; both carried out at `Start`."""
+        self.term = term
+        self.replica = term.replica
         self.data = data
-        self._validators = validators
-        self._me = me
         self._mail = mail
-        self._gossip = GossipRoom(cluster_id, validators, replica.signatures)
-        self._beginning = beginning
+        self._border = Border(terms.epochs)
+        self._crossing = Crossing(mail, data, terms, self._border)
+        self._orders = Orders(mail, data)
+        self._beginning, self._left = beginning, left
         self._timers: dict[str, Timer] = {}
 
     def step(self, item: inputs.Input, now_ms: int) -> list[Output]:
@@ -64,16 +70,20 @@ class Validator:
         mail = self._mail
         mail.now_ms = now_ms
         self._dispatch(item)
+        if self._crossing.is_due:
+            self._enter_next()
         while mail.events:
-            for effect in self.replica.step(mail.events.popleft(), now_ms):
-                self._carry_out(effect)
+            event = mail.events.popleft()
+            if not self._crossing.under_way:  # C4: nobody lives in the epoch that was left
+                for effect in self.replica.step(event, now_ms):
+                    self._carry_out(effect)
         self.data.follow_up()
         return mail.take()
 
     @property
     def validators(self) -> ValidatorSet:
         """The signers of the current epoch."""
-        return self._validators
+        return self.term.validators
 
     @property
     def directory(self) -> Directory:
@@ -82,9 +92,9 @@ class Validator:
 
     def reachable_weight(self) -> int:
         """The weight of the validators whose links are open, this node's own included."""
-        keys = self._mail.directory.connected_validators()
-        known = {self._validators.index_of(key) for key in keys} | {self._me}
-        return self._validators.weight_of(sorted(index for index in known if index is not None))
+        keys, term = self._mail.directory.connected_validators(), self.term
+        known = {term.validators.index_of(key) for key in keys} | {term.me}
+        return term.validators.weight_of(sorted(index for index in known if index is not None))
 
     def limits(self) -> tuple[tuple[str, int, int], ...]:
         """(name, current, bound) of everything in here that can grow."""
@@ -96,6 +106,7 @@ class Validator:
             *data.desk.limits(),
             *data.line.limits(),
             *data.book.limits(),
+            *self._border.limits(),
             ("handed_transactions", len(data.outgoing), handover.HANDED_MAX),
         )
 
@@ -117,6 +128,7 @@ class Validator:
                 data.serve_pool(data.pool.on_read(digest, body, now_ms))
             case inputs.Flushed(number):
                 data.on_flushed(number)
+                self._crossing.leave(self.term)
             case inputs.Submitted(ticket, transactions):
                 self._mail.put(data.desk.submit(ticket, transactions, now_ms))
             case inputs.ChunkSubmitted(ticket, chunk, transaction_bytes):
@@ -124,7 +136,7 @@ class Validator:
             case inputs.SignaturesChecked(ticket, valid):
                 admitted, answer = data.desk.checked(ticket, valid, now_ms)
                 self._mail.put(answer)
-                self._order(admitted)
+                self._orders.take(self.term, admitted)
             case inputs.LinkUp(peer):
                 self._on_link_up(peer)
             case inputs.LinkDown(peer):
@@ -132,27 +144,19 @@ class Validator:
             case inputs.DiskLow(low):
                 data.close_desk(_NO_ROOM if low else None)
             case inputs.Start():
-                data.serve_pool(self._beginning)
-                self._mail.events.append(agreement.Started())
+                self._start()
             case _:
                 assert_never(item)
 
-    def _order(self, transactions: list[Transaction]) -> None:
-        """A validator seals what it admitted; an observer hands it to the validators."""
-        if self._me is not None:
-            data = self.data
-            data.serve_pool(data.pool.on_transactions(transactions, self._mail.now_ms))
-            return
-        self._publish_transactions(self.data.outgoing.add(transactions))
-
-    def _publish_transactions(self, bodies: list[bytes]) -> None:
-        for body in bodies:
-            self._mail.put(outputs.PublishFrame(wire.Code.TRANSACTIONS, body))
-        if len(self.data.outgoing):
-            self._mail.put(outputs.StartTimer(_HANDOVER_TIMER, handover.RETRY_MS))
+    def _start(self) -> None:
+        self._mail.put(outputs.EnterEpoch(self.term.epoch, self.directory.validator_links))
+        self.data.serve_pool(self._beginning)
+        self._mail.events.append(agreement.Started())
+        self._orders.take(self.term, self._left)
 
     def _on_written(self, seq: int) -> None:
         persisted, batches = self.data.book.written(seq)
+        self._crossing.on_written(seq)
         if persisted is not None:
             self._mail.events.append(agreement.Persisted(persisted))
         if batches:
@@ -164,24 +168,46 @@ class Validator:
             data.serve_pool(data.pool.on_tick(now_ms))
         elif name == CATCHUP_TIMER:
             data.serve_catchup(data.catchup.on_tick(now_ms))
-        elif name == _HANDOVER_TIMER:
-            self._publish_transactions(data.outgoing.again(now_ms))
+        elif name == HANDOVER_TIMER:
+            self._orders.again()
         elif name in self._timers:
-            self._mail.events.append(agreement.TimerFired(self._timers[name]))
+            timer = self._timers[name]
+            if timer.kind is TimerKind.STATUS:
+                self._border.on_tick()
+            self._mail.events.append(agreement.TimerFired(timer))
+
+    # --- epochs ----------------------------------------------------------------------------------------
+
+    def _enter_next(self) -> None:
+        """The next epoch begins: its parts take over, and all links are greeted anew (C4)."""
+        mail = self._mail
+        self.term, left = self._crossing.enter(self.term)
+        self.replica = self.term.replica
+        for name in self._timers:
+            mail.put(outputs.StopTimer(name))
+        self._timers.clear()
+        mail.events.append(agreement.Started())
+        for identity in mail.directory.links().values():
+            self._greet(identity)
+        self._orders.take(self.term, left)
+        for frame in self._border.cross(mail.directory.links()):
+            self._on_frame(frame)
+
+    def _greet(self, identity: bytes) -> None:
+        self._mail.events.append(agreement.PeerConnected(identity))
+        data = self.data
+        data.serve_pool(data.pool.on_peer_connected(identity, self._mail.now_ms))
 
     # --- links and frames ------------------------------------------------------------------------------
 
     def _on_link_up(self, peer: bytes) -> None:
-        mail, data = self._mail, self.data
-        mail.directory.up(peer)
-        identity = mail.directory.inner(peer)
-        mail.events.append(agreement.PeerConnected(identity))
-        data.serve_pool(data.pool.on_peer_connected(identity, mail.now_ms))
+        self.directory.up(peer)
+        self._greet(self.directory.inner(peer))
 
     def _on_link_down(self, peer: bytes) -> None:
-        mail, data = self._mail, self.data
+        mail, data, identity = self._mail, self.data, self.directory.inner(peer)
         mail.directory.down(peer)
-        identity = mail.directory.inner(peer)
+        self._border.on_link_down(peer)
         data.serve_pool(data.pool.on_peer_disconnected(identity, mail.now_ms))
         data.serve_catchup(data.catchup.on_peer_gone(identity, mail.now_ms))
 
@@ -192,19 +218,27 @@ class Validator:
                 if self._on_gossip(identity, frame):
                     self._mail.put(outputs.ForwardGossip(frame.peer, frame.topic, frame.gossip_id))
             elif frame.topic in (wire.Code.AGREEMENT, wire.Code.BLOCKS):
-                self._on_agreement(identity, wire.agreement_message(frame.topic, frame.body))
+                self._on_agreement(identity, wire.agreement_message(frame.topic, frame.body), frame)
             else:
                 self._on_pool_message(identity, frame)
         except PeerError as error:
             gossip = None if frame.gossip_id is None else (frame.topic, frame.gossip_id)
             self._mail.punish(identity, error, gossip)
 
-    def _on_agreement(self, identity: bytes, message: agreement.Message) -> None:
+    def _on_agreement(self, identity: bytes, message: agreement.Message, frame: inputs.Frame) -> None:
         mail, data = self._mail, self.data
+        if isinstance(message, agreement.Status):
+            height = message.certified_height
+            data.serve_catchup(data.catchup.on_peer_height(identity, height, mail.now_ms))
+        epoch = agreement.epoch_of(message)
+        if epoch is not None and epoch != self.term.epoch:
+            answer = self._border.answer(frame, message, self.term.epoch, self.replica.view)
+            if answer is not None:
+                mail.put(outputs.SendFrame(frame.peer, *wire.frame_of_agreement(answer)))
+            return
+        if self._border.has_come_over(frame.peer, message):
+            data.serve_pool(data.pool.on_peer_connected(identity, mail.now_ms))
         match message:
-            case agreement.Status():
-                height = message.certified_height
-                data.serve_catchup(data.catchup.on_peer_height(identity, height, mail.now_ms))
             case agreement.BlocksRequest(block_id, count):
                 if self.replica.proposal(block_id) is None:
                     mail.put(outputs.ServeBlocks(mail.directory.outer(identity), block_id, count))
@@ -214,10 +248,10 @@ class Validator:
         mail.events.append(agreement.Received(identity, message))
 
     def _on_blame(self, identity: bytes, timeout: agreement.Timeout) -> None:
-        author = self._validators.index_of(identity)
+        author = self.term.validators.index_of(identity)
         if author is None or timeout.blamed is None:
             return
-        blame = self._gossip.blame(author, timeout, self.replica.view().round)
+        blame = self.term.gossip.blame(author, timeout, self.replica.view().round)
         if blame is not None:
             self.data.serve_pool(self.data.pool.on_blamed(*blame, self._mail.now_ms))
 
@@ -234,26 +268,19 @@ class Validator:
     def _on_gossip(self, identity: bytes, frame: inputs.Frame) -> bool:
         """Whether to pass it on."""
         if frame.topic == wire.Code.HEADERS:
-            certificates = agreement.Certificates(None, None, self._gossip.header(frame.body))
+            certificate = self.term.gossip.header(frame.body)
+            certificates = agreement.Certificates(None, None, certificate)
             self._mail.events.append(agreement.Received(identity, certificates))
-        elif frame.topic == wire.Code.EVIDENCE:
-            evidence = self._gossip.evidence(frame.body)
+            return certificate is not None
+        if frame.topic == wire.Code.EVIDENCE:
+            evidence = self.term.gossip.evidence(frame.body)
+            if evidence is None:
+                return False
             self._keep(evidence, publish=False)
             return self.data.book.knows(evidence)  # beyond what is kept of one liar nothing is spread
-        elif frame.topic == wire.Code.TRANSACTIONS:
-            return self._on_handed(frame.body)
-        else:
-            raise InvalidMessage("topic", f"topic {frame.topic} is no gossip")
-        return True
-
-    def _on_handed(self, body: bytes) -> bool:
-        desk, now_ms = self.data.desk, self._mail.now_ms
-        if desk.closed is not None:
-            return True
-        handed = handover.receive(body, desk.admission, self._me, len(self._validators), now_ms)
-        if handed is not None and handed.taken:
-            self._order([handed.transaction])
-        return handed is not None
+        if frame.topic == wire.Code.TRANSACTIONS:
+            return self._orders.on_handed(self.term, frame.body)
+        raise InvalidMessage("topic", f"topic {frame.topic} is no gossip")
 
     # --- what agreement asks for -----------------------------------------------------------------------
 
@@ -272,10 +299,11 @@ class Validator:
             case agreement.Broadcast(message):
                 mail.put(outputs.BroadcastFrame(*wire.frame_of_agreement(message)))
             case agreement.SetTimer(timer, delay_ms):
-                self._timers[_TIMER_NAMES[timer.kind]] = timer
-                mail.put(outputs.StartTimer(_TIMER_NAMES[timer.kind], delay_ms))
+                name = timer_name(timer.kind, self.term.epoch)
+                self._timers[name] = timer
+                mail.put(outputs.StartTimer(name, delay_ms))
             case agreement.CancelTimer(timer):
-                mail.put(outputs.StopTimer(_TIMER_NAMES[timer.kind]))
+                mail.put(outputs.StopTimer(timer_name(timer.kind, self.term.epoch)))
             case agreement.RequestPayload(round, time_ms, ancestors, bytes_max):
                 data.serve_pool(data.pool.on_request(round, time_ms, ancestors, bytes_max, mail.now_ms))
             case agreement.CheckPayload(block, ancestors):

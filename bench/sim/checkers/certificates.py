@@ -15,15 +15,20 @@ REMEMBERED_MAX = 4_096
 
 
 class Certificates:
-    """`members` are (key, weight) in the order of the genesis; all certificates are of epoch 0, and
-    `root_id` is the block that agreement starts from."""
+    """`members` of epoch 0 are (key, weight) in the order of the genesis, and `root_id` is the block that
+    agreement starts from; later epochs are told."""
 
     def __init__(
         self, cluster_id: bytes, root_id: bytes, members: Sequence[tuple[bytes, int]], scheme: SignatureScheme
     ) -> None:
-        self._cluster_id, self._root_id, self._verify = cluster_id, root_id, scheme.verify
-        self._members = members
+        self._cluster_id, self._verify = cluster_id, scheme.verify
+        self._roots = {0: root_id}
+        self._members = {0: members}
         self._verdicts: dict[tuple[Any, ...], str] = {}
+
+    def begin(self, epoch: int, root_id: bytes, members: Sequence[tuple[bytes, int]]) -> None:
+        """An epoch began (C4)."""
+        self._roots[epoch], self._members[epoch] = root_id, members
 
     def known(self, certificate: tuple[Any, ...]) -> str | None:
         """The verdict if this one was judged before: "" for a good one, else what is wrong with it."""
@@ -40,13 +45,15 @@ class Certificates:
     def is_vote(self, vote: tuple[Any, ...]) -> bool:
         """Whether `[epoch, round, block, parent, parent round, commit, author, signature]` is signed."""
         author, signature = vote[6:]
-        is_member = vote[0] == 0 and 0 <= author < len(self._members)
-        return is_member and self._verify(self._members[author][0], self._digest("vote", vote[:6]), signature)
+        members = self._members.get(vote[0], ())
+        is_member = 0 <= author < len(members)
+        return is_member and self._verify(members[author][0], self._digest("vote", vote[:6]), signature)
 
     def _quorum(self, *qc: Any) -> str:
         epoch, round, _, parent, parent_round, commit, signers, signatures = qc
         if round == 0:
-            root = (0, 0, self._root_id, self._root_id, 0, None, b"", b"")
+            root_id = self._roots.get(epoch)
+            root = (epoch, 0, root_id, root_id, 0, None, b"", b"")
             return "" if qc == root else "not the root of agreement"
         if parent_round >= round or commit != (parent if parent_round + 1 == round else None):
             return f"round {round} after {parent_round} commits {commit!r}"
@@ -69,8 +76,8 @@ class Certificates:
 
     def _signed(self, epoch: int, signers: bytes, messages: Sequence[bytes], signatures: bytes) -> str:
         """One message for all signers, or one for each, in the order of the members."""
-        members, bits = self._members, int.from_bytes(signers, "little")
-        if epoch != 0 or len(signers) != (len(members) + 7) // 8 or bits >> len(members):
+        members, bits = self._members.get(epoch, ()), int.from_bytes(signers, "little")
+        if not members or len(signers) != (len(members) + 7) // 8 or bits >> len(members):
             return f"signers {signers.hex()} of {len(members)} in epoch {epoch}"
         chosen = [member for index, member in enumerate(members) if bits >> index & 1]
         if 3 * sum(weight for _, weight in chosen) <= 2 * sum(weight for _, weight in members):

@@ -15,7 +15,8 @@ from bench.sim.checkers.headers import Headers, root_of
 from bench.sim.checkers.liveness import Liveness
 from bench.sim.checkers.opaque import OpaqueValidity
 from bench.sim.checkers.quorum import Quorum
-from bench.sim.checkers.reading import BlockReader, Fields, SeenBlock, unpack
+from bench.sim.checkers.reading import BlockReader, Fields, SeenBlock, place, placed, unpack
+from bench.sim.checkers.rosters import Rosters
 from bench.sim.checkers.signing import Signing
 from bench.sim.checkers.stored import StoredChain
 from bench.sim.checkers.validity import Validity
@@ -25,6 +26,7 @@ from consensus import CodecError, Digest, HeaderCertificate, PeerError, decode
 from node import wire
 from node.ledger.transactions import Transaction
 from node.pool.config import PoolConfig
+from node.storage import StateTable
 from node.validator import Flush, Refusal
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ INVARIANTS = (
 
 _PROPOSAL, _VOTE, _TIMEOUT, _HEADER, _CERTIFICATES, _BLOCKS = 1, 2, 3, 4, 7, 9
 _PERSIST, _SYNC_RESPONSE = 1, 7
+_ROSTER_KEY = b"governance/validators"
 SOUND_MAX = 1_024
 """Blocks known to carry good certificates, oldest out first."""
 
@@ -59,6 +62,8 @@ class Checkers:
         root_id = root_of(genesis.cluster_id, header)
         members = [(validator.consensus_key, validator.weight) for validator in genesis.validators]
         weights = [weight for _, weight in members]
+        self._cluster_id = genesis.cluster_id
+        self.rosters = Rosters([key.public_key for key in setting.validators], members)
         self.exempt: dict[int, None] = {}
         self._blocks = BlockReader()
         self._sound: dict[bytes, None] = {}
@@ -66,7 +71,7 @@ class Checkers:
         self.certificates = Certificates(genesis.cluster_id, root_id, members, config.batch.scheme)
         self.agreement = Agreement(root_id)
         self.quorum = Quorum(weights)
-        self.signing = Signing()
+        self.signing = Signing(self.rosters.number_of)
         self.durability = Durability(self._blocks)
         self.validity: Validity | OpaqueValidity = (
             OpaqueValidity(genesis.state_root, self._blocks)
@@ -203,7 +208,8 @@ class Checkers:
         elif topic == wire.Code.HEADERS:
             self._certificates(host, None, None, unpack(body))
         elif topic == wire.Code.EVIDENCE and host.index not in self.exempt:
-            accused = unpack(body)[3]
+            _, _, epoch, seat, *_ = unpack(body)
+            accused = self.rosters.number_of(epoch, seat)
             if accused not in self.exempt:
                 self.signing.on_evidence(accused)
 
@@ -219,11 +225,12 @@ class Checkers:
             vote = message[1:]
             if honest:
                 self.signing.on_vote(index, host.disk.guard, vote)
-                self.durability.on_vote(host, vote[1], vote[2])
+                self.durability.on_vote(host, place(vote[0], vote[1]), vote[2])
             elif not self.certificates.is_vote(vote):
                 return
-            if self.quorum.on_vote(vote[6], vote):
-                self.agreement.on_certified(vote[3], vote[4], vote[5])
+            known = placed(vote)
+            if self.quorum.on_vote(vote[6], known):
+                self.agreement.on_certified(known[3], known[4], known[5])
         elif kind == _PROPOSAL:
             block = self._block(host, message[1])
             if honest:
@@ -289,15 +296,16 @@ class Checkers:
         return verdict == ""
 
     def _use(self, certificate: Fields) -> None:
+        known = placed(certificate)
         if len(certificate) == 8:
-            self.quorum.on_qc(certificate)
-            self.agreement.on_certified(certificate[3], certificate[4], certificate[5])
+            self.quorum.on_qc(known)
+            self.agreement.on_certified(known[3], known[4], known[5])
         elif len(certificate) == 5:
-            self.quorum.on_tc(certificate)
+            self.quorum.on_tc(known)
         else:
             self.chain.on_hash("a quorum", certificate[2], certificate[4])
             self.agreement.on_committed(certificate[3])
-        self.signing.on_certificate(certificate, self.exempt)
+        self.signing.on_certificate(known, self.exempt)
 
     # --- the database ----------------------------------------------------------------------------------
 
@@ -315,8 +323,24 @@ class Checkers:
         for stored in chain.heights:
             self.chain.on_header(host.name, stored.header)
             self.agreement.on_executed(host.name, stored.height, unpack(stored.header)[6])
+            self._learn_epoch(host, stored.header, flush)
         self.validity.on_flush(host, chain)
         self.durability.on_flush(host, chain)
+
+    def _learn_epoch(self, host: "Host", header: bytes, flush: Flush) -> None:
+        fields = unpack(header)
+        if fields[15] is None:
+            return
+        leaf = next(
+            (w.value for w in flush.state if w.key == _ROSTER_KEY and w.table is StateTable.STATE), None
+        )
+        learned = self.rosters.learn(host.name, fields, leaf)
+        if learned is not None:
+            root_id = root_of(self._cluster_id, header, learned.epoch)
+            self.certificates.begin(learned.epoch, root_id, learned.members)
+            self.quorum.begin(learned.epoch, learned.weights)
+            self.agreement.begin(learned.epoch, root_id, fields[4])
+            self.liveness.begin(learned.numbers, learned.weights)
 
     def on_flushed(self, host: "Host", flush: Flush) -> None:
         """A flush is in both environments: complete, provable, and the same as everybody's."""

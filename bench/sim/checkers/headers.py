@@ -25,9 +25,10 @@ def header_hash(encoded: bytes) -> bytes:
     return tagged(_DOMAIN, encoded)
 
 
-def root_of(cluster_id: bytes, genesis_header: bytes) -> bytes:
-    """The block id that epoch 0 of agreement starts from (C4)."""
-    return tagged(_ROOT_DOMAIN, msgpack.packb((cluster_id, 0, header_hash(genesis_header))))
+def root_of(cluster_id: bytes, last_header: bytes, epoch: int = 0) -> bytes:
+    """The block id that an epoch of agreement starts from, above the header that ended the one before
+    (C4)."""
+    return tagged(_ROOT_DOMAIN, msgpack.packb((cluster_id, epoch, header_hash(last_header))))
 
 
 class Headers:
@@ -88,12 +89,12 @@ class Headers:
             history,
             _,
             validators,
-            after,
+            _,
         ) = fields
-        if (version, incarnation, cluster_id, epoch, validators, after) != (
-            *self._genesis[:4],
-            self._genesis[14],
-            None,
+        if (version, incarnation, cluster_id, epoch, validators) != (
+            *self._genesis[:3],
+            before[3] + (before[15] is not None),
+            before[15] or before[14],
         ):
             return "another cluster, epoch, or set of validators"
         if parent != self.executed[height - 1]:

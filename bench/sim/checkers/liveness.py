@@ -25,7 +25,7 @@ BASE_TIMEOUT_MS = 600
 MAX_TIMEOUT_MS = 30_000
 SLACK_MS = 20_000
 ROUND_TIMER = "consensus-round"
-"""The timer of a round, by the name it has for the shell."""
+"""The timer of a round, by the name it has for the shell; an epoch's number may follow."""
 ELIGIBLE_MAX = 1_024
 """Transactions made in calm of which one will be waited for."""
 
@@ -67,6 +67,7 @@ class Liveness:
 
     def __init__(self, weights: Sequence[int], exempt: dict[int, None], now_ms: Callable[[], int]) -> None:
         self._weights, self._exempt, self._now_ms = weights, exempt, now_ms
+        self._numbers: Sequence[int] = range(len(weights))
         self._begun_ms = now_ms()
         self._rounds: dict[int, int] = {}
         self._bound_ms: int | None = None
@@ -81,9 +82,13 @@ class Liveness:
         seen_ms = max(BASE_TIMEOUT_MS, *self._rounds.values()) if self._rounds else BASE_TIMEOUT_MS
         return bound_ms(min(seen_ms, longest_ms(self._now_ms() - self._begun_ms)), self._weights)
 
+    def begin(self, numbers: Sequence[int], weights: Sequence[int]) -> None:
+        """An epoch began: who is to store what is promised, and how heavy each is (C4)."""
+        self._numbers, self._weights = numbers, weights
+
     def on_timer(self, place: int, name: str, delay_ms: int) -> None:
         """An honest host asks for a timer."""
-        if name == ROUND_TIMER:
+        if name.startswith(ROUND_TIMER):
             self._rounds[place] = delay_ms
 
     def on_calm(self) -> None:
@@ -119,7 +124,7 @@ class Liveness:
         if probe is None or probe.transaction not in names:
             return
         probe.stored[index] = None
-        if all(i in probe.stored or i in self._exempt for i in range(len(self._weights))):
+        if all(i in probe.stored or i in self._exempt for i in self._numbers):
             self.proven += 1
             self._probe = None
 
@@ -127,8 +132,6 @@ class Liveness:
         """Raises Violation once the bound has passed."""
         probe = self._probe
         if probe is not None and self._now_ms() > probe.deadline_ms:
-            missing = [
-                i for i in range(len(self._weights)) if i not in probe.stored and i not in self._exempt
-            ]
+            missing = [i for i in self._numbers if i not in probe.stored and i not in self._exempt]
             words = f"{probe.transaction.hex()[:12]} was admitted in calm and is not stored by {missing}"
             raise Violation("liveness", f"{words} after {self._bound_ms} ms")

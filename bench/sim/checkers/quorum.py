@@ -9,6 +9,7 @@ Sources: Jolteon (arXiv 2106.10362) lemmas 1 to 4; correction L3 on TCs.
 from collections.abc import Sequence
 from typing import Any
 
+from bench.sim.checkers.reading import epoch_at
 from bench.sim.violation import Violation
 
 ROUNDS_KEPT = 2_048
@@ -18,16 +19,19 @@ _TRIM_EVERY = 64
 
 
 class Quorum:
-    """Takes verified certificates and votes alone."""
+    """Takes verified certificates and votes alone, with places for rounds (`reading.place`)."""
 
     def __init__(self, weights: Sequence[int]) -> None:
-        self._weights = weights
-        self._total = sum(weights)
+        self._weights = {0: weights}
         self._certified: dict[int, tuple[Any, ...]] = {}
         self._votes: dict[int, dict[tuple[Any, ...], dict[int, None]]] = {}
         self._gave_up: dict[int, int] = {}
         self._committed: dict[int, None] = {}
         self._newest = self._trim_at = 0
+
+    def begin(self, epoch: int, weights: Sequence[int]) -> None:
+        """An epoch began (C4)."""
+        self._weights[epoch] = weights
 
     def on_qc(self, qc: tuple[Any, ...]) -> None:
         """A quorum certificate, in order of its fields."""
@@ -35,17 +39,18 @@ class Quorum:
             self._certify(qc[1], qc[2:6], "a certificate")
 
     def on_vote(self, author: int, vote: tuple[Any, ...]) -> bool:
-        """A vote of this validator, `[epoch, round, block, parent, parent round, commit]`; whether it
-        completes a quorum."""
-        round, claim = vote[1], vote[2:6]
-        if round > self._newest + ROUNDS_KEPT:
+        """A vote of this index in its epoch, `[epoch, round, block, parent, parent round, commit]`; whether
+        it completes a quorum."""
+        round, claim, weights = vote[1], vote[2:6], self._weights[vote[0]]
+        total = sum(weights)
+        if vote[0] == epoch_at(self._newest) and round > self._newest + ROUNDS_KEPT:
             return False
         voters = self._votes.setdefault(round, {}).setdefault(claim, {})
         if author in voters:
             return False
-        before = sum(self._weights[index] for index in voters)
+        before = sum(weights[index] for index in voters)
         voters[author] = None
-        if 3 * before > 2 * self._total or 3 * (before + self._weights[author]) <= 2 * self._total:
+        if 3 * before > 2 * total or 3 * (before + weights[author]) <= 2 * total:
             return False
         self._certify(round, claim, "a quorum of votes")
         return True

@@ -16,6 +16,32 @@ _BLOCK_DOMAIN = "isthmus/block/v1"
 
 Fields = tuple[Any, ...]
 """An array of canonical values, as it stands in the bytes."""
+_ROUNDS_BITS = 40
+_QC, _TC = 8, 5
+"""How many fields they have."""
+
+
+def place(epoch: int, round: int) -> int:
+    """One number that grows with (epoch, round); in epoch 0 the round itself (C4)."""
+    return epoch << _ROUNDS_BITS | round
+
+
+def epoch_at(place: int) -> int:
+    """The epoch of a place."""
+    return place >> _ROUNDS_BITS
+
+
+def placed(certificate: Fields) -> Fields:
+    """A certificate with places for rounds; one of a header as it is."""
+    epoch = certificate[0]
+    if len(certificate) == _QC:
+        _, round, block, parent, parent_round, *rest = certificate
+        return (epoch, place(epoch, round), block, parent, place(epoch, parent_round), *rest)
+    if len(certificate) == _TC:
+        _, round, signers, highest, signatures = certificate
+        known = tuple(place(epoch, hqc_round) for hqc_round in highest)
+        return (epoch, place(epoch, round), signers, known, signatures)
+    return certificate
 
 
 def unpack(data: bytes) -> Any:
@@ -31,7 +57,8 @@ def tagged(domain: str, data: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class SeenBlock:
-    """A block as it stands in its bytes; its certificates are arrays that nobody has believed yet."""
+    """A block as it stands in its bytes, but for `round`, which is its place; its certificates are arrays
+    that nobody has believed yet."""
 
     id: bytes
     epoch: int
@@ -51,9 +78,8 @@ class SeenBlock:
 
     @property
     def parent_round(self) -> int:
-        """The round of its certificate."""
-        parent_round: int = self.qc[1]
-        return parent_round
+        """The place of its certificate."""
+        return place(self.qc[0], self.qc[1])
 
 
 class BlockReader:
@@ -69,7 +95,9 @@ class BlockReader:
         if known is None:
             _, _, epoch, round, qc, tc, certified, payload, author, time_ms = unpack(data)
             block_id = tagged(_BLOCK_DOMAIN, data)
-            known = SeenBlock(block_id, epoch, round, qc, tc, certified, payload, author, time_ms)
+            known = SeenBlock(
+                block_id, epoch, place(epoch, round), qc, tc, certified, payload, author, time_ms
+            )
             self._read[data] = self._by_id[block_id] = known
             if len(self._read) > BLOCKS_MAX:
                 oldest = self._read.pop(next(iter(self._read)))

@@ -59,7 +59,7 @@ class Hands:
         self.performer = Performer(
             nursery,
             node.network,
-            (),
+            lambda keys: (),
             self.postbox,
             store,
             opened.journal,

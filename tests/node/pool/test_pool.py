@@ -484,7 +484,6 @@ def codes(n: Node) -> list[str]:
         (1, PushBatch(batch(transaction(1, cluster_id=b"d" * 32), author=1).encoded), "batch-invalid"),
         (1, FetchedBatch(batch(transaction(1), author=1).encoded), "batch-unsolicited"),
         (5, PushBatch(batch(transaction(1), author=1).encoded), "not-a-validator"),
-        (5, Acknowledge((Digest(bytes(32)),)), "not-a-validator"),
         (1, SyncRequest(1, 1, 1), "pool-topic"),  # type: ignore[arg-type]  # a plain int for a height
     ],
 )
@@ -495,6 +494,13 @@ def test_a_peers_fault_is_scored_by_name_and_changes_nothing(sender: int, messag
     assert n.penalised[0].peer == KEYS[sender].public_key
     assert n.pool.pending() is False
     assert {name: current for name, current, _ in n.pool.limits()}["pool_unordered_batches"] == 0
+
+
+def test_an_acknowledgement_of_no_validator_counts_nothing_and_may_be_of_another_epoch() -> None:
+    n = node()
+    n.receive(5, Acknowledge((Digest(bytes(32)),)))
+    assert codes(n) == []
+    assert {name: current for name, current, _ in n.pool.limits()}["pool_early_acknowledgements"] == 0
 
 
 def test_a_batch_from_a_clock_far_ahead_is_taken_in_its_time_and_nobodys_fault() -> None:

@@ -180,7 +180,10 @@ def test_false_evidence_is_its_senders_fault() -> None:
 
 def room_of(world: World) -> GossipRoom:
     """A gossip room of its own."""
-    return GossipRoom(world.genesis.cluster_id, world.genesis.validator_set(), SignatureCache())
+    validators = world.genesis.validator_set()
+    return GossipRoom(
+        world.genesis.cluster_id, validators, {validators.epoch: validators}.get, SignatureCache()
+    )
 
 
 def blame(world: World, round: int, author: int, blamed: int = 0) -> Timeout:

@@ -25,6 +25,7 @@ from node.validator import (
     CheckSignatures,
     ChunkSubmitted,
     DiskLow,
+    EnterEpoch,
     Flush,
     Flushed,
     ForwardGossip,
@@ -123,6 +124,7 @@ OUTPUTS: tuple[Output, ...] = (
     ),
     Resume(),
     Tell("sync", "height 1 of 2, from 0"),
+    EnterEpoch(1, (bytes(32), DIGEST)),
 )
 
 
@@ -178,11 +180,12 @@ def one_of_each() -> Iterator[Input]:
 
 def test_the_numbers_of_inputs_outputs_and_tables_stay_what_they_are() -> None:
     assert [input_value(item)[0] for item in one_of_each()] == list(range(1, 15))
-    assert [OutputMark.of(output).kind for output in OUTPUTS] == list(range(1, 18))
+    assert [OutputMark.of(output).kind for output in OUTPUTS] == list(range(1, 19))
     tables: list[Table] = [*ChainTable, *StateTable]
-    assert sorted(TABLE_NUMBERS[table] for table in tables) == list(range(1, 15))
+    assert sorted(TABLE_NUMBERS[table] for table in tables) == list(range(1, 16))
     assert TABLE_NUMBERS[ChainTable.BLOCKS] == 1
     assert TABLE_NUMBERS[StateTable.STATE] == 11
+    assert TABLE_NUMBERS[ChainTable.EPOCHS] == 15
     assert all(table_of(TABLE_NUMBERS[table]) is table for table in tables)
 
 
@@ -240,7 +243,7 @@ def test_small_outputs_are_kept_whole_and_large_ones_by_their_digest() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [(0, 1, b"\x90"), (18, 1, b"\x90"), (1, 2, b"\x90"), (1, 500, b"\x90"), (1, 1)]
+    "value", [(0, 1, b"\x90"), (19, 1, b"\x90"), (1, 2, b"\x90"), (1, 500, b"\x90"), (1, 1)]
 )
 def test_what_is_no_mark_is_refused(value: Any) -> None:
     with pytest.raises(CodecError):

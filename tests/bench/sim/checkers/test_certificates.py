@@ -7,6 +7,7 @@ from bench.sim.keyedhash import KEYED_HASH
 from consensus import HeaderCertificate, QuorumCertificate, SignatureCache, TimeoutCertificate
 from tests.bench.sim.checkers.statements import (
     CLUSTER,
+    MEMBERS,
     ROOT,
     ROOT_QC,
     SETTING,
@@ -82,9 +83,8 @@ def test_false_ones_are_known(false: Fields) -> None:
 
 def test_signers_count_by_weight_and_not_by_number() -> None:
     checker = certificates()
-    checker._members = [
-        (key, weight) for (key, _), weight in zip(checker._members, (1, 1, 1, 9), strict=True)
-    ]
+    members = [(key, weight) for (key, _), weight in zip(MEMBERS, (1, 1, 1, 9), strict=True)]
+    checker.begin(0, ROOT, members)
     assert "no quorum" in checker.judge(qc_of(2, B, A, 1, (0, 1, 2)))
     assert checker.judge(qc_of(2, B, A, 1, (3,))) == ""
 

@@ -46,7 +46,6 @@ def test_a_linked_history_is_silent_on_every_host() -> None:
         {"_7": 0},
         {"_12": name("another history")},
         {"_14": name("other validators")},
-        {"_15": name("next validators")},
     ],
 )
 def test_a_broken_link_is_caught(changes: dict[str, object]) -> None:
@@ -55,6 +54,24 @@ def test_a_broken_link_is_caught(changes: dict[str, object]) -> None:
     for header in headers[1:]:
         checker.on_header("0", header)
     caught("headers", lambda: checker.on_header("0", after(headers, **changes)))
+
+
+def test_a_header_that_ends_its_epoch_names_who_signs_the_next() -> None:
+    following = name("next validators")
+    headers = history(2)
+    headers.append(after(headers, _15=following))
+    good = after(headers, _3=1, _14=following, _15=None)
+    checker = Headers(GENESIS_HEADER)
+    for header in (*headers[1:], good):
+        checker.on_header("0", header)
+    for changes in ({"_3": 0}, {"_3": 2}, {"_14": name("other validators")}):
+        late = Headers(GENESIS_HEADER)
+        for header in headers[1:]:
+            late.on_header("0", header)
+        fields: dict[str, object] = {"_3": 1, "_14": following, "_15": None, **changes}
+        wrong = after(headers, **fields)
+        words = caught("headers", lambda checker=late, wrong=wrong: checker.on_header("0", wrong))  # type: ignore[misc]  # bound now
+        assert "epoch" in words
 
 
 def test_time_that_stands_still_is_caught() -> None:
