@@ -5,7 +5,7 @@ from html import escape
 
 from bench.machine import NOISE_RULE
 from bench.report.goals import GOALS, latest
-from bench.report.pictures import Picture, all_pictures
+from bench.report.pictures import Picture, all_pictures, latest_by_label
 from bench.report.reading import ClusterRun, MicroRun, OtherRun, ProfileRun, Run, ScaleRun
 from bench.report.readme import place_of
 
@@ -41,7 +41,7 @@ def page(runs: Sequence[Run], draw: Callable[[Picture], str], written: str) -> s
         for picture in pictures:
             caption = "<br>".join(escape(sentence) for sentence in picture.below)
             parts.append(f"<figure>{draw(picture)}<figcaption>{caption}</figcaption></figure>")
-    parts += [*_profiles(runs), *_micro(runs), *_scale(runs), *_list(runs), "</body></html>"]
+    parts += [*_rates(runs), *_profiles(runs), *_micro(runs), *_scale(runs), *_list(runs), "</body></html>"]
     return "\n".join(parts) + "\n"
 
 
@@ -58,6 +58,28 @@ def _goals(runs: Sequence[Run]) -> list[str]:
         rows.append((goal.name, goal.written_floor, goal.written_aim, *told))
     headings = ("figure", "floor", "aim", "latest", "which is", "taken on", "Ed25519 check", "marks")
     return ["<h2>What is to be reached</h2>", *_table(headings, rows, numbers=(1, 2, 3, 6))]
+
+
+def _rates(runs: Sequence[Run]) -> list[str]:
+    parts: list[str] = []
+    for run in latest_by_label(runs):
+        rows: list[Row] = []
+        for trial in run.trials:
+            times = ("", "") if trial.latency is None else _written(trial.latency.p50, trial.latency.p99)
+            rate = "" if trial.rate is None else f"{trial.rate:,.0f}"
+            told = " ".join(trial.problems) if trial.problems else "carried"
+            rows.append((rate, f"{trial.throughput_tps:,.0f}", *times, told))
+        if rows:
+            headings = ("tx/s asked", "certified", "p50 ms", "p99 ms", "")
+            parts += [
+                f"<h2>Rates: {escape(run.trial.label)}</h2>{_marked(run)}",
+                *_table(headings, rows, numbers=(0, 1, 2, 3)),
+            ]
+    return parts
+
+
+def _written(*times_ms: float) -> tuple[str, ...]:
+    return tuple(f"{time_ms:,.1f}" for time_ms in times_ms)
 
 
 def _profiles(runs: Sequence[Run]) -> list[str]:

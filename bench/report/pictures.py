@@ -9,6 +9,7 @@ from bench.report.readme import place_of
 
 _CURVES_MAX = 8
 """Lines that can be told apart in one picture; the latest are kept."""
+_SECOND = "second of the measurement"
 _HISTORY_MAX = 60
 """Runs of one figure that are drawn; the latest are kept."""
 
@@ -57,7 +58,7 @@ def throughput_latency(runs: Sequence[Run]) -> list[Picture]:
     """One picture for each row of rates or search for the knee that has two rates with latencies: the latest
     of each label."""
     pictures = []
-    for run in _latest_by_label(runs):
+    for run in latest_by_label(runs):
         measured = [trial for trial in run.trials if trial.latency is not None]
         if len(measured) < 2:
             continue
@@ -75,7 +76,7 @@ def throughput_latency(runs: Sequence[Run]) -> list[Picture]:
 
 def distributions(runs: Sequence[Run]) -> list[Picture]:
     """One picture with the latest distribution of each label."""
-    found = [run for run in _latest_by_label(runs) if len(run.trial.distribution) > 1 and not run.trials]
+    found = [run for run in latest_by_label(runs) if len(run.trial.distribution) > 1 and not run.trials]
     if not found:
         return []
     lines = tuple(
@@ -91,28 +92,22 @@ def distributions(runs: Sequence[Run]) -> list[Picture]:
 
 
 def faults(runs: Sequence[Run]) -> list[Picture]:
-    """One picture for the latest run of each label with a fault: what was certified in each second."""
+    """Two pictures for the latest run of each label with a fault: what was certified in each second, and how
+    late the last of it was."""
     pictures = []
-    for run in _latest_by_label(runs):
+    for run in latest_by_label(runs):
         hurt = run.trial.hurt
         if hurt is None or not run.trial.series:
             continue
-        series = run.trial.series
-        lines = [Line("certified tx/s", tuple((s.second, s.certified) for s in series))]
-        slow = tuple((s.second, s.p99_ms) for s in series if s.p99_ms is not None)
-        lines.append(Line("p99 of the second, ms", slow, dashed=True))
+        series, title = run.trial.series, _titled(run.trial.label, run.marks)
+        certified = Line("certified", tuple((s.second, s.certified) for s in series))
+        slow = Line("p99", tuple((s.second, s.p99_ms) for s in series if s.p99_ms is not None))
         pause = "" if hurt.pause_ms is None else f"; longest pause from then on {hurt.pause_ms:,.0f} ms"
         verticals = () if hurt.at_s is None else ((hurt.at_s, "fault"),)
-        pictures.append(
-            Picture(
-                _titled(run.trial.label, run.marks),
-                "second of the measurement",
-                "tx/s, ms",
-                tuple(lines),
-                (f"{hurt.words}{pause}.", _place(run)),
-                verticals=verticals,
-            )
-        )
+        below = (f"{hurt.words}{pause}.", _place(run))
+        for line, y_label in ((certified, "certified tx/s"), (slow, "p99 of the second, ms")):
+            if line.points:
+                pictures.append(Picture(title, _SECOND, y_label, (line,), below, verticals=verticals))
     return pictures
 
 
@@ -160,7 +155,8 @@ def _history(goal: Goal, line: Line, ticks: tuple[tuple[float, str], ...], last:
     return Picture(title, "commit", goal.unit, (line,), below, horizontals=bounds, x_ticks=ticks)
 
 
-def _latest_by_label(runs: Sequence[Run]) -> list[ClusterRun]:
+def latest_by_label(runs: Sequence[Run]) -> list[ClusterRun]:
+    """Of each mode and label the latest run, in the order of these."""
     found: dict[tuple[str, str], ClusterRun] = {}
     for run in runs:
         if isinstance(run, ClusterRun):

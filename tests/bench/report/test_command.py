@@ -80,13 +80,16 @@ def test_a_picture_is_drawn_the_same_every_time() -> None:
 def test_there_is_a_picture_of_every_kind() -> None:
     titles = {title: [picture.title for picture in pictures] for title, pictures in all_pictures(RUNS)}
     assert titles["Throughput and latency"] == ["rates-1-2-3"]
-    assert titles["Faults, second by second"] == ["leader-killed"]
+    assert titles["Faults, second by second"] == ["leader-killed", "leader-killed"]
     assert titles["Size of the cluster"] == ["scale"]
     assert "one client, one honest transaction at a time, p50 [NOISY MACHINE]" in titles["History"]
     ((_, (curves,)),) = [item for item in all_pictures(RUNS) if item[0] == "Throughput and latency"]
     assert curves.lines[0].hollow == {2}
-    ((_, (faults,)),) = [item for item in all_pictures(RUNS) if item[0] == "Faults, second by second"]
-    assert faults.verticals == ((1.0, "fault"),)
+    ((_, faults),) = [item for item in all_pictures(RUNS) if item[0] == "Faults, second by second"]
+    assert [(picture.y_label, picture.verticals) for picture in faults] == [
+        ("certified tx/s", ((1.0, "fault"),)),
+        ("p99 of the second, ms", ((1.0, "fault"),)),
+    ]
     ((_, (spread,)),) = [item for item in all_pictures(RUNS) if item[0] == "Latency distributions"]
     assert [line.label for line in spread.lines][-1] == "saturate fsync=False [NO FSYNC]"
 
