@@ -1,6 +1,7 @@
 """A cluster that forked and came back: nothing runs twice, nothing is lost, and what rested on the dropped
 branch is told."""
 
+import copy
 from dataclasses import dataclass
 
 import pytest
@@ -9,9 +10,11 @@ from hypothesis import strategies as st
 
 from consensus import Digest
 from node.anchoring.lane_progress import Progress, answered, received
-from node.anchoring.lane_recovery import disputed, unresolved
+from node.anchoring.lane_records import DISPUTES_MAX, Dispute, Disputes, InLane, Peer, PeerStatus
+from node.anchoring.lane_recovery import disputed, resume, unresolved
 from node.anchoring.lane_refusals import LaneRefused
 from node.anchoring.lane_source import Acknowledged, Standing
+from node.anchoring.lane_state import in_key, load, peer_key, save
 from node.anchoring.messages import Lane, Mode, Result
 from node.anchoring.outbox import CommonPrefix, LogProof
 from node.proofs import ProofError, rfc6962, smt
@@ -204,6 +207,46 @@ def test_a_recovery_lists_what_was_delivered_and_answered_on_the_dropped_branch_
     incoming = Lane(chosen.cluster_id, here.cluster_id, PORT, Mode.ORDERED)
     assert received(here.root, incoming) == Progress(PORT, Mode.ORDERED, 1)
     assert answered(here.root, outgoing) == Progress(PORT, Mode.ORDERED, 0), "a courier asks for it again"
+
+
+def test_a_rewound_lane_keeps_what_both_branches_share_and_lowers_its_floor() -> None:
+    """Five received before the fork; on the dropped branch three more, the last with a floor of five."""
+    sends: Traffic = [("there sends", Mode.UNORDERED, b"plain")]
+    takes: Traffic = [("here takes", Mode.UNORDERED, b""), ("there takes", Mode.UNORDERED, b"")]
+    world = forked(sends * 5 + takes, sends * 3 + takes + sends + takes, [])
+    here, chosen = world.here, world.chosen
+    key = in_key(Lane(chosen.cluster_id, here.cluster_id, PORT, Mode.UNORDERED))
+    assert load(here.root, key, InLane.from_value) == InLane(9, 9, 8)
+    chosen.incarnation = 1
+    chosen.seal()
+    recover(here, chosen, world.common)
+    assert load(here.root, key, InLane.from_value) == InLane(5, 5, 5)
+
+
+def test_what_was_forgotten_before_a_recovery_makes_its_list_incomplete() -> None:
+    world = forked([("there sends", Mode.ORDERED, b"plain")], [], [])
+    here, chosen = world.here, world.chosen
+    here.frozen.clear()
+    key = in_key(Lane(chosen.cluster_id, here.cluster_id, PORT, Mode.ORDERED))
+    save(here.root, key, InLane(300, 300, 300, 44, leaves_pruned=45))
+    save(here.root, peer_key(chosen.cluster_id), Peer(PeerStatus.PARKED, 0, (), ((PORT, Mode.ORDERED),)))
+    shared = copy.deepcopy(here)
+    shared.transact(lambda s: resume(s, here.cluster_id, chosen.cluster_id, 1, 45))
+    assert disputed(shared.root, here.cluster_id, chosen.cluster_id) == ()
+    here.transact(lambda s: resume(s, here.cluster_id, chosen.cluster_id, 1, 44))
+    (listed,) = disputed(here.root, here.cluster_id, chosen.cluster_id)
+    assert not listed.disputes.is_complete
+
+
+def test_disputes_beyond_the_bound_drop_the_oldest_and_say_so() -> None:
+    def one(number: int) -> Dispute:
+        return Dispute(number, 0, Digest(number.to_bytes(32, "big")), Result.OK)
+
+    full = Disputes().adding(tuple(one(number) for number in range(1, DISPUTES_MAX + 1)), True)
+    assert full.is_complete
+    over = full.adding((one(DISPUTES_MAX + 1),), True)
+    assert (over.is_complete, len(over.listed), over.listed[0].sequence) == (False, DISPUTES_MAX, 2)
+    assert Disputes.from_value(over.to_value()) == over
 
 
 def test_the_same_message_on_the_chosen_branch_is_recognised_and_not_run_again() -> None:

@@ -8,11 +8,11 @@ import pytest
 
 from consensus import Digest
 from node.anchoring import lane_destination, lane_source
-from node.anchoring.lane_records import LANES_PER_PEER_MAX, OutLane
+from node.anchoring.lane_records import LANES_PER_PEER_MAX, InLane, OutLane
 from node.anchoring.lane_recovery import resume
 from node.anchoring.lane_refusals import LaneRefused, Refusal
 from node.anchoring.lane_source import DEADLINE_AHEAD_MAX_MS
-from node.anchoring.lane_state import load, out_key, save
+from node.anchoring.lane_state import in_key, load, out_key, save
 from node.anchoring.lanes import Arrival
 from node.anchoring.messages import (
     MESSAGE_PAYLOAD_BYTES_MAX,
@@ -213,6 +213,23 @@ def test_an_ordered_lane_takes_no_gap_and_an_unordered_one_does(pair: Pair) -> N
     assert refusal_of(lambda: there.take(here, arrive(there, here, 1))) is Refusal.SEQUENCE_GAP
     there.take(here, arrive(there, here, 3))
     there.take(here, arrive(there, here, 2))
+
+
+def test_the_last_gap_to_close_moves_the_numbers_over_all_that_came_before_it(pair: Pair) -> None:
+    here, there = pair
+    lane = here.send(there, b"plain", Mode.UNORDERED).lane
+    for _ in range(4):
+        here.send(there, b"plain", Mode.UNORDERED)
+    for index in (3, 1, 2):
+        there.take(here, arrive(there, here, index))
+    assert load(there.root, in_key(lane), InLane.from_value) == InLane(0, 4)
+    there.take(here, arrive(there, here, 0))
+    assert load(there.root, in_key(lane), InLane.from_value) == InLane(4, 4)
+    for index in (1, 2, 3):
+        here.take(there, arrive(here, there, index))
+    assert load(here.root, out_key(lane), OutLane.from_value) == OutLane(5, 3)
+    here.take(there, arrive(here, there, 0))
+    assert load(here.root, out_key(lane), OutLane.from_value) == OutLane(5, 4)
 
 
 def test_nothing_is_taken_twice(pair: Pair) -> None:

@@ -154,7 +154,7 @@ def test_an_acknowledgement_binds_the_whole_message() -> None:
     ],
 )
 def test_a_lane_that_leads_nowhere_is_refused(source: bytes, destination: bytes, port: str) -> None:
-    with pytest.raises(ValueError, match="cluster|port"):
+    with pytest.raises(ValueError, match=r"cluster|port"):
         Lane(source, destination, port, Mode.ORDERED)
 
 
