@@ -5,7 +5,7 @@ of the new one. Links are followed one by one and never skipped: with a third of
 with keys that leaked after an epoch, a skipping reader can be led anywhere (federation.md section 2, 13).
 
     EpochLink = [header bytes, certificate, [[public key, weight], ...]]
-    links file = [ "isthmus-links/1", cluster id, [EpochLink, ...] ]   from epoch 0 on, each once
+    links file = [ "isthmus-links/1", cluster id, [EpochLink, ...] ]   of one incarnation, none left out
 
 Sources: DESIGN 7; consensus.md C4; federation.md 3.1.
 """
@@ -123,7 +123,8 @@ def links_from_value(value: Value) -> tuple[EpochLink, ...]:
 
 @dataclass(frozen=True, slots=True)
 class LinksFile:
-    """The links of one cluster from epoch 0 on, as a file of its own: any number of bundles use it (F9)."""
+    """The links of one incarnation of a cluster, from its first epoch on, as a file of its own: any number of
+    bundles use it (F9)."""
 
     cluster_id: bytes
     links: tuple[EpochLink, ...]
@@ -134,13 +135,13 @@ class LinksFile:
 
     @staticmethod
     def decode(data: bytes) -> "LinksFile":
-        """The links in these bytes, in order from epoch 0, none missing; raises CodecError."""
+        """The links in these bytes, in order, none missing between them; raises CodecError."""
         value = decode(data, max_bytes=LINKS_BYTES_MAX, max_depth=_DEPTH_MAX, max_items=_ITEMS_MAX)
         if type(value) is not tuple or not value or value[0] != LINKS_MAGIC:
             raise CodecError(f"this is no file of the format {LINKS_MAGIC}")
         _, cluster_id, links = as_tuple(value, 3, "links file")
         found = links_from_value(links)
-        for epoch, link in enumerate(found):
+        for epoch, link in enumerate(found, start=found[0].ending.header.epoch if found else 0):
             if link.ending.header.epoch != epoch:
                 raise CodecError(
                     f"link {epoch} ends epoch {link.ending.header.epoch}, links are never skipped"

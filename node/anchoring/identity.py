@@ -11,12 +11,8 @@ from dataclasses import dataclass
 from consensus import (
     CodecError,
     Digest,
-    Epoch,
-    PublicKey,
-    Validator,
     ValidatorSet,
     Value,
-    as_array,
     as_bytes,
     as_int,
     as_text,
@@ -25,6 +21,7 @@ from consensus import (
     digest,
     root_id,
 )
+from node.anchoring.operators import read_members
 from node.proofs.header import EMPTY_LIST_ROOT, NO_PARENT, Header
 
 GENESIS_VERSION = 1
@@ -32,8 +29,6 @@ GENESIS_BODY_BYTES_MAX = 8 * 1024 * 1024
 """As large as the largest document that can describe one."""
 _DOMAIN = "isthmus/genesis/v1"
 _DEPTH_MAX = 6
-_VALIDATORS_MAX = 128
-_WEIGHT_MAX = 1_000_000
 _NAME_CHARACTERS_MAX = 64
 
 
@@ -64,16 +59,7 @@ class ClusterIdentity:
         version, name, params, listed, _, _, state_root = as_tuple(value, 7, "genesis")
         if version != GENESIS_VERSION:
             raise CodecError(f"genesis version {version!r:.20} is not {GENESIS_VERSION}")
-        validators, admins = [], []
-        for item in as_array(listed, _VALIDATORS_MAX, "genesis validators"):
-            _, _, key, _, weight, operator = as_tuple(item, 6, "genesis validator")
-            share = as_int(weight, "weight", low=1, high=_WEIGHT_MAX)
-            validators.append(Validator(PublicKey(as_bytes(key, "consensus key", length=32)), share))
-            admins.append(Validator(PublicKey(as_bytes(operator, "operator key", length=32)), share))
-        try:
-            signers, operators = (ValidatorSet(Epoch(0), tuple(keys)) for keys in (validators, admins))
-        except ValueError as error:
-            raise CodecError(f"genesis validators: {error}") from error
+        signers, operators = read_members(listed, 0)
         cluster_id = cluster_id_of(body)
         return ClusterIdentity(
             cluster_id,

@@ -17,6 +17,7 @@ that every node of the holding cluster computes the same (I8). The rules, each a
 from dataclasses import dataclass, field, replace
 
 from consensus import (
+    CodecError,
     SignatureCache,
     ValidatorSet,
     as_tuple,
@@ -29,9 +30,10 @@ from node.anchoring.client_state import ACCUSED_MAX, ClientState, Tip
 from node.anchoring.epochs import LINKS_BYTES_MAX, EpochLink, follow_all, links_from_value, links_value
 from node.anchoring.evidence import ForkEvidence, HeldBranch, Verdict, judge
 from node.anchoring.identity import ClusterIdentity
+from node.anchoring.operators import ROSTER_KEY, read_roster
 from node.anchoring.recovery import RecoveryCertificate
 from node.anchoring.refusals import Code, Refused
-from node.proofs import ProofError, rfc6962
+from node.proofs import ProofError, SmtProof, rfc6962, smt
 from node.proofs.header import Header
 
 STALE_AFTER_MS = 24 * 3_600_000
@@ -218,6 +220,28 @@ def recover(state: ClientState, recovery: RecoveryCertificate, cache: SignatureC
         status=ClientStatus.ACTIVE if state.is_admitted else ClientStatus.PENDING,
         accused=(),
     )
+
+
+def renew_operators(state: ClientState, roster: bytes, proof: SmtProof) -> ClientState:
+    """The client with the operators whom the cluster's own governance installed: `roster` is the leaf at
+    `governance/validators` in the anchored state, of the epoch and the set that the client holds.
+
+    Raises Refused: CLIENT_FROZEN (convicted sets may have written any roster), CLIENT_RETIRED and
+    ROSTER_MISMATCH.
+    """
+    _check_alive(state)
+    try:
+        smt.verify_presence(state.last.state_root, ROSTER_KEY, roster, proof)
+        validators, operators = read_roster(roster)
+    except (ProofError, CodecError) as error:
+        raise Refused(Code.ROSTER_MISMATCH, str(error)) from error
+    if validators != state.validators:
+        raise Refused(
+            Code.ROSTER_MISMATCH,
+            f"the roster is of epoch {validators.epoch}, set {validators.hash().hex()}; held are "
+            f"{state.epoch}, {state.validators.hash().hex()}",
+        )
+    return replace(state, operators=ValidatorSet(state.origin.epoch, operators.validators))
 
 
 def retire(state: ClientState) -> ClientState:

@@ -28,6 +28,7 @@ from consensus import (
     SignatureCache,
     Validator,
     ValidatorSet,
+    Value,
     as_bytes,
     as_int,
     as_tuple,
@@ -166,28 +167,25 @@ class RecoveryCertificate:
                 raise Refused(Code.RECOVERY_SIGNERS, f"the signature of signer {index} is wrong")
         return frozenset(indices)
 
-    def encode(self) -> bytes:
-        """The canonical bytes."""
-        return encode(
-            (
-                RECOVERY_VERSION,
-                self.base.to_value(),
-                self.validators.to_value()[1],
-                self.operators.to_value()[1],
-                int(self.by),
-                self.signers,
-                self.signatures,
-                links_value(self.links),
-            )
+    def to_value(self) -> tuple[Value, ...]:
+        """`[1, base, members, operators, by, signers, signatures, [EpochLink, ...]]`."""
+        return (
+            RECOVERY_VERSION,
+            self.base.to_value(),
+            self.validators.to_value()[1],
+            self.operators.to_value()[1],
+            int(self.by),
+            self.signers,
+            self.signatures,
+            links_value(self.links),
         )
 
     @staticmethod
-    def decode(data: bytes) -> "RecoveryCertificate":
-        """The inverse of `encode`; raises CodecError."""
-        value = decode(data, max_bytes=RECOVERY_BYTES_MAX, max_depth=_DEPTH_MAX, max_items=_ITEMS_MAX)
+    def from_value(value: Value) -> "RecoveryCertificate":
+        """The inverse of `to_value`; raises CodecError."""
         version, base, validators, operators, by, signers, signatures, links = as_tuple(value, 8, "recovery")
         if version != RECOVERY_VERSION:
-            raise CodecError(f"recovery version {version!r:.20} is not {RECOVERY_VERSION}")
+            raise CodecError(f"recovery version {version!a:.20} is not {RECOVERY_VERSION}")
         certified = Certified.from_value(base)
         epoch = certified.header.epoch + 1
         return RecoveryCertificate(
@@ -198,4 +196,15 @@ class RecoveryCertificate:
             as_bytes(signers, "signers", max_length=(VALIDATORS_MAX + 7) // 8),
             as_bytes(signatures, "signatures", max_length=VALIDATORS_MAX * _SIGNATURE_BYTES),
             links_from_value(links),
+        )
+
+    def encode(self) -> bytes:
+        """The canonical bytes."""
+        return encode(self.to_value())
+
+    @staticmethod
+    def decode(data: bytes) -> "RecoveryCertificate":
+        """The inverse of `encode`; raises CodecError."""
+        return RecoveryCertificate.from_value(
+            decode(data, max_bytes=RECOVERY_BYTES_MAX, max_depth=_DEPTH_MAX, max_items=_ITEMS_MAX)
         )

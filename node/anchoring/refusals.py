@@ -37,6 +37,7 @@ class Code(StrEnum):
     LEAF_NOT_INCLUDED = "leaf-not-included"
     PAST_EPOCH = "past-epoch"
     ACCUSED_FULL = "accused-full"
+    ROSTER_MISMATCH = "roster-mismatch"
     RECOVERY_BASE = "recovery-base"
     RECOVERY_ACCUSED = "recovery-accused"
     RECOVERY_SIGNERS = "recovery-signers"

@@ -9,14 +9,15 @@ its limits would be read as more than it is.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from consensus import Digest, SignatureCache
+from consensus import Digest, SignatureCache, ValidatorSet
 from node.anchoring.anchors import Point
 from node.anchoring.bundle import Bundle, BundleKind
 from node.anchoring.certified import Certified, check_origin
 from node.anchoring.epochs import EpochLink, LinksFile, follow_all
-from node.anchoring.evidence import EvidenceFile, Ground, Verdict, judge
+from node.anchoring.evidence import EvidenceFile, Verdict, judge
 from node.anchoring.facts import Fact, check_statement, step
 from node.anchoring.identity import ClusterIdentity, cluster_id_of
+from node.anchoring.incarnations import Footing, RecoveryFile, footing_of
 from node.proofs import ProofError
 from node.proofs.header import Header
 
@@ -48,6 +49,7 @@ def verify(
     not_before_ms: int | None = None,
     links: bytes | None = None,
     evidence: Sequence[bytes] = (),
+    recoveries: Sequence[bytes] = (),
 ) -> Verified:
     """Check the bundle in `data` against the pinned genesis hash `trust` (32 bytes).
 
@@ -57,16 +59,19 @@ def verify(
     `not_before_ms` refuses facts of headers older than that cluster time. `links` is a links file, for
     bundles that have none of their own. `evidence` are evidence files of this cluster: a bundle certified by
     a set that provably signed two histories, or by a later one, is refused unless the fact rests on the
-    pinned header. Raises ProofError, which opens with the name of the step that failed.
+    pinned header. `recoveries` are the recovery files that lead to the incarnation that certified, in order.
+    Raises ProofError, which opens with the name of the step that failed.
     """
     with step("format"):
         bundle = Bundle.decode(data)
     identity = _check_genesis(bundle.genesis_body, trust)
     cache = SignatureCache()
-    header, certified, facts = _check_headers(bundle, identity, links, cache)
+    footing, facts = _check_recoveries(recoveries, identity, cache)
+    header, certified, sentences = _check_headers(bundle, footing, links, cache)
+    facts += sentences
     facts += _check_checkpoint(bundle, header, certified, checkpoint)
     is_pinned = checkpoint is not None and checkpoint[0] in (header.height, certified.height)
-    facts += _check_evidence(evidence, identity, certified, is_pinned, cache)
+    facts += _check_evidence(evidence, footing, certified, is_pinned, cache)
     if not_before_ms is not None:
         if header.time_ms < not_before_ms:
             raise ProofError(
@@ -86,17 +91,24 @@ def verify(
         header,
         fact,
         (f"The genesis is that of cluster {identity.name!r}, whose hash is pinned: {trust.hex()}.", *facts),
-        _not_checked(bundle.kind, header, certified, is_pinned=is_pinned),
+        _not_checked(bundle.kind, header, certified, is_pinned=is_pinned, is_recovered=bool(recoveries)),
     )
 
 
-def check_evidence(data: bytes, trust: bytes) -> tuple[ClusterIdentity, EvidenceFile, Verdict]:
-    """Judge an evidence file against the pinned genesis hash alone. Raises ProofError, opened by the step."""
+def check_evidence(
+    data: bytes, trust: bytes, recoveries: Sequence[bytes] = ()
+) -> tuple[ClusterIdentity, EvidenceFile, Verdict]:
+    """Judge an evidence file against the pinned genesis hash and the recoveries that lead to its incarnation.
+
+    Raises ProofError, opened by the step.
+    """
     with step("format"):
         file = EvidenceFile.decode(data)
     identity = _check_genesis(file.genesis_body, trust)
+    cache = SignatureCache()
+    footing, _ = _check_recoveries(recoveries, identity, cache)
     with step("evidence"):
-        return identity, file, judge(file.evidence, Ground.of_genesis(identity), SignatureCache())
+        return identity, file, judge(file.evidence, footing.ground, cache)
 
 
 def _check_genesis(body: bytes, trust: bytes) -> ClusterIdentity:
@@ -109,41 +121,70 @@ def _check_genesis(body: bytes, trust: bytes) -> ClusterIdentity:
         return ClusterIdentity.from_body(body)
 
 
+def _check_recoveries(
+    files: Sequence[bytes], identity: ClusterIdentity, cache: SignatureCache
+) -> tuple[Footing, list[str]]:
+    """What the last incarnation begins with, and a sentence for each recovery."""
+    with step("recovery"):
+        read = [RecoveryFile.decode(data) for data in files]
+        footing = footing_of(identity, read, cache)
+    sentences = []
+    for file in read:
+        signed_by = file.recovery.by.name.lower()
+        base = file.recovery.base.header.height
+        sentences.append(
+            f"Incarnation {file.recovery.incarnation} begins above header {base} by a recovery that the "
+            f"{signed_by} signed."
+        )
+    return footing, sentences
+
+
 def _check_headers(
-    bundle: Bundle, identity: ClusterIdentity, links_file: bytes | None, cache: SignatureCache
+    bundle: Bundle, footing: Footing, links_file: bytes | None, cache: SignatureCache
 ) -> tuple[Header, Header, list[str]]:
     """The fact's header and the certified one (the same, or a later one), and the sentences about them."""
     later = bundle.certified_later
     with step("header"):
         header = Header.decode(bundle.header)
-    certified = header
+    certified, name = header, "header"
     if later is not None:
-        with step("certified header"):
-            certified = Header.decode(later.header)
-    named = [("header", header)] + ([("certified header", certified)] if later is not None else [])
-    links = _links_for(bundle, identity, links_file)
-    if len(links) < certified.epoch:
-        raise ProofError(
-            f"{named[-1][0]}: header {certified.height} is of epoch {certified.epoch}, the links that were "
-            f"given reach epoch {len(links)}"
-        )
-    if bundle.links and len(links) > certified.epoch:
-        raise ProofError(f"epoch links: {len(links)} links for a certificate of epoch {certified.epoch}")
-    links = links[: certified.epoch]
-    with step("epoch links"):
-        sets = follow_all(links, identity.validators, identity.cluster_id, cache)
-    for name, each in named:
+        name = "certified header"
         with step(name):
-            if each.epoch > certified.epoch:
-                raise ProofError(f"header {each.height} is of epoch {each.epoch}, certified later is none")
-            check_origin(each, identity.cluster_id, 0, sets[each.epoch])
-            _check_inside_epoch(each, links)
+            certified = Header.decode(later.header)
+    with step(name):
+        _check_incarnation(certified, footing)
+    links = _links_for(bundle, footing, links_file)
+    needed = certified.epoch - footing.origin.epoch
+    if not 0 <= needed <= len(links):
+        raise ProofError(
+            f"{name}: header {certified.height} is of epoch {certified.epoch}, the links that were "
+            f"given lead from epoch {footing.origin.epoch} to epoch {footing.origin.epoch + len(links)}"
+        )
+    if bundle.links and len(links) > needed:
+        raise ProofError(f"epoch links: {len(links)} links for a certificate of epoch {certified.epoch}")
+    links = links[:needed]
+    with step("epoch links"):
+        sets = follow_all(
+            links,
+            footing.origin,
+            footing.cluster_id,
+            cache,
+            incarnation=footing.incarnation,
+            above=footing.base_height,
+        )
+    with step("header"):
+        _check_place(header, certified, footing, links, sets)
+    if later is not None:
+        with step(name):
+            _check_place(certified, certified, footing, links, sets)
     with step("certificate"):
-        Certified(certified, bundle.certificate).check(identity.cluster_id, 0, sets[certified.epoch], cache)
+        whole = Certified(certified, bundle.certificate)
+        whole.check(footing.cluster_id, footing.incarnation, sets[-1], cache)
     facts = []
     if links:
+        begins = "genesis" if footing.incarnation == 0 else "recovery"
         facts.append(
-            f"The validators of epoch {certified.epoch} follow from the genesis by {len(links)} epoch links."
+            f"The validators of epoch {certified.epoch} follow from the {begins} by {needed} epoch links."
         )
     signers = sum(byte.bit_count() for byte in bundle.certificate.signers)
     facts.append(
@@ -157,24 +198,62 @@ def _check_headers(
     return header, certified, facts
 
 
-def _links_for(bundle: Bundle, identity: ClusterIdentity, links_file: bytes | None) -> tuple[EpochLink, ...]:
+def _check_incarnation(certified: Header, footing: Footing) -> None:
+    if certified.cluster_id != footing.cluster_id:
+        raise ProofError(
+            f"header {certified.height} is of cluster {certified.cluster_id.hex()}, "
+            f"expected {footing.cluster_id.hex()}"
+        )
+    if certified.incarnation != footing.incarnation:
+        raise ProofError(
+            f"header {certified.height} is of incarnation {certified.incarnation}, the recoveries that were "
+            f"given lead to {footing.incarnation}"
+        )
+
+
+def _links_for(bundle: Bundle, footing: Footing, links_file: bytes | None) -> tuple[EpochLink, ...]:
     """The bundle's own links, else those of the file that the reader has."""
     if links_file is None:
         return bundle.links
     with step("links file"):
         given = LinksFile.decode(links_file)
-        if given.cluster_id != identity.cluster_id:
+        if given.cluster_id != footing.cluster_id:
             raise ProofError(
-                f"it is of cluster {given.cluster_id.hex()}, expected {identity.cluster_id.hex()}"
+                f"it is of cluster {given.cluster_id.hex()}, expected {footing.cluster_id.hex()}"
             )
     return bundle.links or given.links
 
 
-def _check_inside_epoch(header: Header, links: Sequence[EpochLink]) -> None:
-    """The header lies above the end of the epoch before, and not above the end of its own."""
-    if header.epoch > 0 and header.height <= links[header.epoch - 1].ending.header.height:
+def _check_place(
+    header: Header,
+    certified: Header,
+    footing: Footing,
+    links: Sequence[EpochLink],
+    sets: Sequence[ValidatorSet],
+) -> None:
+    """The header is of its epoch's set and lies inside its epoch: above the end of the one before, not above
+    its own end. One of an earlier incarnation lies at or below the base, and its place in the history of the
+    certified header is all that vouches for it."""
+    if header.incarnation < footing.incarnation:
+        if header.height > footing.base_height:
+            raise ProofError(
+                f"header {header.height} is of incarnation {header.incarnation}, which ended at header "
+                f"{footing.base_height} or before"
+            )
+        if header.cluster_id != footing.cluster_id:
+            raise ProofError(f"header {header.height} is of cluster {header.cluster_id.hex()}")
+        return
+    first = footing.origin.epoch
+    if not first <= header.epoch <= certified.epoch:
+        raise ProofError(
+            f"header {header.height} is of epoch {header.epoch}, certified is epoch {certified.epoch} of an "
+            f"incarnation that begins in epoch {first}"
+        )
+    check_origin(header, footing.cluster_id, footing.incarnation, sets[header.epoch - first])
+    ends = [footing.base_height, *(link.ending.header.height for link in links)]
+    if header.height <= ends[header.epoch - first]:
         raise ProofError(f"header {header.height} lies before its epoch {header.epoch} began")
-    if header.epoch < len(links) and header.height > links[header.epoch].ending.header.height:
+    if header.epoch < certified.epoch and header.height > ends[header.epoch - first + 1]:
         raise ProofError(f"header {header.height} lies behind the end of its epoch {header.epoch}")
 
 
@@ -187,7 +266,7 @@ def _check_history(height: int, header_hash: bytes, certified: Header, path: tup
 
 def _check_evidence(
     files: Sequence[bytes],
-    identity: ClusterIdentity,
+    footing: Footing,
     certified: Header,
     is_pinned: bool,
     cache: SignatureCache,
@@ -198,11 +277,11 @@ def _check_evidence(
         with step("evidence"):
             file = EvidenceFile.decode(data)
             accused_id = cluster_id_of(file.genesis_body)
-            if accused_id != identity.cluster_id:
+            if accused_id != footing.cluster_id:
                 raise ProofError(
-                    f"it accuses cluster {accused_id.hex()}, the bundle is of {identity.cluster_id.hex()}"
+                    f"it accuses cluster {accused_id.hex()}, the bundle is of {footing.cluster_id.hex()}"
                 )
-            verdict = judge(file.evidence, Ground.of_genesis(identity), cache)
+            verdict = judge(file.evidence, footing.ground, cache)
             told = (
                 f"validators with {verdict.weight} of {verdict.total_weight} weight in epoch {verdict.epoch}"
             )
@@ -244,14 +323,20 @@ def _check_checkpoint(
     ]
 
 
-def _not_checked(kind: BundleKind, header: Header, certified: Header, *, is_pinned: bool) -> tuple[str, ...]:
+def _not_checked(
+    kind: BundleKind, header: Header, certified: Header, *, is_pinned: bool, is_recovered: bool
+) -> tuple[str, ...]:
     after = f"after height {header.height} (time {header.time_ms} ms)"
     changed = {
         BundleKind.TRANSACTION: f"Revocation: whether another transaction superseded this one {after}.",
         BundleKind.STATE: f"Revocation: whether this entry was written, superseded or revoked {after}.",
         BundleKind.HEADER: f"Revocation: whether anything that this header proves was superseded {after}.",
     }
+    recovery: tuple[str, ...] = ()
+    if is_recovered:
+        recovery = ("Recovery: whether the other clusters approved the recoveries that were given.",)
     sentences = (
+        *recovery,
         f"Freshness: whether the cluster has gone on {after}; only a node or another cluster can tell.",
         f"Forks: whether the validators also certified another history up to height {certified.height} "
         "of which this verifier was given no evidence.",

@@ -32,11 +32,20 @@ def command() -> None:
 @click.option(
     "--trust", type=HashType(), required=True, help="The hash of the cluster's genesis (its cluster id)."
 )
+@click.option(
+    "--recovery",
+    "recoveries",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    help="The recovery that began a later incarnation; several in their order.",
+)
 @json_option
-def check(file: Path, trust: bytes, output: Output) -> int:
+def check(file: Path, trust: bytes, recoveries: tuple[Path, ...], output: Output) -> int:
     """Prints who signed both statements and what they weigh, or why the file proves nothing."""
     try:
-        identity, read, verdict = check_evidence(file.read_bytes(), trust)
+        identity, read, verdict = check_evidence(
+            file.read_bytes(), trust, [recovery.read_bytes() for recovery in recoveries]
+        )
     except ProofError as error:
         reason = str(error)
         output.answer(

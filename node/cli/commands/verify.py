@@ -44,6 +44,13 @@ from node.proofs import ProofError
     multiple=True,
     help="Evidence against the cluster: a bundle that rests on convicted validators is refused.",
 )
+@click.option(
+    "--recovery",
+    "recoveries",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    help="The recovery that began a later incarnation; several in their order.",
+)
 @json_option
 def command(
     bundle: Path,
@@ -52,6 +59,7 @@ def command(
     not_before_ms: int | None,
     links: Path | None,
     evidence: tuple[Path, ...],
+    recoveries: tuple[Path, ...],
     output: Output,
 ) -> int:
     """Prints each step that was checked and, just as visibly, what no bundle can prove."""
@@ -63,6 +71,7 @@ def command(
             not_before_ms=not_before_ms,
             links=None if links is None else links.read_bytes(),
             evidence=[file.read_bytes() for file in evidence],
+            recoveries=[file.read_bytes() for file in recoveries],
         )
     except ProofError as error:
         reason = str(error)

@@ -122,6 +122,7 @@ class Chain:
         salt: str = "",
         next_set: Keys | None = None,
         anchors_root: bytes = EMPTY_MAP_ROOT,
+        state_root: bytes | None = None,
         gap_ms: int = 0,
     ) -> "Chain":
         """`count` more headers, the last of which ends the epoch where `next_set` is given."""
@@ -141,7 +142,7 @@ class Chain:
                 time_ms=previous.time_ms + STEP_MS + (gap_ms if number == 0 else 0),
                 tx_root=EMPTY_LIST_ROOT,
                 receipt_root=EMPTY_LIST_ROOT,
-                state_root=digest("test/state", seal),
+                state_root=digest("test/state", seal) if state_root is None else state_root,
                 history_root=self._ranges[-1].root(),
                 validators_hash=self.sets[self.epoch].set(self.epoch).hash(),
                 next_validators_hash=None if following is None else following.set(self.epoch + 1).hash(),
@@ -308,21 +309,32 @@ class _Nodes:
         return rfc6962.root(self._leaves[index << level : (index + 1) << level])
 
 
-class Anchors:
-    """The tree under a cluster's `anchors_root`, with its proofs."""
+class Tree:
+    """A sparse Merkle tree with its proofs: a state, or what stands under an `anchors_root`."""
 
-    def __init__(self, views: Mapping[bytes, Anchor]) -> None:
-        self._values = {subject: anchor.encode() for subject, anchor in views.items()}
+    def __init__(self, values: Mapping[bytes, bytes]) -> None:
+        self.values = dict(values)
         self._stored: dict[bytes, bytes | None] = {}
-        built = smt.update(self, list(self._values.items()))
+        built = smt.update(self, list(self.values.items()))
         self._stored = dict(built.writes)
         self.root = built.root
 
     def get(self, key: bytes) -> bytes | None:
         return self._stored.get(key)
 
+    def prove(self, key: bytes) -> smt.SmtProof:
+        return smt.prove(self, key)
+
+
+class Anchors:
+    """The tree under a cluster's `anchors_root`, with its proofs."""
+
+    def __init__(self, views: Mapping[bytes, Anchor]) -> None:
+        self._tree = Tree({subject: anchor.encode() for subject, anchor in views.items()})
+        self.root = self._tree.root
+
     def prove(self, subject: Digest) -> AnchorProof:
-        return AnchorProof(subject, self._values[subject], smt.prove(self, subject))
+        return AnchorProof(subject, self._tree.values[subject], self._tree.prove(subject))
 
 
 def anchor_of(chain: Chain, height: int, status: ClientStatus = ClientStatus.ACTIVE) -> Anchor:
