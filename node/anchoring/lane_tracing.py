@@ -53,6 +53,8 @@ class Step(Enum):
     """Delivered or expired there; its acknowledgement is not proven here yet."""
     RECOVERY = "recovery"
     """The destination is frozen or retired: unresolved until it recovers."""
+    CONFIRMATION = "confirmation"
+    """Acknowledged with `result` on a branch that was dropped; the recovered one has not said the same."""
     NOTHING = "nothing"
     """Acknowledged: `result` says with what."""
 
@@ -104,7 +106,10 @@ def explain(state: LaneState, lane: Lane, sequence: int, seen: Sightings) -> Exp
     if commitment is None:
         settled = load(state, settled_key(key, sequence), Settled.from_value)
         result = None if settled is None else settled.result
-        return Explanation(lane, sequence, Step.NOTHING, None, result)
+        disputes = load(state, disputes_key(key), Disputes.from_value) or Disputes()
+        is_disputed = any(dispute.sequence == sequence for dispute in disputes.listed)
+        step = Step.CONFIRMATION if is_disputed else Step.NOTHING
+        return Explanation(lane, sequence, step, None, result)
     peer = load(state, peer_key(lane.destination), Peer.from_value)
     if peer is not None and peer.status is PeerStatus.PARKED:
         return Explanation(lane, sequence, Step.RECOVERY, commitment)

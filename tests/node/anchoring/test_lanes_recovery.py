@@ -15,6 +15,7 @@ from node.anchoring.lane_recovery import disputed, resume, unresolved
 from node.anchoring.lane_refusals import LaneRefused
 from node.anchoring.lane_source import Acknowledged, Standing
 from node.anchoring.lane_state import in_key, load, peer_key, save
+from node.anchoring.lane_tracing import Sightings, Step, explain
 from node.anchoring.messages import Lane, Mode, Result
 from node.anchoring.outbox import CommonPrefix, LogProof
 from node.proofs import ProofError, rfc6962, smt
@@ -207,6 +208,8 @@ def test_a_recovery_lists_what_was_delivered_and_answered_on_the_dropped_branch_
     incoming = Lane(chosen.cluster_id, here.cluster_id, PORT, Mode.ORDERED)
     assert received(here.root, incoming) == Progress(PORT, Mode.ORDERED, 1)
     assert answered(here.root, outgoing) == Progress(PORT, Mode.ORDERED, 0), "a courier asks for it again"
+    told = explain(here.root, outgoing, 1, Sightings())
+    assert (told.step, told.result) == (Step.CONFIRMATION, Result.OK)
 
 
 def test_a_rewound_lane_keeps_what_both_branches_share_and_lowers_its_floor() -> None:

@@ -416,6 +416,24 @@ def test_a_failing_callback_is_recorded_and_never_repeated(pair: Pair) -> None:
     assert len(here.told) == 1
 
 
+def test_a_callback_may_send_again_at_once_even_when_the_window_was_full(pair: Pair) -> None:
+    here, there = pair
+    for _ in range(WINDOW):
+        here.send(there, b"plain")
+    there.take(here, arrive(there, here, 0))
+    arrival, view = arrive(here, there, 0), here.view_of(there)
+    lane = Lane(here.cluster_id, there.cluster_id, PORT, Mode.ORDERED)
+    sent: list[Message] = []
+
+    def send_again(state: Any, acknowledgement: Acknowledgement) -> None:
+        deadline_ms = here.time_ms + 5_000
+        sent.append(lane_source.send(state, here.block, view, lane, b"again", deadline_ms, lambda lane: True))
+
+    here.transact(lambda s: lane_source.acknowledge(s, here.block, view, arrival, send_again))
+    assert [(message.sequence, message.acked_floor) for message in sent] == [(WINDOW + 1, 1)]
+    assert refusal_of(lambda: here.send(there, b"plain")) is Refusal.WINDOW_FULL
+
+
 # --- the dead ----------------------------------------------------------------------------------------
 
 
