@@ -6,7 +6,6 @@ arguments that cannot be, 130 when it was interrupted. No process outlives the c
 
 import json
 import shutil
-import signal
 import sys
 import tempfile
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from bench.cluster.outcome import Outcome
 from bench.cluster.scenarios import Scenario
 from bench.cluster.screen import Screen, show_one, show_rates
 from bench.cluster.session import Place, Search, Session, open_session
+from bench.interruption import INTERRUPTED, until_interrupted
 from bench.machine import Machine, Noise, describe_machine, probe_noise
 from bench.results import Record, append, record_now
 from node.cli.failures import root_of
@@ -94,7 +94,7 @@ def _carry_out(task: _Task, *, as_json: bool, record: Path | None) -> int:
                 return await _measure(session, task)
 
         try:
-            done = trio.run(_until_interrupted, measure)
+            done = trio.run(until_interrupted, measure)
             problem = "interrupted; there are no figures" if done is None else ""
         except* (
             ChildFailed,
@@ -111,7 +111,7 @@ def _carry_out(task: _Task, *, as_json: bool, record: Path | None) -> int:
             click.echo(json.dumps({"success": False, "problems": [problem]}))
         else:
             click.echo(f"Error: {problem}", err=True)
-        return 130 if problem.startswith("interrupted") else 1
+        return INTERRUPTED if problem.startswith("interrupted") else 1
     figures = _figures(task, done)
     if record is not None:
         append(_record(machine, noise, figures), record)
@@ -142,22 +142,6 @@ async def _measure(session: Session, task: _Task) -> _Done:
     else:
         await session.measure(session.scenario)
     return _Done(tuple(session.outcomes), None)
-
-
-async def _until_interrupted(measure: Callable[[], Any]) -> _Done | None:
-    """What was measured, or None when SIGINT or SIGTERM came first; all processes are gone in both cases."""
-    done: _Done | None = None
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as arrivals:
-        async with trio.open_nursery() as nursery:
-
-            async def give_up() -> None:
-                async for _ in arrivals:
-                    nursery.cancel_scope.cancel()
-
-            nursery.start_soon(give_up)
-            done = await measure()
-            nursery.cancel_scope.cancel()
-    return done
 
 
 def _figures(task: _Task, done: _Done) -> dict[str, Any]:

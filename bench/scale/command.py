@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from cProfile import Profile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from rich.table import Table
 from bench.cluster.children import ChildFailed
 from bench.cluster.ground import GroundError
 from bench.cluster.screen import Screen
+from bench.interruption import INTERRUPTED, until_interrupted
 from bench.machine import NOISE_RULE, Machine, Noise, describe_machine, probe_noise
 from bench.results import HISTORY, append, record_now
 from bench.scale.arithmetic import quorum_of
@@ -181,17 +183,21 @@ def _profile(nodes: int | None, rounds: int, advance: "_Advance") -> Shares | No
 
 def _measure_processes(wanted: Wanted, machine: Machine, noise: Noise) -> list[RealRounds]:
     found: list[RealRounds] = []
-    problem = ""
+    measured, problem = None, ""
     for nodes in wanted.processes:
         try:
             with tempfile.TemporaryDirectory(prefix="isthmus-scale-") as folder, Screen() as screen:
                 screen.say(f"{nodes} daemons")
                 arguments = (nodes, wanted.seconds, Path(folder), screen, machine, noise)
-                found.append(trio.run(measure_daemons, *arguments))
+                measured = trio.run(until_interrupted, partial(measure_daemons, *arguments))
         except* (NoRounds, ChildFailed, GroundError, ClientError, TestnetError, OSError) as group:
             problem = f"{nodes} daemons: {root_of(group)}"
         if problem:
             raise click.ClickException(problem)
+        if measured is None:
+            click.echo("Error: interrupted; there are no figures", err=True)
+            sys.exit(INTERRUPTED)
+        found.append(measured)
     return found
 
 
