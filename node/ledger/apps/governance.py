@@ -39,6 +39,7 @@ from node.ledger.apps.governance_proposals import (
     PROPOSAL_LIFETIME_MS,
     OpenProposal,
     Proposal,
+    Readiness,
     encode_open,
     proposal_key,
     ready_digest,
@@ -137,12 +138,15 @@ def ready(session: Session, call: Ready) -> Value:
         top = session.sitting.parent.height
         what = f"height {call.height}, when the last {RECENT_MAX} up to {top} count"
         raise RejectedTransaction(Code.NOT_SYNCED, what if known is None else f"another header of {what}")
+    last = proposal.readiness_of(call.consensus_key)
+    if last is not None and call.height <= last.height:
+        # A copy of an old proof says nothing about now.
+        raise RejectedTransaction(Code.NOT_SYNCED, f"height {call.height}, proved was {last.height}")
     signed = ready_digest(session.sitting.parent.cluster_id, call.proposal_id, call.height, call.header_hash)
     if not session.sitting.scheme.verify(call.consensus_key, signed, call.signature):
         raise RejectedTransaction(Code.BAD_PROOF, f"key {call.consensus_key.hex()}")
-    return settle(
-        session, call.proposal_id, proposal.with_ready(call.consensus_key, session.time_ms)
-    ).to_value()
+    proof = Readiness(call.consensus_key, call.height, session.time_ms)
+    return settle(session, call.proposal_id, proposal.with_ready(proof)).to_value()
 
 
 def execute(session: Session, proposal_id: Digest) -> Value:

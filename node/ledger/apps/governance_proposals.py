@@ -2,7 +2,7 @@
 
     governance/proposal/<id>    [1, proposer, tx_id, sweeping, [change, ...], height, expires_at_ms,
                                  executed height | nil, [operator key that approved, ...],
-                                 [[consensus key of a ready joiner, time_ms], ...]]
+                                 [[consensus key of a ready joiner, height, time_ms], ...]]
     governance/open             [[id, proposer, expires_at_ms, has joiners], ...]
 
 The id hashes what is proposed together with the id of the proposing transaction, so an approval of it is an
@@ -61,9 +61,22 @@ def ready_digest(cluster_id: bytes, proposal_id: bytes, height: int, header_hash
 
 
 @dataclass(frozen=True, slots=True)
+class Readiness:
+    """A joiner's newest proof: the height it named, and the cluster time at which it was taken."""
+
+    consensus_key: PublicKey
+    height: int
+    time_ms: int
+
+    def counts_at(self, time_ms: int) -> bool:
+        """Whether it is not too old at this cluster time."""
+        return time_ms < self.time_ms + READY_LIFETIME_MS
+
+
+@dataclass(frozen=True, slots=True)
 class Proposal:
     """One proposal; `tx_id` is of the transaction that proposed it. `approvals` are operator keys, `ready`
-    the joiners' consensus keys with the cluster time of their newest proof; both in the order of coming."""
+    the joiners' newest proofs; both in the order of coming."""
 
     proposer: PublicKey
     tx_id: Digest
@@ -73,7 +86,7 @@ class Proposal:
     expires_at_ms: int
     executed_height: int | None = None
     approvals: tuple[PublicKey, ...] = ()
-    ready: tuple[tuple[PublicKey, int], ...] = ()
+    ready: tuple[Readiness, ...] = ()
 
     @property
     def id(self) -> Digest:
@@ -84,14 +97,19 @@ class Proposal:
         """This proposal, approved by one more."""
         return replace(self, approvals=(*self.approvals, operator))
 
-    def with_ready(self, key: PublicKey, time_ms: int) -> "Proposal":
+    def with_ready(self, proof: Readiness) -> "Proposal":
         """This proposal with a joiner's newest proof."""
-        others = tuple(entry for entry in self.ready if entry[0] != key)
-        return replace(self, ready=(*others, (key, time_ms)))
+        others = (known for known in self.ready if known.consensus_key != proof.consensus_key)
+        return replace(self, ready=(*others, proof))
+
+    def readiness_of(self, key: bytes) -> Readiness | None:
+        """The newest proof of this joiner, or None."""
+        return next((proof for proof in self.ready if proof.consensus_key == key), None)
 
     def is_ready(self, key: bytes, time_ms: int) -> bool:
-        """Whether the proof of this joiner counts at this cluster time."""
-        return any(known == key and time_ms < proven + READY_LIFETIME_MS for known, proven in self.ready)
+        """Whether there is a proof of this joiner that counts at this cluster time."""
+        proof = self.readiness_of(key)
+        return proof is not None and proof.counts_at(time_ms)
 
     def encode(self) -> bytes:
         """The canonical bytes of the state leaf."""
@@ -106,7 +124,7 @@ class Proposal:
                 self.expires_at_ms,
                 self.executed_height,
                 self.approvals,
-                self.ready,
+                tuple((proof.consensus_key, proof.height, proof.time_ms) for proof in self.ready),
             )
         )
 
@@ -164,9 +182,9 @@ def _open(value: Value) -> OpenProposal:
     )
 
 
-def _ready(value: Value) -> tuple[PublicKey, int]:
-    key, time_ms = as_tuple(value, 2, "ready")
-    return _key(key, "consensus key"), as_int(time_ms, "time_ms")
+def _ready(value: Value) -> Readiness:
+    key, height, time_ms = as_tuple(value, 3, "ready")
+    return Readiness(_key(key, "consensus key"), as_int(height, "height"), as_int(time_ms, "time_ms"))
 
 
 def _key(value: Value, what: str) -> PublicKey:

@@ -193,6 +193,15 @@ def test_a_proof_grows_old_and_may_be_renewed(world: Parliament) -> None:
     assert was_executed(world.ready(proposal_id, 4))
 
 
+def test_a_copy_of_a_proof_renews_nothing(world: Parliament) -> None:
+    proposal_id = world.propose(operator(0), joining(4))
+    proof = world.proof(proposal_id, consensus(4))
+    assert world.call(ALICE, "ready", *proof).ok
+    world.run()
+    assert world.call(BOB, "ready", *proof).status == Code.NOT_SYNCED
+    assert world.ready(proposal_id, 4).ok
+
+
 @pytest.mark.parametrize("behind", [0, 1, 20])
 def test_a_proof_may_be_some_heights_behind(world: Parliament, behind: int) -> None:
     proposal_id = world.propose(operator(0), joining(4))
