@@ -4,7 +4,7 @@ A load process would measure itself if it made transactions one by one. Here a r
 transactions of random bytes, one sample stands for all of them, and a few different bodies go round.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import cycle
 from random import Random
 
@@ -41,22 +41,44 @@ def _until_taken(
     cluster: Cluster, body: bytes, transaction_bytes: int, timeout_ms: int, refusals: Refusals
 ) -> Flow[int]:
     deadline = cluster.clock() + timeout_ms
+    code = CERTIFIED
     while True:
         wait_ms = max(0, deadline - cluster.clock())
         query = (("transaction_bytes", str(transaction_bytes)), ("timeout_ms", str(wait_ms)))
         reply = yield from cluster.ask(Ask("POST", "/v1/opaque", query, body, wait_ms))
         if reply.status < 300:
-            return _judged(read_view(OpaqueOutcome, reply), body, transaction_bytes)
-        error = read_error(reply)
-        if not isinstance(error, ApiError) or error.code not in _BUSY or cluster.clock() >= deadline:
-            raise error
-        refusals.by_code[error.code] += len(body) // transaction_bytes
+            outcomes = read_view(tuple[OpaqueOutcome, ...], reply)
+            code = next((found for found in map(_judged, outcomes) if found != CERTIFIED), code)
+            if sum(item.transactions for item in outcomes) * transaction_bytes != len(body):
+                return UNREADABLE
+            body, refused = _refused(outcomes, body, transaction_bytes)
+            if not body or refused not in _BUSY or cluster.clock() >= deadline:
+                return refused if body else code
+        else:
+            error = read_error(reply)
+            if not isinstance(error, ApiError) or error.code not in _BUSY or cluster.clock() >= deadline:
+                raise error
+            refused = error.code
+        refusals.by_code[refused] += len(body) // transaction_bytes
         yield Pause(AGAIN_MS)
 
 
-def _judged(outcome: OpaqueOutcome, body: bytes, transaction_bytes: int) -> int:
+def _judged(outcome: OpaqueOutcome) -> int:
+    """CERTIFIED also for what was refused: it is sent again."""
     if outcome.receipt is None:
-        return PENDING
+        return PENDING if outcome.state == "admitted" else CERTIFIED
     receipt = Receipt.decode(outcome.receipt)
-    is_ours = receipt.tx_id == outcome.batch_id and outcome.transactions == len(body) // transaction_bytes
-    return CERTIFIED if is_ours and receipt.ok else UNREADABLE
+    return CERTIFIED if receipt.tx_id == outcome.batch_id and receipt.ok else UNREADABLE
+
+
+def _refused(outcomes: Sequence[OpaqueOutcome], body: bytes, transaction_bytes: int) -> tuple[bytes, int]:
+    """The pieces of a body that were not taken, and why not."""
+    left: list[bytes] = []
+    start = code = 0
+    for outcome in outcomes:
+        end = start + outcome.transactions * transaction_bytes
+        if outcome.state == "rejected":
+            left.append(body[start:end])
+            code = outcome.code
+        start = end
+    return b"".join(left), code

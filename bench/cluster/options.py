@@ -22,6 +22,7 @@ from bench.cluster.scenarios import (
 from bench.cluster.shapes import ClosedLoop, NoLoad, Shape
 from bench.cluster.signing import PAYLOAD_BYTES_MAX
 from bench.results import HISTORY
+from node.api.opaque import PIECES_MAX
 from node.ledger.params import RANGES, Params
 from node.local.testnet import NODES_MAX
 
@@ -189,6 +190,7 @@ def scenario_of(options: dict[str, Any]) -> Scenario:
     ]
     changed = (*scenario.changed, *told, *(["attached"] if options["attach"] else []))
     scenario = replace(scenario, **different, changed=changed)
+    _refuse_bodies(scenario)
     is_hurt = scenario.fault is not Fault.NONE
     if is_hurt and scenario.nodes < _NODES_MIN_FOR_A_FAULT:
         raise click.UsageError(
@@ -197,6 +199,21 @@ def scenario_of(options: dict[str, Any]) -> Scenario:
     if is_hurt and (options["rates"] or options["knee"]):
         raise click.UsageError("A fault is for one trial; leave --rates and --knee out.")
     return scenario
+
+
+def _refuse_bodies(scenario: Scenario) -> None:
+    """Raises UsageError for requests of opaque bytes that no node takes."""
+    if scenario.mode is not Mode.OPAQUE or isinstance(scenario.shape, NoLoad):
+        return
+    if not scenario.payload_bytes:
+        raise click.UsageError("An opaque transaction has at least 1 byte; raise --payload-bytes.")
+    count, each = scenario.shape.per_request, scenario.payload_bytes
+    limit = PIECES_MAX * (scenario.batch_bytes or Params(1).batch_bytes_max)
+    if count * each > limit:
+        raise click.UsageError(
+            f"A request of {count} transactions of {each} bytes has {count * each} bytes, a node takes {limit}; "
+            "lower --per-request or --payload-bytes."
+        )
 
 
 def _shaped(scenario: Scenario, options: dict[str, Any]) -> Scenario:

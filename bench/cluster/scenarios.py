@@ -14,8 +14,10 @@ OUTSTANDING = 2_000
 _BULK = 50
 OPAQUE_BYTES = 512
 """Of one opaque transaction, as the HotStuff benchmarks have it."""
-_OPAQUE_OUTSTANDING, OPAQUE_CHUNK = 8_192, 256
-"""Transactions of a closed loop, and in one request: 128 KiB, two of which fill a batch."""
+OPAQUE_CHUNK = 512
+"""Opaque transactions in one request at a rate: what fills a batch of 256 KiB."""
+_OPAQUE_OUTSTANDING, _OPAQUE_BULK = 16_384, 2_048
+"""Of a closed loop, and in one of its requests, which fills four batches."""
 
 
 class Mode(Enum):
@@ -119,7 +121,9 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("lossy-link", "400 tx/s with one lossy link", at_rate(400), fault=Fault.LOSSY_LINK),
     Scenario("idle-rounds", "empty rounds as fast as they go", NoLoad(), idle_interval_ms=0),
     Scenario("idle", "nothing to do: what a quiet cluster costs", NoLoad()),
-    _opaque("opaque-saturate", "opaque bytes, as much as it takes", ClosedLoop(_OPAQUE_OUTSTANDING, 512)),
+    _opaque(
+        "opaque-saturate", "opaque bytes, as much as it takes", ClosedLoop(_OPAQUE_OUTSTANDING, _OPAQUE_BULK)
+    ),
     _opaque("opaque-60k", "opaque bytes, 60,000 tx/s", at_rate(60_000, mode=Mode.OPAQUE)),
 )
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}

@@ -111,12 +111,12 @@ class Backend(Protocol):
         nothing of this request was taken.
         """
 
-    async def submit_chunk(
-        self, chunk: bytes, transaction_bytes: int, timeout_ms: int
-    ) -> Submitted | Rejected:
-        """Take opaque bytes on a benchmark cluster; `Submitted` names the batch they were sealed in.
+    async def submit_chunks(
+        self, chunks: Sequence[bytes], transaction_bytes: int, timeout_ms: int
+    ) -> tuple[Submitted | Rejected, ...]:
+        """Take opaque bytes on a benchmark cluster; `Submitted` names the batch that a chunk was sealed in.
 
-        Raises Busy when they were not taken, or not sealed in time: then they may be sealed later.
+        Raises Busy when none was taken, or not all were sealed in time: then they may be sealed later.
         """
 
     async def wait_certified(self, tx_ids: Sequence[bytes], timeout_ms: int) -> tuple[Location | None, ...]:

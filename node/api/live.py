@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 
 import trio
 
+from consensus import Digest
 from node.api.app import build_api
 from node.api.backend import (
     Busy,
@@ -52,33 +53,21 @@ class LiveBackend:
             outcomes = await self._node.submit(transactions)
         except TooManyRequests:
             raise Busy("too many requests wait for admission; come back later", RETRY_AFTER_MS) from None
-        full = [o for o in outcomes if isinstance(o, Refusal) and o.code == Code.POOL_FULL]
-        if full and len(full) == len(outcomes):
-            raise Busy(full[0].sentence, RETRY_AFTER_MS)
-        return tuple(
-            Rejected(outcome.code, Code(outcome.code).label, outcome.sentence)
-            if isinstance(outcome, Refusal)
-            else Submitted(outcome)
-            for outcome in outcomes
-        )
+        return _taken(outcomes)
 
-    async def submit_chunk(
-        self, chunk: bytes, transaction_bytes: int, timeout_ms: int
-    ) -> Submitted | Rejected:
+    async def submit_chunks(
+        self, chunks: Sequence[bytes], transaction_bytes: int, timeout_ms: int
+    ) -> tuple[Submitted | Rejected, ...]:
         """Take opaque bytes on a benchmark cluster. Raises Busy."""
-        outcome = None
+        outcomes: tuple[Digest | Refusal, ...] = ()
         try:
             with trio.move_on_after(timeout_ms / 1000):
-                outcome = await self._node.submit_chunk(chunk, transaction_bytes)
+                outcomes = await self._node.submit_chunks(chunks, transaction_bytes)
         except TooManyRequests:
             raise Busy("too many requests wait for admission; come back later", RETRY_AFTER_MS) from None
-        if outcome is None:
+        if not outcomes:
             raise Busy(f"not sealed within {timeout_ms} ms; the cluster stands still", RETRY_AFTER_MS)
-        if not isinstance(outcome, Refusal):
-            return Submitted(outcome)
-        if outcome.code == Code.POOL_FULL:
-            raise Busy(outcome.sentence, RETRY_AFTER_MS)
-        return Rejected(outcome.code, Code(outcome.code).label, outcome.sentence)
+        return _taken(outcomes)
 
     async def wait_certified(self, tx_ids: Sequence[bytes], timeout_ms: int) -> tuple[Location | None, ...]:
         """Each transaction's place once all are readable, or what is known at the timeout."""
@@ -170,6 +159,19 @@ class LiveBackend:
     def metrics_text(self) -> bytes:
         """The node's metrics in the Prometheus text format."""
         return render_metrics(self._node)
+
+
+def _taken(outcomes: Sequence[Digest | Refusal]) -> tuple[Submitted | Rejected, ...]:
+    """What admission answered, for the door. Raises Busy when it took nothing for want of room."""
+    full = [o for o in outcomes if isinstance(o, Refusal) and o.code == Code.POOL_FULL]
+    if full and len(full) == len(outcomes):
+        raise Busy(full[0].sentence, RETRY_AFTER_MS)
+    return tuple(
+        Rejected(outcome.code, Code(outcome.code).label, outcome.sentence)
+        if isinstance(outcome, Refusal)
+        else Submitted(outcome)
+        for outcome in outcomes
+    )
 
 
 def _benchmark(genesis: Genesis) -> str:

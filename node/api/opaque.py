@@ -1,14 +1,17 @@
-"""POST /v1/opaque: bytes for a benchmark cluster, answered when the batch that holds them is certified.
+"""POST /v1/opaque: bytes for a benchmark cluster, answered when the batches that hold them are certified.
 
 There only where the genesis enables it; elsewhere the path is as unknown as any other. The body is a whole
-number of transactions of `transaction_bytes` each; nobody signs, checks or looks at them.
+number of transactions of `transaction_bytes` each; nobody signs, checks or looks at them. A body larger than
+a batch is cut into pieces, each for a batch of its own, because a request costs as much as the rest of a
+batch's way through a node.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from starlette.responses import Response
 
-from node.api.backend import Busy, Rejected
+from node.api.backend import Busy, Location, Rejected, Submitted
 from node.api.bodies import body_of
 from node.api.call import Call, Operation
 from node.api.faults import BODY_FAULTS, Fault, fault
@@ -17,6 +20,8 @@ from node.api.queries import receipts_at
 from node.api.submitting import TIMEOUT, busy, refusal, wait_ms
 
 OCTETS = "application/octet-stream"
+PIECES_MAX = 16
+"""Batches that one body may fill."""
 _SIZE_MAX = 4 * 1024 * 1024
 TRANSACTION_BYTES = Parameter(
     "transaction_bytes",
@@ -29,14 +34,15 @@ TRANSACTION_BYTES = Parameter(
 
 @dataclass(frozen=True, slots=True)
 class OpaqueOutcome:
-    """What became of a request's bytes.
+    """What became of one piece of a body, the first `transactions` that no piece before it has.
 
-    `state` is `certified` (with the batch's certified receipt) or `admitted` (sealed in the batch `batch_id`,
-    not certified when the wait ended).
+    `state` is `certified` (with the certified receipt of the batch `batch_id`), `admitted` (sealed in it, not
+    certified when the wait ended) or `rejected` (not taken, with the ledger's `code`; all others have 0).
     """
 
-    batch_id: bytes
+    batch_id: bytes | None
     state: str
+    code: int
     transactions: int
     height: int | None
     index: int | None
@@ -44,7 +50,7 @@ class OpaqueOutcome:
 
 
 async def submit_opaque(call: Call) -> Response:
-    """Take the body into a batch; 200 once that is certified, 202 when it is not within the wait."""
+    """Take the body into batches; 200 once they are certified, 202 when one is not within the wait."""
     door = call.door
     if door.shutdown.is_set():
         raise fault(Fault.SHUTTING_DOWN, "This node is stopping and takes nothing more.")
@@ -52,35 +58,56 @@ async def submit_opaque(call: Call) -> Response:
     kind = call.request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != OCTETS:
         raise fault(Fault.MEDIA_TYPE, f"Content-Type {kind[:80]!r} is not understood here; send {OCTETS}.")
-    most = door.backend.genesis.params.batch_bytes_max
+    batch_bytes = door.backend.genesis.params.batch_bytes_max
     with door.waiting():
-        async with body_of(call.request, most, door.limits, door.gauges) as body:
+        async with body_of(call.request, PIECES_MAX * batch_bytes, door.limits, door.gauges) as body:
+            pieces = pieces_of(body, max(size, batch_bytes - batch_bytes % size))
+            counts = [len(piece) // size for piece in pieces]
             try:
-                taken = await door.backend.submit_chunk(body, size, timeout_ms)
+                taken = await door.backend.submit_chunks(pieces, size, timeout_ms)
             except Busy as error:
                 raise busy(call, error) from error
-            count = len(body) // size
-        if isinstance(taken, Rejected):
-            raise refusal(taken, door.limits.retry_after_ms)
+        if isinstance(taken[0], Rejected) and len(taken) == 1:
+            raise refusal(taken[0], door.limits.retry_after_ms)
+        names = tuple(item.tx_id for item in taken if isinstance(item, Submitted))
         try:
-            (place,) = await door.backend.wait_certified((taken.tx_id,), timeout_ms)
+            places = await door.backend.wait_certified(names, timeout_ms)
         except Busy as error:
             raise busy(call, error) from error
+    known = dict(zip(names, places, strict=True))
+    found = [known[item.tx_id] if isinstance(item, Submitted) else None for item in taken]
+    receipts = await door.read(lambda snapshot: receipts_at(snapshot, found))
+    rows = zip(taken, counts, found, receipts, strict=True)
+    outcomes = tuple(_outcome(*row) for row in rows)
+    return call.answer(outcomes, status=202 if any(item.state == "admitted" for item in outcomes) else 200)
+
+
+def pieces_of(body: bytes, piece_bytes: int) -> Sequence[bytes]:
+    """The body itself, or as many pieces of this size as it has, and the rest."""
+    if len(body) <= piece_bytes:
+        return (body,)
+    return tuple(body[start : start + piece_bytes] for start in range(0, len(body), piece_bytes))
+
+
+def _outcome(
+    taken: Submitted | Rejected, count: int, place: Location | None, receipt: bytes | None
+) -> OpaqueOutcome:
+    if isinstance(taken, Rejected):
+        return OpaqueOutcome(None, "rejected", taken.code, count, None, None, None)
     if place is None:
-        return call.answer(OpaqueOutcome(taken.tx_id, "admitted", count, None, None, None), status=202)
-    (receipt,) = await door.read(lambda snapshot: receipts_at(snapshot, (place,)))
-    return call.answer(OpaqueOutcome(taken.tx_id, "certified", count, place.height, place.index, receipt))
+        return OpaqueOutcome(taken.tx_id, "admitted", 0, count, None, None, None)
+    return OpaqueOutcome(taken.tx_id, "certified", 0, count, place.height, place.index, receipt)
 
 
 OPERATION = Operation(
     "POST",
     "/v1/opaque",
     "submitOpaque",
-    "Benchmark clusters only: store opaque bytes and wait until their batch is certified.",
+    "Benchmark clusters only: store opaque bytes and wait until their batches are certified.",
     submit_opaque,
     (TRANSACTION_BYTES, TIMEOUT),
-    OpaqueOutcome,
-    statuses=((200, "Certified."), (202, "Taken, but not certified within the wait.")),
+    tuple[OpaqueOutcome, ...],
+    statuses=((200, "Certified or refused."), (202, "One is taken, but not certified within the wait.")),
     takes_body=True,
     faults=(*BODY_FAULTS, Fault.BAD_PARAMETER, Fault.SHUTTING_DOWN),
 )

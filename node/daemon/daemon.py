@@ -105,11 +105,22 @@ class Node:
         """Admission of each transaction. Raises TooManyRequests when none was looked at."""
         return await self._ask(lambda ticket: Submitted(ticket, tuple(transactions)))
 
-    async def submit_chunk(self, chunk: bytes, transaction_bytes: int) -> Digest | Refusal:
-        """The name of the batch that opaque bytes were sealed in; benchmark clusters only. Raises
-        TooManyRequests."""
-        (outcome,) = await self._ask(lambda ticket: ChunkSubmitted(ticket, chunk, transaction_bytes))
-        return outcome
+    async def submit_chunks(
+        self, chunks: Sequence[bytes], transaction_bytes: int
+    ) -> tuple[Digest | Refusal, ...]:
+        """The name of the batch that each of these chunks was sealed in; benchmark clusters only. Raises
+        TooManyRequests when none was looked at."""
+        if len(self._tickets) + len(chunks) > TICKETS_MAX:
+            raise TooManyRequests
+        found: dict[int, Digest | Refusal] = {}
+
+        async def ask(place: int, chunk: bytes) -> None:
+            (found[place],) = await self._ask(lambda ticket: ChunkSubmitted(ticket, chunk, transaction_bytes))
+
+        async with trio.open_nursery() as nursery:
+            for place, chunk in enumerate(chunks):
+                nursery.start_soon(ask, place, chunk)
+        return tuple(found[place] for place in range(len(chunks)))
 
     async def _ask(self, request: Callable[[int], Input]) -> tuple[Digest | Refusal, ...]:
         if len(self._tickets) >= TICKETS_MAX:

@@ -23,7 +23,7 @@ from bench.cluster.screen import show_one, show_rates
 from bench.cluster.shapes import ClosedLoop, NoLoad, OpenLoop, Share
 from consensus import Digest, encode
 from node.api.exchange import Answer, Cluster, NoReply, Pause, Reply, Send
-from node.api.opaque import OpaqueOutcome
+from node.api.opaque import PIECES_MAX, OpaqueOutcome
 from node.api.shapes import to_value
 from node.client import AsyncClient
 from node.genesis import Genesis
@@ -36,11 +36,12 @@ SECOND = 1_000_000
 NAME = Digest(bytes(range(32)))
 RECEIPT = Receipt.make(NAME, 3, 0, 0, (4, 2_048), NO_WRITES)
 BODY = bytes(2_048)
-CERTIFIED_ANSWER = OpaqueOutcome(NAME, "certified", 4, 3, 0, RECEIPT.encoded)
+CERTIFIED_ANSWER = OpaqueOutcome(NAME, "certified", 0, 4, 3, 0, RECEIPT.encoded)
+TAKEN = OpaqueOutcome(NAME, "admitted", 0, 4, None, None, None)
 
 
-def told(outcome: OpaqueOutcome, status: int = 200) -> Reply:
-    return Reply(status, encode(to_value(outcome)), None)
+def told(*outcomes: OpaqueOutcome, status: int = 200) -> Reply:
+    return Reply(status, encode(to_value(outcomes)), None)
 
 
 def refused(status: int, code: int) -> Reply:
@@ -79,7 +80,7 @@ def test_the_certified_receipt_of_the_batch_is_what_counts() -> None:
 
 
 def test_what_was_taken_and_not_certified_is_not_sent_again() -> None:
-    code, sent, _ = outcome_after(told(OpaqueOutcome(NAME, "admitted", 4, None, None, None), 202))
+    code, sent, _ = outcome_after(told(TAKEN, status=202))
     assert (code, len(sent)) == (PENDING, 1)
 
 
@@ -98,6 +99,17 @@ def test_a_full_node_is_asked_again_and_counted_by_transactions() -> None:
     assert outcome_after(refused(429, 9014))[0] == 9014
     assert outcome_after(refused(404, 9011))[0] == 9011
     assert outcome_after(NoReply("gone"))[0] == UNREACHABLE
+
+
+def test_only_the_pieces_that_were_refused_are_sent_again() -> None:
+    half = replace(CERTIFIED_ANSWER, transactions=2)
+    full = OpaqueOutcome(None, "rejected", 10, 2, None, None, None)
+    code, sent, refusals = outcome_after(told(full, half), told(half), timeout_ms=60_000)
+    assert (code, refusals.by_code) == (CERTIFIED, {10: 2})
+    assert [len(send.content or b"") for send in sent] == [2_048, 1_024]
+    assert outcome_after(told(half, replace(TAKEN, transactions=2), full))[0] == UNREADABLE
+    assert outcome_after(told(half, replace(TAKEN, transactions=2)))[0] == PENDING
+    assert outcome_after(told(half, replace(full, code=1)))[0] == 1
 
 
 def test_a_sample_stands_for_all_transactions_of_its_request() -> None:
@@ -184,4 +196,5 @@ def test_a_mode_has_its_own_scenarios(arguments: tuple[str, ...], label: str) ->
     assert scenario.label == label
     assert scenario.mode is (Mode.OPAQUE if "opaque" in label else Mode.HONEST)
     if scenario.mode is Mode.OPAQUE and not isinstance(scenario.shape, NoLoad):
-        assert scenario.payload_bytes * scenario.shape.per_request <= 262_144, "a request fits a batch"
+        body_bytes = scenario.payload_bytes * scenario.shape.per_request
+        assert body_bytes <= PIECES_MAX * 262_144, "the door takes such a body"

@@ -109,19 +109,23 @@ class FakeBackend:
             self.commit()
         return answers
 
-    async def submit_chunk(
-        self, chunk: bytes, transaction_bytes: int, timeout_ms: int
-    ) -> Submitted | Rejected:
+    async def submit_chunks(
+        self, chunks: Sequence[bytes], transaction_bytes: int, timeout_ms: int
+    ) -> tuple[Submitted | Rejected, ...]:
         await trio.lowlevel.checkpoint()
         if self.busy is not None:
             raise self.busy
-        if len(chunk) % transaction_bytes:
-            return Rejected(Code.MALFORMED.value, Code.MALFORMED.label, f"{len(chunk)} bytes")
-        name = digest("test/batch", chunk)
-        self._pending[name] = OpaqueBatch(name, len(chunk) // transaction_bytes, len(chunk))
-        if not self.hold:
+        answers: list[Submitted | Rejected] = []
+        for number, chunk in enumerate(chunks):
+            if len(chunk) % transaction_bytes:
+                answers.append(Rejected(Code.MALFORMED.value, Code.MALFORMED.label, f"{len(chunk)} bytes"))
+                continue
+            name = digest("test/batch", number.to_bytes(1, "big"), chunk)
+            self._pending[name] = OpaqueBatch(name, len(chunk) // transaction_bytes, len(chunk))
+            answers.append(Submitted(name))
+        if self._pending and not self.hold:
             self.commit()
-        return Submitted(name)
+        return tuple(answers)
 
     async def wait_submission(self) -> None:
         """Until something was submitted since the last call."""

@@ -55,12 +55,31 @@ async def test_a_body_is_answered_with_the_certified_receipt_of_its_batch() -> N
         answer = await http.post(PATH, content=bytes(262_144), headers=OCTETS)
         assert "/v1/opaque" in (await http.get("/openapi.json")).json()["paths"]
     assert answer.status_code == 200
-    outcome = from_value(OpaqueOutcome, decode(answer.content))
+    (outcome,) = from_value(tuple[OpaqueOutcome, ...], decode(answer.content))
     assert (outcome.state, outcome.transactions, outcome.height, outcome.index) == ("certified", 512, 1, 0)
     assert outcome.receipt is not None
     receipt = Receipt.decode(outcome.receipt)
     assert receipt.ok
     assert (receipt.tx_id, receipt.result) == (outcome.batch_id, (512, 262_144))
+
+
+async def test_a_body_of_several_batches_is_answered_piece_by_piece() -> None:
+    """Pieces end where a transaction does; one that is refused does not touch the others."""
+    backend = opaque_backend()
+    path = "/v1/opaque?transaction_bytes=1000"
+    async with client_of(backend) as http:
+        answer = await http.post(path, content=bytes(600_000), headers=OCTETS)
+        other = await http.post(path, content=bytes(262_500), headers=OCTETS)
+    outcomes = from_value(tuple[OpaqueOutcome, ...], decode(answer.content))
+    assert [(item.state, item.transactions) for item in outcomes] == [
+        ("certified", 262),
+        ("certified", 262),
+        ("certified", 76),
+    ]
+    assert len({item.batch_id for item in outcomes}) == 3
+    first, rest = from_value(tuple[OpaqueOutcome, ...], decode(other.content))
+    assert (first.state, first.transactions) == ("certified", 262)
+    assert (rest.state, rest.code, rest.batch_id) == ("rejected", 1, None)
 
 
 async def test_a_wait_that_ends_early_says_that_the_bytes_were_taken() -> None:
@@ -69,7 +88,7 @@ async def test_a_wait_that_ends_early_says_that_the_bytes_were_taken() -> None:
     async with client_of(backend) as http:
         answer = await http.post(PATH + "&timeout_ms=10", content=bytes(512), headers=OCTETS)
     assert answer.status_code == 202
-    outcome = from_value(OpaqueOutcome, decode(answer.content))
+    (outcome,) = from_value(tuple[OpaqueOutcome, ...], decode(answer.content))
     assert (outcome.state, outcome.height, outcome.receipt) == ("admitted", None, None)
 
 
@@ -77,7 +96,7 @@ async def test_a_wait_that_ends_early_says_that_the_bytes_were_taken() -> None:
     ("path", "body", "content_type", "status", "name"),
     [
         (PATH, bytes(513), "application/octet-stream", 400, "malformed"),
-        (PATH, bytes(262_145), "application/octet-stream", 413, "body-too-large"),
+        (PATH, bytes(16 * 262_144 + 1), "application/octet-stream", 413, "body-too-large"),
         (PATH, bytes(512), "application/json", 415, "media-type"),
         ("/v1/opaque", bytes(512), "application/octet-stream", 400, "bad-parameter"),
         ("/v1/opaque?transaction_bytes=0", bytes(512), "application/octet-stream", 400, "bad-parameter"),
