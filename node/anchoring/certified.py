@@ -32,6 +32,11 @@ class Certified:
     ) -> None:
         """The header is `cluster_id`'s, of `incarnation`, of the epoch of `validators`, names that set, and
         is certified by a quorum of it. Raises Refused; signatures are verified last."""
+        self.check_claims(cluster_id, incarnation, validators)
+        self.check_signatures(cluster_id, validators, cache)
+
+    def check_claims(self, cluster_id: bytes, incarnation: int, validators: ValidatorSet) -> None:
+        """All of `check` that costs no signature."""
         header, certificate = self.header, self.certificate
         check_origin(header, cluster_id, incarnation, validators)
         stated = (certificate.incarnation, certificate.epoch, certificate.height, certificate.block_id)
@@ -45,10 +50,13 @@ class Certified:
                 f"{certificate.header_hash.hex()}; the header is {header.height}, epoch {header.epoch}, hash "
                 f"{header.hash.hex()}",
             )
+
+    def check_signatures(self, cluster_id: bytes, validators: ValidatorSet, cache: SignatureCache) -> None:
+        """The rest of `check`: the signers are a quorum and each signature is good."""
         try:
-            certificate.verify(cluster_id, validators, cache)
+            self.certificate.verify(cluster_id, validators, cache)
         except InvalidCertificate as error:
-            raise Refused(Code.CERTIFICATE_INVALID, f"header {header.height}: {error}") from error
+            raise Refused(Code.CERTIFICATE_INVALID, f"header {self.header.height}: {error}") from error
 
     def to_value(self) -> tuple[Value, ...]:
         """`[header bytes, certificate]`."""

@@ -70,18 +70,7 @@ def follow(
     Raises Refused: WRONG_* for another cluster, incarnation, epoch or set; CERTIFICATE_*; LINK_NOT_AN_END for
     a header that ends no epoch; LINK_NEXT_SET for members whose hash is not the one that was signed.
     """
-    header = link.ending.header
-    if header.next_validators_hash is None:
-        raise Refused(Code.LINK_NOT_AN_END, f"header {header.height} does not end epoch {header.epoch}")
-    following = ValidatorSet(Epoch(validators.epoch + 1), link.validators)
-    if following.hash() != header.next_validators_hash:
-        raise Refused(
-            Code.LINK_NEXT_SET,
-            f"header {header.height} names the next validators {header.next_validators_hash.hex()}, "
-            f"the members of the link come to {following.hash().hex()}",
-        )
-    link.ending.check(cluster_id, incarnation, validators, cache)
-    return following
+    return follow_all((link,), validators, cluster_id, cache, incarnation=incarnation)[-1]
 
 
 def follow_all(
@@ -92,10 +81,13 @@ def follow_all(
     *,
     incarnation: int = 0,
     above: int = -1,
+    tops: Sequence[Certified] = (),
 ) -> tuple[ValidatorSet, ...]:
-    """`validators` and the set behind each link, in order. Heights must rise, the first above `above`.
+    """`validators` and the set behind each link, in order. Heights must rise, the first above `above`; `tops`
+    are certified by the last set.
 
-    Raises Refused, also LINK_HEIGHT.
+    Raises Refused as `follow` does, and LINK_HEIGHT. Whatever needs no signature is checked first, then the
+    tops, then the links: true links are public, and under a false top they should cost nobody anything.
     """
     sets = [validators]
     height = above
@@ -107,8 +99,30 @@ def follow_all(
                 f"epoch {ending.epoch} ends at height {ending.height}, which is not above {height}",
             )
         height = ending.height
-        sets.append(follow(link, sets[-1], cluster_id, cache, incarnation=incarnation))
+        sets.append(_named_set(link, sets[-1], cluster_id, incarnation))
+    for top in tops:
+        top.check(cluster_id, incarnation, sets[-1], cache)
+    for link, signers in zip(links, sets, strict=False):
+        link.ending.check_signatures(cluster_id, signers, cache)
     return tuple(sets)
+
+
+def _named_set(
+    link: EpochLink, validators: ValidatorSet, cluster_id: bytes, incarnation: int
+) -> ValidatorSet:
+    """The set of the next epoch that the link claims, nothing yet signed for."""
+    header = link.ending.header
+    if header.next_validators_hash is None:
+        raise Refused(Code.LINK_NOT_AN_END, f"header {header.height} does not end epoch {header.epoch}")
+    following = ValidatorSet(Epoch(validators.epoch + 1), link.validators)
+    if following.hash() != header.next_validators_hash:
+        raise Refused(
+            Code.LINK_NEXT_SET,
+            f"header {header.height} names the next validators {header.next_validators_hash.hex()}, "
+            f"the members of the link come to {following.hash().hex()}",
+        )
+    link.ending.check_claims(cluster_id, incarnation, validators)
+    return following
 
 
 def links_value(links: Sequence[EpochLink]) -> tuple[Value, ...]:

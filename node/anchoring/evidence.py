@@ -241,8 +241,6 @@ def judge(
     """
     _check_conflict(evidence)
     validators = _set_of(evidence, ground, cache)
-    for statement in (evidence.first, evidence.second):
-        statement.certified.check(ground.cluster_id, ground.incarnation, validators, cache)
     both = evidence.first.certified.certificate.signers, evidence.second.certified.certificate.signers
     first, second = (frozenset(bitmap_indices(signers)) for signers in both)
     signed_both = sorted(first & second)
@@ -260,12 +258,20 @@ def judge(
 
 
 def _set_of(evidence: ForkEvidence, ground: Ground, cache: SignatureCache) -> ValidatorSet:
+    """The set that certified both statements, led to by links from one that the judge knows."""
     begins = evidence.links[0].ending.header.epoch if evidence.links else evidence.epoch
     current = ground.current
     known = [s for s in (current, ground.origin) if s is not None and s.epoch == begins]
     if not known:
         raise Refused(Code.UNKNOWN_SET, f"nothing is known of the validators of epoch {begins}")
-    sets = follow_all(evidence.links, known[0], ground.cluster_id, cache, incarnation=ground.incarnation)
+    sets = follow_all(
+        evidence.links,
+        known[0],
+        ground.cluster_id,
+        cache,
+        incarnation=ground.incarnation,
+        tops=(evidence.first.certified, evidence.second.certified),
+    )
     for reached in sets:
         if current is not None and reached.epoch == current.epoch and reached.hash() != current.hash():
             raise Refused(

@@ -155,8 +155,14 @@ def update(
     _check_extends(last, header, update)
     if state.status is ClientStatus.STALE and update.links:
         _check_corroborated(state, header.epoch, Point.of(header), corroboration or Corroboration())
-    sets = follow_all(update.links, state.validators, state.cluster_id, cache, incarnation=state.incarnation)
-    update.certified.check(state.cluster_id, state.incarnation, sets[-1], cache)
+    sets = follow_all(
+        update.links,
+        state.validators,
+        state.cluster_id,
+        cache,
+        incarnation=state.incarnation,
+        tops=(update.certified,),
+    )
     status = state.status
     if status is not ClientStatus.PENDING:
         is_fresh = now_ms - header.time_ms <= stale_after_ms

@@ -18,6 +18,7 @@ from node.anchoring.client_state import ClientState
 from node.anchoring.epochs import LinksFile, follow_all
 from node.anchoring.evidence import EvidenceFile, ForkEvidence, ForkKind, Ground, Statement, judge
 from node.anchoring.identity import ClusterIdentity
+from node.anchoring.incarnations import RecoveryFile, footing_of
 from node.anchoring.lightclient import Corroboration, Update, admit, freeze, recover, register, update
 from node.anchoring.recovery import RecoveredBy, RecoveryCertificate
 from node.anchoring.refusals import Refused
@@ -102,11 +103,22 @@ SHAPES: dict[str, Shape] = {
         ("statement", None),
     ],
 }
+SHAPES["recovery-file"] = [
+    ("magic", None),
+    ("recovery", SHAPES["recovery"]),
+    ("evidence", (SHAPES["evidence"][2][1],)),
+]
+SHAPES["recovered-bundle"] = SHAPES["bundle"]
 UNBOUND = ("client", "anchor")
 """Objects that only a state root binds: of them only what is malformed can be refused by itself."""
 
-HARMLESS = (("links", "links-cut-short"), ("recovery", "links-cut-short"))
-"""A links file of fewer epochs is a links file, and a client that holds the set needs no links to it."""
+HARMLESS = (
+    ("links", "links-cut-short"),
+    ("recovery", "links-cut-short"),
+    ("recovery-file", "evidence-extended"),
+)
+"""A links file of fewer epochs is a links file, a client that holds the set needs no links to it, and
+evidence that comes twice is evidence."""
 
 
 def outcome(kind: str, data: bytes, setting: dict[str, Any]) -> Value:
@@ -144,7 +156,11 @@ def outcome(kind: str, data: bytes, setting: dict[str, Any]) -> Value:
     if kind == "anchor":
         anchor = Anchor.decode(data)
         return (anchor.epoch, anchor.point.height, int(anchor.status))
-    verified = verify(data, trust=identity.cluster_id)
+    if kind == "recovery-file":
+        footing = footing_of(identity, [RecoveryFile.decode(data)], cache)
+        return (footing.incarnation, footing.base_height, footing.origin.epoch, footing.origin.hash())
+    recoveries = [bytes.fromhex(setting["recovery_file"])] if kind == "recovered-bundle" else []
+    verified = verify(data, trust=identity.cluster_id, recoveries=recoveries)
     return (verified.epoch, verified.height, verified.header.hash)
 
 
@@ -252,6 +268,8 @@ class Scene:
             "client-frozen": ("client", self.frozen.encode()),
             "anchor": ("anchor", self.active.anchor.encode()),
             "bundle-of-a-later-epoch": ("bundle", made.encode()),
+            "recovery-file": ("recovery-file", self.recovery_file()),
+            "bundle-of-a-later-incarnation": ("recovered-bundle", self.recovered_bundle().encode()),
         }
 
     def recovery(self) -> RecoveryCertificate:
@@ -259,12 +277,25 @@ class Scene:
         new, operators = keys("harbour", first=20), keys("harbour/operator", first=20)
         return self.chain.recovery(8, new, operators, (0, 1, 2), RecoveredBy.OPERATORS, with_links=True)
 
+    def recovery_file(self) -> bytes:
+        return RecoveryFile(self.recovery(), (self.same_height,)).encode()
+
+    def recovered_bundle(self) -> Bundle:
+        """Header 7 of the first incarnation, certified by header 12 of the second."""
+        new, operators = keys("harbour", first=20), keys("harbour/operator", first=20)
+        chain = self.chain.recovered(8, new, operators).grow(2, next_set=keys("harbour", first=24)).grow(2)
+        top = chain.certified(12)
+        later = CertifiedLater(top.header.encoded, chain.path(7, 12))
+        first, statement = chain.headers[7].encoded, HeaderStatement()
+        return Bundle(chain.body, first, top.certificate, later, None, statement, chain.links())
+
     def setting(self) -> dict[str, Any]:
         return {
             "trust": self.chain.cluster_id.hex(),
             "genesis_body": self.chain.body.hex(),
             "seer_genesis_body": Chain("seer").body.hex(),
             "clients": {"active": self.active.encode().hex(), "frozen": self.frozen.encode().hex()},
+            "recovery_file": self.recovery_file().hex(),
             "now_ms": self.chain.now_ms,
         }
 

@@ -245,6 +245,24 @@ def test_a_certificate_for_another_header_is_refused() -> None:
     )
 
 
+def test_true_links_under_a_false_top_cost_no_more_than_the_top() -> None:
+    chain = Chain()
+    for number in range(1, 11):
+        chain.grow(1, next_set=keys("harbour", (1,) * 4, first=number))
+    chain.grow(1)
+    whole = chain.update(0, 11)
+    state, cache = active(chain), SignatureCache()
+    forged = certify(chain.headers[11], keys("stranger"))
+    with pytest.raises(Refused):
+        update(state, replace(whole, certified=forged), chain.now_ms, cache)
+    assert cache.misses == 1
+    with pytest.raises(Refused):
+        update(state, replace(whole, tip_path=()), chain.now_ms, cache)
+    assert cache.misses == 1
+    update(state, whole, chain.now_ms, cache)
+    assert cache.misses == 1 + 11 * 3
+
+
 def test_after_a_header_that_ended_its_epoch_the_old_set_certifies_nothing_more() -> None:
     chain = Chain().grow(4, next_set=keys("harbour", (1,) * 4, first=1)).grow(2)
     beyond = Chain().grow(4).fork(3)
