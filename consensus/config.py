@@ -20,7 +20,7 @@ class ReplicaConfig:
     incarnation: int = 0
     """Raised only by an operator-signed recovery (C3)."""
     base_timeout_ms: int = 600
-    """A round's time when nothing failed: several times a loaded round, a blink for a person (C11)."""
+    """A round's time when nothing failed, to begin with: it follows what rounds take (pacemaker.py, C11)."""
     max_timeout_ms: int = 30_000
     """The longest round (C11): an outage of hours must not cost hours afterwards."""
     resend_ms: int = 1_000

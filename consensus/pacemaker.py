@@ -5,11 +5,25 @@ two highest certificates. Time does not appear here: durations are computed, tim
 Source: Jolteon section 3.2; DiemBFT v4 section 3.5; C7, C11.
 """
 
+from bisect import bisect_left
+
 from consensus.certificates import QuorumCertificate, TimeoutCertificate
 from consensus.validators import Round
 
 BACKOFF_NUMERATOR, BACKOFF_DENOMINATOR = 6, 5
 """Each failed round lasts 1.2 times the one before (C11): doubling takes hours to come back from."""
+
+BASE_FLOOR_MS = 300
+"""A base adapts downwards to half of what is configured, and never below this: a pause of a busy machine must
+not look like a dead leader."""
+BASE_GROWTH = 4
+"""A base adapts upwards to so many times what is configured."""
+LONGEST_FACTOR = 3
+"""A round may last so many times the longest of late."""
+FORGETTING = 32
+"""A round takes away one part in so many of the longest: the memory is some dozens of rounds."""
+LOWERED_AFTER = 16
+"""Rounds measured before the base goes below what is configured."""
 
 
 def backoff_table(base_ms: int, max_ms: int) -> tuple[int, ...]:
@@ -21,10 +35,34 @@ def backoff_table(base_ms: int, max_ms: int) -> tuple[int, ...]:
     return tuple(durations)
 
 
-class Pacemaker:
-    """The highest certificates, the round they open, and the back-off. Monotone in both."""
+def durations_around(base_ms: int, max_ms: int) -> tuple[int, tuple[int, ...]]:
+    """All durations a round may have, shortest first, and the place of `base_ms` among them."""
+    shorter: list[int] = []
+    lowest_ms = max(BASE_FLOOR_MS, base_ms // 2)
+    while (below := (shorter or [base_ms])[-1] * BACKOFF_DENOMINATOR // BACKOFF_NUMERATOR) >= lowest_ms:
+        shorter.append(below)
+    return len(shorter), (*reversed(shorter), *backoff_table(base_ms, max_ms))
 
-    __slots__ = ("_durations", "_failed", "hqc", "htc", "round")
+
+class Pacemaker:
+    """The highest certificates, the round they open, and how long it may last. Monotone in the certificates.
+
+    The base of the back-off follows the time that good rounds take (C11): LONGEST_FACTOR times the longest of
+    late, within its bounds. It is a replica's own: nobody else's safety or liveness depends on it.
+    """
+
+    __slots__ = (
+        "_base",
+        "_base_max_ms",
+        "_configured",
+        "_durations",
+        "_failed",
+        "_longest_us",
+        "_measured",
+        "hqc",
+        "htc",
+        "round",
+    )
 
     def __init__(
         self, hqc: QuorumCertificate, htc: TimeoutCertificate | None, base_ms: int, max_ms: int
@@ -33,7 +71,11 @@ class Pacemaker:
         self.hqc = hqc
         self.htc = htc
         self.round = Round(max(hqc.round, 0 if htc is None else htc.round) + 1)
-        self._durations = backoff_table(base_ms, max_ms)
+        self._configured, self._durations = durations_around(base_ms, max_ms)
+        self._base = self._configured
+        self._base_max_ms = min(BASE_GROWTH * base_ms, max_ms)
+        self._longest_us = 0
+        self._measured = 0
         self._failed = 0
 
     @property
@@ -56,7 +98,7 @@ class Pacemaker:
     @property
     def duration_ms(self) -> int:
         """How long the current round may last once its timer runs."""
-        return self._durations[self._failed]
+        return self._durations[min(self._base + self._failed, len(self._durations) - 1)]
 
     @property
     def failed_rounds(self) -> int:
@@ -65,8 +107,23 @@ class Pacemaker:
 
     @property
     def backoff_steps_max(self) -> int:
-        """The step at which the duration reaches its maximum."""
-        return len(self._durations) - 1
+        """The step at which the duration reaches its maximum, from the configured base."""
+        return len(self._durations) - 1 - self._configured
+
+    @property
+    def base_ms(self) -> int:
+        """The duration of a round when none has failed, now."""
+        return self._durations[self._base]
+
+    def on_good_round(self, took_ms: int) -> None:
+        """A round whose timer ran ended by its QC, so long after that was set. What is longer than the base
+        may become tells of a clock that was set, and counts as no more than that."""
+        took_us = 1_000 * max(0, min(took_ms, self._base_max_ms))
+        self._longest_us = max(took_us, self._longest_us - self._longest_us // FORGETTING)
+        self._measured += 1
+        wanted_ms = min(LONGEST_FACTOR * self._longest_us // 1_000, self._base_max_ms)
+        lowest = 0 if self._measured > LOWERED_AFTER else self._configured
+        self._base = max(lowest, bisect_left(self._durations, wanted_ms))
 
     def on_qc(self, qc: QuorumCertificate) -> bool:
         """Take a verified QC; whether it is the highest so far."""

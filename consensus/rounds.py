@@ -44,6 +44,7 @@ class Rounds:
         self._timeouts = TimeoutTally(core.validators)
         self._running: dict[TimerKind, tuple[Round, bool]] = {}
         self._expired_round = Round(0)
+        self._armed_at: tuple[Round, int] | None = None  # the round whose timer was set, and when
         self._asked: dict[bytes, Round] = {}
         self._answered: dict[bytes, Round] = {}
         self.blamed: tuple[ValidatorIndex, ...] = ()  # batch authors, by the last TC formed here
@@ -65,7 +66,11 @@ class Rounds:
 
     def enter_round(self) -> None:
         """The round changed: timeouts of the rounds before are of no use."""
-        self._timeouts.prune(self._core.pacemaker.round)
+        core, armed_at = self._core, self._armed_at
+        self._timeouts.prune(core.pacemaker.round)
+        if armed_at is not None and core.pacemaker.hqc.round == armed_at[0]:
+            core.pacemaker.on_good_round(core.now_ms - armed_at[1])
+        self._armed_at = None
 
     # --- timeouts -----------------------------------------------------------------------------
 
@@ -275,6 +280,10 @@ class Rounds:
             and self._expired_round != round
         )
         self._keep(TimerKind.ROUND, round, core.pacemaker.duration_ms if waits else None)
+        if not armed:
+            self._armed_at = None  # nobody waits: what this round takes now says nothing
+        elif waits and self._armed_at is None:
+            self._armed_at = round, core.now_ms
         idle = self._ordering.is_waiting
         self._keep(TimerKind.IDLE, round, self._idle_delay_ms(armed) if idle else None, armed)
         self._keep(TimerKind.DEFERRED, round, self._ordering.deferred_ms)
@@ -295,10 +304,10 @@ class Rounds:
             self._core.outbox.emit(SetTimer(Timer(TimerKind.RESEND, Round(0)), delay_ms))
 
     def _idle_delay_ms(self, armed: bool) -> int:
-        """An idle leader waits; shorter than a round lasts when others may be waiting for it (E1)."""
+        """An idle leader waits; half of the shortest round at most when others may be waiting for it (E1)."""
         core = self._core
         wait_ms = min(core.config.idle_interval_ms, core.heartbeat_in_ms)
-        return min(wait_ms, core.config.base_timeout_ms // 2) if armed else wait_ms
+        return min(wait_ms, core.config.base_timeout_ms // 4) if armed else wait_ms
 
     def _keep(self, kind: TimerKind, round: Round, delay_ms: int | None, paced: bool = False) -> None:
         """Let this kind of timer run for `round`, or not at all; a running one keeps its start, unless

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consensus import Offence, Verdict
+from consensus.pacemaker import BASE_FLOOR_MS
 from tests.consensus.cluster import Cluster, Disk, config_of
 
 
@@ -300,3 +301,24 @@ def test_a_clock_that_jumped_ahead_does_not_stop_the_cluster() -> None:  # C8
         node.clock_skew_ms = 0
     cluster.submit(b"now")
     assert cluster.run(1_000, until=lambda: settled(cluster))
+
+
+def test_fast_rounds_shorten_the_timeout_and_idle_ones_are_not_measured() -> None:  # C11
+    cluster = Cluster().start()
+    for number in range(12):
+        cluster.submit(b"payload %d" % number)
+        assert cluster.run(20_000, lambda: not cluster.open_payloads())
+        cluster.run(7_000)  # idle: a round lasts as long as nobody has anything to order
+    timeouts = [node.replica.view().round_timeout_ms for node in cluster.nodes]
+    assert max(timeouts) < cluster.config.base_timeout_ms
+    assert min(timeouts) >= BASE_FLOOR_MS
+
+
+def test_slow_links_lengthen_the_timeout_before_rounds_fail() -> None:  # C11
+    cluster = Cluster(latency_ms=(110, 120)).start()
+    for number in range(6):
+        cluster.submit(b"payload %d" % number)
+        assert cluster.run(20_000, lambda: not cluster.open_payloads())
+    views = [node.replica.view() for node in cluster.nodes]
+    assert min(view.round_timeout_ms for view in views) > cluster.config.base_timeout_ms
+    assert [view.timeouts_by_reason for view in views] == [()] * 4

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from consensus import Round
-from consensus.pacemaker import Pacemaker, backoff_table
+from consensus.pacemaker import LOWERED_AFTER, Pacemaker, backoff_table
 from tests.consensus.cluster import ROOT
 from tests.consensus.forge import certify, chain, give_up
 
@@ -68,3 +68,46 @@ def test_failures_lengthen_rounds_and_commits_shorten_them_step_by_step() -> Non
     assert pace.duration_ms == 600
     pace.on_commit()
     assert pace.failed_rounds == 0
+
+
+def test_the_base_falls_to_what_good_rounds_take_and_never_below_half_of_it() -> None:  # C11
+    pace = pacemaker()
+    for _ in range(LOWERED_AFTER):
+        pace.on_good_round(10)
+    assert (pace.duration_ms, pace.base_ms) == (600, 600)
+    pace.on_good_round(10)
+    assert (pace.duration_ms, pace.base_ms) == (346, 346)
+    assert Pacemaker(ROOT, None, 200, 30_000).base_ms == 200
+    pace.on_tc(give_up(1))
+    assert pace.duration_ms == 416
+
+
+def test_a_small_base_does_not_fall() -> None:
+    pace = Pacemaker(ROOT, None, 200, 30_000)
+    for _ in range(2 * LOWERED_AFTER):
+        pace.on_good_round(1)
+    assert pace.duration_ms == 200
+
+
+def test_a_slow_round_raises_the_base_at_once_and_is_forgotten_slowly() -> None:
+    pace = pacemaker()
+    pace.on_good_round(300)
+    assert pace.duration_ms == 1_036  # the first step of the table that is 3 * 300 or more
+    for _ in range(10):
+        pace.on_good_round(20)
+    assert 600 < pace.duration_ms <= 864
+    for _ in range(60):
+        pace.on_good_round(20)
+    assert pace.duration_ms == 346
+
+
+def test_a_clock_that_was_set_moves_the_base_within_its_bounds() -> None:
+    pace = pacemaker()
+    pace.on_good_round(-3_600_000)
+    assert pace.duration_ms == 600
+    pace.on_good_round(3_600_000)
+    assert 2_400 <= pace.duration_ms < 2_400 * 6 // 5
+    for failed in range(1, 41):
+        pace.on_tc(replace(give_up(1), round=Round(failed)))
+    assert pace.duration_ms == 30_000
+    assert Pacemaker(ROOT, None, 700, 700).duration_ms == 700
