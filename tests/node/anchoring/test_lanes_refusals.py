@@ -362,6 +362,28 @@ def test_a_floor_above_what_was_received_waits_for_what_is_before_it(pair: Pair)
     assert refusal_of(lambda: there.take(here, arrival)) is Refusal.FLOOR_AHEAD
 
 
+def test_lanes_from_one_cluster_are_bounded_and_those_that_exist_go_on(pair: Pair) -> None:
+    here, there = pair
+    lanes = [
+        Lane(here.cluster_id, there.cluster_id, f"port-{number}", Mode.UNORDERED)
+        for number in range(LANES_PER_PEER_MAX + 1)
+    ]
+    deadline_ms = there.time_ms + 5_000
+    leaves = [
+        Message.make(
+            lane, sequence=sequence, deadline_ms=deadline_ms, acked_floor=0, incarnation=0, payload=b""
+        )
+        for lane, sequence in (*((lane, 1) for lane in lanes), (lanes[0], 2))
+    ]
+    for leaf in leaves:
+        saying(here, there, leaf.encoded)
+    arrivals = [here.arrival_for(there.cluster_id, index, here.height) for index in range(len(leaves))]
+    for arrival in arrivals[:LANES_PER_PEER_MAX]:
+        there.take(here, arrival)
+    assert refusal_of(lambda: there.take(here, arrivals[LANES_PER_PEER_MAX])) is Refusal.LANES_FULL
+    there.take(here, arrivals[-1])
+
+
 def test_a_leaf_that_is_no_message_is_refused_by_both_sides(pair: Pair) -> None:
     here, there = pair
     view = there.view_of(here)
