@@ -120,7 +120,7 @@ class Meter:
         def safety(
             key: Signer, cluster_id: bytes, index: ValidatorIndex, record: SafetyRecord, guard: GuardRecord
         ) -> SafetyRules:
-            signer: Signer = MeteredSigner(key, self) if is_timed and index in measured else key
+            signer: Signer = MeteredSigner(key, self) if is_timed and key.public_key in names else key
             return SafetyRules(signer, cluster_id, index, record, guard)
 
         def build(*arguments: Any, **named: Any) -> Validator:
