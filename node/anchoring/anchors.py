@@ -103,8 +103,12 @@ class AnchorProof:
     value: bytes
     proof: SmtProof
 
-    def check(self, anchors_root: bytes) -> Anchor:
-        """What stands there. Raises Refused BAD_WITNESS."""
+    def check(self, anchors_root: bytes, subject: bytes) -> Anchor:
+        """What stands there of `subject`. Raises Refused WRONG_CLUSTER, BAD_WITNESS."""
+        if self.subject != subject:
+            raise Refused(
+                Code.WRONG_CLUSTER, f"the view is of {self.subject.hex()}, expected {subject.hex()}"
+            )
         try:
             smt.verify_presence(anchors_root, self.subject, self.value, self.proof)
             return Anchor.decode(self.value)
@@ -178,13 +182,17 @@ class SplitView:
         seer_id: bytes,
         incarnation: int,
         validators: ValidatorSet,
+        subject: bytes,
         ours: Point,
         cache: SignatureCache,
     ) -> Split:
-        """The contradiction, which is suspicion and not yet evidence. Raises Refused: what `Certified.check`
-        and `AnchorProof.check` refuse, LEAF_NOT_INCLUDED, and NO_CONFLICT where the views agree."""
+        """The contradiction with `ours`, the place that we hold of `subject`: suspicion, not yet evidence.
+
+        Raises Refused: what `Certified.check` and `AnchorProof.check` refuse, LEAF_NOT_INCLUDED, and
+        NO_CONFLICT where the views agree.
+        """
         self.seer.check(seer_id, incarnation, validators, cache)
-        theirs = self.view.check(self.seer.header.anchors_root).point
+        theirs = self.view.check(self.seer.header.anchors_root, subject).point
         if theirs.height == ours.height:
             if self.leaf is not None or theirs.header_hash == ours.header_hash:
                 raise Refused(Code.NO_CONFLICT, f"both views hold the same header {ours.height}")

@@ -127,7 +127,10 @@ class ClientState:
     @property
     def ground(self) -> Ground:
         """What evidence is judged by."""
-        return Ground(self.cluster_id, self.incarnation, self.origin, self.validators, self.last.point)
+        is_over = self.last.next_validators_hash is not None
+        return Ground(
+            self.cluster_id, self.incarnation, self.origin, self.validators, self.last.point, is_over
+        )
 
     def encode(self) -> bytes:
         """The canonical bytes of the leaf."""

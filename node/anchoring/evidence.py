@@ -186,13 +186,14 @@ class EvidenceFile:
 @dataclass(frozen=True, slots=True)
 class Ground:
     """What the judge knows of the accused cluster: the first set of its incarnation and, where a light client
-    stands behind it, the set and the tip that it holds."""
+    stands behind it, the set and the tip that it holds, and whether that tip ended the set's epoch."""
 
     cluster_id: Digest
     incarnation: int
     origin: ValidatorSet
     current: ValidatorSet | None = None
     tip: Point | None = None
+    is_over: bool = False
 
     @staticmethod
     def of_genesis(identity: ClusterIdentity) -> "Ground":
@@ -303,7 +304,7 @@ def _does_freeze(evidence: ForkEvidence, ground: Ground, held: HeldBranch | None
     epoch, current = evidence.epoch, ground.current
     if current is None:
         return True, f"clients in epoch {epoch} or before freeze; later ones need a view of the other branch"
-    if epoch >= current.epoch:
+    if epoch > current.epoch or (epoch == current.epoch and not ground.is_over):
         return True, f"epoch {epoch} is not over for a client in epoch {current.epoch}"
     past = f"epoch {epoch} is over for a client in epoch {current.epoch}, and its keys may have leaked"
     if held is None or ground.tip is None:

@@ -148,7 +148,7 @@ def outcome(kind: str, data: bytes, setting: dict[str, Any]) -> Value:
         seer = ClusterIdentity.from_body(bytes.fromhex(setting["seer_genesis_body"]))
         view = SplitView.from_value(opened(data))
         ours = client("active").last.point
-        split = view.check(seer.cluster_id, 0, seer.validators, ours, cache)
+        split = view.check(seer.cluster_id, 0, seer.validators, identity.cluster_id, ours, cache)
         return (split.height, split.ours, split.theirs)
     if kind == "client":
         state = ClientState.decode(data)

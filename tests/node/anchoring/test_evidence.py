@@ -278,6 +278,15 @@ def test_leaked_keys_of_a_past_epoch_accuse_themselves_and_freeze_nobody() -> No
     assert judged(evidence, active(chain, 3).ground).freezes
 
 
+def test_an_epoch_that_the_tip_ended_is_over_although_no_later_set_was_heard_yet() -> None:
+    chain = rotated(1)
+    evidence = found(chain, chain.fork(2).grow(3, salt="leaked"))
+    assert judged(evidence, active(chain, 3).ground).freezes
+    state = active(chain, 4)
+    assert state.epoch == evidence.epoch == 0
+    assert not judged(evidence, state.ground).freezes
+
+
 def test_past_keys_cannot_invent_a_set_that_convicts_the_present_one() -> None:
     chain = rotated(2)
     invented = chain.fork(2).grow(1, salt="x", next_set=keys("invented"))
@@ -375,7 +384,7 @@ def test_a_certified_view_of_another_branch_is_a_split_view(our_height: int, the
     ours = anchor_of(chain, our_height).point
 
     def check(view: SplitView) -> tuple[int, bytes, bytes]:
-        seen = view.check(seer.cluster_id, 0, seer.sets[0].set(0), ours, SignatureCache())
+        seen = view.check(seer.cluster_id, 0, seer.sets[0].set(0), chain.cluster_id, ours, SignatureCache())
         return (seen.height, seen.ours, seen.theirs)
 
     assert check(split) == (low, chain.headers[low].hash, other.headers[low].hash)
@@ -384,6 +393,7 @@ def test_a_certified_view_of_another_branch_is_a_split_view(our_height: int, the
     path = chain.leaf(low, high)
     for wrong, code in (
         (replace(split, seer=seer.certified(3, (0, 1))), Code.CERTIFICATE_INVALID),
+        (replace(split, view=anchors.prove(Digest(bytes(32)))), Code.WRONG_CLUSTER),
         (
             replace(split, view=replace(split.view, value=agreeing.prove(chain.cluster_id).value)),
             Code.BAD_WITNESS,
