@@ -90,7 +90,10 @@ class ReplayGuard:
             return False
         bucket = transaction.expires_at_ms // self._width_ms
         self._state.replay[key] = bucket.to_bytes(8, "big")
-        self._added.setdefault(bucket, []).append(identity)
+        if bucket in self._added:
+            self._added[bucket].append(identity)
+        else:
+            self._added[bucket] = [identity]
         return True
 
     def finish(self) -> None:

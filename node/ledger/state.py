@@ -10,6 +10,7 @@ what was flushed leaves memory when it is worth the trouble.
 
 from collections import deque
 from enum import IntEnum
+from functools import partial
 from typing import Protocol, TypeAlias
 
 from consensus import LocalError
@@ -139,10 +140,22 @@ class BlockState:
     through them some twenty times.
     """
 
-    __slots__ = ("_nodes_below", "_read", "_replay_below", "_state_below", "nodes", "replay", "state")
+    __slots__ = (
+        "_nodes_below",
+        "_read_node",
+        "_read_replay",
+        "_read_state",
+        "_replay_below",
+        "_state_below",
+        "nodes",
+        "replay",
+        "state",
+    )
 
     def __init__(self, overlay: Overlay) -> None:
-        self._read = overlay.reader.get
+        self._read_state = partial(overlay.reader.get, Space.STATE)
+        self._read_node = partial(overlay.reader.get, Space.NODES)
+        self._read_replay = partial(overlay.reader.get, Space.REPLAY)
         self._state_below, self._nodes_below, self._replay_below = overlay.merged
         self.state: dict[bytes, bytes | None] = {}
         self.nodes: dict[bytes, bytes | None] = {}
@@ -154,7 +167,7 @@ class BlockState:
             return self.state[key]
         if key in self._state_below:
             return self._state_below[key]
-        return self._read(Space.STATE, key)
+        return self._read_state(key)
 
     def get_replay(self, key: bytes) -> bytes | None:
         """The replay record as of this block so far."""
@@ -162,7 +175,7 @@ class BlockState:
             return self.replay[key]
         if key in self._replay_below:
             return self._replay_below[key]
-        return self._read(Space.REPLAY, key)
+        return self._read_replay(key)
 
     def get(self, key: bytes) -> bytes | None:
         """A stored tree node, which makes this the `NodeReader` of the sparse Merkle tree."""
@@ -170,7 +183,7 @@ class BlockState:
             return self.nodes[key]
         if key in self._nodes_below:
             return self._nodes_below[key]
-        return self._read(Space.NODES, key)
+        return self._read_node(key)
 
     def writes(self) -> Writes:
         """All writes of the block, in the order of `Space`."""

@@ -55,11 +55,11 @@ class _StateView:
     """The ledger's reader over the database."""
 
     def __init__(self, reader: Reader) -> None:
-        self._reader = reader
+        self._get = reader.get
 
     def get(self, space: Space, key: bytes) -> bytes | None:
         """The stored value of a state key."""
-        return self._reader.get(SPACE_TABLES[space], key)
+        return self._get(SPACE_TABLES[space], key)
 
 
 def pool_config(genesis: Genesis, tuning: Tuning, scheme: SignatureScheme = ED25519) -> PoolConfig:

@@ -8,6 +8,7 @@ the application and stops the process. Nothing here may read clocks, randomness,
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from consensus import Digest, Value
@@ -95,6 +96,7 @@ class App:
     methods: tuple[Method[Any], ...]
 
 
+@lru_cache(maxsize=64)
 def app_prefix(app: str) -> bytes:
     """The prefix of an application's state keys. Names have no slash, so no two share one."""
     return f"{app}/".encode()

@@ -94,6 +94,18 @@ class Content:
     def from_value(items: tuple[Value, ...]) -> "Content":
         """The inverse of `to_value`. Raises CodecError or RejectedTransaction."""
         sha256, size, schema, location, links, labels = as_tuple(items, 6, "content")
+        if (
+            type(sha256) is bytes
+            and len(sha256) == 32
+            and type(size) is int
+            and 0 <= size <= SIZE_MAX
+            and type(schema) is str
+            and len(schema) <= SCHEMA_CHARACTERS_MAX
+            and type(location) is str
+            and len(location) <= LOCATION_CHARACTERS_MAX
+        ):
+            # In order, as nearly always: half of what it takes to say of each field what would be wrong.
+            return Content(sha256, size, schema, location, _links(links), _labels(labels))
         return Content(
             as_bytes(sha256, "sha256", length=32),
             as_int(size, "size", high=SIZE_MAX),
@@ -193,8 +205,8 @@ class Supersede:
 def parse_put(args: Arguments) -> Put:
     """Raises RejectedTransaction(INVALID_ARGUMENTS) that names the argument."""
     try:
-        record_id, *rest = as_tuple(args, 7, "arguments of put")
-        return Put(check_record_id(record_id), Content.from_value(tuple(rest)))
+        args = as_tuple(args, 7, "arguments of put")
+        return Put(check_record_id(args[0]), Content.from_value(args[1:]))
     except CodecError as error:
         raise RejectedTransaction(Code.INVALID_ARGUMENTS, str(error)) from error
 
@@ -263,6 +275,8 @@ def _entry(context: Context, number: int, content: Content, previous: Digest | N
 
 
 def _links(value: Value) -> tuple[str, ...]:
+    if value == ():
+        return ()
     links = tuple(check_record_id(link, "link") for link in as_array(value, LINKS_MAX, "links"))
     if len(set(links)) != len(links):
         raise CodecError("links name the same record twice")
@@ -270,6 +284,8 @@ def _links(value: Value) -> tuple[str, ...]:
 
 
 def _labels(value: Value) -> tuple[tuple[str, str], ...]:
+    if value == ():
+        return ()
     labels = []
     for pair in as_array(value, LABELS_MAX, "labels"):
         label, text = as_tuple(pair, 2, "label")
