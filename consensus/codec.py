@@ -162,7 +162,9 @@ def _is_plain(items: tuple[Any, ...], depth_left: int) -> bool:
     if not _PLAIN.issuperset(map(type, items)):
         for item in items:
             kind = type(item)
-            if kind not in _PLAIN and not (kind is tuple and _is_plain(item, depth_left - 1)):
+            if kind in _PLAIN or (kind is tuple and not item and depth_left > 1):
+                continue
+            if kind is not tuple or not _is_plain(item, depth_left - 1):
                 return False
     return True
 

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 
 import lmdb
@@ -51,8 +52,7 @@ DEFAULT_MAP_BYTES = 256 * 1024**3
 """Address space reserved for each environment; the file takes only what is used."""
 
 _LMDB_ENGINE = 0
-_FORMAT_TABLE = b"isthmus"
-_FORMAT_KEY = b"format"
+_FORMAT_TABLE, _FORMAT_KEY = b"isthmus", b"format"
 _SPARE_READERS = 62
 
 
@@ -328,7 +328,7 @@ def _write_table(transaction: "lmdb.Transaction[bytes]", database: lmdb._Databas
     """Deletions, then all other entries in the order of their keys in one call."""
     for key in [key for key, value in entries.items() if value is None]:
         transaction.delete(key, db=database)
-    written = sorted([(key, value) for key, value in entries.items() if value is not None])
+    written = sorted([(key, value) for key, value in entries.items() if value is not None], key=itemgetter(0))
     if written:
         with transaction.cursor(db=database) as cursor:
             cursor.putmulti(written)
