@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from bench.report.page import page
-from bench.report.pictures import Picture
+from bench.report.picture import Picture
 from bench.report.reading import Run, read_runs
 from bench.report.readme import MarkersError, table, written_into
 from bench.results import HISTORY, HistoryError

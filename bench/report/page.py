@@ -5,7 +5,8 @@ from html import escape
 
 from bench.machine import NOISE_RULE
 from bench.report.goals import GOALS, latest
-from bench.report.pictures import Picture, all_pictures, latest_by_label
+from bench.report.picture import Picture
+from bench.report.pictures import all_pictures, latest_by_label
 from bench.report.reading import ClusterRun, MicroRun, OtherRun, ProfileRun, Run, ScaleRun
 from bench.report.readme import place_of
 

@@ -57,6 +57,8 @@ class Trial:
     series: tuple[Second, ...]
     hurt: Hurt | None
     rounds_per_second: float | None
+    cpu_us: float | None
+    """A transaction's in all daemons together; None where they cannot be seen."""
     fsync: bool
     proxied: bool
     attached: bool
@@ -69,6 +71,7 @@ class Trial:
             fields.optional_fields("latency_ms"),
             fields.optional_fields("fault"),
         )
+        cpu = fields.optional_fields("cpu_us_per_transaction")
         return Trial(
             fields.text("scenario"),
             fields.text("mode"),
@@ -87,6 +90,7 @@ class Trial:
             ),
             None if fault is None else _hurt(fault),
             fields.optional_number("rounds_per_second"),
+            None if cpu is None else cpu.number("daemons"),
             fields.truth("fsync"),
             fields.truth("proxied"),
             fields.truth("attached"),

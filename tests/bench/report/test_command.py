@@ -12,7 +12,8 @@ from click.testing import CliRunner, Result
 from bench.cluster.scenarios import BY_NAME
 from bench.report.command import command
 from bench.report.page import page
-from bench.report.pictures import Picture, all_pictures
+from bench.report.picture import Picture
+from bench.report.pictures import all_pictures
 from bench.report.reading import run_of
 from bench.report.readme import BEGIN, END
 from tests.bench.report.made_up import cluster_run, everything, written
