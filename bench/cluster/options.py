@@ -29,7 +29,7 @@ from node.local.testnet import NODES_MAX
 _CLIENTS_MAX = 2_000
 _RATES_MAX = 32
 _OUTSTANDING_MAX = 50_000
-_PER_REQUEST_MAX = 2_000
+_PER_REQUEST_MAX = 8_192
 _SECONDS_MAX, _WARMUP_MAX = 400.0, 60.0
 """Transactions are signed before a trial, and none may expire more than ten minutes ahead."""
 _NODES_MIN_FOR_A_FAULT = 4

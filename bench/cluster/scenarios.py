@@ -16,8 +16,9 @@ OPAQUE_BYTES = 512
 """Of one opaque transaction, as the HotStuff benchmarks have it."""
 OPAQUE_CHUNK = 512
 """Opaque transactions in one request at a rate: what fills a batch of 256 KiB."""
-_OPAQUE_OUTSTANDING, _OPAQUE_BULK = 16_384, 2_048
-"""Of a closed loop, and in one of its requests, which fills four batches."""
+_OPAQUE_OUTSTANDING, _OPAQUE_BULK, _OPAQUE_BATCH_BYTES = 24_576, 2_048, 524_288
+"""Of a closed loop, in one of its requests, and in a batch: twice the usual size costs a quarter less CPU a
+transaction, and a loop that saturates has no latency to lose."""
 
 
 class Mode(Enum):
@@ -104,8 +105,11 @@ def rate_name(rate: int, mode: Mode) -> str:
     return f"opaque-{rate // 1_000}k" if rate % 1_000 == 0 else f"opaque-{rate}"
 
 
-def _opaque(name: str, words: str, shape: Shape) -> Scenario:
-    return Scenario(name, words, shape, clients=1, payload_bytes=OPAQUE_BYTES, mode=Mode.OPAQUE)
+def _opaque(name: str, words: str, shape: Shape, batch_bytes: int | None = None) -> Scenario:
+    size = OPAQUE_BYTES
+    return Scenario(
+        name, words, shape, clients=1, payload_bytes=size, mode=Mode.OPAQUE, batch_bytes=batch_bytes
+    )
 
 
 SCENARIOS: tuple[Scenario, ...] = (
