@@ -211,8 +211,8 @@ def _refuse_bodies(scenario: Scenario) -> None:
     limit = PIECES_MAX * (scenario.batch_bytes or Params(1).batch_bytes_max)
     if count * each > limit:
         raise click.UsageError(
-            f"A request of {count} transactions of {each} bytes has {count * each} bytes, a node takes {limit}; "
-            "lower --per-request or --payload-bytes."
+            f"A request of {count} transactions of {each} bytes has {count * each} bytes, a node takes "
+            f"{limit}; lower --per-request or --payload-bytes."
         )
 
 

@@ -126,7 +126,10 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("idle-rounds", "empty rounds as fast as they go", NoLoad(), idle_interval_ms=0),
     Scenario("idle", "nothing to do: what a quiet cluster costs", NoLoad()),
     _opaque(
-        "opaque-saturate", "opaque bytes, as much as it takes", ClosedLoop(_OPAQUE_OUTSTANDING, _OPAQUE_BULK)
+        "opaque-saturate",
+        "opaque bytes, as much as it takes, in batches of 512 KiB",
+        ClosedLoop(_OPAQUE_OUTSTANDING, _OPAQUE_BULK),
+        _OPAQUE_BATCH_BYTES,
     ),
     _opaque("opaque-60k", "opaque bytes, 60,000 tx/s", at_rate(60_000, mode=Mode.OPAQUE)),
 )

@@ -25,7 +25,7 @@ def chosen(*arguments: str) -> Scenario:
         ("--mode opaque --payload-bytes 0", "An opaque transaction has at least 1 byte"),
         (
             "--mode opaque --payload-bytes 8192",
-            "has 16777216 bytes, a node takes 4194304; lower --per-request",
+            "has 16777216 bytes, a node takes 8388608; lower --per-request",
         ),
         ("--mode opaque --scenario saturate", "Scenario saturate is of honest mode"),
         ("--mode honest --scenario opaque-60k", "Scenario opaque-60k is of opaque mode"),
