@@ -102,8 +102,7 @@ def answered(state: LaneState, lane: Lane) -> Progress:
     above = tuple(
         number
         for number in range(done + 2, known.sent + 1)
-        if number not in open_again
-        and (number <= known.floor or state.get(commitment_key(key, number)) is None)
+        if number not in open_again and state.get(commitment_key(key, number)) is None
     )
     return Progress(lane.port, lane.mode, done, above)
 

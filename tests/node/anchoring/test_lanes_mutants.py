@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from node.anchoring import lane_destination, lane_recovery, lane_source
-from node.anchoring.lane_records import SETTLED_MAX, TAIL, Commitment, OutLane, Peer, PeerStatus
+from node.anchoring.lane_records import SETTLED_MAX, TAIL, Commitment, InLane, OutLane, Peer, PeerStatus
 from node.anchoring.lane_refusals import LaneRefused, Refusal
 from node.anchoring.lane_state import LaneState, commitment_key, in_key, load, out_key, receipt_key
 from node.anchoring.lanes import Arrival
@@ -256,6 +256,13 @@ def test_state_does_not_grow_with_the_number_of_messages(mode: Mode) -> None:
     assert (sending.sent, sending.floor) == (1_200, 1_200)
     assert TAIL <= sending.sent - sending.pruned <= SETTLED_MAX
     assert there.root.get(receipt_key(in_key(lane), 1)) is None
+    receiving = load(there.root, in_key(lane), InLane.from_value)
+    assert receiving is not None
+    assert (receiving.received, receiving.highest, receiving.floor) == (1_200, 1_200, 1_100)
+    if mode is Mode.ORDERED:
+        # Leaf and sequence go side by side here, so what is forgotten is known by its leaf as well.
+        assert (sending.pruned, sending.leaves_pruned) == (1_200 - TAIL, 1_200 - TAIL)
+        assert (receiving.pruned, receiving.leaves_pruned) == (1_100 - TAIL, 1_100 - TAIL)
 
 
 def test_a_floor_that_jumps_is_pruned_behind_and_stays_within_the_bound() -> None:

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from consensus import Digest
 from node.anchoring.lane_progress import Progress, answered, received
-from node.anchoring.lane_records import DISPUTES_MAX, Dispute, Disputes, InLane, Peer, PeerStatus
+from node.anchoring.lane_records import DISPUTES_MAX, Dispute, Disputes, InLane, OutLane, Peer, PeerStatus
 from node.anchoring.lane_recovery import disputed, resume, unresolved
 from node.anchoring.lane_refusals import LaneRefused
 from node.anchoring.lane_source import Acknowledged, Standing
-from node.anchoring.lane_state import in_key, load, peer_key, save
+from node.anchoring.lane_state import in_key, load, out_key, peer_key, save
 from node.anchoring.lane_tracing import Sightings, Step, explain
 from node.anchoring.messages import Lane, Mode, Result
 from node.anchoring.outbox import CommonPrefix, LogProof
@@ -232,13 +232,22 @@ def test_what_was_forgotten_before_a_recovery_makes_its_list_incomplete() -> Non
     here.frozen.clear()
     key = in_key(Lane(chosen.cluster_id, here.cluster_id, PORT, Mode.ORDERED))
     save(here.root, key, InLane(300, 300, 300, 44, leaves_pruned=45))
-    save(here.root, peer_key(chosen.cluster_id), Peer(PeerStatus.PARKED, 0, (), ((PORT, Mode.ORDERED),)))
+    save(
+        here.root,
+        out_key(Lane(here.cluster_id, chosen.cluster_id, PORT, Mode.ORDERED)),
+        OutLane(300, 300, 44, 45),
+    )
+    ports = ((PORT, Mode.ORDERED),)
+    save(here.root, peer_key(chosen.cluster_id), Peer(PeerStatus.PARKED, 0, ports, ports))
     shared = copy.deepcopy(here)
     shared.transact(lambda s: resume(s, here.cluster_id, chosen.cluster_id, 1, 45))
     assert disputed(shared.root, here.cluster_id, chosen.cluster_id) == ()
     here.transact(lambda s: resume(s, here.cluster_id, chosen.cluster_id, 1, 44))
-    (listed,) = disputed(here.root, here.cluster_id, chosen.cluster_id)
-    assert not listed.disputes.is_complete
+    lists = disputed(here.root, here.cluster_id, chosen.cluster_id)
+    assert [(lane.is_incoming, lane.disputes.is_complete) for lane in lists] == [
+        (False, False),
+        (True, False),
+    ]
 
 
 def test_disputes_beyond_the_bound_drop_the_oldest_and_say_so() -> None:

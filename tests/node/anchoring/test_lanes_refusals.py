@@ -232,6 +232,18 @@ def test_the_last_gap_to_close_moves_the_numbers_over_all_that_came_before_it(pa
     assert load(here.root, out_key(lane), OutLane.from_value) == OutLane(5, 4)
 
 
+def test_a_floor_once_told_is_not_taken_back_by_an_older_message(pair: Pair) -> None:
+    here, there = pair
+    lane = [here.send(there, b"plain", Mode.UNORDERED) for _ in range(3)][-1].lane
+    there.take(here, arrive(there, here, 0))
+    here.take(there, arrive(here, there, 0))
+    here.send(there, b"knows of the answer", Mode.UNORDERED)
+    there.take(here, arrive(there, here, 3))
+    assert load(there.root, in_key(lane), InLane.from_value) == InLane(1, 4, 1)
+    there.take(here, arrive(there, here, 1))
+    assert load(there.root, in_key(lane), InLane.from_value) == InLane(2, 4, 1)
+
+
 def test_nothing_is_taken_twice(pair: Pair) -> None:
     here, there = pair
     for mode in Mode:
