@@ -1,8 +1,9 @@
 """A light client's state: all that one cluster's ledger keeps of another, as one leaf of its own state.
 
     client  [1, cluster id, name, incarnation, [epoch, [[key, weight], ...]], [epoch, [[key, weight], ...]],
-             [[operator key, weight], ...], tip, status, 1 if it was ever admitted else 0, [accused key, ...]]
-            the current set, then the first set of this incarnation
+             [[operator key, weight], ...], tip, status, 1 if it was ever admitted else 0, [accused key, ...],
+             [epoch, [[key, weight], ...]] | nil]
+            the current set, the first set of this incarnation; last the first set that was convicted in it
     tip     [height, header hash, history root, time_ms, outbox root, anchors root, state root,
              next validators hash | nil]
 
@@ -101,7 +102,8 @@ class Tip:
 class ClientState:
     """One cluster as another knows it; a state leaf of the holder. `validators` are those of the epoch of the
     next header to be believed, `origin` the first of this incarnation; `is_admitted` outlives a freeze, so
-    that a recovery admits nobody; `accused` are the keys that evidence named since the incarnation began."""
+    that a recovery admits nobody; `accused` are the keys that evidence named since the incarnation began,
+    `convicted` is the set of the earliest epoch among them."""
 
     cluster_id: Digest
     name: str
@@ -113,6 +115,7 @@ class ClientState:
     status: ClientStatus
     is_admitted: bool = False
     accused: tuple[PublicKey, ...] = ()
+    convicted: ValidatorSet | None = None
 
     @property
     def epoch(self) -> int:
@@ -147,6 +150,7 @@ class ClientState:
                 int(self.status),
                 int(self.is_admitted),
                 self.accused,
+                None if self.convicted is None else self.convicted.to_value(),
             )
         )
 
@@ -154,7 +158,7 @@ class ClientState:
     def decode(data: bytes) -> "ClientState":
         """The inverse of `encode`; raises CodecError."""
         value = decode(data, max_bytes=CLIENT_BYTES_MAX, max_depth=4)
-        fields = as_tuple(value, 11, "client")
+        fields = as_tuple(value, 12, "client")
         if fields[0] != CLIENT_VERSION:
             raise CodecError(f"client version {fields[0]!r:.20} is not {CLIENT_VERSION}")
         validators, origin = ValidatorSet.from_value(fields[4]), ValidatorSet.from_value(fields[5])
@@ -172,6 +176,7 @@ class ClientState:
                 PublicKey(as_bytes(key, "accused key", length=32))
                 for key in as_array(fields[10], ACCUSED_MAX, "accused keys")
             ),
+            None if fields[11] is None else ValidatorSet.from_value(fields[11]),
         )
 
 

@@ -216,7 +216,7 @@ class HeldBranch:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What evidence proves: `accused` signed both statements and weigh `weight` of `total_weight` in `epoch`.
+    """What evidence proves: `accused` signed both statements and weigh `weight` of the set `validators`.
 
     Without a light client (`Ground.current`), `freezes` holds for every client that is still in `epoch` or
     before it.
@@ -226,9 +226,14 @@ class Verdict:
     index: int
     accused: tuple[PublicKey, ...]
     weight: int
-    total_weight: int
+    validators: ValidatorSet
     freezes: bool
     reason: str
+
+    @property
+    def total_weight(self) -> int:
+        """The weight of the whole set."""
+        return self.validators.total_weight
 
 
 def judge(
@@ -252,7 +257,7 @@ def judge(
         evidence.index,
         tuple(validators.validators[index].public_key for index in signed_both),
         weight,
-        validators.total_weight,
+        validators,
         freezes,
         reason,
     )

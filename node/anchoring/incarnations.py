@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from consensus import (
     CodecError,
     Digest,
-    PublicKey,
     SignatureCache,
     ValidatorSet,
     as_array,
@@ -26,7 +25,7 @@ from consensus import (
 from node.anchoring.epochs import follow_all
 from node.anchoring.evidence import EVIDENCE_BYTES_MAX, ForkEvidence, Ground, judge
 from node.anchoring.identity import ClusterIdentity
-from node.anchoring.recovery import RECOVERY_BYTES_MAX, RecoveryCertificate
+from node.anchoring.recovery import RECOVERY_BYTES_MAX, RecoveryCertificate, signing_set
 from node.anchoring.refusals import Code, Refused
 
 RECOVERY_MAGIC = "isthmus-recovery/1"
@@ -103,10 +102,11 @@ def _recovered(footing: Footing, file: RecoveryFile, cache: SignatureCache) -> F
     if base.height <= footing.base_height:
         raise Refused(Code.RECOVERY_BASE, f"base {base.height} is not above base {footing.base_height}")
     recovery.base.check(footing.cluster_id, footing.incarnation, sets[-1], cache)
-    accused: set[PublicKey] = set()
-    for item in file.evidence:
-        accused.update(judge(item, footing.ground, cache).accused)
-    recovery.check_signed(sets[-1], footing.operators, accused, cache)
+    verdicts = [judge(item, footing.ground, cache) for item in file.evidence]
+    accused = {key for verdict in verdicts for key in verdict.accused}
+    first = min(verdicts, key=lambda verdict: verdict.epoch, default=None)
+    signing = signing_set(sets, None if first is None else first.validators)
+    recovery.check_signed(signing, footing.operators, accused, cache)
     return Footing(
         footing.cluster_id,
         recovery.incarnation,

@@ -31,7 +31,7 @@ from node.anchoring.epochs import LINKS_BYTES_MAX, EpochLink, follow_all, links_
 from node.anchoring.evidence import ForkEvidence, HeldBranch, Verdict, judge
 from node.anchoring.identity import ClusterIdentity
 from node.anchoring.operators import ROSTER_KEY, read_roster
-from node.anchoring.recovery import RecoveryCertificate
+from node.anchoring.recovery import RecoveryCertificate, signing_set
 from node.anchoring.refusals import Code, Refused
 from node.proofs import ProofError, SmtProof, rfc6962, smt
 from node.proofs.header import Header
@@ -186,7 +186,10 @@ def freeze(
     accused = tuple(sorted({*state.accused, *verdict.accused}))
     if len(accused) > ACCUSED_MAX:
         raise Refused(Code.ACCUSED_FULL, f"{len(accused)} accused keys exceed {ACCUSED_MAX}")
-    return replace(state, status=ClientStatus.FROZEN, accused=accused), verdict
+    convicted = state.convicted
+    if convicted is None or verdict.epoch < convicted.epoch:
+        convicted = verdict.validators
+    return replace(state, status=ClientStatus.FROZEN, accused=accused, convicted=convicted), verdict
 
 
 def recover(state: ClientState, recovery: RecoveryCertificate, cache: SignatureCache) -> ClientState:
@@ -213,9 +216,10 @@ def recover(state: ClientState, recovery: RecoveryCertificate, cache: SignatureC
             Code.RECOVERY_BASE,
             f"base {base.height} is not the anchored tip {state.last.height}; anchor it first",
         )
-    old = _old_set(state, recovery, cache)
-    recovery.base.check(state.cluster_id, state.incarnation, old, cache)
-    recovery.check_signed(old, state.operators, frozenset(state.accused), cache)
+    sets = _sets_to_base(state, recovery, cache)
+    recovery.base.check(state.cluster_id, state.incarnation, sets[-1], cache)
+    signing = signing_set(sets, state.convicted)
+    recovery.check_signed(signing, state.operators, frozenset(state.accused), cache)
     return replace(
         state,
         incarnation=recovery.incarnation,
@@ -225,6 +229,7 @@ def recover(state: ClientState, recovery: RecoveryCertificate, cache: SignatureC
         last=replace(Tip.of(base), next_validators_hash=None),
         status=ClientStatus.ACTIVE if state.is_admitted else ClientStatus.PENDING,
         accused=(),
+        convicted=None,
     )
 
 
@@ -320,15 +325,16 @@ def _check_corroborated(state: ClientState, epoch: int, point: Point, corroborat
         witness.check_agrees(epoch, point)
 
 
-def _old_set(state: ClientState, recovery: RecoveryCertificate, cache: SignatureCache) -> ValidatorSet:
-    """The set of the base's epoch: the one held, or the one that the links lead to."""
-    epoch = recovery.base.header.epoch
+def _sets_to_base(
+    state: ClientState, recovery: RecoveryCertificate, cache: SignatureCache
+) -> tuple[ValidatorSet, ...]:
+    """The sets that the links lead through up to the base's; without links, the one that is held."""
     if recovery.links:
-        sets = follow_all(
+        return follow_all(
             recovery.links, state.origin, state.cluster_id, cache, incarnation=state.incarnation
         )
-        return sets[-1]
+    epoch = recovery.base.header.epoch
     for known in (state.validators, state.origin):
         if known.epoch == epoch:
-            return known
+            return (known,)
     raise Refused(Code.UNKNOWN_SET, f"nothing is known of the validators of epoch {epoch}; add the links")

@@ -2,20 +2,20 @@
 
 A recovery certificate names the branch that lives on by its tip (the base), the validators and operators of
 the next incarnation, and is signed by more than half of the old set's weight that nobody has evidence
-against. Where at most a third of the weight is left unaccused, the operators sign with their admin keys
-instead, more than two thirds of them. That a federation accepts it at all (m > N/2, once an incarnation) is
-the ledger's business.
+against. The old set is the first that was convicted, since every later one was named by it. Where at most a
+third of the weight is left unaccused, the operators sign with their admin keys instead, more than two thirds
+of them. That a federation accepts it at all (m > N/2, once an incarnation) is the ledger's business.
 
     recovery = [1, [header bytes, certificate], [[key, weight], ...], [[operator key, weight], ...],
                 by, signers, signatures, [EpochLink, ...]]
-    by 1 VALIDATORS: signers are indices of the base's own set    2 OPERATORS: of the operators known so far
+    by 1 VALIDATORS: signers are indices of the old set    2 OPERATORS: of the operators known so far
     signed  H("isthmus/recovery/v1", [cluster id, new incarnation, base epoch, base height, base hash,
                                       [[key, weight], ...], [[operator key, weight], ...], by])
 
 The new incarnation begins in the epoch after the base's, at the height after the base's.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -110,7 +110,7 @@ class RecoveryCertificate:
         accused: Collection[PublicKey],
         cache: SignatureCache,
     ) -> None:
-        """Enough of those who may sign did: `old` is the base's set. Raises Refused RECOVERY_*."""
+        """Enough of those who may sign did: `old` is `signing_set(...)`. Raises Refused RECOVERY_*."""
         for validator in self.validators.validators:
             if validator.public_key in accused:
                 raise Refused(
@@ -208,3 +208,21 @@ class RecoveryCertificate:
         return RecoveryCertificate.from_value(
             decode(data, max_bytes=RECOVERY_BYTES_MAX, max_depth=_DEPTH_MAX, max_items=_ITEMS_MAX)
         )
+
+
+def signing_set(sets: Sequence[ValidatorSet], convicted: ValidatorSet | None) -> ValidatorSet:
+    """Whose weight decides: the convicted set, through which `sets`, the way to the base, must lead; without
+    evidence the base's own. A set behind a fork was named by those who forked and may be anybody.
+
+    Raises Refused RECOVERY_BASE.
+    """
+    if convicted is None:
+        return sets[-1]
+    for passed in sets:
+        if passed.epoch == convicted.epoch and passed.hash() == convicted.hash():
+            return convicted
+    raise Refused(
+        Code.RECOVERY_BASE,
+        f"the way to the base, epoch {sets[0].epoch} to {sets[-1].epoch}, does not lead through the "
+        f"convicted set of epoch {convicted.epoch}; give all links",
+    )

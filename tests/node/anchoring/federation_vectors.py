@@ -88,6 +88,7 @@ SHAPES: dict[str, Shape] = {
         ("status", None),
         ("admitted", None),
         ("accused", (None,)),
+        ("convicted", _SET),
     ],
     "anchor": [("epoch", None), ("height", None), ("hash", None), ("history", None), ("status", None)],
     "bundle": [

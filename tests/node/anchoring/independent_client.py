@@ -36,7 +36,7 @@ def _guarded(judge, *arguments):
 
 
 def _updated(client, data):
-    _, cluster, _, incarnation, (epoch, members), _, _, tip, status, _, _ = unpack(client)
+    _, cluster, _, incarnation, (epoch, members), _, _, tip, status, _, _, _ = unpack(client)
     (header, certificate), links, consistency, tip_path = unpack(data)
     need(incarnation == 0 and status == 1)
     fields = unpack(header)

@@ -190,7 +190,8 @@ def test_evidence_freezes_an_active_a_stale_and_a_pending_client_and_keeps_the_t
     for status in (ClientStatus.ACTIVE, ClientStatus.STALE, ClientStatus.PENDING):
         state = replace(active(chain, 7), status=status)
         frozen, verdict = freeze(state, evidence, SignatureCache())
-        assert frozen == replace(state, status=ClientStatus.FROZEN, accused=tuple(sorted(verdict.accused)))
+        expected = replace(state, status=ClientStatus.FROZEN, accused=tuple(sorted(verdict.accused)))
+        assert frozen == replace(expected, convicted=chain.sets[0].set(0))
 
 
 def test_further_evidence_adds_to_the_accused_of_a_frozen_client() -> None:

@@ -170,14 +170,29 @@ def test_a_base_of_a_set_that_the_client_never_held_comes_with_its_links() -> No
     evidence = ForkEvidence(ForkKind.TWO_HEADERS, 6, (), *ends)
     # A client of epoch 1 knows that set 0 is past; one of epoch 0 freezes, and its base may be of epoch 1.
     state, _ = freeze(active(common, 4), evidence, SignatureCache())
-    operators = RecoveredBy.VALIDATORS
-    bare = other.recovery(8, NEW, NEW_OPERATORS, (0, 1, 2), operators)
+    by = RecoveredBy.OPERATORS
+    bare = other.recovery(8, NEW, NEW_OPERATORS, (0, 1, 2), by)
     assert refused(state, bare) is Code.UNKNOWN_SET
-    linked = other.recovery(8, NEW, NEW_OPERATORS, (0, 1, 2), operators, with_links=True)
+    linked = other.recovery(8, NEW, NEW_OPERATORS, (0, 1, 2), by, with_links=True)
     after = recovered(state, linked)
     assert (after.epoch, after.last.header_hash) == (2, other.headers[8].hash)
     crossed = replace(linked, links=chain.links())
     assert refused(state, crossed) is Code.WRONG_VALIDATORS
+
+
+def test_a_set_that_the_forkers_named_cannot_recover_the_cluster_although_nobody_accuses_it() -> None:
+    common = Chain().grow(4)
+    chain, other = rotated("a", common.fork(4)), rotated("b", common.fork(4))
+    ends = (Statement(chain.certified(6)), Statement(other.certified(6)))
+    evidence = ForkEvidence(ForkKind.TWO_HEADERS, 6, (), *ends)
+    state, _ = freeze(active(common, 4), evidence, SignatureCache())
+    assert state.convicted == chain.sets[0].set(0)
+    for branch in (chain, other):
+        named = branch.recovery(8, NEW, NEW_OPERATORS, (0, 1, 2, 3), with_links=True)
+        assert refused(state, named) is Code.RECOVERY_WEIGHT
+    later = replace(state, validators=chain.sets[1].set(1))
+    unlinked = chain.recovery(8, NEW, NEW_OPERATORS, (0, 1, 2, 3))
+    assert refused(later, unlinked) is Code.RECOVERY_BASE
 
 
 def test_a_recovery_admits_nobody_who_was_not_admitted() -> None:
