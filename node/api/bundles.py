@@ -18,6 +18,7 @@ from node.anchoring import (
 )
 from node.anchoring.bundle import Statement
 from node.api.faults import Fault, fault
+from node.api.links import epoch_links
 from node.api.queries import StateNodes, body, height_key, locate, state_height
 from node.genesis import Genesis
 from node.proofs import rfc6962, smt
@@ -77,7 +78,8 @@ def _bundle(
     if checkpoint is not None and checkpoint not in (height, certified_height):
         path = rfc6962.inclusion_path_from(history, checkpoint, certified_height)
         connected = CheckpointProof(checkpoint, Header.decode(_header(snapshot, checkpoint)).hash, path)
-    return Bundle(genesis.body, header, certificate, later, connected, statement)
+    links = epoch_links(snapshot, certificate.epoch)
+    return Bundle(genesis.body, header, certificate, later, connected, statement, links)
 
 
 def _certificate_for(snapshot: Snapshot, height: int) -> tuple[int, HeaderCertificate]:

@@ -10,8 +10,9 @@ from typing import TypeVar
 
 from consensus import CodecError, decode
 from node.anchoring import cluster_id_of
+from node.anchoring.epochs import LinksFile
 from node.api.backend import NodeStatus
-from node.api.checking import check_entry, check_header, check_transaction
+from node.api.checking import Ground, check_entry, check_header, check_transaction, epoch_of
 from node.api.exchange import (
     ApiError,
     Ask,
@@ -85,6 +86,8 @@ class Conversation:
         self.cluster = cluster
         self.trust = trust
         self._genesis_body: bytes | None = None
+        self._links: tuple[int, bytes] | None = None
+        """How many epoch links are known, and the file they are in."""
 
     def submit(self, transaction: Transaction, timeout_ms: int) -> Flow[Receipt]:
         """The certified receipt; look at `receipt.ok`. Raises ApiError, StillPending, NotReachable."""
@@ -168,8 +171,8 @@ class Conversation:
         path = f"/v1/headers/{'latest' if height is None else height}"
         proven = yield from self.cluster.get(ProvenHeader, Ask("GET", path))
         if verify:
-            body, trust = yield from self._anchor()
-            return _believed(lambda: check_header(proven, body, trust).header)
+            ground = yield from self._ground(proven)
+            return self._believed(lambda: check_header(proven, ground).header)
         return Header.decode(proven.header)
 
     def transaction(self, tx_id: bytes, verify: bool) -> Flow[TransactionAnswer]:
@@ -177,8 +180,8 @@ class Conversation:
         path = hash_path("/v1/tx", tx_id)
         answer = yield from self.cluster.get(TransactionAnswer, Ask("GET", path, options(proof=verify)))
         if verify:
-            body, trust = yield from self._anchor()
-            _believed(lambda: check_transaction(answer, body, trust))
+            ground = yield from self._ground(None if answer.proof is None else answer.proof.header)
+            self._believed(lambda: check_transaction(answer, ground))
         if Transaction.decode(answer.transaction, len(answer.transaction)).id != tx_id:
             raise NotTrusted(f"The answer is about another transaction than {tx_id.hex()}.")
         return answer
@@ -297,19 +300,32 @@ class Conversation:
             receipt.encoded,
         )
 
-    def _anchor(self) -> Flow[tuple[bytes, bytes]]:
-        """The genesis body and the pinned hash it has. Raises NotTrusted."""
+    def _ground(self, proven: ProvenHeader | None) -> Flow[Ground]:
+        """What an answer is checked against, with the links that lead to its epoch. Raises NotTrusted."""
         if self.trust is None:
             raise NotTrusted("To verify an answer the client needs the cluster id to trust (--trust HASH).")
         if self._genesis_body is None:
             yield from self.genesis()
-        return self._genesis_body or b"", self.trust
+        needed = self._believed(lambda: epoch_of(proven))
+        known, links = self._links or (0, None)
+        if needed > known:
+            links = read_file((yield from self.cluster.ask(Ask("GET", "/v1/links"))))
+            self._links = (len(LinksFile.decode(links).links), links)
+        return Ground(self._genesis_body or b"", self.trust, links)
 
     def _check(self, entry: StateEntry, key: bytes, header: ProvenHeader | None, height: int) -> Flow[None]:
-        body, trust = yield from self._anchor()
-        verified = _believed(lambda: check_entry(entry, key, header, body, trust))
+        ground = yield from self._ground(header)
+        verified = self._believed(lambda: check_entry(entry, key, header, ground))
         if verified.height != height:
             raise NotTrusted(f"The proof is of height {verified.height}, the answer says {height}.")
+
+    def _believed(self, check: Callable[[], T]) -> T:
+        """What `check` answers. The links are forgotten when it fails: they may be what a node lied about."""
+        try:
+            return check()
+        except ProofError as error:
+            self._links = None
+            raise NotTrusted(f"The answer does not prove what it says: {error}.") from error
 
 
 def understood(flow: Flow[T]) -> Flow[T]:
@@ -318,13 +334,6 @@ def understood(flow: Flow[T]) -> Flow[T]:
         return (yield from flow)
     except (CodecError, RejectedTransaction) as error:
         raise UnexpectedAnswer(f"An answer cannot be read by this client: {error}.") from error
-
-
-def _believed(check: Callable[[], T]) -> T:
-    try:
-        return check()
-    except ProofError as error:
-        raise NotTrusted(f"The answer does not prove what it says: {error}.") from error
 
 
 def _check_binding(answer: ProposalAnswer) -> None:

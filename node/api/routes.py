@@ -19,6 +19,7 @@ from node.api.handlers import (
     STATE_KEY,
     TX_ID,
 )
+from node.api.links import OPERATION as LINKS_OPERATION
 from node.api.opaque import OPERATION as OPAQUE_OPERATION
 from node.api.openapi import get_document
 from node.api.record_queries import HistoryAnswer, RecordAnswer
@@ -175,6 +176,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "GET", "/v1/status", "getStatus", "One look at this node.", handlers.get_status, (), NodeStatus
     ),
     *GOVERNANCE_OPERATIONS,
+    LINKS_OPERATION,
     Operation(
         "GET",
         "/v1/peers",

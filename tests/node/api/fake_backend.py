@@ -47,6 +47,7 @@ from node.ledger.transactions import Transaction, check_signature
 from node.proofs.header import Header
 from node.proofs.rfc6962 import StoredNode
 from node.storage import ChainTable, SnapshotLimit, StateTable, Write
+from node.validator.epochs import EpochLink
 
 _TABLES = {Space.STATE: StateTable.STATE, Space.NODES: StateTable.NODES, Space.REPLAY: StateTable.REPLAY}
 VALIDATOR_KEYS = tuple(SigningKey(bytes((number,)) * 32) for number in range(1, 5))
@@ -150,6 +151,10 @@ class FakeBackend:
             for (_, transaction), receipt in zip(execution.leaves, execution.receipts, strict=True)
         ]
         certify = height % self._certify_every == 0 if certified is None else certified
+        if execution.next_roster is not None:
+            link = EpochLink(execution.header, certify_header(execution.header), execution.next_roster)
+            self.store.apply([link.write()], [])
+            certify = True
         self._store(
             execution.header, execution.state_writes, execution.history_nodes, leaves, certify=certify
         )

@@ -7,7 +7,7 @@ import pytest
 
 from consensus import encode
 from node.api.backend import Readiness
-from node.api.checking import check_header
+from node.api.checking import Ground, check_header
 from node.api.conversation import Conversation, NotTrusted
 from node.api.exchange import (
     Answer,
@@ -156,7 +156,7 @@ def test_the_genesis_header_without_a_certificate_proves_nothing() -> None:
     genesis = make_genesis()
     proven = ProvenHeader(genesis.genesis_header().encoded, None, None, ())
     with pytest.raises(ProofError, match="nothing above the genesis is certified"):
-        check_header(proven, genesis.body, genesis.cluster_id)
+        check_header(proven, Ground(genesis.body, genesis.cluster_id))
 
 
 def test_a_subscription_sees_each_place_once_and_goes_on_behind_it() -> None:
