@@ -64,7 +64,7 @@ def verify(
     """
     with step("format"):
         bundle = Bundle.decode(data)
-    identity = _check_genesis(bundle.genesis_body, trust)
+    identity = _check_genesis(bundle.genesis_body, trust, "bundle")
     cache = SignatureCache()
     footing, facts = _check_recoveries(recoveries, identity, cache)
     header, certified, sentences = _check_headers(bundle, footing, links, cache)
@@ -104,18 +104,18 @@ def check_evidence(
     """
     with step("format"):
         file = EvidenceFile.decode(data)
-    identity = _check_genesis(file.genesis_body, trust)
+    identity = _check_genesis(file.genesis_body, trust, "file")
     cache = SignatureCache()
     footing, _ = _check_recoveries(recoveries, identity, cache)
     with step("evidence"):
         return identity, file, judge(file.evidence, footing.ground, cache)
 
 
-def _check_genesis(body: bytes, trust: bytes) -> ClusterIdentity:
+def _check_genesis(body: bytes, trust: bytes, what: str) -> ClusterIdentity:
     cluster_id = cluster_id_of(body)
     if cluster_id != trust:
         raise ProofError(
-            f"genesis: the file's genesis has the hash {cluster_id.hex()}, pinned is {trust.hex()}"
+            f"genesis: the {what}'s genesis has the hash {cluster_id.hex()}, pinned is {trust.hex()}"
         )
     with step("genesis"):
         return ClusterIdentity.from_body(body)
