@@ -5,8 +5,8 @@ that imports lmdb. Thread rules, because LMDB enforces none of them and breaking
 
 - `apply` begins and commits its write transactions inside one call; call it in one worker thread at
   a time (`trio.to_thread.run_sync` with a limiter of 1). It never keeps a write transaction.
-- A `Reader` keeps its read transactions from one `apply` to the next (beginning one costs twice the lookup),
-  so it is used by one thread at a time, and pins the pages that one `apply` freed until it reads again.
+- A `Reader` keeps its view of the state from one `apply` to the next (beginning one costs twice a lookup), so
+  one thread at a time uses it. Executing a block reads the state: no old pages are pinned for long.
 - A snapshot may move between threads; its own lock keeps two threads from using it at once. Each has
   an age limit, because an old view keeps every page freed since from being used again.
 
@@ -82,19 +82,21 @@ _Places = dict[Table, tuple["lmdb.Transaction[bytes]", lmdb._Database]]
 class LmdbReader:
     """Point reads of the latest committed data, for execution on the main thread."""
 
-    __slots__ = ("_places", "_seen", "_store")
+    __slots__ = ("_begin", "_places", "_seen", "_store")
 
-    def __init__(self, store: "Store") -> None:
+    def __init__(self, store: "Store", begin: Callable[[], _Places]) -> None:
         """Not for callers: `Store.reader` makes one."""
-        self._store, self._seen = store, -1
+        self._store, self._begin, self._seen = store, begin, -1
         self._places: _Places = {}
 
     def get(self, table: Table, key: bytes) -> bytes | None:
         """The value at `key`, or None; sees every `apply` that returned before this call."""
         try:
+            if isinstance(table, ChainTable):
+                return self._store.chain_value(table, key)
             if self._seen != self._store.applied:
                 # The count first: what is applied meanwhile is looked at again.
-                self._seen, self._places = self._store.applied, self._store.begin()
+                self._seen, self._places = self._store.applied, self._begin()
             transaction, database = self._places[table]
             return transaction.get(key, None, database)
         except lmdb.Error as error:
@@ -230,11 +232,12 @@ class Store:
 
     def reader(self) -> LmdbReader:
         """Reads that always see what the latest `apply` committed."""
-        return LmdbReader(self)
+        return LmdbReader(self, self._state.begin)
 
-    def begin(self) -> _Places:
-        """One view of all tables, for a reader of ours; the state first, as in a snapshot."""
-        return self._state.begin() | self._chain.begin()
+    def chain_value(self, table: ChainTable, key: bytes) -> bytes | None:
+        """The value at `key` as of now, or None: a view of its own, for nobody reads the chain regularly."""
+        with self._chain.env.begin(self._chain.tables[table]) as transaction:
+            return transaction.get(key)
 
     def size_bytes(self) -> int:
         """What both databases take on disk."""
@@ -284,16 +287,13 @@ class Store:
                 hit(before)
         except lmdb.MapFullError as error:
             used, limit = place.used_bytes(), place.env.info()["map_size"]
-            raise StoreFull(
-                f"the {place.name} database is full: {used} of {limit} bytes are used; raise "
-                f"{MAP_BYTES_SETTING} in the configuration and start the node again"
-            ) from error
+            words = f"the {place.name} database is full: {used} of {limit} bytes are used; raise "
+            words += f"{MAP_BYTES_SETTING} in the configuration and start the node again"
+            raise StoreFull(words) from error
         except lmdb.Error as error:
             if durability.is_disk_full(error.code, place.path):
-                raise StoreFull(
-                    f"the disk under {place.path} is full: {self.disk_free_bytes()} bytes are free; free "
-                    "some space, then start the node again"
-                ) from error
+                words = f"the disk under {place.path} is full: {self.disk_free_bytes()} bytes are free; free"
+                raise StoreFull(f"{words} some space, then start the node again") from error
             self._failure = f"the {place.name} database in {place.path} could not be written: {error}"
             raise StoreFailed(self._failure) from error
 
@@ -364,9 +364,8 @@ def _open_environment(
         if isinstance(error, StoreForeign):
             raise
         if isinstance(error, OSError):
-            raise StoreFailed(
-                f"the database in {path} cannot be opened: {durability.explain(error)}"
-            ) from error
+            words = durability.explain(error)
+            raise StoreFailed(f"the database in {path} cannot be opened: {words}") from error
         raise _unopened(path, map_bytes, error) from error
 
 
@@ -394,7 +393,5 @@ def _check_format(env: lmdb.Environment, path: Path) -> None:
         raise StoreForeign(f"{path} holds a database that another program made") from error
     if marked != str(FORMAT).encode():
         version = "no" if marked is None else marked.decode("ascii", "replace")
-        raise StoreForeign(
-            f"{path} has database format {version} and this program reads {FORMAT}: "
-            "use the version of isthmus that wrote it"
-        )
+        words = f"{path} has database format {version} and this program reads {FORMAT}"
+        raise StoreForeign(f"{words}: use the version of isthmus that wrote it")

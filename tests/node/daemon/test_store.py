@@ -222,6 +222,22 @@ def test_a_closed_store_refuses(tmp_path: Path) -> None:
         reader.get(ChainTable.META, b"step")
 
 
+def test_a_reader_that_reads_now_and_then_does_not_keep_old_pages(store: Store) -> None:
+    reader = store.reader()
+    entries = [(b"%03d" % number, bytes(1_000)) for number in range(200)]
+    sizes = []
+    for turn in range(40):
+        store.apply(
+            [Write(ChainTable.META, key, bytes((turn,)) + value) for key, value in entries],
+            [Write(StateTable.STATE, key, bytes((turn,)) + value) for key, value in entries],
+        )
+        assert turn < 4 or reader.get(ChainTable.META, b"000") == bytes((turn,)) + bytes(1_000)
+        if turn % 4 == 0:  # executing a block is what reads the state
+            assert reader.get(StateTable.STATE, b"199") == bytes((turn,)) + bytes(1_000)
+        sizes.append(store.size_bytes())
+    assert sizes[-1] == sizes[12]
+
+
 def test_rot_in_any_page_in_use_is_found_without_opening_the_files(tmp_path: Path) -> None:
     store = Store.open(tmp_path)
     store.apply([Write(ChainTable.BLOCKS, b"%05d" % number, bytes(500)) for number in range(200)], [])
