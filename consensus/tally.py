@@ -161,6 +161,8 @@ class HeaderTally:
         if signed.author in signatures:
             return None
         signatures[signed.author] = signed
+        if not self._validators.is_quorum(self._validators.weight_of(signatures)):
+            return None  # not even if all of them agree
         agreeing = {
             author: other.signature
             for author, other in signatures.items()
@@ -185,10 +187,10 @@ class HeaderTally:
         """A hash other than `ours` that more than a third of the weight signed at `height` (C3)."""
         signatures = self._by_height.get(height, {})
         hashes: dict[Digest, list[ValidatorIndex]] = {}
-        for author in sorted(signatures):
+        for author in sorted([author for author, signed in signatures.items() if signed.header_hash != ours]):
             hashes.setdefault(signatures[author].header_hash, []).append(author)
         for header_hash, authors in hashes.items():
-            if header_hash != ours and self._blocks(authors):
+            if self._blocks(authors):
                 return header_hash
         return None
 
