@@ -130,7 +130,9 @@ class NodeConfig:
     home: Home
     name: str = knobs.name("node", "what people call this node")
     role: str = knobs.choice(
-        "validator", ("validator", "observer"), "an observer follows and answers, never votes"
+        "validator",
+        ("validator", "joining", "observer"),
+        "joining: a validator that genesis does not name; governance admits it; an observer never votes",
     )
     p2p: P2PSettings = P2PSettings()
     api: ApiSettings = ApiSettings()

@@ -78,7 +78,9 @@ class Operators:
         """Propose, approve, and prove readiness of who joins; the epoch that begins once the host at `place`
         has stored the header that ends the one before. Raises Violation when it does not in time."""
         world, host = self._world, self._world.hosts[place]
-        epoch = self.roster(host).epoch
+        epoch = max(self.roster(other).epoch for other in world.hosts)
+        if not world.run(within_ms, lambda: self.roster(host).epoch >= epoch):
+            raise Violation("liveness", f"host {host.name} is not in epoch {epoch} after {within_ms} ms")
         proposed, proposal_id = self.propose(changes, place)
         if not world.stored([proposed], within_ms, place):
             raise Violation("liveness", f"a proposal is not stored after {within_ms} ms")

@@ -138,7 +138,7 @@ class LiveBackend:
         return NodeStatus(
             node_name=opened.config.name,
             node_key=bytes(opened.identity.peer_id),
-            is_validator=opened.consensus_key is not None,
+            is_validator=node.validator.term.me is not None,
             cluster_name=genesis.name,
             cluster_id=genesis.cluster_id,
             version=software_version(),
@@ -146,7 +146,7 @@ class LiveBackend:
             started_ms=node.started_ms,
             epoch=view.epoch,
             round=view.round,
-            leader=genesis.validators[view.leader].name,
+            leader=node.validator.term.roster.validators[view.leader].name,
             committed_height=view.committed_height,
             certified_height=view.certified_height,
             stored_height=node.waiters.stored_height,

@@ -32,9 +32,8 @@ def reasons_against(node: Node) -> tuple[str, ...]:
             "than two thirds: start the others, or look at the links"
         )
     else:
-        key = node.opened.consensus_key
-        me = None if key is None else validators.index_of(key.public_key)
-        stalled = stalled_round(view, me, [v.name for v in node.opened.genesis.validators])
+        term = node.validator.term
+        stalled = stalled_round(view, term.me, [record.name for record in term.roster.validators])
         reasons += () if stalled is None else (stalled,)
     progress = data.catchup.progress()
     if progress is not None:

@@ -90,11 +90,12 @@ def open_home(config: NodeConfig) -> OpenedHome:
     home = config.home
     genesis = Genesis.from_json(home.genesis_file.read_text(encoding="utf-8"))
     identity = NodeIdentity.from_seed(read_key(home.node_key_file))
-    key = SigningKey(read_key(home.validator_key_file)) if config.role == "validator" else None
+    key = SigningKey(read_key(home.validator_key_file)) if config.role != "observer" else None
     lock, claim = KeyLock.acquire(home.keys_dir), None
     try:
         if key is not None:
-            _check_membership(genesis, key, identity)
+            if config.role == "validator":
+                _check_membership(genesis, key, identity)
             claim = KeyClaim.take(key.public_key)
         store = _open_store(config, genesis)
         journal, journal_lost = _open_journal(config, store)
@@ -126,8 +127,9 @@ def _check_membership(genesis: Genesis, key: SigningKey, identity: NodeIdentity)
     raise StartupError(
         "not-a-validator",
         f"consensus key {key.public_key.hex()[:12]} is not among the validators of cluster "
-        f"{genesis.name} ({genesis.cluster_id.hex()[:12]}); put the right genesis.json into config/, or set "
-        'role = "observer" in config.toml',
+        f"{genesis.name} ({genesis.cluster_id.hex()[:12]}) that genesis names; put the right genesis.json "
+        'into config/, or set role = "joining" in config.toml for a validator that governance admits, or '
+        'role = "observer"',
     )
 
 

@@ -33,7 +33,7 @@ def look_at_home(home: Home, environ: Mapping[str, str]) -> tuple[Belongings, li
     genesis = _genesis(home, findings)
     node_seed = _seed("node-key", home.node_key_file, findings)
     identity = None if node_seed is None else NodeIdentity.from_seed(node_seed)
-    is_validator = config is None or config.role == "validator"
+    is_validator = config is None or config.role != "observer"
     seed = _seed("validator-key", home.validator_key_file, findings) if is_validator else None
     key = None if seed is None else SigningKey(seed)
     is_running = _is_running(home, findings)

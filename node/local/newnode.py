@@ -57,7 +57,7 @@ def create_keys(home: Home, role: str, random_bytes: RandomBytes) -> NodeKeys:
     node_seed = random_bytes(SEED_BYTES)
     write_key(home.node_key_file, node_seed)
     consensus_key: bytes | None = None
-    if role == "validator":
+    if role != "observer":
         seed = random_bytes(SEED_BYTES)
         # The guard comes first: a guard without a key is harmless, a key without a guard never signs.
         GuardFile.create(home.guard_file, encode(GuardRecord.initial(_FIRST_EPOCH).to_value())).close()

@@ -80,7 +80,7 @@ def test_the_environment_wins_over_the_file() -> None:
             "config.toml: storage.journal_segment_bytes must be from 67108864 to 4294967296, not 1048576",
         ),
         ("[storage]\nfsync = 1\n", "config.toml: storage.fsync is true or false, not 1"),
-        ("role = 'king'\n", "config.toml: role is one of validator, observer, not 'king'"),
+        ("role = 'king'\n", "config.toml: role is one of validator, joining, observer, not 'king'"),
         ("api = 3\n", "api: is a table; write [api] on a line of its own"),
         ("name = ''\n", "config.toml: name is 1 to 64 characters of a-z, 0-9, '.', '_', '-', not ''"),
         (

@@ -92,7 +92,7 @@ def candidate(
         raise Failure(
             Exit.CONFIGURATION,
             f"{home.path} has no consensus key",
-            "make a home with `isthmus init --role validator`",
+            "make a home with `isthmus init --role joining`",
         )
     key_file = operator_key or home.keys_dir / "operator.key"
     if not key_file.exists():

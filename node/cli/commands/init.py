@@ -20,7 +20,7 @@ from node.local.ports import DEFAULT_BASE_PORT
 @click.option("--name", default="node", show_default=True, help="What people call this node.")
 @click.option(
     "--role",
-    type=click.Choice(["validator", "observer"]),
+    type=click.Choice(["validator", "joining", "observer"]),
     default="validator",
     show_default=True,
     help="Its role.",

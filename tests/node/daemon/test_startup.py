@@ -119,6 +119,19 @@ def test_a_key_that_genesis_does_not_know_is_refused_with_both_ways_out(config: 
     assert error.code == "not-a-validator"
     assert "right genesis.json" in error.sentence
     assert 'role = "observer"' in error.sentence
+    assert 'role = "joining"' in error.sentence
+
+
+def test_a_key_that_governance_is_to_admit_follows_and_may_sign_later(config: NodeConfig) -> None:
+    config.home.validator_key_file.unlink()
+    write_key(config.home.validator_key_file, bytes(range(32)))
+    opened = open_home(replace(config, role="joining"))
+    try:
+        assert opened.safety is not None
+        assert opened.floor is not None
+        assert opened.floor.kind is StartKind.FIRST
+    finally:
+        opened.close()
 
 
 def test_a_node_key_other_than_the_one_in_genesis_is_refused(config: NodeConfig) -> None:
