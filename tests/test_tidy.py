@@ -26,8 +26,10 @@ PURE = (
     "node/genesis.py",
     "node/proofs/*.py",
     "node/anchoring/*.py",
+    "node/anchoring/lanes/*.py",
     "node/ledger/*.py",
     "node/ledger/apps/*.py",
+    "node/ledger/federation/*.py",
     "node/pool/*.py",
     "node/validator/*.py",
 )

@@ -7,10 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consensus import CodecError, digest, encode
-from node.anchoring.messages import LEAF_BYTES_MAX
-from node.anchoring.outbox import OUTBOX_PROOF_BYTES_MAX, LogProof, OutboxProof, append, prove_leaf, prove_log
+from node.anchoring.lanes.messages import LEAF_BYTES_MAX
+from node.anchoring.lanes.outbox import (
+    OUTBOX_PROOF_BYTES_MAX,
+    LogProof,
+    OutboxProof,
+    append,
+    prove_leaf,
+    prove_log,
+)
 from node.proofs import CompactRange, ProofError, SmtProof, rfc6962, smt
-from tests.node.anchoring.islands import MemoryOutbox
+from tests.node.anchoring.lanes.islands import MemoryOutbox
 from tests.node.proofs.vector_files import load
 
 KNOWN = load("lanes_known")["outbox"]

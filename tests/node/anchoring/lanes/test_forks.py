@@ -11,11 +11,11 @@ from hypothesis.stateful import (
 )
 
 from consensus import Digest
-from node.anchoring.lane_recovery import resume, unresolved
-from node.anchoring.lane_refusals import LaneRefused
-from node.anchoring.messages import Mode
-from tests.node.anchoring.islands import Federation, Island, fork, freeze
-from tests.node.anchoring.test_lanes_recovery import carry_all
+from node.anchoring.lanes.messages import Mode
+from node.anchoring.lanes.recovery import resume, unresolved
+from node.anchoring.lanes.refusals import LaneRefused
+from tests.node.anchoring.lanes.islands import Federation, Island, fork, freeze
+from tests.node.anchoring.lanes.test_recovery import carry_all
 
 MODES = st.sampled_from(Mode)
 PAYLOADS = st.sampled_from((b"plain", b"fails", b"denied", b"waits"))

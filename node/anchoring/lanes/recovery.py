@@ -15,7 +15,8 @@ Sources: federation 3.3 (DEAD) and 3.6 (Recover) with F6.
 
 from dataclasses import dataclass, replace
 
-from node.anchoring.lane_records import (
+from node.anchoring.lanes.messages import Lane
+from node.anchoring.lanes.records import (
     Commitment,
     Dispute,
     Disputes,
@@ -26,8 +27,8 @@ from node.anchoring.lane_records import (
     Receipt,
     Settled,
 )
-from node.anchoring.lane_refusals import LaneRefused, Refusal
-from node.anchoring.lane_state import (
+from node.anchoring.lanes.refusals import LaneRefused, Refusal
+from node.anchoring.lanes.state import (
     LaneState,
     commitment_key,
     disputes_key,
@@ -39,7 +40,6 @@ from node.anchoring.lane_state import (
     save,
     settled_key,
 )
-from node.anchoring.messages import Lane
 
 
 @dataclass(frozen=True, slots=True)

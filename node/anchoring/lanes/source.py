@@ -1,7 +1,7 @@
 """The source's side of a lane: sending, and hearing once what became of it.
 
 A commitment stands from `send` until the destination's answer is proven; silence means nothing, however
-long it lasts. Rules and sources: `lanes.py`.
+long it lasts. Rules and sources: `rules.py`.
 """
 
 from collections.abc import Callable
@@ -10,9 +10,25 @@ from enum import Enum
 from typing import TypeAlias
 
 from consensus import CodecError
-from node.anchoring.lane_records import PRUNED_PER_STEP_MAX, TAIL, Commitment, Disputes, OutLane, Settled
-from node.anchoring.lane_refusals import LaneRefused, Refusal
-from node.anchoring.lane_state import (
+from node.anchoring.lanes.messages import (
+    MESSAGE_PAYLOAD_BYTES_MAX,
+    SEQUENCE_MAX,
+    WINDOW,
+    Acknowledgement,
+    Lane,
+    Message,
+)
+from node.anchoring.lanes.records import PRUNED_PER_STEP_MAX, TAIL, Commitment, Disputes, OutLane, Settled
+from node.anchoring.lanes.refusals import LaneRefused, Refusal
+from node.anchoring.lanes.rules import (
+    Arrival,
+    HandlerFailed,
+    check_proof,
+    check_room,
+    settle_dispute,
+    usable_peer,
+)
+from node.anchoring.lanes.state import (
     LaneState,
     WriteSet,
     commitment_key,
@@ -23,23 +39,7 @@ from node.anchoring.lane_state import (
     save,
     settled_key,
 )
-from node.anchoring.lanes import (
-    Arrival,
-    HandlerFailed,
-    check_proof,
-    check_room,
-    settle_dispute,
-    usable_peer,
-)
-from node.anchoring.messages import (
-    MESSAGE_PAYLOAD_BYTES_MAX,
-    SEQUENCE_MAX,
-    WINDOW,
-    Acknowledgement,
-    Lane,
-    Message,
-)
-from node.anchoring.views import AnchoredView, OwnBlock
+from node.anchoring.lanes.views import AnchoredView, OwnBlock
 
 DEADLINE_AHEAD_MAX_MS = 7 * 24 * 3_600_000
 """How far beyond our own block time a deadline may lie (F7)."""

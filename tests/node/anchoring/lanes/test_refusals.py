@@ -7,14 +7,9 @@ from typing import Any
 import pytest
 
 from consensus import Digest
-from node.anchoring import lane_destination, lane_source
-from node.anchoring.lane_records import LANES_PER_PEER_MAX, InLane, OutLane
-from node.anchoring.lane_recovery import resume
-from node.anchoring.lane_refusals import LaneRefused, Refusal
-from node.anchoring.lane_source import DEADLINE_AHEAD_MAX_MS
-from node.anchoring.lane_state import in_key, load, out_key, save
-from node.anchoring.lanes import Arrival
-from node.anchoring.messages import (
+from node.anchoring.lanes import destination as lane_destination
+from node.anchoring.lanes import source as lane_source
+from node.anchoring.lanes.messages import (
     MESSAGE_PAYLOAD_BYTES_MAX,
     SEQUENCE_MAX,
     WINDOW,
@@ -24,7 +19,13 @@ from node.anchoring.messages import (
     Mode,
     Result,
 )
-from tests.node.anchoring.islands import (
+from node.anchoring.lanes.records import LANES_PER_PEER_MAX, InLane, OutLane
+from node.anchoring.lanes.recovery import resume
+from node.anchoring.lanes.refusals import LaneRefused, Refusal
+from node.anchoring.lanes.rules import Arrival
+from node.anchoring.lanes.source import DEADLINE_AHEAD_MAX_MS
+from node.anchoring.lanes.state import in_key, load, out_key, save
+from tests.node.anchoring.lanes.islands import (
     PORT,
     Federation,
     Island,

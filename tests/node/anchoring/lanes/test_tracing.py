@@ -3,14 +3,14 @@
 import pytest
 
 from consensus import LocalError
-from node.anchoring.lane_progress import PeerProgress, Progress, progress_with
-from node.anchoring.lane_records import Disputes, InLane, OutLane, Peer, PeerStatus
-from node.anchoring.lane_recovery import disputed, resume, unresolved
-from node.anchoring.lane_state import WriteSet, in_key, load, out_key, peer_key
-from node.anchoring.lane_tracing import Explanation, Sightings, Step, explain, limits, pending
-from node.anchoring.messages import Lane, Mode, Result
-from tests.node.anchoring.islands import PORT, Federation, Island, Root, freeze
-from tests.node.anchoring.test_lanes_recovery import carry_all
+from node.anchoring.lanes.messages import Lane, Mode, Result
+from node.anchoring.lanes.progress import PeerProgress, Progress, progress_with
+from node.anchoring.lanes.records import Disputes, InLane, OutLane, Peer, PeerStatus
+from node.anchoring.lanes.recovery import disputed, resume, unresolved
+from node.anchoring.lanes.state import WriteSet, in_key, load, out_key, peer_key
+from node.anchoring.lanes.tracing import Explanation, Sightings, Step, explain, limits, pending
+from tests.node.anchoring.lanes.islands import PORT, Federation, Island, Root, freeze
+from tests.node.anchoring.lanes.test_recovery import carry_all
 
 Pair = tuple[Island, Island]
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consensus import CodecError, Digest, encode
-from node.anchoring.courier import (
+from node.anchoring.lanes.courier import (
     AnchorReason,
     BundleRequest,
     Held,
@@ -19,7 +19,7 @@ from node.anchoring.courier import (
     should_anchor,
     wanted,
 )
-from node.anchoring.inbound import (
+from node.anchoring.lanes.inbound import (
     INBOUND_BYTES_MAX,
     INBOUND_LEAVES_MAX,
     BundledLeaf,
@@ -28,12 +28,12 @@ from node.anchoring.inbound import (
     pack,
     takes_any,
 )
-from node.anchoring.lane_progress import BITMAP_BYTES_MAX, Progress, progress_with
-from node.anchoring.messages import MESSAGE_PAYLOAD_BYTES_MAX, Acknowledgement, Lane, Mode, decode_leaf
-from node.anchoring.outbox import LogProof
-from node.anchoring.views import AnchoredView
+from node.anchoring.lanes.messages import MESSAGE_PAYLOAD_BYTES_MAX, Acknowledgement, Lane, Mode, decode_leaf
+from node.anchoring.lanes.outbox import LogProof
+from node.anchoring.lanes.progress import BITMAP_BYTES_MAX, Progress, progress_with
+from node.anchoring.lanes.views import AnchoredView
 from node.proofs import ProofError
-from tests.node.anchoring.islands import PORT, START_MS, Federation, Island, admit
+from tests.node.anchoring.lanes.islands import PORT, START_MS, Federation, Island, admit
 
 HEARTBEAT_MS = 60_000
 

@@ -1,7 +1,7 @@
 """The destination's side of a lane: a receipt for every message, written before anything else happens.
 
 Whoever brings a message, and however often, the first proven arrival decides: OK or ERROR in time,
-EXPIRED at or after the deadline by this cluster's clock. Rules and sources: `lanes.py`.
+EXPIRED at or after the deadline by this cluster's clock. Rules and sources: `rules.py`.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,8 @@ from enum import Enum
 from typing import TypeAlias
 
 from consensus import CodecError
-from node.anchoring.lane_records import (
+from node.anchoring.lanes.messages import ANSWER_BYTES_MAX, Acknowledgement, Message, Mode, Result
+from node.anchoring.lanes.records import (
     PRUNED_PER_STEP_MAX,
     TAIL,
     Dispute,
@@ -19,8 +20,16 @@ from node.anchoring.lane_records import (
     Peer,
     Receipt,
 )
-from node.anchoring.lane_refusals import LaneRefused, Refusal
-from node.anchoring.lane_state import (
+from node.anchoring.lanes.refusals import LaneRefused, Refusal
+from node.anchoring.lanes.rules import (
+    Arrival,
+    HandlerFailed,
+    check_proof,
+    check_room,
+    settle_dispute,
+    usable_peer,
+)
+from node.anchoring.lanes.state import (
     LaneState,
     WriteSet,
     disputes_key,
@@ -30,16 +39,7 @@ from node.anchoring.lane_state import (
     receipt_key,
     save,
 )
-from node.anchoring.lanes import (
-    Arrival,
-    HandlerFailed,
-    check_proof,
-    check_room,
-    settle_dispute,
-    usable_peer,
-)
-from node.anchoring.messages import ANSWER_BYTES_MAX, Acknowledgement, Message, Mode, Result
-from node.anchoring.views import AnchoredView, OwnBlock
+from node.anchoring.lanes.views import AnchoredView, OwnBlock
 
 DENIED = b"denied-by-policy"
 """The answer of an ERROR that no handler gave."""

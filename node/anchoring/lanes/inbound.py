@@ -23,14 +23,20 @@ from consensus import (
     decode,
     encode,
 )
-from node.anchoring.lane_destination import ReceivePolicy, deliver
-from node.anchoring.lane_refusals import LaneRefused
-from node.anchoring.lane_source import acknowledge
-from node.anchoring.lane_state import LaneState, WriteSet
-from node.anchoring.lanes import Arrival
-from node.anchoring.messages import CLUSTER_ID_BYTES, LEAF_BYTES_MAX, Acknowledgement, Message, decode_leaf
-from node.anchoring.outbox import OUTBOX_PROOF_BYTES_MAX, LogProof, OutboxProof, as_path
-from node.anchoring.views import AnchoredView, OwnBlock
+from node.anchoring.lanes.destination import ReceivePolicy, deliver
+from node.anchoring.lanes.messages import (
+    CLUSTER_ID_BYTES,
+    LEAF_BYTES_MAX,
+    Acknowledgement,
+    Message,
+    decode_leaf,
+)
+from node.anchoring.lanes.outbox import OUTBOX_PROOF_BYTES_MAX, LogProof, OutboxProof, as_path
+from node.anchoring.lanes.refusals import LaneRefused
+from node.anchoring.lanes.rules import Arrival
+from node.anchoring.lanes.source import acknowledge
+from node.anchoring.lanes.state import LaneState, WriteSet
+from node.anchoring.lanes.views import AnchoredView, OwnBlock
 from node.proofs import ProofError, rfc6962
 
 INBOUND_VERSION = 1

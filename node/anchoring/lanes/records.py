@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from consensus import Digest, Value, as_array, as_bytes, as_int, as_text, as_tuple
-from node.anchoring.messages import PORT_CHARACTERS_MAX, WINDOW, Mode, Result
+from node.anchoring.lanes.messages import PORT_CHARACTERS_MAX, WINDOW, Mode, Result
 
 LANES_PER_PEER_MAX = 64
 """Lanes to one other cluster, and as many from it; both sides hold to it."""

@@ -15,12 +15,12 @@ Sources: federation 3.3 with F6, F7 and F10; section 2, failures 4, 5, 8, 14, 15
 
 from dataclasses import dataclass
 
-from node.anchoring.lane_records import LANES_PER_PEER_MAX, Dispute, Disputes, Peer, PeerStatus
-from node.anchoring.lane_refusals import LaneRefused, Refusal
-from node.anchoring.lane_state import LaneState, disputes_key, load, peer_key, save
-from node.anchoring.messages import ANSWER_BYTES_MAX, Lane, Mode
-from node.anchoring.outbox import OutboxProof
-from node.anchoring.views import AnchoredView
+from node.anchoring.lanes.messages import ANSWER_BYTES_MAX, Lane, Mode
+from node.anchoring.lanes.outbox import OutboxProof
+from node.anchoring.lanes.records import LANES_PER_PEER_MAX, Dispute, Disputes, Peer, PeerStatus
+from node.anchoring.lanes.refusals import LaneRefused, Refusal
+from node.anchoring.lanes.state import LaneState, disputes_key, load, peer_key, save
+from node.anchoring.lanes.views import AnchoredView
 from node.proofs import ProofError
 
 

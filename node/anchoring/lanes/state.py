@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from consensus import CodecError, LocalError, Value, decode, encode_trusted
-from node.anchoring.messages import Lane, Mode
+from node.anchoring.lanes.messages import Lane, Mode
 
 Record = TypeVar("Record")
 

@@ -8,7 +8,7 @@ content, else at the heartbeat, so two idle clusters do not keep each other awak
     offer     [version, incarnation, certified height, size of the server's log to us]
     request   [version, incarnation, anchored height, [progress, ...], [progress, ...], leaves max, bytes max]
               of lanes from the server (messages wanted), and to it (answers wanted)
-    progress  `lane_progress.py`
+    progress  `progress.py`
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from enum import Enum
 
 from consensus import CodecError, Value, as_array, as_int, as_tuple, decode, encode
-from node.anchoring.inbound import INBOUND_BYTES_MAX, INBOUND_LEAVES_MAX
-from node.anchoring.lane_progress import BITMAP_BYTES_MAX, Progress
-from node.anchoring.lane_records import LANES_PER_PEER_MAX
-from node.anchoring.messages import PORT_CHARACTERS_MAX, Mode
+from node.anchoring.lanes.inbound import INBOUND_BYTES_MAX, INBOUND_LEAVES_MAX
+from node.anchoring.lanes.messages import PORT_CHARACTERS_MAX, Mode
+from node.anchoring.lanes.progress import BITMAP_BYTES_MAX, Progress
+from node.anchoring.lanes.records import LANES_PER_PEER_MAX
 from node.proofs.rfc6962 import MAX_SIZE
 
 COURIER_VERSION = 1

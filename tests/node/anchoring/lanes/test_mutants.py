@@ -6,16 +6,18 @@ from typing import Any
 
 import pytest
 
-from node.anchoring import lane_destination, lane_recovery, lane_source
-from node.anchoring.lane_records import SETTLED_MAX, TAIL, Commitment, InLane, OutLane, Peer, PeerStatus
-from node.anchoring.lane_refusals import LaneRefused, Refusal
-from node.anchoring.lane_state import LaneState, commitment_key, in_key, load, out_key, receipt_key
-from node.anchoring.lanes import Arrival
-from node.anchoring.messages import Acknowledgement, Lane, Message, Mode, Result
-from node.anchoring.views import AnchoredView
-from tests.node.anchoring.islands import PORT, Broken, Federation, Island, fork, freeze, recover
-from tests.node.anchoring.test_lanes import HURRIES_MS, PAYLOADS
-from tests.node.anchoring.test_lanes_recovery import carry_all
+from node.anchoring.lanes import destination as lane_destination
+from node.anchoring.lanes import recovery as lane_recovery
+from node.anchoring.lanes import source as lane_source
+from node.anchoring.lanes.messages import Acknowledgement, Lane, Message, Mode, Result
+from node.anchoring.lanes.records import SETTLED_MAX, TAIL, Commitment, InLane, OutLane, Peer, PeerStatus
+from node.anchoring.lanes.refusals import LaneRefused, Refusal
+from node.anchoring.lanes.rules import Arrival, HandlerFailed
+from node.anchoring.lanes.state import LaneState, WriteSet, commitment_key, in_key, load, out_key, receipt_key
+from node.anchoring.lanes.views import AnchoredView
+from tests.node.anchoring.lanes.islands import PORT, Broken, Federation, Island, fork, freeze, recover
+from tests.node.anchoring.lanes.test_lanes import HURRIES_MS, PAYLOADS
+from tests.node.anchoring.lanes.test_recovery import carry_all
 
 SEEDS = range(25)
 Habit = Callable[[Island], None]
@@ -131,10 +133,10 @@ def forged_leaf() -> None:
 
 
 def receipt_after_handler(state: LaneState, incoming: Any, handler: Any) -> tuple[Result, bytes]:
-    writes = lane_destination.WriteSet(state)
+    writes = WriteSet(state)
     try:
         result, answer = Result.OK, handler(writes, incoming.message)
-    except lane_destination.HandlerFailed as failure:
+    except HandlerFailed as failure:
         result, answer = Result.ERROR, failure.answer
     else:
         writes.commit()

@@ -34,7 +34,7 @@ from consensus import (
     encode,
     encode_trusted,
 )
-from node.anchoring.messages import CLUSTER_ID_BYTES, LEAF_BYTES_MAX
+from node.anchoring.lanes.messages import CLUSTER_ID_BYTES, LEAF_BYTES_MAX
 from node.proofs import CompactRange, ProofError, SmtProof, rfc6962, smt
 from node.proofs.rfc6962 import MAX_PATH_HASHES, MAX_SIZE
 

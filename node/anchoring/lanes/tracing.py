@@ -8,7 +8,8 @@ courier and no memory of a process is needed to know it (federation 3.3; section
 from dataclasses import dataclass
 from enum import Enum
 
-from node.anchoring.lane_records import (
+from node.anchoring.lanes.messages import Lane, Mode, Result
+from node.anchoring.lanes.records import (
     COMMITMENTS_MAX,
     DISPUTES_MAX,
     LANES_PER_PEER_MAX,
@@ -22,7 +23,7 @@ from node.anchoring.lane_records import (
     PeerStatus,
     Settled,
 )
-from node.anchoring.lane_state import (
+from node.anchoring.lanes.state import (
     LaneState,
     commitment_key,
     disputes_key,
@@ -32,7 +33,6 @@ from node.anchoring.lane_state import (
     peer_key,
     settled_key,
 )
-from node.anchoring.messages import Lane, Mode, Result
 
 
 class Step(Enum):

@@ -4,9 +4,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from node.anchoring.lane_refusals import Refusal
-from node.anchoring.messages import Mode
-from tests.node.anchoring.islands import Federation
+from node.anchoring.lanes.messages import Mode
+from node.anchoring.lanes.refusals import Refusal
+from tests.node.anchoring.lanes.islands import Federation
 
 PAYLOADS = (b"plain", b"fails", b"answers", b"denied", b"waits", b"reenters", b"")
 HURRIES_MS = (1, 500, 1_000, 5_000, 60_000)

@@ -9,17 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consensus import Digest
-from node.anchoring.lane_progress import Progress, answered, received
-from node.anchoring.lane_records import DISPUTES_MAX, Dispute, Disputes, InLane, OutLane, Peer, PeerStatus
-from node.anchoring.lane_recovery import disputed, resume, unresolved
-from node.anchoring.lane_refusals import LaneRefused
-from node.anchoring.lane_source import Acknowledged, Standing
-from node.anchoring.lane_state import in_key, load, out_key, peer_key, save
-from node.anchoring.lane_tracing import Sightings, Step, explain
-from node.anchoring.messages import Lane, Mode, Result
-from node.anchoring.outbox import CommonPrefix, LogProof
+from node.anchoring.lanes.messages import Lane, Mode, Result
+from node.anchoring.lanes.outbox import CommonPrefix, LogProof
+from node.anchoring.lanes.progress import Progress, answered, received
+from node.anchoring.lanes.records import DISPUTES_MAX, Dispute, Disputes, InLane, OutLane, Peer, PeerStatus
+from node.anchoring.lanes.recovery import disputed, resume, unresolved
+from node.anchoring.lanes.refusals import LaneRefused
+from node.anchoring.lanes.source import Acknowledged, Standing
+from node.anchoring.lanes.state import in_key, load, out_key, peer_key, save
+from node.anchoring.lanes.tracing import Sightings, Step, explain
 from node.proofs import ProofError, rfc6962, smt
-from tests.node.anchoring.islands import (
+from tests.node.anchoring.lanes.islands import (
     PORT,
     Federation,
     Island,

@@ -6,8 +6,9 @@ progress  [port, mode, done, bitmap]   every sequence up to `done`; bit i (lowes
 from dataclasses import dataclass
 
 from consensus import CodecError, Value, as_bytes, as_int, as_text, as_tuple
-from node.anchoring.lane_records import RECEIPTS_MAX, Disputes, InLane, OutLane, Peer
-from node.anchoring.lane_state import (
+from node.anchoring.lanes.messages import PORT_CHARACTERS_MAX, SEQUENCE_MAX, Lane, Mode
+from node.anchoring.lanes.records import RECEIPTS_MAX, Disputes, InLane, OutLane, Peer
+from node.anchoring.lanes.state import (
     LaneState,
     commitment_key,
     disputes_key,
@@ -17,7 +18,6 @@ from node.anchoring.lane_state import (
     peer_key,
     receipt_key,
 )
-from node.anchoring.messages import PORT_CHARACTERS_MAX, SEQUENCE_MAX, Lane, Mode
 
 BITMAP_BYTES_MAX = RECEIPTS_MAX // 8
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consensus import CodecError, decode
-from node.anchoring.courier import BundleRequest, Offer
-from node.anchoring.inbound import InboundBundle
-from node.anchoring.messages import (
+from node.anchoring.lanes.courier import BundleRequest, Offer
+from node.anchoring.lanes.inbound import InboundBundle
+from node.anchoring.lanes.messages import (
     LEAF_BYTES_MAX,
     SEQUENCE_MAX,
     WINDOW,
@@ -22,8 +22,8 @@ from node.anchoring.messages import (
     decode_leaf,
     message_hash,
 )
-from tests.node.anchoring import lane_vectors
-from tests.node.anchoring.lane_vectors import DESTINATION, SOURCE, known_leaves, lane, message, refusal
+from tests.node.anchoring.lanes import vectors as lane_vectors
+from tests.node.anchoring.lanes.vectors import DESTINATION, SOURCE, known_leaves, lane, message, refusal
 from tests.node.proofs.vector_files import load
 
 KNOWN = load("lanes_known")

@@ -11,15 +11,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from consensus import CodecError, Digest, digest
-from node.anchoring import lane_destination, lane_source
-from node.anchoring.lane_destination import Received, Verdict
-from node.anchoring.lane_records import COMMITMENTS_MAX, RECEIPTS_MAX, SETTLED_MAX
-from node.anchoring.lane_recovery import park, resume
-from node.anchoring.lane_refusals import LaneRefused, Refusal
-from node.anchoring.lane_source import Acknowledged
-from node.anchoring.lane_state import LaneState, WriteSet
-from node.anchoring.lanes import Arrival, HandlerFailed
-from node.anchoring.messages import (
+from node.anchoring.lanes import destination as lane_destination
+from node.anchoring.lanes import source as lane_source
+from node.anchoring.lanes.destination import Received, Verdict
+from node.anchoring.lanes.messages import (
     Acknowledgement,
     Lane,
     Message,
@@ -27,8 +22,14 @@ from node.anchoring.messages import (
     Result,
     decode_leaf,
 )
-from node.anchoring.outbox import LogProof, OutboxProof, append
-from node.anchoring.views import AnchoredView, OwnBlock
+from node.anchoring.lanes.outbox import LogProof, OutboxProof, append
+from node.anchoring.lanes.records import COMMITMENTS_MAX, RECEIPTS_MAX, SETTLED_MAX
+from node.anchoring.lanes.recovery import park, resume
+from node.anchoring.lanes.refusals import LaneRefused, Refusal
+from node.anchoring.lanes.rules import Arrival, HandlerFailed
+from node.anchoring.lanes.source import Acknowledged
+from node.anchoring.lanes.state import LaneState, WriteSet
+from node.anchoring.lanes.views import AnchoredView, OwnBlock
 from node.proofs import CompactRange, rfc6962, smt
 
 START_MS = 1_700_000_000_000

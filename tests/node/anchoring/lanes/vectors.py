@@ -2,7 +2,7 @@
 
 `lanes_known.json` holds encodings with the hashes that others must compute alike; `lanes_damaged.json` holds
 encodings that every reader must refuse, each named after its damage, with the words of the refusal. Written
-once by `python -m tests.node.anchoring.lane_vectors`; they must read the same for ever.
+once by `python -m tests.node.anchoring.lanes.vectors`; they must read the same for ever.
 """
 
 import json
@@ -11,16 +11,15 @@ from dataclasses import replace
 from typing import Any
 
 from consensus import CodecError, Digest, Value, digest, encode
-from node.anchoring.courier import BundleRequest, Offer
-from node.anchoring.inbound import (
+from node.anchoring.lanes.courier import BundleRequest, Offer
+from node.anchoring.lanes.inbound import (
     INBOUND_BYTES_MAX,
     INBOUND_LEAVES_MAX,
     BundledLeaf,
     InboundBundle,
     check,
 )
-from node.anchoring.lane_progress import Progress
-from node.anchoring.messages import (
+from node.anchoring.lanes.messages import (
     ANSWER_BYTES_MAX,
     MESSAGE_PAYLOAD_BYTES_MAX,
     SEQUENCE_MAX,
@@ -32,10 +31,11 @@ from node.anchoring.messages import (
     Result,
     decode_leaf,
 )
-from node.anchoring.outbox import OutboxProof, prove_leaf
-from node.anchoring.views import AnchoredView
+from node.anchoring.lanes.outbox import OutboxProof, prove_leaf
+from node.anchoring.lanes.progress import Progress
+from node.anchoring.lanes.views import AnchoredView
 from node.proofs import ProofError
-from tests.node.anchoring.islands import MemoryOutbox
+from tests.node.anchoring.lanes.islands import MemoryOutbox
 from tests.node.proofs.vector_files import VECTORS
 
 SOURCE = digest("test/cluster", b"harbour")
