@@ -257,7 +257,8 @@ def show(proposal_id: bytes, output: Output, **options: Any) -> None:
         answer = client.proposal(proposal_id)
 
     def for_people(console: Console) -> None:
-        console.print(f"{answer.state}{', sweeping' if answer.sweeping else ''}: {_progress(answer)}")
+        how_far = f"at height {answer.executed_height}" if answer.executed_height else _progress(answer)
+        console.print(f"{answer.state}{', sweeping' if answer.sweeping else ''}: {how_far}")
         for line in _change_lines(answer):
             console.print(f"  change    {line}", markup=False)
         for approval in answer.approvals:
