@@ -145,11 +145,12 @@ class TimeoutTally:
 class HeaderTally:
     """Header signatures by height and author."""
 
-    __slots__ = ("_by_height", "_validators")
+    __slots__ = ("_by_height", "_hashes", "_validators")
 
     def __init__(self, validators: ValidatorSet) -> None:
         self._validators = validators
         self._by_height: dict[Height, dict[ValidatorIndex, HeaderSignature]] = {}
+        self._hashes: dict[Height, dict[Digest, None]] = {}
 
     def get(self, height: Height, author: ValidatorIndex) -> HeaderSignature | None:
         """The author's first signature of a height."""
@@ -161,6 +162,7 @@ class HeaderTally:
         if signed.author in signatures:
             return None
         signatures[signed.author] = signed
+        self._hashes.setdefault(signed.height, {})[signed.header_hash] = None
         if not self._validators.is_quorum(self._validators.weight_of(signatures)):
             return None  # not even if all of them agree
         agreeing = {
@@ -185,6 +187,8 @@ class HeaderTally:
 
     def contradiction(self, height: Height, ours: Digest) -> Digest | None:
         """A hash other than `ours` that more than a third of the weight signed at `height` (C3)."""
+        if self._hashes.get(height, {}).keys() <= {ours}:
+            return None  # nobody says otherwise, as ever: looked at after every signature
         signatures = self._by_height.get(height, {})
         hashes: dict[Digest, list[ValidatorIndex]] = {}
         for author in sorted([author for author, signed in signatures.items() if signed.header_hash != ours]):
@@ -201,6 +205,7 @@ class HeaderTally:
         """Forget heights before `below`."""
         for height in [known for known in self._by_height if known < below]:
             del self._by_height[height]
+            del self._hashes[height]
 
     def __len__(self) -> int:
         return sum(len(signatures) for signatures in self._by_height.values())
