@@ -28,7 +28,7 @@ INLINE_BYTES_MAX = 1024
 """A batch this small holds as few transactions as that."""
 GARBAGE_THRESHOLDS = (50_000, 10, 10)
 """New objects between two looks for cycles, and looks between two at older ones. By default there is a look
-every 700: under load each finds some thousand living transactions, receipts and writes, and no cycle."""
+every 700, and under load each walks over transactions, receipts and writes that are still needed."""
 
 
 def pace_garbage_collection() -> None:

@@ -148,8 +148,8 @@ class Transaction:
 
 
 def _decode_usual(data: bytes) -> Transaction | None:
-    """The transaction, if nothing is wrong with it: in a third of the time that telling what is wrong takes,
-    and every node decodes every transaction twice."""
+    """The transaction, if nothing is wrong with it: without the looks that tell what is wrong, because every
+    node decodes every transaction twice."""
     if data[:2] == b"\x92\xc4":
         start = 3
         end = 3 + data[2] if len(data) > 2 else 0

@@ -104,7 +104,7 @@ class Content:
             and type(location) is str
             and len(location) <= LOCATION_CHARACTERS_MAX
         ):
-            # In order, as nearly always: half of what it takes to say of each field what would be wrong.
+            # In order, as nearly always; what follows says of each field what is wrong.
             return Content(sha256, size, schema, location, _links(links), _labels(labels))
         return Content(
             as_bytes(sha256, "sha256", length=32),
