@@ -39,7 +39,7 @@ from node.ledger.codes import Code, RejectedTransaction
 from node.ledger.execution import BlockToExecute, Ledger
 from node.ledger.members import Member
 from node.ledger.opaque import OpaqueBatch
-from node.ledger.params import Params
+from node.ledger.params import OPAQUE, Params
 from node.ledger.receipts import Receipt
 from node.ledger.roster import ValidatorRecord
 from node.ledger.state import Space, StateWrite
@@ -184,7 +184,12 @@ class FakeBackend:
         return self.store.snapshot()
 
     def readiness(self) -> Readiness:
-        return Readiness(not self.not_ready, self.not_ready)
+        return Readiness(not self.not_ready, self.not_ready, self.benchmark)
+
+    @property
+    def benchmark(self) -> str:
+        """As the daemon says it."""
+        return OPAQUE if self.genesis.params.is_opaque else ""
 
     def status(self) -> NodeStatus:
         height = self._ledger.tip.height
@@ -207,6 +212,7 @@ class FakeBackend:
             False,
             len(self._pending),
             peers,
+            self.benchmark,
         )
 
     def metrics_text(self) -> bytes:

@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from consensus import decode
+from node.anchoring import verify
 from node.api.backend import Busy
 from node.api.limits import ApiLimits
 from node.api.opaque import OpaqueOutcome
@@ -17,6 +18,7 @@ from node.api.shapes import from_value
 from node.genesis import Genesis
 from node.ledger.params import OPAQUE
 from node.ledger.receipts import Receipt
+from node.proofs import ProofError
 from tests.node.api.fake_backend import FakeBackend, make_genesis
 from tests.node.api.live import serving
 
@@ -61,6 +63,25 @@ async def test_a_body_is_answered_with_the_certified_receipt_of_its_batch() -> N
     receipt = Receipt.decode(outcome.receipt)
     assert receipt.ok
     assert (receipt.tx_id, receipt.result) == (outcome.batch_id, (512, 262_144))
+
+
+async def test_everything_that_reads_leaves_lives_with_opaque_ones() -> None:
+    backend = opaque_backend()
+    async with client_of(backend) as http:
+        await http.post(PATH, content=bytes(1_024), headers=OCTETS)
+        block = (await http.get("/v1/blocks/1")).json()
+        name = block["transactions"][0]
+        found = (await http.get(f"/v1/tx/{name}?proof=1")).json()
+        receipt = (await http.get(f"/v1/receipts/{name}")).json()
+        bundle = await http.get(f"/v1/prove/tx/{name}")
+        assert (await http.get("/v1/status")).json()["benchmark"] == "opaque"
+        assert (await http.get("/readyz")).json() == {"ready": True, "reasons": [], "benchmark": "opaque"}
+    assert found["transaction"] == name, "the leaf of a batch is its name"
+    assert found["decoded_transaction"] is None
+    assert receipt["decoded_receipt"]["result"] == [2, 1_024]
+    assert bundle.status_code == 200
+    with pytest.raises(ProofError, match="transaction"):
+        verify(bundle.content, trust=backend.genesis.cluster_id)
 
 
 async def test_a_body_of_several_batches_is_answered_piece_by_piece() -> None:
