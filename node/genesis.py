@@ -27,7 +27,7 @@ from consensus import (
 )
 from node.ledger.apps import Apps
 from node.ledger.beginning import Beginning, begin, state_root_of
-from node.ledger.members import Member, initial_leaves
+from node.ledger.members import MEMBERS_MAX, Member, initial_leaves
 from node.ledger.names import check_name
 from node.ledger.params import Params
 from node.ledger.policy import Policy, policy_key
@@ -35,7 +35,6 @@ from node.ledger.roster import ROSTER_KEY, Roster, ValidatorRecord
 from node.proofs.header import EMPTY_LIST_ROOT, NO_PARENT, Header
 
 GENESIS_VERSION = 1
-MEMBERS_MAX = 4096
 GENESIS_JSON_BYTES_MAX = 8 * 1024 * 1024
 _DOMAIN = "isthmus/genesis/v1"
 

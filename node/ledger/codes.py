@@ -57,6 +57,7 @@ class Code(IntEnum):
     NOT_SYNCED = 314
     BAD_PROOF = 315
     NOT_DUE = 316
+    TOO_MANY_MEMBERS = 317
 
     @property
     def sentence(self) -> str:
@@ -116,6 +117,7 @@ SENTENCES: dict[Code, str] = {
     Code.BAD_PROOF: "the proof is not signed by the joining consensus key; sign it with that key",
     Code.NOT_DUE: "the proposal cannot take effect yet; collect approvals, let joining nodes prove that they "
     "are ready, and try again in a later block",
+    Code.TOO_MANY_MEMBERS: "a cluster has no room for so many members; remove some first",
 }
 
 

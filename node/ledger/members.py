@@ -24,7 +24,9 @@ from node.ledger.names import NAME_CHARACTERS_MAX, check_name
 from node.ledger.state import Space, StateReader
 
 ROLES_MAX = 16
-ORGANISATIONS_MAX = 4096
+MEMBERS_MAX = 4096
+"""Most members of a cluster; it bounds the organisations, too."""
+ORGANISATIONS_MAX = MEMBERS_MAX
 _PREFIX = b"members/"
 ORGANISATIONS_KEY = b"organisations"
 """The leaf with all organisations and how many members each has, sorted by name: the universe of policies

@@ -17,8 +17,8 @@ from node.ledger.apps.governance_proposals import OPEN_KEY, Proposal, encode_ope
 from node.ledger.apps.governance_session import Session
 from node.ledger.codes import Code, RejectedTransaction
 from node.ledger.members import (
+    MEMBERS_MAX,
     ORGANISATIONS_KEY,
-    ORGANISATIONS_MAX,
     Member,
     decode_member,
     encode_organisations,
@@ -51,6 +51,8 @@ def judge(session: Session, proposal: Proposal) -> Roster | None:
     old = session.roster()
     new = apply_changes(old, proposal.changes)
     members = _members_after(session, proposal.changes)
+    if sum(_counts_after(session, members).values()) > MEMBERS_MAX:
+        raise RejectedTransaction(Code.TOO_MANY_MEMBERS, f"more than {MEMBERS_MAX}")
     if new is not None:
         if not proposal.sweeping and moves_too_much(old, new):
             raise RejectedTransaction(
@@ -79,6 +81,18 @@ def _members_after(session: Session, changes: tuple[Change, ...]) -> dict[bytes,
                 raise RejectedTransaction(Code.MEMBER_UNKNOWN, f"key {key.hex()}")
             touched[key] = None
     return touched
+
+
+def _counts_after(session: Session, members: Mapping[bytes, Member | None]) -> dict[str, int]:
+    """How many members each organisation then has."""
+    counts = organisations_of(session.get(ORGANISATIONS_KEY))
+    for key, member in members.items():
+        before = _member(session, key)
+        if before is not None:
+            counts[before.organisation] -= 1
+        if member is not None:
+            counts[member.organisation] = counts.get(member.organisation, 0) + 1
+    return counts
 
 
 def _member(session: Session, key: bytes) -> Member | None:
@@ -125,17 +139,9 @@ def _execute(session: Session, proposal: Proposal, new: Roster | None) -> None:
         session.put(ROSTER_KEY, new.encode())
     members = _members_after(session, proposal.changes)
     if members:
-        counts = organisations_of(session.get(ORGANISATIONS_KEY))
+        session.put(ORGANISATIONS_KEY, encode_organisations(_counts_after(session, members)))
         for key, member in members.items():
-            before = _member(session, key)
-            if before is not None:
-                counts[before.organisation] -= 1
-            if member is not None:
-                counts[member.organisation] = counts.get(member.organisation, 0) + 1
             session.put(member_key(key), None if member is None else encode(member.to_value()))
-        if len(counts) > ORGANISATIONS_MAX:
-            raise RejectedTransaction(Code.SET_REFUSED, f"more than {ORGANISATIONS_MAX} organisations")
-        session.put(ORGANISATIONS_KEY, encode_organisations(counts))
     for change in proposal.changes:
         if isinstance(change, SetPolicy):
             session.put(policy_key(change.app, change.method), encode(change.policy.to_value()))

@@ -49,6 +49,7 @@ NUMBERS = {
     "NOT_SYNCED": 314,
     "BAD_PROOF": 315,
     "NOT_DUE": 316,
+    "TOO_MANY_MEMBERS": 317,
 }
 
 

@@ -456,6 +456,14 @@ def test_a_member_may_act_in_the_block_that_admits_it(world: Parliament) -> None
     assert execution.next_roster is None
 
 
+def test_members_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = Parliament()
+    monkeypatch.setattr("node.ledger.apps.governance_outcome.MEMBERS_MAX", 3)
+    member = Member(key_of("carol").public_key, "crates", ("client",), "carol")
+    assert world.refused(operator(0), SetMember(member)) == Code.TOO_MANY_MEMBERS
+    world.propose(operator(0), SetMember(member), RemoveMember(BOB.public_key))
+
+
 def test_a_policy_changes_at_once_and_only_of_methods_that_exist(world: Parliament) -> None:
     closed = SetPolicy("records", "put", Policy("FORBIDDEN"))
     proposal_id = world.propose(operator(0), closed)
