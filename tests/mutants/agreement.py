@@ -30,12 +30,12 @@ from consensus.core import ReplicaCore
 from consensus.ordering import Ordering
 from consensus.rounds import Rounds
 from consensus.validators import Round
-from node.genesis import Genesis
 from node.pool import effects as asked
-from node.validator import Recovered, assembly, recovered
+from node.validator import recovered
 from node.validator.dataplane import DataPlane
 from node.validator.layout import OpenBook
 from node.validator.records import JournalRecord
+from node.validator.term import Terms, TermStart
 from tests.mutants.hunt import Hunt
 from tests.mutants.liars import Dissenter, extend_below, leads_by, run_ahead
 from tests.mutants.mutant import Mutant, Patch
@@ -151,11 +151,11 @@ _give_up = Rounds.give_up
 
 # --- going on ---------------------------------------------
 
-_shipped_start = assembly._replica_start
+_shipped_start = Terms._recovered_state
 
 
-def _start_from_the_qc(genesis: Genesis, found: Recovered) -> RecoveredState:
-    return replace(_shipped_start(genesis, found), high_tc=None)
+def _start_from_the_qc(self: Terms, start: TermStart) -> RecoveredState:
+    return replace(_shipped_start(self, start), high_tc=None)
 
 
 def _numbers_only(
@@ -269,7 +269,7 @@ AGREEMENT = (
         "P1: recovery uses both certificates",
         "radix babylon-node #243: after a restart nobody could vote or time out.",
         _POWER_CUTS,
-        (Patch(assembly, "_replica_start", _start_from_the_qc),),
+        (Patch(Terms, "_recovered_state", _start_from_the_qc),),
     ),
     Mutant(
         "stored-signatures-are-not-sent-again",
