@@ -9,6 +9,7 @@ Threat model, frame format, hello, gossip and all limits: p2p/DESIGN.md.
 from p2p.config import GossipConfig, P2PConfig, PeerAddress, Priority, QueueLimit, Topic
 from p2p.errors import ConfigError, LocalError, MessageRefused, P2PError, PeerError, PortInUse
 from p2p.events import Delivery, NetworkEvent, PeerConnected, PeerDisconnected, PeerStatus, QueueStatus
+from p2p.foreign import ForeignLinks, ForeignPeer, ForeignRefused
 from p2p.identity import NodeIdentity, PeerId
 from p2p.inbox import Inbox
 from p2p.network import Network, listen, open_network
@@ -16,6 +17,9 @@ from p2p.network import Network, listen, open_network
 __all__ = [
     "ConfigError",
     "Delivery",
+    "ForeignLinks",
+    "ForeignPeer",
+    "ForeignRefused",
     "GossipConfig",
     "Inbox",
     "LocalError",

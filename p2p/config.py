@@ -34,6 +34,8 @@ class Topic:
     priority: Priority
     max_bytes: int
     gossip: bool = False
+    foreign: bool = False
+    """Passes between clusters, and there only; never gossip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,15 @@ class P2PConfig:
     pending_per_address: int = 16
     """The same from one address (an IPv6 address counts by its /64)."""
 
+    foreign_queue: QueueLimit = QueueLimit(items=64, bytes=4 * 1024 * 1024)
+    """Each send queue of a node of another cluster."""
+    foreign_inbox_items: int = 64
+    foreign_inbox_bytes: int = 2 * 1024 * 1024
+    """The same as `inbox_*_per_peer`, of a node of another cluster."""
+    foreign_frames_per_second: int = 200
+    foreign_bytes_per_second: int = 4 * 1024 * 1024
+    """What is read of one node of another cluster; more waits in its own buffers."""
+
     score_limit: int = 100
     score_decay_per_minute: int = 20
     ban_base_ms: int = 10_000
@@ -170,8 +181,11 @@ class P2PConfig:
             codes.add(topic.code)
             if topic.max_bytes < 1:
                 raise ConfigError(f"topic {topic.name}: max_bytes must be at least 1")
-            if topic.max_bytes > self.queue_limit(topic.priority).bytes // 2:
+            if topic.foreign and topic.gossip:
+                raise ConfigError(f"topic {topic.name}: gossip does not pass between clusters")
+            limit = self.foreign_queue if topic.foreign else self.queue_limit(topic.priority)
+            if topic.max_bytes > limit.bytes // 2:
                 raise ConfigError(
                     f"topic {topic.name}: max_bytes {topic.max_bytes} is more than half of its send queue; "
-                    f"raise the {topic.priority.name.lower()} queue's bytes"
+                    f"raise the {'foreign' if topic.foreign else topic.priority.name.lower()} queue's bytes"
                 )

@@ -22,6 +22,7 @@ from p2p.errors import (
 from p2p.frames import CONTROL, Frame, FrameParser, FrameRule, encode
 from p2p.hello import HELLO_MAX_BYTES, Hello, decode
 from p2p.identity import PeerId
+from p2p.peers import Pace
 from p2p.queues import SendQueue
 from p2p.tls import describe
 from p2p.tlsstream import TlsStream
@@ -107,6 +108,8 @@ class Connection:
         dialled_by_us: bool,
         queue: SendQueue,
         rules: Mapping[int, FrameRule],
+        forbidden: Mapping[int, str],
+        pace: Pace | None,
         now_ms: int,
     ) -> None:
         self.peer = peer
@@ -119,7 +122,8 @@ class Connection:
         self.gone = trio.Event()
         """Set once the connection is over and its PeerDisconnected is in the inbox."""
         self._stream = stream
-        self._parser = FrameParser(rules)
+        self._parser = FrameParser(rules, forbidden)
+        self._pace = pace
         self._wake = trio.Event()
         self._scope = trio.CancelScope()
         self._ended_by: P2PError | None = None
@@ -208,6 +212,8 @@ class Connection:
             for frame in self._parser.feed(data):
                 topic = frame.topic
                 self.bytes_in[topic] = self.bytes_in.get(topic, 0) + len(frame.body)
+                if self._pace is not None:
+                    await self._keep_pace(self._pace, len(frame.body))
                 if topic == CONTROL and self._handle_control(frame.body):
                     continue
                 waiting = handle(self, frame)
@@ -220,6 +226,14 @@ class Connection:
             if not data:
                 raise ConnectionLost("it closed the connection", self.name)
             self._heard_ms = int(trio.current_time() * 1000)
+
+    async def _keep_pace(self, pace: Pace, size: int) -> None:
+        """Waits as long as this peer is ahead of what is read of it; meanwhile its silence is ours."""
+        wait_ms = pace.take(size, int(trio.current_time() * 1000))
+        if wait_ms > 0:
+            self._held_back = True
+            await trio.sleep(wait_ms / 1000)
+            self._held_back = False
 
     def _handle_control(self, body: bytes) -> bool:
         """Handles the control frames of the link itself; False for the ones of gossip."""

@@ -62,6 +62,13 @@ class MalformedFrame(PeerError):
     weight = 60
 
 
+class TopicForbidden(PeerError):
+    """A topic that exists and does not pass on this link: a member's on a foreign one, or the reverse."""
+
+    code = "topic-forbidden"
+    weight = 60
+
+
 class HelloMismatch(PeerError):
     """The other node is sound but not one of ours: other cluster or other protocol version."""
 

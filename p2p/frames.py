@@ -9,9 +9,10 @@ Only messages above `CHUNK_BYTES` are split, so that an urgent message waits beh
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
-from p2p.errors import MalformedFrame
+from p2p.errors import MalformedFrame, TopicForbidden
 
 CONTROL = 0
 """Topic code of this package's own frames (hello, ping, gossip control); applications use 1..255."""
@@ -24,6 +25,8 @@ _HEADER_BYTES = _HEADER.size
 _CONTINUES = 0x8000_0000
 _SMALL_PIECE_BYTES = 4096
 _MERGED_PIECE_BYTES = 65536
+
+_NOTHING: Mapping[int, str] = MappingProxyType({})
 
 encode_header = _HEADER.pack
 
@@ -87,10 +90,13 @@ class _Partial:
 
 
 class FrameParser:
-    """Turns received bytes into frames. `feed` raises MalformedFrame; the parser is dead afterwards."""
+    """Turns received bytes into frames. `feed` raises MalformedFrame or TopicForbidden; the parser is dead
+    afterwards."""
 
-    def __init__(self, rules: Mapping[int, FrameRule]) -> None:
+    def __init__(self, rules: Mapping[int, FrameRule], forbidden: Mapping[int, str] = _NOTHING) -> None:
+        """`forbidden` names the topics that exist elsewhere and do not pass here."""
         self._rules = rules
+        self._forbidden = forbidden
         self._header = b""
         self._lanes: dict[int, _Partial] = {}
         self._partial: _Partial | None = None
@@ -109,7 +115,7 @@ class FrameParser:
         """The messages completed by `data`, in order of completion.
 
         Raises MalformedFrame for an empty frame, an unknown topic, a message above its topic's limit or
-        interleaved messages of one lane, each before its payload is buffered.
+        interleaved messages of one lane, TopicForbidden, each before its payload is buffered.
         """
         frames: list[Frame] = []
         if self._header:
@@ -144,6 +150,8 @@ class FrameParser:
             raise MalformedFrame("it sent an empty frame")
         rule = self._rules.get(topic)
         if rule is None:
+            if topic in self._forbidden:
+                raise TopicForbidden(f"it sent {self._forbidden[topic]}, which does not pass on this link")
             raise MalformedFrame(f"it sent a frame of unknown topic {topic}")
         partial = self._lanes.get(rule.lane)
         total = size if partial is None else size + partial.have

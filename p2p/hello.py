@@ -82,6 +82,20 @@ def check(theirs: Hello, ours: Hello, who: str) -> None:
         )
 
 
+def check_foreign(theirs: Hello, network_id: bytes, who: str) -> None:
+    """Raises HelloMismatch unless the peer is a node of the cluster that its key is known for.
+
+    Clusters upgrade each in its own time: the protocol version is not compared, what passes between clusters
+    carries versions of its own.
+    """
+    if theirs.network_id != network_id:
+        raise HelloMismatch(
+            f"its key is known as one of cluster {network_id.hex()[:12]}, and it says that it belongs to "
+            f"{theirs.network_id.hex()[:12]}",
+            who,
+        )
+
+
 def _plain(text: str) -> str:
     """Peers choose these texts and operators read them: printable, one line, short."""
     return "".join(char if char.isprintable() else "?" for char in text[:_NAME_MAX_CHARS])

@@ -11,15 +11,17 @@ from p2p.errors import P2PError, PeerError
 from p2p.events import PeerStatus, QueueStatus
 from p2p.identity import PeerId
 from p2p.peers import Backoff, Standing
+from p2p.realm import Realm
 
 
 class Link:
     """One pinned peer, connected or not. At most one connection at a time."""
 
     def __init__(
-        self, peer: PeerId, address: PeerAddress | None, config: P2PConfig, rng: random.Random
+        self, peer: PeerId, address: PeerAddress | None, config: P2PConfig, rng: random.Random, realm: Realm
     ) -> None:
         self.peer = peer
+        self.realm = realm
         self.address = address
         self.name = address.name if address is not None else peer.hex()[:12]
         self.connection: Connection | None = None

@@ -6,14 +6,15 @@ is kept for a peer that is away. Sending again is the protocol's business.
 
 import errno
 import random
-from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
+from collections import ChainMap
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
 
 import trio
 
 from p2p.config import P2PConfig, PeerAddress, Priority, Topic
-from p2p.connection import ANNOUNCE, CONTROL_MAX_BYTES, PULL, Connection, control
+from p2p.connection import ANNOUNCE, PULL, Connection, control
 from p2p.departures import Departures
 from p2p.errors import (
     ConfigError,
@@ -25,13 +26,15 @@ from p2p.errors import (
     PortInUse,
 )
 from p2p.events import Delivery, PeerConnected, PeerDisconnected, PeerStatus
-from p2p.frames import CONTROL, Frame, FrameRule, encode
+from p2p.foreign import ForeignLinks
+from p2p.frames import CONTROL, Frame, encode
 from p2p.gossip import Gossip, decode_ids, encode_ids
 from p2p.gossip_effects import Deliver, Effect, Penalise, SendAnnounce, SendBody, SendPull
 from p2p.hello import INSTANCE_BYTES, Hello
 from p2p.identity import NodeIdentity, PeerId
 from p2p.inbox import Inbox
 from p2p.link import Link
+from p2p.realm import home_realm
 from p2p.sessions import Sessions, now_ms
 from p2p.tls import TlsContexts
 
@@ -49,15 +52,15 @@ class Network:
         self._nursery: trio.Nursery | None = None
         self._topics = {topic.code: topic for topic in config.topics}
         self._names = {CONTROL: "control", **{topic.code: topic.name for topic in config.topics}}
-        self._links = {peer: Link(peer, where, config, rng) for peer, where in _members(config, identity)}
+        self._inbox = Inbox(config.inbox_items_per_peer, config.inbox_bytes_per_peer)
+        self._realm = home_realm(config, self._inbox, self)
+        members = _members(config, identity)
+        self._links = {peer: Link(peer, where, config, rng, self._realm) for peer, where in members}
         self._connections: dict[PeerId, Connection] = {}
         self._departures = Departures()
-        self._inbox = Inbox(config.inbox_items_per_peer, config.inbox_bytes_per_peer)
-        rules = {CONTROL: FrameRule("control", CONTROL_MAX_BYTES, Priority.URGENT)}
-        for topic in config.topics:
-            # A gossip frame carries the push budget before its body.
-            frame_max = topic.max_bytes + 1 if topic.gossip else topic.max_bytes
-            rules[topic.code] = FrameRule(topic.name, frame_max, topic.priority)
+        is_member = self._links.__contains__
+        self.foreign = ForeignLinks(config, identity.peer_id, rng, is_member, self._pin, self._dial)
+        """Links to nodes of other clusters."""
         self._gossip = Gossip(config.gossip, random.Random(rng.getrandbits(64)))
         self._gossip_due = trio.Event()
         hello = Hello(
@@ -67,10 +70,8 @@ class Network:
             config.software,
             rng.randbytes(INSTANCE_BYTES),
         )
-        contexts = TlsContexts(identity, self._links)
-        self._sessions = Sessions(
-            config, identity.peer_id, contexts, self._links, hello, rules, self._inbox, self
-        )
+        links = ChainMap(self._links, self.foreign.links)
+        self._sessions = Sessions(config, identity.peer_id, TlsContexts(identity, links), links, hello)
 
     @property
     def inbox(self) -> Inbox:
@@ -88,7 +89,7 @@ class Network:
         A queued message of the same topic and `key` is replaced. Raises MessageRefused (our own fault) for
         an unknown or gossip topic, an empty body, or one above the topic's limit.
         """
-        topic = self._direct_topic(topic_code, body)
+        topic = _direct_topic(self._topics, topic_code, body)
         connection = self._connections.get(peer)
         if connection is None:
             return False
@@ -99,7 +100,7 @@ class Network:
         self, topic_code: int, body: bytes, *, key: bytes | None = None, to: Iterable[PeerId] | None = None
     ) -> int:
         """`send` to every connected peer, or to those of `to` that are; answers how many that were."""
-        topic = self._direct_topic(topic_code, body)
+        topic = _direct_topic(self._topics, topic_code, body)
         frames = encode(topic_code, body)
         count = 0
         for peer in self._connections if to is None else to:
@@ -122,7 +123,7 @@ class Network:
 
         Raises MessageRefused (our own fault) as `send` does.
         """
-        topic = self._topic(topic_code, body)
+        topic = _topic(self._topics, topic_code, body)
         if not topic.gossip:
             raise MessageRefused(f"topic {topic.name} is not gossip: send it")
         self._perform(self._gossip.publish(topic_code, body))
@@ -150,13 +151,14 @@ class Network:
     def update_members(self, peers: Iterable[PeerAddress], allowed: Iterable[PeerId] = ()) -> None:
         """Pins exactly these keys from now on (an epoch changed the membership).
 
-        Who is no longer among them is disconnected; newcomers are dialled; a changed address counts from
-        the next attempt on. Nobody else notices. Raises ConfigError, and then nothing has changed.
+        Who is no longer among them is disconnected; newcomers are dialled, and foreign no more; a changed
+        address counts from the next attempt on. Nobody else notices. Raises ConfigError, and then nothing
+        has changed.
         """
         config = replace(self._config, peers=tuple(peers), allowed=frozenset(allowed))
         config.check(self._identity.peer_id)
         members = dict(_members(config, self._identity))
-        contexts = TlsContexts(self._identity, members)
+        contexts = TlsContexts(self._identity, {**members, **self.foreign.links})
         self._config, self._sessions.contexts = config, contexts
         for peer in [peer for peer in self._links if peer not in members]:
             link = self._links.pop(peer)
@@ -164,9 +166,10 @@ class Network:
             if link.connection is not None:
                 link.connection.end(ConnectionLost("it is no longer a member", link.name))
         for peer, address in members.items():
+            self.foreign.dismiss(peer, "it is a member of our own cluster now")
             known = self._links.get(peer)
             if known is None:
-                self._links[peer] = Link(peer, address, config, self._rng)
+                self._links[peer] = Link(peer, address, config, self._rng, self._realm)
                 self._dial(self._links[peer])
             elif known.address is None and address is not None:
                 known.address, known.name = address, address.name
@@ -188,6 +191,7 @@ class Network:
             "pending_connections": (self._sessions.pending, config.pending_max),
             "connections": (len(self._connections), peers),
             **self._gossip.sizes(),
+            **self.foreign.limits(),
         }
         for priority in Priority:
             limit = config.queue_limit(priority)
@@ -297,10 +301,14 @@ class Network:
             task_status.started()
             await trio.serve_listeners(self._sessions.accept, list(listeners))
 
+    def _pin(self) -> None:
+        """TLS trusts the members and the foreign peers of this moment from the next connection on."""
+        self._sessions.contexts = TlsContexts(self._identity, ChainMap(self._links, self.foreign.links))
+
     def _dial(self, link: Link) -> None:
         """Starts the task that keeps a peer dialled, if its address is known."""
         assert self._nursery is not None
-        if link.address is not None:
+        if link.address is not None and not link.dialling:
             self._nursery.start_soon(self._sessions.keep_dialled, link)
 
     async def _watch(self) -> None:
@@ -325,20 +333,6 @@ class Network:
             self._gossip_due = trio.Event()
             await trio.sleep(self._config.gossip.flush_interval_ms / 1000)
             self._perform(self._gossip.tick(now_ms()))
-
-    def _direct_topic(self, code: int, body: bytes) -> Topic:
-        topic = self._topic(code, body)
-        if topic.gossip:
-            raise MessageRefused(f"topic {topic.name} is gossip: publish it")
-        return topic
-
-    def _topic(self, code: int, body: bytes) -> Topic:
-        topic = self._topics.get(code)
-        if topic is None:
-            raise MessageRefused(f"no topic has the code {code}")
-        if not 1 <= len(body) <= topic.max_bytes:
-            raise MessageRefused(f"{len(body)} bytes on {topic.name}, allowed are 1 to {topic.max_bytes}")
-        return topic
 
 
 @asynccontextmanager
@@ -365,6 +359,7 @@ async def open_network(
         finally:
             nursery.cancel_scope.cancel()
     network.inbox.close()
+    network.foreign.inbox.close()
 
 
 async def listen(host: str, port: int) -> list[trio.SocketListener]:
@@ -384,3 +379,22 @@ def _members(config: P2PConfig, identity: NodeIdentity) -> list[tuple[PeerId, Pe
     known = {address.peer_id: address for address in config.peers}
     others = sorted(config.allowed - known.keys() - {identity.peer_id})
     return [*known.items(), *((peer, None) for peer in others)]
+
+
+def _direct_topic(topics: Mapping[int, Topic], code: int, body: bytes) -> Topic:
+    """The topic of a message to members, which its body fits; raises MessageRefused."""
+    topic = _topic(topics, code, body)
+    if topic.gossip:
+        raise MessageRefused(f"topic {topic.name} is gossip: publish it")
+    if topic.foreign:
+        raise MessageRefused(f"topic {topic.name} passes between clusters only: use `foreign.send`")
+    return topic
+
+
+def _topic(topics: Mapping[int, Topic], code: int, body: bytes) -> Topic:
+    topic = topics.get(code)
+    if topic is None:
+        raise MessageRefused(f"no topic has the code {code}")
+    if not 1 <= len(body) <= topic.max_bytes:
+        raise MessageRefused(f"{len(body)} bytes on {topic.name}, allowed are 1 to {topic.max_bytes}")
+    return topic

@@ -76,6 +76,26 @@ class Standing:
         self._fine_points = max(0, self._fine_points - lost)
 
 
+class Pace:
+    """How fast one peer is read: frames and bytes a second, with a second's worth in advance."""
+
+    def __init__(self, frames_per_second: int, bytes_per_second: int) -> None:
+        self._rates = (frames_per_second, bytes_per_second)
+        self._owed = [0, 0]  # thousandths of a frame, of a byte
+        self._as_of_ms = 0
+
+    def take(self, size: int, now_ms: int) -> int:
+        """Counts one frame of `size` bytes; answers for how many milliseconds nothing more is read."""
+        passed_ms, self._as_of_ms = now_ms - self._as_of_ms, now_ms
+        wait_ms = 0
+        for index, amount in enumerate((1, size)):
+            rate = self._rates[index]
+            owed = max(0, self._owed[index] - rate * passed_ms) + amount * 1000
+            self._owed[index] = owed
+            wait_ms = max(wait_ms, -(-(owed - rate * 1000) // rate))
+        return wait_ms
+
+
 class Choice(Enum):
     """What to do with a second, fully authenticated connection of one peer."""
 

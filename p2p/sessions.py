@@ -8,9 +8,8 @@ unauthenticated connections (in all and per address), the bytes read, and the ti
 import ipaddress
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Protocol
 
 import trio
 
@@ -28,30 +27,14 @@ from p2p.errors import (
     UntrustedPeer,
     WrongPeer,
 )
-from p2p.frames import Frame, FrameRule
-from p2p.hello import Hello, check
+from p2p.hello import Hello
 from p2p.identity import PeerId
-from p2p.inbox import Inbox
 from p2p.link import Link
 from p2p.peers import Choice, choose
-from p2p.queues import SendQueue
 from p2p.tls import TlsContexts, handshake
 from p2p.tlsstream import TlsStream
 
 _LOG = logging.getLogger("p2p")
-
-
-class Owner(Protocol):
-    """Who the sessions work for: the network."""
-
-    def opened(self, connection: Connection) -> None:
-        """A connection was admitted."""
-
-    def handle(self, connection: Connection, frame: Frame) -> Awaitable[None] | None:
-        """A frame arrived; raises PeerError if it must not have been sent."""
-
-    def closed(self, connection: Connection, reason: P2PError) -> None:
-        """An admitted connection is over."""
 
 
 class Sessions:
@@ -64,19 +47,14 @@ class Sessions:
         contexts: TlsContexts,
         links: Mapping[PeerId, Link],
         hello: Hello,
-        rules: Mapping[int, FrameRule],
-        inbox: Inbox,
-        owner: Owner,
     ) -> None:
+        """`links` are those of members and of foreign peers; it is read at every handshake."""
         self._config = config
         self._own = own
         self.contexts = contexts
         """Whom TLS trusts from the next connection on."""
         self._links = links
         self._hello = hello
-        self._rules = rules
-        self._inbox = inbox
-        self._owner = owner
         self._pending: Counter[str] = Counter()
         self.refused_connections = 0
         """Inbound connections closed at once because too many had not finished the handshake."""
@@ -203,6 +181,7 @@ class Sessions:
         self, stream: TlsStream, link: Link, *, dialled_by_us: bool
     ) -> tuple[Connection, bytes]:
         """The hello both ways and the choice between connections; answers the admitted connection."""
+        realm = link.realm
         with self._deadline(link.name):
             banned_ms = link.standing.banned_for_ms(now_ms())
             if banned_ms:
@@ -211,10 +190,10 @@ class Sessions:
             theirs, early = await exchange_hello(
                 stream, self._hello, link.name, speaks_first=not dialled_by_us
             )
-            check(theirs, self._hello, link.name)
-        while (old := link.connection) is not None or not self._inbox.room_for(link.peer, Priority.URGENT):
+            realm.check(theirs, self._hello, link.name)
+        while (old := link.connection) is not None or not realm.inbox.room_for(link.peer, Priority.URGENT):
             if old is None:
-                await self._inbox.wait_for_room(link.peer, Priority.URGENT)
+                await realm.inbox.wait_for_room(link.peer, Priority.URGENT)
                 continue
             choice = choose(
                 self._own,
@@ -238,10 +217,10 @@ class Sessions:
             link.name,
             theirs,
             dialled_by_us=dialled_by_us,
-            queue=SendQueue(
-                [(limit.items, limit.bytes) for limit in map(self._config.queue_limit, Priority)]
-            ),
-            rules=self._rules,
+            queue=realm.new_queue(),
+            rules=realm.rules,
+            forbidden=realm.forbidden,
+            pace=realm.new_pace(),
             now_ms=now_ms(),
         )
         link.opened(connection)
@@ -250,15 +229,16 @@ class Sessions:
     async def _live(self, connection: Connection, link: Link, early: bytes) -> None:
         """The admitted connection until its end."""
         reason: P2PError = ConnectionLost("this node stopped", link.name)
-        self._owner.opened(connection)
+        owner = link.realm.owner
+        owner.opened(connection)
         try:
-            reason = await connection.run(self._owner.handle, early)
+            reason = await connection.run(owner.handle, early)
         except Exception as error:
             reason = InternalFault(f"internal error, please report it: {error!r}")
             raise
         finally:
             link.closed(reason, now_ms())
-            self._owner.closed(connection, reason)
+            owner.closed(connection, reason)
             connection.gone.set()
 
     @contextmanager
