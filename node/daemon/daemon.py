@@ -200,7 +200,7 @@ async def _run(
         node = Node(opened, validator, network, postbox, waiters, workers)
         if recorder is not None:
             node.recorded = recorder.counts
-        membership = Membership(network, p2p_config, opened.identity.peer_id)
+        membership = Membership(network, p2p_config.peers, p2p_config.allowed, opened.identity.peer_id)
         performer = Performer(
             nursery,
             network,

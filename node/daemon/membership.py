@@ -5,20 +5,33 @@ Who joins was connected as an observer before, and stays connected. Who left is 
 process runs: it may not have heard yet that its epoch is over, and it serves history.
 """
 
-from p2p import Network, P2PConfig, PeerId
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from p2p import PeerAddress, PeerId
 
 KEPT_MAX = 512
 """Node keys accepted beyond those of configuration and genesis, the newest: four full rosters."""
 
 
-class Membership:
-    """The network's pinned keys; `config` holds those of configuration and genesis."""
+class Pins(Protocol):
+    """The network, as membership sees it."""
 
-    def __init__(self, network: Network, config: P2PConfig, own: PeerId) -> None:
+    def update_members(self, peers: Iterable[PeerAddress], allowed: Iterable[PeerId] = ()) -> None:
+        """Accept exactly these from now on, and dial the first."""
+
+
+class Membership:
+    """The pinned keys: `peers` and `allowed` come from configuration and genesis, and stay."""
+
+    def __init__(
+        self, network: Pins, peers: Sequence[PeerAddress], allowed: frozenset[PeerId], own: PeerId
+    ) -> None:
         self._network = network
-        self._config = config
+        self._peers = tuple(peers)
+        self._allowed = allowed
         self._own = own
-        self._pinned = {own, *config.allowed, *(address.peer_id for address in config.peers)}
+        self._pinned = {own, *allowed, *(address.peer_id for address in peers)}
         self._kept: dict[PeerId, None] = {}
 
     def enter(self, validators: tuple[bytes, ...]) -> tuple[PeerId, ...]:
@@ -32,5 +45,5 @@ class Membership:
         while len(self._kept) > KEPT_MAX:
             del self._kept[next(iter(self._kept))]
         if newcomers:
-            self._network.update_members(self._config.peers, {*self._config.allowed, *self._kept})
+            self._network.update_members(self._peers, {*self._allowed, *self._kept})
         return tuple(peer for peer in members if peer != self._own)

@@ -80,6 +80,19 @@ def test_a_newer_epoch_than_the_guards_is_normal() -> None:
     assert admit(record(epoch=1, voted=2), guard(epoch=0), Epoch(1)).kind is StartKind.NORMAL
 
 
+def test_a_chain_that_came_further_than_the_record_is_entered_before_anything_is_signed() -> None:
+    floor = admit(record(epoch=0), guard(epoch=0), Epoch(1))
+    assert floor.kind is StartKind.NORMAL
+    assert floor.record is not None
+    assert (floor.record.epoch, floor.record.last_voted_round) == (1, 0)
+
+
+def test_a_damaged_journal_of_a_later_epoch_than_the_guards_keeps_that_epoch() -> None:
+    floor = admit(record(epoch=2), guard(epoch=1), Epoch(1), journal_damaged=True)
+    assert floor.record is not None
+    assert floor.record.epoch == 2
+
+
 def test_without_a_guard_the_key_never_signs_again() -> None:
     floor = admit(record(), None, E0)
     assert floor.kind is StartKind.NO_GUARD
