@@ -17,8 +17,26 @@ from consensus import immutable
 MAX_KEY_BYTES = 511
 """The longest key of either implementation (LMDB's limit); a key has at least one byte."""
 
+HEIGHT_KEY = b"height"
+"""StateTable.META: the height the state shows, u64."""
+
 SCAN_BYTES = 16 * 1024 * 1024
 """One scan returns no more than this in keys and values, but always one entry if there is any."""
+
+
+def height_key(height: int) -> bytes:
+    """A height as a key."""
+    return height.to_bytes(8, "big")
+
+
+def history_key(level: int, index: int) -> bytes:
+    """A node of the tree over header hashes."""
+    return bytes((level,)) + index.to_bytes(8, "big")
+
+
+def epoch_key(epoch: int) -> bytes:
+    """An epoch as a key."""
+    return epoch.to_bytes(8, "big")
 
 
 class StorageError(Exception):
@@ -49,6 +67,12 @@ class ChainTable(Enum):
     EVIDENCE = "evidence"
     EPOCHS = "epochs"
     """Epoch u64 that begins -> the header and certificate it begins with, and its roster; kept for ever."""
+    OUTBOX_LEAVES = "outbox_leaves"
+    """Destination cluster id, index u64 -> leaf: everything ever said to it."""
+    OUTBOX_NODES = "outbox_nodes"
+    """Destination cluster id, level u8, index u64 -> hash: the tree over those leaves."""
+    OUTBOX_PLACES = "outbox_places"
+    """Destination cluster id, lane and sequence -> index u64 of the newest leaf about it."""
     META = "meta"
     """Name -> value."""
 

@@ -25,6 +25,7 @@ from node.genesis import Genesis
 from node.ledger.roster import Roster
 from node.proofs.header import Header
 from node.storage import ChainTable, Reader, Write
+from node.storage import epoch_key as epoch_key
 
 REMEMBERED_MAX = 16
 """Links of epochs kept in memory: laggards ask for the same one, again and again."""
@@ -65,11 +66,6 @@ class EpochRoot:
     certificate: QuorumCertificate
     height: Height
     time_ms: int
-
-
-def epoch_key(epoch: int) -> bytes:
-    """An epoch as a key."""
-    return epoch.to_bytes(8, "big")
 
 
 def epoch_after(header: Header) -> Epoch:

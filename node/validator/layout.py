@@ -29,10 +29,11 @@ from node.ledger.execution import Execution, Tip
 from node.ledger.state import Space
 from node.proofs import CompactRange
 from node.proofs.header import Header
+from node.storage import HEIGHT_KEY as HEIGHT_KEY
 from node.storage import ChainTable, StateTable, Write, WriteSet
+from node.storage import height_key as height_key
+from node.storage import history_key as history_key
 
-HEIGHT_KEY = b"height"
-"""StateTable.META: the height the state shows, u64."""
 TIP_KEY = b"tip"
 """StateTable.META: `[header, compact range over header hashes]` at that height."""
 OPEN_KEY = b"open"
@@ -53,19 +54,9 @@ def place_of(block: Block) -> BlockPlace:
     return block.epoch, block.round
 
 
-def height_key(height: int) -> bytes:
-    """A height as a key."""
-    return height.to_bytes(8, "big")
-
-
 def position(height: int, index: int) -> bytes:
     """Where a transaction stands: height u64, leaf index u32."""
     return height.to_bytes(8, "big") + index.to_bytes(4, "big")
-
-
-def history_key(level: int, index: int) -> bytes:
-    """A node of the tree over header hashes."""
-    return bytes((level,)) + index.to_bytes(8, "big")
 
 
 def tip_value(tip: Tip) -> bytes:

@@ -21,6 +21,9 @@ _TABLES: tuple[Table, ...] = (
     StateTable.REPLAY,
     StateTable.META,
     ChainTable.EPOCHS,
+    ChainTable.OUTBOX_LEAVES,
+    ChainTable.OUTBOX_NODES,
+    ChainTable.OUTBOX_PLACES,
 )
 """A table's number is its place, counted from 1; new ones go to the end."""
 TABLE_NUMBERS: Mapping[Table, int] = {table: number for number, table in enumerate(_TABLES, 1)}

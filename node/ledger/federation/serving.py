@@ -1,0 +1,200 @@
+"""What a node tells couriers: what it could prove to another cluster, the proofs, and what it holds of it.
+
+Everything is read from one snapshot and proven against the certified header whose state the snapshot shows:
+the outbox map keeps its latest version only. Reads are bounded by the lanes with that cluster and by the
+request.
+"""
+
+from collections.abc import Iterator
+
+from consensus import CodecError, Digest, HeaderCertificate, LocalError, as_bytes, as_tuple, decode
+from node.anchoring.certified import Certified
+from node.anchoring.epochs import EpochLink
+from node.anchoring.lanes.courier import BundleRequest, Held, LeafName, Offer, wanted
+from node.anchoring.lanes.inbound import INBOUND_UPDATE_BYTES_MAX, BundledLeaf, InboundBundle, pack
+from node.anchoring.lanes.outbox import OUTBOX_PROOF_BYTES_MAX, prove_log
+from node.anchoring.lanes.progress import progress_with
+from node.anchoring.lightclient import Update
+from node.anchoring.operators import read_roster
+from node.ledger.federation.draft import Draft
+from node.ledger.federation.records import Get, client_of, peering_of
+from node.ledger.federation.tables import StoredOutbox, log_of
+from node.proofs import rfc6962
+from node.proofs.header import Header
+from node.storage import (
+    HEIGHT_KEY,
+    ChainTable,
+    Reader,
+    StateTable,
+    epoch_key,
+    height_key,
+    history_key,
+)
+
+_LEAVES_LOOKED_AT_MAX = 4
+"""Leaves looked for, for each that a request may take: places point past the state only for a moment."""
+
+
+def offer(reader: Reader, peer_id: bytes) -> Offer:
+    """What this node can prove to cluster `peer_id`."""
+    tip = _tip(reader)
+    return Offer(tip.incarnation, tip.height, log_of(_state(reader), peer_id).size)
+
+
+def held(reader: Reader, peer_id: bytes) -> Held | None:
+    """What our ledger holds of cluster `peer_id`; None when it was never admitted."""
+    get = _state(reader)
+    client = client_of(get, peer_id)
+    if client is None:
+        return None
+    lanes = progress_with(Draft(get), _tip(reader).cluster_id, peer_id)
+    return Held(
+        client.incarnation,
+        client.last.height,
+        peering_of(get, peer_id).anchored_ms,
+        lanes.received,
+        lanes.answered,
+    )
+
+
+def answer(reader: Reader, peer_id: bytes, request: BundleRequest) -> InboundBundle | None:
+    """What cluster `peer_id` lacks by its request, as much as fits; None when there is nothing to bring.
+
+    Who follows another branch than ours, or a later incarnation, gets nothing. One that is many epochs behind
+    gets links first, and leaves once it holds our epoch.
+    """
+    tip = _tip(reader)
+    if request.incarnation != tip.incarnation or request.height > tip.height:
+        return None
+    bytes_max = min(request.bytes_max - OUTBOX_PROOF_BYTES_MAX, INBOUND_UPDATE_BYTES_MAX)
+    update = None if request.height == tip.height else _update(reader, tip, request.height, bytes_max)
+    data = None if update is None else update.encode()
+    outbox = StoredOutbox(reader)
+    log = None
+    if update is None or update.certified.header.height == tip.height:
+        log = prove_log(outbox, peer_id)
+    leaves = () if log is None else _leaves(reader, outbox, tip.cluster_id, peer_id, request, log.size)
+    return pack(tip.cluster_id, data, log, leaves, leaves_max=request.leaves_max, bytes_max=request.bytes_max)
+
+
+def _leaves(
+    reader: Reader, outbox: StoredOutbox, own_id: bytes, peer_id: bytes, request: BundleRequest, size: int
+) -> Iterator[BundledLeaf]:
+    lanes = progress_with(Draft(_state(reader)), own_id, peer_id)
+    nodes = _LogNodes(outbox, peer_id)
+    for looked_at, name in enumerate(wanted(request, lanes.sent, lanes.received)):
+        if looked_at >= _LEAVES_LOOKED_AT_MAX * request.leaves_max:
+            return
+        index = _place(outbox, peer_id, name, size)
+        if index is not None:
+            path = rfc6962.inclusion_path_from(nodes, index, size)
+            yield BundledLeaf(index, outbox.leaf(peer_id, index), path)
+
+
+def _place(outbox: StoredOutbox, peer_id: bytes, name: LeafName, size: int) -> int | None:
+    index = outbox.place(peer_id, name)
+    return None if index is None or index >= size else index
+
+
+def _update(reader: Reader, tip: Header, since: int, bytes_max: int) -> Update:
+    """From height `since` to the tip, or as many epochs towards it as fit."""
+    links: list[EpochLink] = []
+    room = bytes_max - _PROOFS_BYTES
+    target = Certified(tip, _certificate(reader, tip.height))
+    for epoch in range(_header(reader, since).epoch + 1, tip.epoch + 1):
+        link = stored_link(reader, epoch)
+        room -= len(link.validators) * _MEMBER_BYTES + len(link.ending.header.encoded) + _CERTIFICATE_BYTES
+        room -= len(link.ending.certificate.signatures)
+        if room < 0 and links:
+            target = links.pop().ending
+            break
+        links.append(link)
+    height = target.header.height
+    history = _History(reader)
+    return Update(
+        target,
+        tuple(links),
+        rfc6962.consistency_path_from(history, since, height) if since else (),
+        rfc6962.inclusion_path_from(history, since, height),
+    )
+
+
+_MEMBER_BYTES = 40
+_CERTIFICATE_BYTES = 128
+_PROOFS_BYTES = 20 * 1024
+"""Generously: two paths of 64 hashes, and the certificate of 128 validators."""
+
+
+def stored_link(reader: Reader, epoch: int) -> EpochLink:
+    """The link that begins `epoch`. Raises LocalError when it is missing."""
+    data = reader.get(ChainTable.EPOCHS, epoch_key(epoch))
+    if data is None:
+        raise LocalError(f"the link of epoch {epoch} is missing from the database")
+    try:
+        header, certificate, roster = as_tuple(decode(data), 3, "epoch link")
+        signers, _ = read_roster(as_bytes(roster, "roster"))
+        ending = Certified(
+            Header.decode(as_bytes(header, "header")), HeaderCertificate.from_value(certificate)
+        )
+    except CodecError as error:
+        raise LocalError(f"the link of epoch {epoch} cannot be read: {error}") from error
+    return EpochLink(ending, signers.validators)
+
+
+def _state(reader: Reader) -> Get:
+    return lambda key: reader.get(StateTable.STATE, key)
+
+
+def _tip(reader: Reader) -> Header:
+    """The header whose state the reader shows."""
+    height = reader.get(StateTable.META, HEIGHT_KEY)
+    return _header(reader, 0 if height is None else int.from_bytes(height, "big"))
+
+
+def _header(reader: Reader, height: int) -> Header:
+    data = reader.get(ChainTable.HEADERS, height_key(height))
+    if data is None:
+        raise LocalError(f"header {height} is missing from the database")
+    return Header.decode(data)
+
+
+def _certificate(reader: Reader, height: int) -> HeaderCertificate:
+    data = reader.get(ChainTable.CERTIFICATES, height_key(height))
+    if data is None:
+        raise LocalError(f"the certificate of height {height} is missing from the database")
+    return HeaderCertificate.from_value(decode(data))
+
+
+class _History:
+    """The tree over all header hashes."""
+
+    __slots__ = ("_reader",)
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def node(self, level: int, index: int) -> bytes:
+        """The hash of a complete subtree."""
+        found = self._reader.get(ChainTable.HISTORY, history_key(level, index))
+        if found is None:
+            raise LocalError(f"history node {level}/{index} is missing from the database")
+        return found
+
+
+class _LogNodes:
+    """One destination's log."""
+
+    __slots__ = ("_destination", "_outbox")
+
+    def __init__(self, outbox: StoredOutbox, destination: bytes) -> None:
+        self._outbox = outbox
+        self._destination = destination
+
+    def node(self, level: int, index: int) -> bytes:
+        """The hash of a complete subtree."""
+        return self._outbox.node(self._destination, level, index)
+
+
+def own_id(reader: Reader) -> Digest:
+    """Our cluster's id, as the tip says."""
+    return Digest(_tip(reader).cluster_id)

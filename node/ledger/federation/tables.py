@@ -1,0 +1,163 @@
+"""The outbox and the anchors as stored: the trees' nodes in the state, leaves and logs in the chain.
+
+Both maps share the table of the state tree's nodes under prefixes of their own (keys of that tree begin with
+a byte of at most 32). What a log says never changes, so leaves and nodes stand in the chain, which may be
+ahead of the state: readers go by the size that the state holds. A place is found by what the leaf is about:
+
+    OUTBOX_PLACES   destination, 1 message | 2 answer, mode u8, sequence u64, port -> index u64
+
+It points to the newest such leaf: after a recovery the same may be said again.
+"""
+
+from collections.abc import Iterable
+
+from consensus import CodecError, LocalError, decode
+from node.anchoring.lanes.courier import LeafName
+from node.anchoring.lanes.messages import Acknowledgement, decode_leaf
+from node.anchoring.lanes.outbox import LogUpdate
+from node.ledger.federation.keys import outbox_key
+from node.ledger.federation.records import Get
+from node.proofs import CompactRange
+from node.storage import ChainTable, Contents, Reader, StateTable
+
+ANCHOR_NODES = b"\xa0"
+"""Prefix of the nodes of the anchors map."""
+OUTBOX_NODES = b"\xb0"
+"""Prefix of the nodes of the outbox map."""
+
+
+class PrefixedNodes:
+    """One of the maps as a `NodeReader` over the shared table."""
+
+    __slots__ = ("_get", "_prefix")
+
+    def __init__(self, get: Get, prefix: bytes) -> None:
+        self._get = get
+        self._prefix = prefix
+
+    def get(self, key: bytes) -> bytes | None:
+        """The stored node."""
+        return self._get(self._prefix + key)
+
+
+def leaf_key(destination: bytes, index: int) -> bytes:
+    """Where a leaf stands in OUTBOX_LEAVES."""
+    return destination + index.to_bytes(8, "big")
+
+
+def node_key(destination: bytes, level: int, index: int) -> bytes:
+    """Where a complete subtree stands in OUTBOX_NODES."""
+    return b"%s%c%s" % (destination, level, index.to_bytes(8, "big"))
+
+
+def place_key(destination: bytes, name: LeafName) -> bytes:
+    """Where the index of a leaf stands in OUTBOX_PLACES."""
+    kind = bytes((2 if name.is_answer else 1, name.mode))
+    return destination + kind + name.sequence.to_bytes(8, "big") + name.port.encode()
+
+
+def chain_contents(logs: Iterable[LogUpdate]) -> dict[ChainTable, Contents]:
+    """What a height adds to the outbox tables of the chain."""
+    leaves: Contents = {}
+    nodes: Contents = {}
+    places: Contents = {}
+    for log in logs:
+        to = log.destination
+        for index, leaf in enumerate(log.leaves, log.first):
+            leaves[leaf_key(to, index)] = leaf
+            places[place_key(to, name_of(leaf))] = index.to_bytes(8, "big")
+        for level, index, node in log.nodes:
+            nodes[node_key(to, level, index)] = node
+    return {
+        ChainTable.OUTBOX_LEAVES: leaves,
+        ChainTable.OUTBOX_NODES: nodes,
+        ChainTable.OUTBOX_PLACES: places,
+    }
+
+
+def name_of(leaf: bytes) -> LeafName:
+    """What a leaf of ours is about. Raises LocalError for what lanes never say."""
+    try:
+        said = decode_leaf(leaf)
+    except CodecError as error:
+        raise LocalError(f"the outbox holds what is neither message nor answer: {error}") from error
+    return LeafName(isinstance(said, Acknowledgement), said.lane.port, said.lane.mode, said.sequence)
+
+
+def log_of(get: Get, destination: bytes) -> CompactRange:
+    """The log of a destination as the state holds it; empty when nothing was ever said to it."""
+    data = get(outbox_key(destination))
+    if data is None:
+        return CompactRange()
+    try:
+        return CompactRange.from_value(decode(data))
+    except CodecError as error:
+        raise LocalError(f"the outbox log of {destination.hex()} cannot be read: {error}") from error
+
+
+class StateOutbox:
+    """The outbox of a block under execution: an `OutboxReader` for `outbox.append`."""
+
+    __slots__ = ("_get", "_nodes")
+
+    def __init__(self, get: Get, get_node: Get) -> None:
+        self._get = get
+        self._nodes = PrefixedNodes(get_node, OUTBOX_NODES)
+
+    def get(self, key: bytes) -> bytes | None:
+        """A node of the map."""
+        return self._nodes.get(key)
+
+    def log(self, destination: bytes) -> CompactRange:
+        """The log of `destination`."""
+        return log_of(self._get, destination)
+
+    def node(self, destination: bytes, level: int, index: int) -> bytes:
+        """Appending reads no nodes of logs."""
+        raise LocalError(f"node {level}/{index} of the outbox log of {destination.hex()} is in the chain")
+
+
+class StoredOutbox:
+    """The outbox as stored, at the height that the state shows: an `OutboxReader` that can prove."""
+
+    __slots__ = ("_map", "_reader")
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._map = PrefixedNodes(lambda key: reader.get(StateTable.NODES, key), OUTBOX_NODES)
+
+    def get(self, key: bytes) -> bytes | None:
+        """A node of the map."""
+        return self._map.get(key)
+
+    def log(self, destination: bytes) -> CompactRange:
+        """The log of `destination`."""
+        return log_of(lambda key: self._reader.get(StateTable.STATE, key), destination)
+
+    def node(self, destination: bytes, level: int, index: int) -> bytes:
+        """The hash of a complete subtree. Raises LocalError when it is missing."""
+        return _required(self._reader, ChainTable.OUTBOX_NODES, node_key(destination, level, index))
+
+    def leaf(self, destination: bytes, index: int) -> bytes:
+        """A leaf below the size of the log. Raises LocalError when it is missing."""
+        return _required(self._reader, ChainTable.OUTBOX_LEAVES, leaf_key(destination, index))
+
+    def place(self, destination: bytes, name: LeafName) -> int | None:
+        """The index of the newest leaf about this, None while there is none in the state's log."""
+        data = self._reader.get(ChainTable.OUTBOX_PLACES, place_key(destination, name))
+        if data is None:
+            return None
+        index = int.from_bytes(data, "big")
+        return index if index < self.log(destination).size else None
+
+
+def anchor_nodes(reader: Reader) -> PrefixedNodes:
+    """The anchors map as stored, at the height that the state shows."""
+    return PrefixedNodes(lambda key: reader.get(StateTable.NODES, key), ANCHOR_NODES)
+
+
+def _required(reader: Reader, table: ChainTable, key: bytes) -> bytes:
+    found = reader.get(table, key)
+    if found is None:
+        raise LocalError(f"{table.value} {key.hex()} is missing from the database")
+    return found
