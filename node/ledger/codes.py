@@ -59,6 +59,29 @@ class Code(IntEnum):
     NOT_DUE = 316
     TOO_MANY_MEMBERS = 317
 
+    GENESIS_REFUSED = 400
+    CLUSTER_UNKNOWN = 401
+    CLUSTER_KNOWN = 402
+    NAME_TAKEN = 403
+    NOT_COURIER = 404
+    NOTHING_NEW = 405
+    HEADER_REFUSED = 406
+    LINK_REFUSED = 407
+    NOT_CONSISTENT = 408
+    NEEDS_CORROBORATION = 409
+    PROOF_REFUSED = 410
+    CLUSTER_NOT_ACTIVE = 411
+    EVIDENCE_REFUSED = 412
+    RECOVERY_REFUSED = 413
+    RECOVERY_NOT_APPROVED = 414
+    LANE_REFUSED = 415
+    LANE_FORBIDDEN = 416
+    LANE_FULL = 417
+    DEADLINE_REFUSED = 418
+    LANE_WAITS = 419
+    QUOTA_USED = 420
+    CLUSTERS_FULL = 421
+
     @property
     def sentence(self) -> str:
         """What happened and what to do about it, for a person."""
@@ -118,6 +141,28 @@ SENTENCES: dict[Code, str] = {
     Code.NOT_DUE: "the proposal cannot take effect yet; collect approvals, let joining nodes prove that they "
     "are ready, and try again in a later block",
     Code.TOO_MANY_MEMBERS: "a cluster has no room for so many members; remove some first",
+    Code.GENESIS_REFUSED: "this is no genesis that can be admitted; ask that cluster for its invitation again",
+    Code.CLUSTER_UNKNOWN: "no such cluster was ever admitted; the operators must admit it first",
+    Code.CLUSTER_KNOWN: "this cluster was admitted already; there is nothing to propose",
+    Code.NAME_TAKEN: "another cluster has this name; a cluster with a name of its own can be admitted",
+    Code.NOT_COURIER: "only the node key of a current validator may bring this; let a validator's node send it",
+    Code.NOTHING_NEW: "everything in it was brought before; nothing remains to be done",
+    Code.HEADER_REFUSED: "the header is not certified by that cluster's own set of its epoch; fetch it from another node",
+    Code.LINK_REFUSED: "the epoch links do not lead from the held epoch to the header; bring each one, in order",
+    Code.NOT_CONSISTENT: "the header does not extend the history that is held; if it is certified, accuse",
+    Code.NEEDS_CORROBORATION: "epochs passed unwatched; add witnesses, or let the operators vouch for a header",
+    Code.PROOF_REFUSED: "a proof does not hold; prove it against the header that is anchored",
+    Code.CLUSTER_NOT_ACTIVE: "nothing passes to or from it now; a fresh header, or its recovery, must come first",
+    Code.EVIDENCE_REFUSED: "this freezes nobody; evidence is two certified statements that contradict each other",
+    Code.RECOVERY_REFUSED: "the recovery does not fit what is held of the cluster; see the detail",
+    Code.RECOVERY_NOT_APPROVED: "the operators have not approved exactly this recovery; let them approve it",
+    Code.LANE_REFUSED: "the lane does not take this; see the detail",
+    Code.LANE_FORBIDDEN: "the operators do not allow this lane; let them set its policy",
+    Code.LANE_FULL: "too much waits on this lane, or there are too many; wait for acknowledgements",
+    Code.DEADLINE_REFUSED: "the deadline is not inside the allowed time; choose another",
+    Code.LANE_WAITS: "it waits for what was sent before it; bring that first",
+    Code.QUOTA_USED: "the quota of this lane is used up; bring it again later, it waits until its deadline",
+    Code.CLUSTERS_FULL: "no more clusters can be admitted; there is no way out but another federation",
 }
 
 

@@ -182,10 +182,11 @@ def test_the_numbers_of_inputs_outputs_and_tables_stay_what_they_are() -> None:
     assert [input_value(item)[0] for item in one_of_each()] == list(range(1, 15))
     assert [OutputMark.of(output).kind for output in OUTPUTS] == list(range(1, 19))
     tables: list[Table] = [*ChainTable, *StateTable]
-    assert sorted(TABLE_NUMBERS[table] for table in tables) == list(range(1, 16))
+    assert sorted(TABLE_NUMBERS[table] for table in tables) == list(range(1, 19))
     assert TABLE_NUMBERS[ChainTable.BLOCKS] == 1
     assert TABLE_NUMBERS[StateTable.STATE] == 11
     assert TABLE_NUMBERS[ChainTable.EPOCHS] == 15
+    assert TABLE_NUMBERS[ChainTable.OUTBOX_PLACES] == 18
     assert all(table_of(TABLE_NUMBERS[table]) is table for table in tables)
 
 
