@@ -5,10 +5,11 @@ that leaf, an empty one is 32 zero bytes. The hashes are those of ICS-23's `SmtS
 computes them), so that foreign verifiers exist already:
 leaf = H(0x00 || H(key) || H(value)), inner = H(0x01 || left || right).
 
-Only the latest version is kept. Each inner node lives under a key that is a function of its place
-alone, is overwritten there, and is deleted when it collapses, so the stored set is a function of the
-tree's content. Leaves are stored inside their parents. `update` takes one batch a block, walks the
-shared upper levels once, and answers with the writes; it reads through `NodeReader` and writes nothing.
+Only the latest version is kept. Each stored pack (four levels of inner nodes, see `smt_tree`) lives under a
+key that is a function of its place alone, is overwritten there, and is deleted when it collapses, so the
+stored set is a function of the tree's content. Leaves are stored inside their parents. `update` takes one
+batch a block, walks the shared upper levels once, and answers with the writes; it reads through `NodeReader`
+and writes nothing.
 Source: cosmos/ics23 `SmtSpec`; celestiaorg/smt.
 """
 
@@ -22,28 +23,28 @@ from typing import Protocol, TypeAlias
 from consensus import CodecError, Value, as_bytes, as_int, as_tuple
 from node.proofs.errors import ProofError
 from node.proofs.smt_tree import (
-    BYTE,
     EMPTY,
     HASH_BYTES,
     LEAF_BYTES,
     MAX_DEPTH,
     NOTHING,
+    PACK_LEVELS,
     Batch,
     Write,
-    children,
-    next_tile,
+    load_pack,
+    pack_key,
     slot_hash,
 )
 
 ROOT_KEY = b"\x00\x00"
-"""Where the root slot is stored. No inner node can have this key: their last byte is never zero."""
+"""Where the root slot is stored. No pack can have this key: their last byte is never zero."""
 
 HashedChange: TypeAlias = tuple[bytes, bytes | None]
 """(SHA-256 of the key, new value), or None to delete."""
 
 
 class NodeReader(Protocol):
-    """The stored nodes of one tree at one version."""
+    """The stored packs of one tree at one version."""
 
     def get(self, key: bytes) -> bytes | None:
         """The value stored under `key` (2 to 33 bytes), or None."""
@@ -95,7 +96,7 @@ def update_sorted(reader: NodeReader, changes: Sequence[HashedChange]) -> SmtUpd
     leaves = [NOTHING if value is None else key_hash + sha256(value).digest() for key_hash, value in changes]
     before = _root_slot(reader)
     batch = Batch(reader.get, key_hashes, leaves)
-    after = batch.apply(before, 0, len(leaves), b"\x00", 1) if leaves else before
+    after = batch.apply(before, 0, len(leaves), 0) if leaves else before
     if after != before:
         batch.writes.append((ROOT_KEY, after or None))
     return SmtUpdate(slot_hash(after), tuple(batch.writes))
@@ -170,18 +171,16 @@ def prove(reader: NodeReader, key: bytes) -> SmtProof:
     key_hash = sha256(key).digest()
     siblings: list[bytes] = []
     slot = _root_slot(reader)
-    tile, at = b"\x00", 1
+    slots: list[bytes] = []
+    place = 1
     while len(slot) == HASH_BYTES:
-        node_key = tile + BYTE[at]
-        left, right = children(reader.get(node_key), node_key)
-        if _bit(key_hash, len(siblings)):
-            siblings.append(slot_hash(left))
-            slot, at = right, at * 2 + 1
-        else:
-            siblings.append(slot_hash(right))
-            slot, at = left, at * 2
-        if at > 0xFF:
-            tile, at = next_tile(tile, at)
+        depth = len(siblings)
+        if depth % PACK_LEVELS == 0:
+            node_key = pack_key(key_hash, depth)
+            slots, place = load_pack(reader.get(node_key), node_key, slot), 1
+        place = 2 * place + _bit(key_hash, depth)
+        siblings.append(slot_hash(slots[place ^ 1]))
+        slot = slots[place]
     if not slot or slot[:HASH_BYTES] == key_hash:
         return SmtProof(tuple(siblings))
     return SmtProof(tuple(siblings), OtherLeaf(slot[:HASH_BYTES], slot[HASH_BYTES:]))

@@ -1,9 +1,10 @@
 """How the sparse Merkle tree is stored, and how a batch of changes goes through it; see `smt`.
 
 A slot is what a parent keeps of a child: b"" for an empty one, the 32-byte hash of an inner node, or the 64
-bytes H(key) || H(value) of a leaf. The value stored for an inner node is one byte, the length of its left
-slot in units of 32, then both slots. With two inner children (the usual case near the root) that byte is 0x01
-and the stored value is already the hash's preimage.
+bytes H(key) || H(value) of a leaf. Four levels are stored together: a pack holds the slots below one inner
+node whose depth is a multiple of `PACK_LEVELS`, as a msgpack array in the order of a heap, its two children
+first, then their four, and so on as far down as there is any slot; below a leaf or an empty slot all are
+empty. A path of sixteen levels is thus four stored values, each decoded and encoded in one call.
 """
 
 from bisect import bisect_left
@@ -11,13 +12,16 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import TypeAlias
 
-from consensus import LocalError
+import msgpack
+
+from consensus import LocalError, encode_trusted
 
 HASH_BYTES = 32
 MAX_DEPTH = 256
 """Levels below the root: one a bit of SHA-256(key)."""
 LEAF_BYTES = 2 * HASH_BYTES
-INNER_PAIR_BYTES = 1 + 2 * HASH_BYTES
+PACK_LEVELS = 4
+"""Half a byte of the path: the whole bytes above a pack, and perhaps a half one, are its storage key."""
 
 EMPTY = bytes(HASH_BYTES)
 """The hash of an empty subtree, and so the root of an empty tree."""
@@ -27,17 +31,42 @@ NOTHING = b""
 Write: TypeAlias = tuple[bytes, bytes | None]
 """(storage key, new value), or None to delete what is stored there."""
 
-BYTE = tuple(bytes((number,)) for number in range(256))
+_BYTE = tuple(bytes((number,)) for number in range(256))
+_BOTTOM = 1 << PACK_LEVELS
+"""The first place of a pack's lowest level: places are numbered as in a heap, 1 is the pack's own slot."""
+_SLOTS = 2 * _BOTTOM
+_MISSING = {held: [NOTHING] * (_SLOTS - held) for held in (4, 8, 16, 32)}
+"""By the places that a stored pack fills: what it leaves out."""
+_RIGHT = tuple((2 * place + 1) << PACK_LEVELS - place.bit_length() & 0x0F for place in range(_BOTTOM))
+"""The least half byte of a path below the right child of a place."""
+
+
+def pack_key(path: bytes, depth: int) -> bytes:
+    """The storage key of the pack with `depth` bits of `path` above it: the count of whole bytes, those
+    bytes, and the bits behind them with a leading 1."""
+    whole = depth >> 3
+    return _BYTE[whole] + path[:whole] + (_BYTE[0x10 | path[whole] >> 4] if depth & 4 else b"\x01")
+
+
+def load_pack(value: bytes | None, key: bytes, slot: bytes) -> list[bytes]:
+    """The slots of the pack stored as `value`, by place; `slot` is its own, at place 1. Raises LocalError
+    when it cannot be one."""
+    try:
+        slots = [NOTHING, slot, *msgpack.unpackb(value or b"")]
+        return slots + _MISSING[len(slots)]
+    except (TypeError, ValueError, KeyError, msgpack.UnpackException) as error:
+        raise LocalError(f"the state tree node {key.hex()} is missing or damaged") from error
+
+
+def slot_hash(slot: bytes) -> bytes:
+    """The hash of the subtree that `slot` stands for."""
+    if len(slot) == HASH_BYTES:
+        return slot
+    return sha256(b"\x00" + slot).digest() if slot else EMPTY
 
 
 class Batch:
-    """One update under way: the sorted changes, and the writes collected so far.
-
-    A node's place is (tile, at): `tile` is the count of whole path bytes above it and those bytes, `at`
-    the further bits behind a leading 1; its storage key is both joined. Storage thus keeps eight levels
-    of a subtree side by side, so that one path touches few database pages. A place with all eight bits
-    (`at` above 255) is the root of the next tile.
-    """
+    """One update under way: the sorted changes, and the writes collected so far."""
 
     __slots__ = ("_get", "_key_hashes", "_leaves", "writes")
 
@@ -49,84 +78,75 @@ class Batch:
         self._leaves = leaves
         self.writes: list[Write] = []
 
-    def apply(self, slot: bytes, low: int, high: int, tile: bytes, at: int) -> bytes:
-        """The slot that replaces `slot` at (tile, at) once changes [low, high) happened below it."""
+    def apply(self, slot: bytes, low: int, high: int, depth: int) -> bytes:
+        """The slot that replaces `slot` at `depth`, a multiple of `PACK_LEVELS`, once changes [low, high)
+        happened below it."""
         if len(slot) != HASH_BYTES:
-            return self._rebuild(slot, low, high, tile, at)
-        if at > 0xFF:
-            tile, at = next_tile(tile, at)
+            return self._build(self._merged(slot, low, high), depth)
+        key = pack_key(self._key_hashes[low], depth)
+        slots = load_pack(self._get(key), key, slot)
         if high - low == 1:
-            return self._apply_one(slot, self._key_hashes[low], self._leaves[low], tile, at)
-        key = tile + BYTE[at]
-        value = self._get(key)
-        if value is not None and len(value) == INNER_PAIR_BYTES and value[0] == 1:
-            left, right = value[1:33], value[33:]
+            new = self._change_one(slots, 1, low, depth)
         else:
-            left, right = children(value, key)
-        middle = bisect_left(self._key_hashes, tile[1:] + _BOUND[at], low, high)
-        new_left = self.apply(left, low, middle, tile, at * 2) if middle > low else left
-        new_right = self.apply(right, middle, high, tile, at * 2 + 1) if high > middle else right
-        if new_left == left and new_right == right:
-            return slot
-        if len(new_left) == HASH_BYTES == len(new_right):
-            value = b"\x01" + new_left + new_right
-            self.writes.append((key, value))
-            return sha256(value).digest()
-        return self._join(key, new_left, new_right)
-
-    def _apply_one(self, unchanged: bytes, key_hash: bytes, leaf: bytes, tile: bytes, at: int) -> bytes:
-        """`apply` for a single change below an inner node: down with a stack, up with joins."""
-        depth = len(tile) * 8 - 8 + at.bit_length() - 1
-        get = self._get
-        # Each node on the way: its key, what its value has before the slot that changes, and what behind.
-        above: list[tuple[bytes, bytes, bytes]] = []
-        bits = key_hash[len(tile) - 1] | 0x100
-        shift = 8 - at.bit_length()
-        while True:
-            key = tile + BYTE[at]
-            value = get(key) or NOTHING
-            at = bits >> shift
-            if len(value) == INNER_PAIR_BYTES and value[0] == 1:
-                if at & 1:
-                    above.append((key, value[:33], NOTHING))
-                    slot = value[33:]
-                else:
-                    above.append((key, b"\x01", value[33:]))
-                    slot = value[1:33]
-            else:
-                left, right = children(value, key)
-                above.append((key, b"\x00" + left, NOTHING) if at & 1 else (key, b"\x00", right))
-                slot = right if at & 1 else left
-                if len(slot) != HASH_BYTES:
-                    break
-            shift -= 1
-            if shift < 0:
-                tile, at = next_tile(tile, at)
-                bits, shift = key_hash[len(tile) - 1] | 0x100, 7
-        if not slot or slot[:HASH_BYTES] == key_hash:
-            new = leaf
-        elif leaf:
-            new = self._build_two(slot, leaf, len(tile) * 8 - 8 + at.bit_length() - 1)
-        else:
-            return unchanged
-        if new == slot:
-            return unchanged
-        writes = self.writes
-        bits = int.from_bytes(key_hash, "big") >> (MAX_DEPTH - len(above) - depth)
-        for key, before, after in reversed(above):
-            if len(new) == HASH_BYTES and before[0] == 1:
-                value = before + new + after
-                writes.append((key, value))
-                new = sha256(value).digest()
-            elif bits & 1:
-                new = self._join(key, before[1:], new)
-            else:
-                new = self._join(key, new, after)
-            bits >>= 1
+            new = self._change(slots, 1, low, high, depth)
+        if new != slot:
+            self.writes.append((key, _stored(slots) if len(new) == HASH_BYTES else None))
         return new
 
-    def _rebuild(self, slot: bytes, low: int, high: int, tile: bytes, at: int) -> bytes:
-        """`apply` where the subtree was empty or one leaf: nothing is stored below, all is new."""
+    def _change(self, slots: list[bytes], place: int, low: int, high: int, depth: int) -> bytes:
+        """The new slot of the inner node at `place` of the pack at `depth`, for at least two changes."""
+        middle = bisect_left(self._key_hashes, _right_bound(self._key_hashes[low], depth, place), low, high)
+        child = 2 * place
+        if middle > low:
+            slots[child] = self._change_child(slots, child, low, middle, depth)
+        if high > middle:
+            slots[child + 1] = self._change_child(slots, child + 1, middle, high, depth)
+        return _join(slots, place)
+
+    def _change_child(self, slots: list[bytes], place: int, low: int, high: int, depth: int) -> bytes:
+        """The new slot at `place` for changes [low, high), whatever stands there."""
+        if place >= _BOTTOM:
+            return self.apply(slots[place], low, high, depth + PACK_LEVELS)
+        slot = slots[place]
+        if len(slot) != HASH_BYTES:
+            return self._build_inside(slots, place, self._merged(slot, low, high), depth)
+        if high - low == 1:
+            return self._change_one(slots, place, low, depth)
+        return self._change(slots, place, low, high, depth)
+
+    def _change_one(self, slots: list[bytes], top: int, change: int, depth: int) -> bytes:
+        """The new slot of the inner node at `top` for a single change: down to where its path ends or leaves
+        the pack, and up again."""
+        key_hash, leaf = self._key_hashes[change], self._leaves[change]
+        bottom = _BOTTOM | (key_hash[depth >> 3] & 0x0F if depth & 4 else key_hash[depth >> 3] >> 4)
+        shift = PACK_LEVELS - top.bit_length()
+        place = bottom >> shift
+        while shift and len(slots[place]) == HASH_BYTES:
+            shift -= 1
+            place = bottom >> shift
+        slot = slots[place]
+        if len(slot) == HASH_BYTES:
+            new = self.apply(slot, change, change + 1, depth + PACK_LEVELS)
+        elif not slot or slot[:HASH_BYTES] == key_hash:
+            new = leaf
+        elif leaf:
+            new = self._build_two(slots, place, slot, leaf, depth)
+        else:
+            return slots[top]
+        if new == slot:
+            return slots[top]
+        while place > top:
+            slots[place] = new
+            other = slots[place ^ 1]
+            if len(new) == HASH_BYTES == len(other):
+                new = sha256(b"\x01" + other + new if place & 1 else b"\x01" + new + other).digest()
+            else:
+                new = _join(slots, place >> 1)
+            place >>= 1
+        return new
+
+    def _merged(self, slot: bytes, low: int, high: int) -> list[bytes]:
+        """The leaves, in order, where `slot` (a leaf or nothing) was, after changes [low, high)."""
         leaves = [leaf for leaf in self._leaves[low:high] if leaf]
         if slot:
             key_hash = slot[:HASH_BYTES]
@@ -134,89 +154,83 @@ class Batch:
             if position == high or self._key_hashes[position] != key_hash:
                 leaves.append(slot)
                 leaves.sort()
-        return self._build(leaves, 0, len(leaves), tile, at)
+        return leaves
 
-    def _build(self, leaves: list[bytes], low: int, high: int, tile: bytes, at: int) -> bytes:
-        """The slot over the sorted new `leaves` [low, high), writing every inner node of it."""
-        if high - low <= 1:
-            return leaves[low] if high > low else NOTHING
-        if high - low == 2:
-            return self._build_two(leaves[low], leaves[low + 1], len(tile) * 8 - 8 + at.bit_length() - 1)
-        if at > 0xFF:
-            tile, at = next_tile(tile, at)
-        middle = bisect_left(leaves, _right_bound(tile, at), low, high)
-        left = self._build(leaves, low, middle, tile, at * 2)
-        right = self._build(leaves, middle, high, tile, at * 2 + 1)
-        return self._join(tile + BYTE[at], left, right)
+    def _build(self, leaves: list[bytes], depth: int) -> bytes:
+        """The slot at `depth`, a multiple of `PACK_LEVELS`, over new `leaves` where nothing is stored."""
+        if len(leaves) < 2:
+            return leaves[0] if leaves else NOTHING
+        slots = [NOTHING] * _SLOTS
+        new = self._build_inside(slots, 1, leaves, depth)
+        self.writes.append((pack_key(leaves[0], depth), _stored(slots)))
+        return new
 
-    def _build_two(self, left: bytes, right: bytes, depth: int) -> bytes:
-        """`_build` for two leaves in any order below `depth`: where their paths part, and up from there past
-        empty siblings."""
+    def _build_inside(self, slots: list[bytes], place: int, leaves: list[bytes], depth: int) -> bytes:
+        """The slot at `place`, below which all is empty, over the sorted new `leaves`."""
+        if len(leaves) < 2:
+            return leaves[0] if leaves else NOTHING
+        if place >= _BOTTOM:
+            return self._build(leaves, depth + PACK_LEVELS)
+        if len(leaves) == 2:
+            return self._build_two(slots, place, leaves[0], leaves[1], depth)
+        middle = bisect_left(leaves, _right_bound(leaves[0], depth, place))
+        child = 2 * place
+        slots[child] = self._build_inside(slots, child, leaves[:middle], depth)
+        slots[child + 1] = self._build_inside(slots, child + 1, leaves[middle:], depth)
+        return _join(slots, place)
+
+    def _build_two(self, slots: list[bytes], top: int, left: bytes, right: bytes, depth: int) -> bytes:
+        """`_build_inside` for two leaves in any order: where their paths part, and up from there past empty
+        siblings."""
         if left > right:
             left, right = right, left
         differing = int.from_bytes(left[:HASH_BYTES], "big") ^ int.from_bytes(right[:HASH_BYTES], "big")
-        parting = MAX_DEPTH - differing.bit_length()
-        writes = self.writes
-        writes.append((_place(left, parting), b"\x02" + left + right))
-        left_hash, right_hash = sha256(b"\x00" + left).digest(), sha256(b"\x00" + right).digest()
-        slot = sha256(b"\x01" + left_hash + right_hash).digest()
-        for above in range(parting - 1, depth - 1, -1):
-            if left[above >> 3] >> (7 - (above & 7)) & 1:
-                writes.append((_place(left, above), b"\x00" + slot))
-                slot = sha256(b"\x01" + EMPTY + slot).digest()
-            else:
-                writes.append((_place(left, above), b"\x01" + slot))
-                slot = sha256(b"\x01" + slot + EMPTY).digest()
-        return slot
-
-    def _join(self, key: bytes, left: bytes, right: bytes) -> bytes:
-        """The slot over two child slots at storage key `key`, writing that node or deleting it collapsed."""
-        left_bytes, right_bytes = len(left), len(right)
-        if left_bytes == HASH_BYTES == right_bytes:
-            value = b"\x01" + left + right
-            self.writes.append((key, value))
-            return sha256(value).digest()
-        if not left_bytes and right_bytes != HASH_BYTES:
-            self.writes.append((key, None))
-            return right
-        if not right_bytes and left_bytes != HASH_BYTES:
-            self.writes.append((key, None))
-            return left
-        self.writes.append((key, BYTE[left_bytes >> 5] + left + right))
-        left_hash = left if left_bytes == HASH_BYTES else slot_hash(left)
-        right_hash = right if right_bytes == HASH_BYTES else slot_hash(right)
-        return sha256(b"\x01" + left_hash + right_hash).digest()
+        levels = MAX_DEPTH - differing.bit_length() - depth
+        place = _BOTTOM | (left[depth >> 3] & 0x0F if depth & 4 else left[depth >> 3] >> 4)
+        if levels < PACK_LEVELS:
+            place >>= PACK_LEVELS - levels
+            slots[2 * place], slots[2 * place + 1] = left, right
+            left_hash, right_hash = sha256(b"\x00" + left).digest(), sha256(b"\x00" + right).digest()
+            new = sha256(b"\x01" + left_hash + right_hash).digest()
+        else:
+            new = self._build([left, right], depth + PACK_LEVELS)
+        while place > top:
+            slots[place] = new
+            new = sha256(b"\x01" + EMPTY + new if place & 1 else b"\x01" + new + EMPTY).digest()
+            place >>= 1
+        return new
 
 
-def _place(path: bytes, depth: int) -> bytes:
-    """The storage key of the inner node with `depth` bits of `path` above it."""
-    whole, bits = depth >> 3, depth & 7
-    return BYTE[whole] + path[:whole] + BYTE[(path[whole] | 0x100) >> (8 - bits)]
+def _right_bound(path: bytes, depth: int, place: int) -> bytes:
+    """The smallest path below the right child of `place` in the pack that lies at `depth` on `path`, as a
+    prefix to compare key hashes with."""
+    whole = depth >> 3
+    if depth & 4:
+        return path[:whole] + _BYTE[path[whole] & 0xF0 | _RIGHT[place]]
+    return path[:whole] + _BYTE[_RIGHT[place] << 4]
 
 
-def next_tile(tile: bytes, at: int) -> tuple[bytes, int]:
-    """The place of the same node as the root of its own tile; `at` has all eight bits."""
-    return BYTE[len(tile)] + tile[1:] + BYTE[at & 0xFF], 1
+def _join(slots: list[bytes], place: int) -> bytes:
+    """The slot over the two children of `place`, whose own slots are emptied when they collapse into it."""
+    child = 2 * place
+    left, right = slots[child], slots[child + 1]
+    left_bytes, right_bytes = len(left), len(right)
+    if left_bytes == HASH_BYTES == right_bytes:
+        return sha256(b"\x01" + left + right).digest()
+    if not left_bytes and right_bytes != HASH_BYTES:
+        slots[child + 1] = NOTHING
+        return right
+    if not right_bytes and left_bytes != HASH_BYTES:
+        slots[child] = NOTHING
+        return left
+    left_hash = left if left_bytes == HASH_BYTES else slot_hash(left)
+    right_hash = right if right_bytes == HASH_BYTES else slot_hash(right)
+    return sha256(b"\x01" + left_hash + right_hash).digest()
 
 
-_BOUND = tuple(BYTE[(at * 2 + 1 << 8 - at.bit_length()) & 0xFF] for at in range(256))
-"""The last byte of the smallest path below the right child of `at`."""
-
-
-def _right_bound(tile: bytes, at: int) -> bytes:
-    """The smallest path below the right child of (tile, at), as a prefix to compare key hashes with."""
-    return tile[1:] + _BOUND[at]
-
-
-def slot_hash(slot: bytes) -> bytes:
-    if len(slot) == HASH_BYTES:
-        return slot
-    return sha256(b"\x00" + slot).digest() if slot else EMPTY
-
-
-def children(value: bytes | None, key: bytes) -> tuple[bytes, bytes]:
-    """The two child slots of the inner node stored as `value`; LocalError when it cannot be one."""
-    if value is None or len(value) & 31 != 1 or value[0] > 2:
-        raise LocalError(f"the state tree node {key.hex()} is missing or damaged")
-    split = 1 + (value[0] << 5)
-    return value[1:split], value[split:]
+def _stored(slots: list[bytes]) -> bytes:
+    """The stored value of a pack: the levels that hold anything."""
+    held = _SLOTS
+    while held > 4 and not any(slots[held // 2 : held]):
+        held //= 2
+    return encode_trusted(slots[2:held])

@@ -252,18 +252,24 @@ def test_storage_keys_are_short_and_name_the_place_alone() -> None:
 def test_the_storage_layout_is_the_documented_one() -> None:
     """A layout that moves makes every existing database unreadable: pinned for one deep path."""
     one, other = NEAR_PAIRS[0]
-    path = int.from_bytes(hashed(one), "big")
+    path = hashed(one)
     expected = {smt.ROOT_KEY}
-    for depth in range(39):
-        whole_bytes, bits = divmod(depth, 8)
-        tile = hashed(one)[:whole_bytes]
-        within = path >> (256 - depth) & ((1 << bits) - 1)
-        expected.add(bytes([whole_bytes]) + tile + bytes([1 << bits | within]))
+    for depth in range(0, 39, 4):
+        whole_bytes, is_half = divmod(depth, 8)
+        last = 0x10 | path[whole_bytes] >> 4 if is_half else 1
+        expected.add(bytes([whole_bytes]) + path[:whole_bytes] + bytes([last]))
     store = build({one: b"1", other: b"2"})
     assert store.keys() == expected
-    bottom = store[bytes([4]) + hashed(one)[:4] + bytes([1 << 6 | path >> 218 & 0x3F])]
+    # At depth 36 two levels of one slot each, then the two leaves that part there.
+    bits = path[4] >> 1 & 0b111
+    first, second, third = bits >> 2, bits >> 1, bits
     leaves = sorted(hashed(key) + hashed(value) for key, value in ((one, b"1"), (other, b"2")))
-    assert bottom == b"\x02" + b"".join(leaves)
+    slots = [b""] * 16
+    slots[8 | (third & ~1)], slots[8 | third | 1] = leaves
+    pair = hashed(b"\x01", *(hashed(b"\x00", leaf) for leaf in leaves))
+    slots[4 | second] = pair
+    slots[2 | first] = hashed(b"\x01", *((bytes(32), pair) if second % 2 else (pair, bytes(32))))
+    assert decode(store[bytes([4]) + path[:4] + bytes([0x10 | path[4] >> 4])]) == tuple(slots[2:])
     assert store[smt.ROOT_KEY] == smt.root(store)
     assert build({one: b"1"}) == {smt.ROOT_KEY: hashed(one) + hashed(b"1")}
 
