@@ -18,7 +18,7 @@ from consensus import (
     NO_SEAT,
     Digest,
     GuardRecord,
-    SigningFloor,
+    ValidatorIndex,
     admit,
     decode,
     encode,
@@ -120,17 +120,15 @@ class Host:
         recovered = recover(disk.store.reader(), list(disk.journal), disk.last_seq)
         guard = None if disk.guard is None else GuardRecord.from_value(decode(disk.guard))
         epoch, lost = epoch_after(recovered.tip.header), disk.is_journal_lost
-        self.floor: SigningFloor = admit(recovered.record, guard, epoch, journal_damaged=lost)
+        self.floor = floor = admit(recovered.record, guard, epoch, journal_damaged=lost)
         safety = None
-        if self.floor.record is not None and self.floor.guard is not None:
-            self._write([encode_start(self.floor.record)])
+        if floor.record is not None and floor.guard is not None:
+            self._write([encode_start(floor.record)])
             if not self.boundary():
                 return
-            disk.guard = encode(self.floor.guard.to_value())
-            safety = parts.safety(
-                self.key, world.genesis.cluster_id, NO_SEAT, self.floor.record, self.floor.guard
-            )
-            recovered = replace(recovered, record=self.floor.record, journal_seq=disk.last_seq)
+            disk.guard = encode(floor.guard.to_value())
+            safety = parts.safety(self.key, world.genesis.cluster_id, NO_SEAT, floor.record, floor.guard)
+            recovered = replace(recovered, record=floor.record, journal_seq=disk.last_seq)
         self.recovered = recovered
         self.validator: Validator = parts.assemble(
             world.genesis,
@@ -149,6 +147,11 @@ class Host:
         if self.behaviour is not None:
             self.behaviour.started(self)
         world.network.link_up(self)
+
+    @property
+    def index_in_set(self) -> ValidatorIndex:
+        """Which validator this is in the epoch it is in; `NO_SEAT` for a host that only follows."""
+        return NO_SEAT if self.validator.term.me is None else self.validator.term.me
 
     @property
     def now_ms(self) -> int:
@@ -263,9 +266,8 @@ class Host:
                 for other in world.hosts:
                     if other.index != self.index and other.peer in self.broadcasts_to:
                         self.send(other, topic, body, checked=True)
-            case EnterEpoch(epoch, validators):
+            case EnterEpoch(_, validators):
                 self.broadcasts_to = frozenset(validators)
-                world.timeline.note(self.name, "enters", f"epoch {epoch}")
             case StartTimer(name, delay_ms):
                 self._start_timer(name, delay_ms)
             case StopTimer(name):

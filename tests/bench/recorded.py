@@ -108,8 +108,9 @@ def recorders(directory: Path) -> Iterator[Recorders]:
 def recorded_world(recorders: Recorders, seed: int = 0, *, loss_percent: int = 0, **params: int) -> World:
     """A world of four recorded validators, not started yet."""
     validators = tuple(key_of(f"consensus {number}") for number in range(4))
+    operators = tuple(key_of(f"operator {number}") for number in range(4))
     return World(
-        Setting(make_genesis(None, **params), ED25519, validators, (ALICE, ANNA, BOB)),
+        Setting(make_genesis(None, **params), ED25519, validators, (ALICE, ANNA, BOB), operators=operators),
         seed,
         quality=Quality((1_000, 10_000), loss_percent),
         pace=Pace(1_000, 5_000, (1_000, 2_000)),

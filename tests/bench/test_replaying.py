@@ -14,12 +14,14 @@ from click.testing import CliRunner, Result
 from bench import replaying, rerun
 from bench.replaying import Report, replay_file
 from bench.rerun import ReplayFailed, describe_input
+from bench.sim.operators import Operators
 from bench.sim.world import World
 from consensus import BlocksRequest, Digest, LocalError, encode_message
 from node import wire
 from node.cli.exits import Exit
 from node.daemon.recorder import recordings_dir, recordings_in
 from node.home import Home, write_key
+from node.ledger.apps.governance_changes import Reweigh
 from node.ledger.codes import Code, RejectedTransaction
 from node.ledger.transactions import Transaction
 from node.pool.admission import Admission
@@ -105,6 +107,19 @@ def test_crashes_restarts_losses_and_load_are_repeated_exactly(recording: Record
     reports = replay_all(recording)
     assert len(reports) > len(world.hosts), "nobody was started again"
     assert sum(report.entries for report in reports) > 1_000
+
+
+def test_a_crossing_into_the_next_epoch_and_a_start_in_it_are_repeated_exactly(recording: Recorders) -> None:
+    world = recorded_world(recording, 4).start()
+    world.run(300)
+    world.submit(1, 5)
+    assert Operators(world).decide(Reweigh("v0", 2)) == 1
+    assert world.stored(world.submit(0, 3), 5_000)
+    world.hosts[2].crash()
+    world.hosts[2].start()
+    assert world.stored(world.submit(2, 3), 10_000)
+    assert {host.validator.term.epoch for host in world.hosts} == {1}
+    assert len(replay_all(recording)) == 5
 
 
 def test_catching_up_from_far_is_repeated_exactly(recording: Recorders) -> None:

@@ -159,5 +159,4 @@ CONSEQUENCES: dict[str, Consequence] = {
     "impostor": _faults("vote-link"),
     "babbler": _faults("message-malformed", "pool-message", "topic"),
     "future_rounds": _faults("vote-shape", "block-leader", "block-parent"),
-    "epoch_liar": _faults("block-epoch"),
 }
