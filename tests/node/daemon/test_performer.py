@@ -118,6 +118,42 @@ async def test_flushes_asked_for_in_a_row_are_stored_together_and_told_in_order(
         assert reader.get(ChainTable.BATCHES, NAME) == names[-1]
 
 
+def _large_flush(number: int) -> Flush:
+    entries = performer.FLUSH_BUSY_WRITES
+    names = [Digest(number.to_bytes(2, "big") + entry.to_bytes(30, "big")) for entry in range(entries)]
+    return Flush(number, tuple(Write(ChainTable.BATCHES, name, b"body") for name in names), (), number, 0)
+
+
+async def test_a_busy_node_waits_longer_for_company_until_a_group_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(performer, "FLUSH_PAUSE_SECONDS", 0)
+    monkeypatch.setattr(performer, "FLUSH_BUSY_PAUSE_SECONDS", 3600)
+    async with running_node(config_of(written(tmp_path / "net"))) as node, trio.open_nursery() as nursery:
+        hands = Hands(node, nursery, node.opened.store)
+        for number in range(1, performer.FLUSH_GROUP_MAX):
+            hands.performer.perform(_large_flush(number))
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        assert hands.performer.counts.flushes == 0
+        hands.performer.perform(_large_flush(performer.FLUSH_GROUP_MAX))
+        for number in range(1, performer.FLUSH_GROUP_MAX + 1):
+            assert await hands.next() == Flushed(number)
+        assert hands.performer.counts.flushes == 1
+
+
+async def test_whoever_waits_for_a_height_ends_the_pause_of_a_busy_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(performer, "FLUSH_PAUSE_SECONDS", 0)
+    monkeypatch.setattr(performer, "FLUSH_BUSY_PAUSE_SECONDS", 3600)
+    async with running_node(config_of(written(tmp_path / "net"))) as node, trio.open_nursery() as nursery:
+        hands = Hands(node, nursery, node.opened.store)
+        hands.performer.perform(_large_flush(1))
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        assert hands.performer.counts.flushes == 0
+        assert await node.waiters.wait_height(1) == 1
+
+
 async def test_a_full_disk_refuses_payload_until_the_flush_went_through(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
