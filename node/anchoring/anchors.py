@@ -137,12 +137,19 @@ class Witness:
     anchor: Anchor
     path: tuple[bytes, ...]
 
-    def check_agrees(self, epoch: int, point: Point) -> None:
-        """The seer follows the branch of `point`, of `epoch`, through the same epochs.
+    def check_agrees(self, epoch: int, point: Point, above: int) -> None:
+        """The seer follows the branch of `point`, of `epoch`, through the same epochs: what it holds lies
+        above `above`, where the epoch before ended. A seer that applied a recovery is in an epoch of the same
+        number as one that was dropped, but stands at the base, below it.
 
         Raises Refused BAD_WITNESS.
         """
         anchor = self.anchor
+        if anchor.point.height <= above:
+            raise Refused(
+                Code.BAD_WITNESS,
+                f"{self.seer.hex()} sees header {anchor.point.height}, the epoch before ended at {above}",
+            )
         if anchor.status is not ClientStatus.ACTIVE or anchor.epoch < epoch:
             raise Refused(
                 Code.BAD_WITNESS,
@@ -191,8 +198,13 @@ class SplitView:
         Raises Refused: what `Certified.check` and `AnchorProof.check` refuse, LEAF_NOT_INCLUDED, and
         NO_CONFLICT where the views agree.
         """
-        self.seer.check(seer_id, incarnation, validators, cache)
+        self.seer.check_claims(seer_id, incarnation, validators)
         theirs = self.view.check(self.seer.header.anchors_root, subject).point
+        split = self._compared(theirs, ours)
+        self.seer.check_signatures(seer_id, validators, cache)
+        return split
+
+    def _compared(self, theirs: Point, ours: Point) -> Split:
         if theirs.height == ours.height:
             if self.leaf is not None or theirs.header_hash == ours.header_hash:
                 raise Refused(Code.NO_CONFLICT, f"both views hold the same header {ours.height}")

@@ -89,6 +89,22 @@ def follow_all(
     Raises Refused as `follow` does, and LINK_HEIGHT. Whatever needs no signature is checked first, then the
     tops, then the links: true links are public, and under a false top they should cost nobody anything.
     """
+    sets = named_sets(links, validators, cluster_id, incarnation=incarnation, above=above)
+    for top in tops:
+        top.check(cluster_id, incarnation, sets[-1], cache)
+    check_links_signed(links, sets, cluster_id, cache)
+    return sets
+
+
+def named_sets(
+    links: Sequence[EpochLink],
+    validators: ValidatorSet,
+    cluster_id: bytes,
+    *,
+    incarnation: int,
+    above: int = -1,
+) -> tuple[ValidatorSet, ...]:
+    """`follow_all` without a signature: what the links claim, to be believed after `check_links_signed`."""
     sets = [validators]
     height = above
     for link in links:
@@ -100,11 +116,16 @@ def follow_all(
             )
         height = ending.height
         sets.append(_named_set(link, sets[-1], cluster_id, incarnation))
-    for top in tops:
-        top.check(cluster_id, incarnation, sets[-1], cache)
+    return tuple(sets)
+
+
+def check_links_signed(
+    links: Sequence[EpochLink], sets: Sequence[ValidatorSet], cluster_id: bytes, cache: SignatureCache
+) -> None:
+    """Each link is certified by its set of `sets`, which begin with the first link's. Raises Refused
+    CERTIFICATE_INVALID."""
     for link, signers in zip(links, sets, strict=False):
         link.ending.check_signatures(cluster_id, signers, cache)
-    return tuple(sets)
 
 
 def _named_set(

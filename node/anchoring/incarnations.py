@@ -101,7 +101,8 @@ def _recovered(footing: Footing, file: RecoveryFile, cache: SignatureCache) -> F
     )
     if base.height <= footing.base_height:
         raise Refused(Code.RECOVERY_BASE, f"base {base.height} is not above base {footing.base_height}")
-    recovery.base.check(footing.cluster_id, footing.incarnation, sets[-1], cache)
+    recovery.check_base_claims(footing.cluster_id, footing.incarnation, sets[-1])
+    recovery.base.check_signatures(footing.cluster_id, sets[-1], cache)
     verdicts = [judge(item, footing.ground, cache) for item in file.evidence]
     accused = {key for verdict in verdicts for key in verdict.accused}
     first = min(verdicts, key=lambda verdict: verdict.epoch, default=None)

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 
 from consensus import (
     CodecError,
+    PublicKey,
     SignatureCache,
     ValidatorSet,
     as_tuple,
@@ -27,7 +28,15 @@ from consensus import (
 from node.anchoring.anchors import ClientStatus, Point, Witness, path_from_value
 from node.anchoring.certified import Certified
 from node.anchoring.client_state import ACCUSED_MAX, ClientState, Tip
-from node.anchoring.epochs import LINKS_BYTES_MAX, EpochLink, follow_all, links_from_value, links_value
+from node.anchoring.epochs import (
+    LINKS_BYTES_MAX,
+    EpochLink,
+    check_links_signed,
+    follow_all,
+    links_from_value,
+    links_value,
+    named_sets,
+)
 from node.anchoring.evidence import ForkEvidence, HeldBranch, Verdict, judge
 from node.anchoring.identity import ClusterIdentity
 from node.anchoring.operators import ROSTER_KEY, read_roster
@@ -115,7 +124,7 @@ def admit(state: ClientState, corroboration: Corroboration) -> ClientState:
     """
     if state.status is not ClientStatus.PENDING:
         raise Refused(Code.CLIENT_NOT_PENDING, f"{state.name} is {state.status.name}, not PENDING")
-    _check_corroborated(state, state.epoch, state.last.point, corroboration)
+    _check_corroborated(state, state.epoch, state.last.point, -1, corroboration)
     return replace(state, status=ClientStatus.ACTIVE, is_admitted=True)
 
 
@@ -154,7 +163,8 @@ def update(
     _check_links_fit(last, update)
     _check_extends(last, header, update)
     if state.status is ClientStatus.STALE and update.links:
-        _check_corroborated(state, header.epoch, Point.of(header), corroboration or Corroboration())
+        end = update.links[-1].ending.header.height
+        _check_corroborated(state, header.epoch, Point.of(header), end, corroboration or Corroboration())
     sets = follow_all(
         update.links,
         state.validators,
@@ -183,12 +193,10 @@ def freeze(
     verdict = judge(evidence, state.ground, cache, held)
     if not verdict.freezes:
         raise Refused(Code.PAST_EPOCH, verdict.reason)
-    accused = tuple(sorted({*state.accused, *verdict.accused}))
-    if len(accused) > ACCUSED_MAX:
-        raise Refused(Code.ACCUSED_FULL, f"{len(accused)} accused keys exceed {ACCUSED_MAX}")
     convicted = state.convicted
     if convicted is None or verdict.epoch < convicted.epoch:
         convicted = verdict.validators
+    accused = _accused_with(state, verdict, convicted)
     return replace(state, status=ClientStatus.FROZEN, accused=accused, convicted=convicted), verdict
 
 
@@ -198,7 +206,7 @@ def recover(state: ClientState, recovery: RecoveryCertificate, cache: SignatureC
     That the federation co-approved it is the caller's to know. An unfrozen client takes no base but its own
     tip, so that nothing it anchored is ever dropped without evidence (F3). Raises Refused: CLIENT_RETIRED,
     WRONG_INCARNATION (also for a recovery that was applied already), UNKNOWN_SET, RECOVERY_BASE, RECOVERY_*,
-    and what `Certified.check` refuses.
+    LINK_HEIGHT, and what `Certified.check` refuses. All that needs no signature is checked first.
     """
     if state.status is ClientStatus.RETIRED:
         raise Refused(Code.CLIENT_RETIRED, f"{state.name} has left the federation")
@@ -216,10 +224,14 @@ def recover(state: ClientState, recovery: RecoveryCertificate, cache: SignatureC
             Code.RECOVERY_BASE,
             f"base {base.height} is not the anchored tip {state.last.height}; anchor it first",
         )
-    sets = _sets_to_base(state, recovery, cache)
-    recovery.base.check(state.cluster_id, state.incarnation, sets[-1], cache)
+    sets = named_sets(
+        recovery.links, _begins(state, recovery), state.cluster_id, incarnation=state.incarnation
+    )
+    recovery.check_base_claims(state.cluster_id, state.incarnation, sets[-1])
     signing = signing_set(sets, state.convicted)
     recovery.check_signed(signing, state.operators, frozenset(state.accused), cache)
+    recovery.base.check_signatures(state.cluster_id, sets[-1], cache)
+    check_links_signed(recovery.links, sets, state.cluster_id, cache)
     return replace(
         state,
         incarnation=recovery.incarnation,
@@ -258,6 +270,17 @@ def renew_operators(state: ClientState, roster: bytes, proof: SmtProof) -> Clien
 def retire(state: ClientState) -> ClientState:
     """The client RETIRED, for ever; its tip stays provable."""
     return replace(state, status=ClientStatus.RETIRED)
+
+
+def _accused_with(state: ClientState, verdict: Verdict, convicted: ValidatorSet) -> tuple[PublicKey, ...]:
+    """Who stands accused after `verdict`. Forkers invent later sets at will and let them convict themselves,
+    so where there is no room for all, others make room for the accused members of the `convicted` set."""
+    accused = {*state.accused, *verdict.accused}
+    if len(accused) > ACCUSED_MAX:
+        if verdict.epoch > convicted.epoch:
+            raise Refused(Code.ACCUSED_FULL, f"{len(accused)} accused keys exceed {ACCUSED_MAX}")
+        accused = {key for key in accused if convicted.index_of(key) is not None}
+    return tuple(sorted(accused))
 
 
 # --- what an update must prove ---------------------------------------------------------------------
@@ -306,7 +329,9 @@ def _check_extends(last: Tip, header: Header, update: Update) -> None:
         raise Refused(Code.TIP_NOT_INCLUDED, str(error)) from error
 
 
-def _check_corroborated(state: ClientState, epoch: int, point: Point, corroboration: Corroboration) -> None:
+def _check_corroborated(
+    state: ClientState, epoch: int, point: Point, above: int, corroboration: Corroboration
+) -> None:
     if corroboration.required == 0:
         if not corroboration.is_approved:
             raise Refused(
@@ -322,19 +347,15 @@ def _check_corroborated(state: ClientState, epoch: int, point: Point, corroborat
             f"{corroboration.required} are needed",
         )
     for witness in corroboration.witnesses:
-        witness.check_agrees(epoch, point)
+        witness.check_agrees(epoch, point, above)
 
 
-def _sets_to_base(
-    state: ClientState, recovery: RecoveryCertificate, cache: SignatureCache
-) -> tuple[ValidatorSet, ...]:
-    """The sets that the links lead through up to the base's; without links, the one that is held."""
+def _begins(state: ClientState, recovery: RecoveryCertificate) -> ValidatorSet:
+    """The set that the links begin at; without links, the base's own, if it is held."""
     if recovery.links:
-        return follow_all(
-            recovery.links, state.origin, state.cluster_id, cache, incarnation=state.incarnation
-        )
+        return state.origin
     epoch = recovery.base.header.epoch
     for known in (state.validators, state.origin):
         if known.epoch == epoch:
-            return (known,)
+            return known
     raise Refused(Code.UNKNOWN_SET, f"nothing is known of the validators of epoch {epoch}; add the links")

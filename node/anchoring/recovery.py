@@ -103,6 +103,17 @@ class RecoveryCertificate:
         )
         return digest(_DOMAIN, encode(fields))
 
+    def check_base_claims(self, cluster_id: bytes, incarnation: int, validators: ValidatorSet) -> None:
+        """All about the base that costs no signature: its origin, and that it lies above the links. Raises
+        Refused LINK_HEIGHT and what `Certified.check_claims` refuses."""
+        self.base.check_claims(cluster_id, incarnation, validators)
+        height = self.base.header.height
+        if self.links and height <= self.links[-1].ending.header.height:
+            raise Refused(
+                Code.LINK_HEIGHT,
+                f"base {height} is not above the last end {self.links[-1].ending.header.height}",
+            )
+
     def check_signed(
         self,
         old: ValidatorSet,
@@ -110,7 +121,8 @@ class RecoveryCertificate:
         accused: Collection[PublicKey],
         cache: SignatureCache,
     ) -> None:
-        """Enough of those who may sign did: `old` is `signing_set(...)`. Raises Refused RECOVERY_*."""
+        """Enough of those who may sign did: `old` is `signing_set(...)`. Raises Refused RECOVERY_*.
+        Signatures are verified last."""
         for validator in self.validators.validators:
             if validator.public_key in accused:
                 raise Refused(
@@ -127,28 +139,31 @@ class RecoveryCertificate:
                     Code.RECOVERY_WEIGHT,
                     f"only {left} of {total} weight is unaccused; the operators must sign",
                 )
-            signers = self._check_signatures(old, cache)
-            if not signers <= frozenset(unaccused):
+            signers = self._signers_of(old)
+            if not frozenset(signers) <= frozenset(unaccused):
                 raise Refused(Code.RECOVERY_ACCUSED, "an accused validator signed")
-            signed = old.weight_of(sorted(signers))
+            signed = old.weight_of(signers)
             if 2 * signed <= left:
                 raise Refused(
                     Code.RECOVERY_WEIGHT, f"weight {signed} is not more than half of the unaccused {left}"
                 )
+            self._check_signatures(old, signers, cache)
             return
         if 3 * left > total:
             raise Refused(
                 Code.RECOVERY_WEIGHT,
                 f"{left} of {total} weight is unaccused; its validators sign, not the operators",
             )
-        signed = operators.weight_of(sorted(self._check_signatures(operators, cache)))
+        signers = self._signers_of(operators)
+        signed = operators.weight_of(signers)
         if not operators.is_quorum(signed):
             raise Refused(
                 Code.RECOVERY_WEIGHT, f"operators' weight {signed} of {operators.total_weight} is no quorum"
             )
+        self._check_signatures(operators, signers, cache)
 
-    def _check_signatures(self, signing: ValidatorSet, cache: SignatureCache) -> frozenset[int]:
-        """Structure first, then every signature; the indices that signed."""
+    def _signers_of(self, signing: ValidatorSet) -> list[int]:
+        """The indices that claim to have signed, one signature each."""
         indices = list(bitmap_indices(self.signers))
         if (
             len(self.signers) != (len(signing) + 7) // 8
@@ -159,13 +174,15 @@ class RecoveryCertificate:
                 Code.RECOVERY_SIGNERS,
                 f"{len(indices)} signers of {len(signing)}, {len(self.signatures)} signature bytes",
             )
+        return indices
+
+    def _check_signatures(self, signing: ValidatorSet, indices: Sequence[int], cache: SignatureCache) -> None:
         message = self.digest()
         for position, index in enumerate(indices):
             start = position * _SIGNATURE_BYTES
             signature = self.signatures[start : start + _SIGNATURE_BYTES]
             if not cache.verify(signing.validators[index].public_key, message, signature):
                 raise Refused(Code.RECOVERY_SIGNERS, f"the signature of signer {index} is wrong")
-        return frozenset(indices)
 
     def to_value(self) -> tuple[Value, ...]:
         """`[1, base, members, operators, by, signers, signatures, [EpochLink, ...]]`."""
