@@ -56,8 +56,10 @@ def test_one_of_four_harms_nobody_and_is_found_out_where_it_can_be(name: str) ->
 
 @pytest.mark.parametrize("names", PAIRS, ids="+".join)
 def test_two_of_seven_together_harm_nobody(names: tuple[str, str]) -> None:
-    outcome = fight(names[0], 1, 7, names[1])
-    assert outcome.strikes.total() > 0
+    # Whoever only answers those that catch up meets one in few fights.
+    seeds = SERVER_SEEDS if set(names) <= set(SERVERS) else SEEDS[:1]
+    strikes = sum((fight(names[0], seed, 7, names[1]).strikes for seed in seeds), Counter[str]())
+    assert strikes.total() > 0
 
 
 def test_two_that_vote_for_two_blocks_are_proven_guilty() -> None:
