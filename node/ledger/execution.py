@@ -14,10 +14,13 @@ authority is judged. What becomes of a transaction:
 """
 
 from dataclasses import dataclass
+from functools import partial
 
-from consensus import ED25519, Digest, Epoch, LocalError, SignatureScheme
+from consensus import ED25519, Digest, Epoch, LocalError, SignatureCache, SignatureScheme
+from node.anchoring.lanes.outbox import LogUpdate
 from node.ledger.apps import Apps
 from node.ledger.codes import Code
+from node.ledger.federation.block import Federation
 from node.ledger.members import find_member
 from node.ledger.params import Params
 from node.ledger.receipts import Receipt
@@ -64,7 +67,8 @@ class Execution:
     """What a block came to. `receipts[i]` belongs to `leaves[i]`; `skipped` lists the positions that got
     neither, with the reason; `state_writes` and `history_nodes` are to be stored in one transaction.
     `writes` are the same as `state_writes`, one mapping a space, and must not be changed. `next_roster` is
-    there exactly when the header ends its epoch: its `next_validators_hash` is that roster's (C4)."""
+    there exactly when the header ends its epoch: its `next_validators_hash` is that roster's (C4). `outbox`
+    is what the block said to other clusters, for the chain to keep."""
 
     header: Header
     leaves: tuple[Leaf, ...]
@@ -73,6 +77,7 @@ class Execution:
     writes: Writes
     history_nodes: tuple[StoredNode, ...]
     next_roster: Roster | None = None
+    outbox: tuple[LogUpdate, ...] = ()
 
     @property
     def state_writes(self) -> tuple[StateWrite, ...]:
@@ -113,7 +118,8 @@ class Ledger:
         self.tip = tip
         self.overlay = Overlay(reader, layers_max)
         self._apps = apps or Apps(params.apps)
-        self._scheme = scheme
+        self._signatures = SignatureCache(scheme=scheme)
+        self._federation = Federation(partial(self.overlay.get, Space.STATE))
         self._run: Run | None = None
         self._roster: Roster | None = None
 
@@ -135,8 +141,11 @@ class Ledger:
         return self._roster
 
     def knows(self, sender: bytes) -> bool:
-        """Whether transactions of this key may be executed at all: of a member, or an operator (F13)."""
-        return find_member(self.overlay, sender) is not None or self.roster.operated_by(sender) is not None
+        """Whether transactions of this key may be executed at all: of a member, an operator (F13), or a
+        validator's node, which is a courier (F12)."""
+        if find_member(self.overlay, sender) is not None:
+            return True
+        return any(sender in (v.operator_key, v.node_key) for v in self.roster.validators)
 
     def skips(self, epoch: int) -> bool:
         """Whether a committed block of `epoch` yields no header, because a header below ended its epoch:
@@ -166,7 +175,9 @@ class Ledger:
             raise LocalError(f"block {block.height} at {block.time_ms} ms is not after {parent.time_ms} ms")
         if self.overlay.layers_held >= self.overlay.layers_max:
             raise LocalError(f"{self.overlay.layers_held} executed heights wait for the flush")
-        self._run = Run(block, parent, self.params, self._apps, self.overlay, self._scheme)
+        self._run = Run(
+            block, parent, self.params, self._apps, self.overlay, self._federation, self._signatures
+        )
 
     def advance(self, budget: int = SLICE_TRANSACTIONS_DEFAULT) -> Execution | None:
         """Work on the begun block: at most `budget` (>= 1) transactions or changed leaves. The Execution
@@ -210,6 +221,8 @@ class Ledger:
             history_root=self.tip.history.root(),
             validators_hash=parent.next_validators_hash or parent.validators_hash,
             next_validators_hash=None if next_roster is None else next_roster.validator_set().hash(),
+            outbox_root=run.roots.outbox,
+            anchors_root=run.roots.anchors,
         )
         history, nodes = self.tip.history.append([leaf_hash(header.hash)])
         self.overlay.push(block.height, run.state.writes())
@@ -222,4 +235,5 @@ class Ledger:
             run.state.writes(),
             nodes,
             next_roster,
+            run.roots.logs,
         )

@@ -3,15 +3,23 @@
 What becomes of each transaction is told in node/ledger/execution.py, whose `Ledger` makes one `Run` a block.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeAlias
 
-from consensus import Digest, SignatureScheme, Value
+from consensus import Digest, SignatureCache, Value
+from node.anchoring.lanes.views import OwnBlock
 from node.ledger.apps import Apps, Context, Method, governance
 from node.ledger.apps.governance_history import remember_parent
 from node.ledger.apps.governance_session import Session, Sitting
 from node.ledger.codes import Code, RejectedTransaction
+from node.ledger.federation import app as federation
+from node.ledger.federation.block import Federation, FederationRoots, close, grow_stale
+from node.ledger.federation.keys import CLIENT_PREFIX, STATE_PREFIX
+from node.ledger.federation.posting import Posting
+from node.ledger.federation.session import Desk
+from node.ledger.federation.session import Session as FederationSession
 from node.ledger.members import ORGANISATIONS_KEY, Member, decode_member, member_key, organisations_of
 from node.ledger.opaque import OpaqueBatch
 from node.ledger.params import Params
@@ -71,17 +79,24 @@ class Run:
         "_cap_ms",
         "_changes",
         "_cluster_id",
+        "_desk",
         "_doors",
+        "_federation",
+        "_federation_writes",
         "_guard",
         "_members",
+        "_parent",
         "_phase",
         "_position",
+        "_posting",
+        "_said",
         "_sitting",
         "_state_root",
         "block",
         "leaves",
         "receipt_hashes",
         "receipts",
+        "roots",
         "skipped",
         "state",
         "transaction_hashes",
@@ -94,7 +109,8 @@ class Run:
         params: Params,
         apps: Apps,
         overlay: Overlay,
-        scheme: SignatureScheme,
+        federation: Federation,
+        cache: SignatureCache,
     ) -> None:
         self.block = block
         self.state = BlockState(overlay)
@@ -108,7 +124,20 @@ class Run:
         self._cluster_id = parent.cluster_id
         self._doors: dict[tuple[str, str], _Door] = {}
         self._members: dict[bytes, Member] = {}
-        self._sitting = Sitting(self.state, parent, block.epoch, block.time_ms, apps.method, scheme)
+        self._parent = parent
+        self.roots = FederationRoots(parent.anchors_root, parent.outbox_root)
+        self._federation = federation
+        self._federation_writes: dict[bytes, bytes | None] = {}
+        self._said: list[tuple[bytes, bytes]] = []
+        self._posting = Posting(
+            OwnBlock(parent.cluster_id, parent.incarnation, block.height, block.time_ms), apps.port
+        )
+        self._desk = Desk(self.state.get_state, self._posting, cache)
+        self._sitting = Sitting(self.state, parent, block.epoch, block.time_ms, apps.method, cache.scheme)
+        if block.time_ms >= federation.next_tick_ms:
+            stale = grow_stale(self.state, federation, block.time_ms)
+            self.state.state.update(stale)
+            self._note_federation(stale)
         remember_parent(self.state, parent, block.time_ms)
         self._guard = ReplayGuard(params, self.state, block.height, block.time_ms, parent.time_ms)
         self._phase = _Phase.TRANSACTIONS
@@ -132,6 +161,8 @@ class Run:
             if end < len(transactions):
                 return None
             self._guard.finish()
+            if self._federation_writes or self._said:
+                self._close_federation()
             self._changes = smt.in_tree_order(self.state.state.items())
             self._phase, self._position = _Phase.STATE_TREE, 0
         if self._phase is _Phase.STATE_TREE:
@@ -180,18 +211,27 @@ class Run:
 
     def _call(self, transaction: Transaction) -> tuple[Value, dict[bytes, bytes | None]]:
         """Judge authority, run the method; its result and its writes. Raises RejectedTransaction."""
-        if transaction.app == governance.NAME:
-            return self._govern(transaction)
+        if transaction.app in _SYSTEM:
+            return _SYSTEM[transaction.app](self, transaction)
         sender = self._member(transaction.sender)
         door = self._door(transaction.app, transaction.method)
         parsed = door.method.parse(transaction.args)
         context = Context(
-            self.state, transaction.app, sender, transaction.id, self.block.height, self.block.time_ms
+            self.state,
+            transaction.app,
+            sender,
+            transaction.id,
+            self.block.height,
+            self.block.time_ms,
+            self._posting,
         )
         if not door.is_open:
             owner = door.method.owner_of(context, parsed) if door.rule.is_about_owner else None
             require(door.policy, door.rule, sender, door.organisation_count, owner)
-        return door.method.run(context, parsed), context.writes
+        result = door.method.run(context, parsed)
+        if context.said is not None:
+            self._said += context.said
+        return result, context.writes
 
     def _govern(self, transaction: Transaction) -> tuple[Value, dict[bytes, bytes | None]]:
         """`_call` for governance, which may change members and policies."""
@@ -200,7 +240,30 @@ class Run:
         result = governance.parse(transaction.method, transaction.args)(session)
         self._members.clear()
         self._doors.clear()
+        self._note_federation(session.writes)
         return result, session.writes
+
+    def _federate(self, transaction: Transaction) -> tuple[Value, dict[bytes, bytes | None]]:
+        """`_call` for the federation."""
+        session = FederationSession(self._desk, transaction.sender)
+        result = federation.parse(transaction.method, transaction.args)(session)
+        self._note_federation(session.draft.writes)
+        self._said += session.draft.said
+        return result, session.draft.writes
+
+    def _note_federation(self, writes: dict[bytes, bytes | None]) -> None:
+        """Clients, clusters and parameters among a transaction's writes matter at the block's end."""
+        self._federation_writes.update(
+            (key, value) for key, value in writes.items() if key.startswith(STATE_PREFIX)
+        )
+
+    def _close_federation(self) -> None:
+        """Set the header's two roots, before the state tree is updated."""
+        writes = self._federation_writes
+        clients = {key: value for key, value in writes.items() if key.startswith(CLIENT_PREFIX)}
+        self.roots = close(self.state, self._parent, clients, self._said)
+        if writes:
+            self._federation.note(writes, self.state.get_state)
 
     def _member(self, public_key: bytes) -> Member:
         known = self._members.get(public_key)
@@ -243,3 +306,10 @@ class Run:
         self.receipts.append(receipt)
         self.transaction_hashes.append(leaf_hash(transaction.encoded))
         self.receipt_hashes.append(leaf_hash(receipt.encoded))
+
+
+_SYSTEM: dict[str, Callable[[Run, Transaction], tuple[Value, dict[bytes, bytes | None]]]] = {
+    governance.NAME: Run._govern,
+    federation.NAME: Run._federate,
+}
+"""The applications that every cluster has, under no policy, and how they are called."""

@@ -26,6 +26,7 @@ from consensus import (
     encode_trusted,
 )
 from node.ledger.execution import Execution, Tip
+from node.ledger.federation.tables import chain_contents
 from node.ledger.state import Space
 from node.proofs import CompactRange
 from node.proofs.header import Header
@@ -132,6 +133,7 @@ def chain_writes(execution: Execution) -> WriteSet:
     header = execution.header
     key = height_key(header.height)
     transactions = tuple(transaction.encoded for _, transaction in execution.leaves)
+    outbox = chain_contents(execution.outbox) if execution.outbox else {}
     receipts = tuple(receipt.encoded for receipt in execution.receipts)
     return WriteSet(
         {
@@ -146,6 +148,7 @@ def chain_writes(execution: Execution) -> WriteSet:
                 transaction.id: key + index.to_bytes(4, "big")
                 for index, (_, transaction) in enumerate(execution.leaves)
             },
+            **outbox,
         }
     )
 

@@ -12,8 +12,12 @@ from functools import lru_cache
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from consensus import Digest, Value
+from node.anchoring.lanes.messages import Mode
+from node.anchoring.lanes.refusals import LaneRefused
 from node.ledger.codes import Code, RejectedTransaction
+from node.ledger.federation.refused import by_lane
 from node.ledger.members import Member
+from node.ledger.messaging import Port, Post
 from node.ledger.policy import Policy
 from node.ledger.state import BlockState
 
@@ -25,12 +29,20 @@ STATE_VALUE_BYTES_MAX = 256 * 1024
 
 
 class Context:
-    """What a running method may know and do: its sender, its block, and its application's state."""
+    """What a running method may know and do: its sender, its block, its application's state, and sending to
+    other clusters. `said` is what it sent, for the outbox; None until there is something."""
 
-    __slots__ = ("_block", "_prefix", "height", "sender", "time_ms", "tx_id", "writes")
+    __slots__ = ("_block", "_post", "_prefix", "height", "said", "sender", "time_ms", "tx_id", "writes")
 
     def __init__(
-        self, block: BlockState, app: str, sender: Member, tx_id: Digest, height: int, time_ms: int
+        self,
+        block: BlockState,
+        app: str,
+        sender: Member,
+        tx_id: Digest,
+        height: int,
+        time_ms: int,
+        post: Post,
     ) -> None:
         self._block = block
         self._prefix = app_prefix(app)
@@ -39,6 +51,8 @@ class Context:
         self.height = height
         self.time_ms = time_ms
         self.writes: dict[bytes, bytes | None] = {}
+        self.said: list[tuple[bytes, bytes]] | None = None
+        self._post = post
 
     def get(self, key: bytes) -> bytes | None:
         """The value under `key` below the application's prefix, own writes included."""
@@ -60,10 +74,54 @@ class Context:
         """Remove `key`; removing what is absent changes nothing."""
         self._write(self._prefix + key, None)
 
+    def send(self, destination: bytes, port: str, mode: Mode, deadline_ms: int, payload: bytes) -> int:
+        """Send a message to a port of cluster `destination`, to be handled before `deadline_ms` of its time;
+        answers with its sequence on that lane. What becomes of it, `on_result` of our own port of that name
+        hears. Raises RejectedTransaction with the lane's reason."""
+        try:
+            return self._post.send(_Whole(self), destination, port, mode, deadline_ms, payload)
+        except LaneRefused as refused:
+            raise by_lane(refused) from refused
+
+    def get_whole(self, full: bytes) -> bytes | None:
+        """The value under a full key, own writes included."""
+        return self.writes[full] if full in self.writes else self._block.get_state(full)
+
+    def write_whole(self, full: bytes, value: bytes | None) -> None:
+        """Write under a full key."""
+        self._write(full, value)
+
     def _write(self, full: bytes, value: bytes | None) -> None:
         self.writes[full] = value
         if len(self.writes) > WRITES_MAX:
             raise RejectedTransaction(Code.TOO_MANY_WRITES, f"more than {WRITES_MAX} writes")
+
+
+class _Whole:
+    """The state of a running method as lanes see it: all keys, counted among the method's writes."""
+
+    __slots__ = ("_context",)
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value under `key`."""
+        return self._context.get_whole(key)
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Write."""
+        self._context.write_whole(key, value)
+
+    def delete(self, key: bytes) -> None:
+        """Remove."""
+        self._context.write_whole(key, None)
+
+    def say(self, destination: bytes, leaf: bytes) -> None:
+        """Append to the outbox."""
+        if self._context.said is None:
+            self._context.said = []
+        self._context.said.append((destination, leaf))
 
 
 Arguments: TypeAlias = tuple[Value, ...]
@@ -90,10 +148,12 @@ class Method(Generic[Parsed]):
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """An application: its name is the first part of its state keys and of its policies."""
+    """An application: its name is the first part of its state keys and of its policies; `ports` are where
+    messages of other clusters arrive."""
 
     name: str
     methods: tuple[Method[Any], ...]
+    ports: tuple[Port, ...] = ()
 
 
 @lru_cache(maxsize=64)

@@ -7,6 +7,7 @@
     [5, member]                                              a member joins, or gets other roles
     [6, public_key]                                          a member leaves
     [7, app, method, policy]                                 a method gets another policy
+    [8, ...] to [13, ...]                                    about other clusters (federation/changes.py)
 
 The changes of a proposal are judged together, by the roster they come to: it must be one that agreement can
 use, and it must not move too much at once (`moves_too_much`). node/ledger/DESIGN.md says why this is enough.
@@ -31,6 +32,7 @@ from consensus import (
     as_tuple,
 )
 from node.ledger.codes import Code, RejectedTransaction
+from node.ledger.federation.changes import FEDERATION_KINDS, FederationChange, federation_change_of
 from node.ledger.members import Member
 from node.ledger.names import NAME_CHARACTERS_MAX, check_name
 from node.ledger.policy import Policy
@@ -124,7 +126,7 @@ class SetPolicy:
 
 
 ValidatorChange: TypeAlias = AddValidator | RemoveValidator | Reweigh | RotateKeys
-Change: TypeAlias = ValidatorChange | SetMember | RemoveMember | SetPolicy
+Change: TypeAlias = ValidatorChange | SetMember | RemoveMember | SetPolicy | FederationChange
 
 
 def changes_of(value: Value) -> tuple[Change, ...]:
@@ -162,8 +164,10 @@ def change_of(value: Value) -> Change:
         case 7:
             _, app, method, policy = as_tuple(value, 4, "policy")
             return SetPolicy(_name(app), _name(method), Policy.from_value(policy))
+        case _ if kind in FEDERATION_KINDS:
+            return federation_change_of(kind, value)
         case _:
-            raise CodecError(f"kind of change {kind} is none of 1 to 7")
+            raise CodecError(f"kind of change {kind} is none of 1 to 13")
 
 
 def _rotation(value: Value) -> RotateKeys:
@@ -199,7 +203,7 @@ def apply_changes(roster: Roster, changes: Sequence[Change]) -> Roster | None:
     Raises RejectedTransaction: VALIDATOR_UNKNOWN, NO_CHANGE, or SET_REFUSED for a roster that agreement could
     not use: empty, too large, a name or key that occurs twice.
     """
-    about = [change for change in changes if not isinstance(change, SetMember | RemoveMember | SetPolicy)]
+    about = [change for change in changes if isinstance(change, ValidatorChange)]
     if not about:
         return None
     records = list(roster.validators)

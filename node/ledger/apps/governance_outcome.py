@@ -16,6 +16,7 @@ from node.ledger.apps.governance_changes import (
 from node.ledger.apps.governance_proposals import OPEN_KEY, Proposal, encode_open, proposal_key
 from node.ledger.apps.governance_session import Session
 from node.ledger.codes import Code, RejectedTransaction
+from node.ledger.federation.changes import FederationChange, leaves_after
 from node.ledger.members import (
     MEMBERS_MAX,
     ORGANISATIONS_KEY,
@@ -66,7 +67,17 @@ def judge(session: Session, proposal: Proposal) -> Roster | None:
     for change in proposal.changes:
         if isinstance(change, SetPolicy):
             session.sitting.find_method(change.app, change.method)
+    _federation_after(session, proposal.changes)
     return new
+
+
+def _federation_after(session: Session, changes: tuple[Change, ...]) -> dict[bytes, bytes | None]:
+    """The leaves that the changes about other clusters come to."""
+    about = tuple(change for change in changes if isinstance(change, FederationChange))
+    if not about:
+        return {}
+    parent = session.sitting.parent
+    return leaves_after(session.get, parent.cluster_id, session.time_ms, parent.height + 1, about)
 
 
 def _members_after(session: Session, changes: tuple[Change, ...]) -> dict[bytes, Member | None]:
@@ -145,6 +156,8 @@ def _execute(session: Session, proposal: Proposal, new: Roster | None) -> None:
     for change in proposal.changes:
         if isinstance(change, SetPolicy):
             session.put(policy_key(change.app, change.method), encode(change.policy.to_value()))
+    for key, leaf in _federation_after(session, proposal.changes).items():
+        session.put(key, leaf)
 
 
 def close(session: Session, proposal_id: Digest) -> None:

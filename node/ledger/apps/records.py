@@ -34,7 +34,7 @@ from consensus import (
     encode_trusted,
     immutable,
 )
-from node.ledger.apps.app import App, Arguments, Context, Method
+from node.ledger.apps.app import Arguments, Context, Method
 from node.ledger.codes import Code, RejectedTransaction
 from node.ledger.policy import Policy
 
@@ -298,10 +298,7 @@ def _labels(value: Value) -> tuple[tuple[str, str], ...]:
     return tuple(labels)
 
 
-APP = App(
-    NAME,
-    (
-        Method("put", parse_put, put, owner_of, Policy("ANY")),
-        Method("supersede", parse_supersede, supersede, owner_of, Policy("ANY")),
-    ),
+METHODS = (
+    Method("put", parse_put, put, owner_of, Policy("ANY")),
+    Method("supersede", parse_supersede, supersede, owner_of, Policy("ANY")),
 )

@@ -17,6 +17,7 @@ from node.anchoring.lanes.messages import Mode
 
 CLUSTERS_KEY = b"federation/clusters"
 PARAMS_KEY = b"federation/params"
+STATE_PREFIX = b"federation/"
 CLIENT_PREFIX = b"federation/client/"
 STATE_PREFIXES = ("federation", "lanes")
 """First parts of state keys that no application may have."""

@@ -196,7 +196,7 @@ def read(get: Get, key: bytes, parse: Callable[[Value], Record]) -> Record | Non
     try:
         return parse(decode(data))
     except CodecError as error:
-        raise LocalError(f"the federation record {key!r} cannot be read: {error}") from error
+        raise LocalError(f"the federation record {key!a} cannot be read: {error}") from error
 
 
 def stored(record: Address | Peering | LanePolicy | Quota | FederationParams) -> bytes:

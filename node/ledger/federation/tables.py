@@ -18,7 +18,7 @@ from node.anchoring.lanes.outbox import LogUpdate
 from node.ledger.federation.keys import outbox_key
 from node.ledger.federation.records import Get
 from node.proofs import CompactRange
-from node.storage import ChainTable, Contents, Reader, StateTable
+from node.storage import ChainTable, Contents, Reader, StateTable, Table
 
 ANCHOR_NODES = b"\xa0"
 """Prefix of the nodes of the anchors map."""
@@ -56,7 +56,7 @@ def place_key(destination: bytes, name: LeafName) -> bytes:
     return destination + kind + name.sequence.to_bytes(8, "big") + name.port.encode()
 
 
-def chain_contents(logs: Iterable[LogUpdate]) -> dict[ChainTable, Contents]:
+def chain_contents(logs: Iterable[LogUpdate]) -> dict[Table, Contents]:
     """What a height adds to the outbox tables of the chain."""
     leaves: Contents = {}
     nodes: Contents = {}

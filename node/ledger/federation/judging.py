@@ -1,0 +1,183 @@
+"""`accuse` and `recover`: how a cluster that forked is stopped here, and how it comes back.
+
+    accuse   [evidence]
+             [evidence, [seer cluster id, [subject, anchor, state proof], their path, our path,
+                         link path | nil, 0 | 1: ours is the second statement]]
+    recover  [recovery certificate, common prefix | nil]
+    answers  accuse: [evidence id, accused keys]; recover: [incarnation, leaves that both share | nil: all]
+
+Evidence freezes by itself, whoever brings it (F3); a recovery also needs that our operators approved exactly
+it, once an incarnation (F6). A frozen cluster's lanes are parked. What both branches said to us is proven by
+the common prefix of their logs; without one nothing counts as shared, and more is disputed than must be.
+"""
+
+from dataclasses import dataclass, replace
+
+from consensus import CodecError, Digest, Value, as_bytes, as_int, as_tuple, encode_trusted
+from node.anchoring.anchors import AnchorProof, ClientStatus, path_from_value
+from node.anchoring.evidence import ForkEvidence, HeldBranch
+from node.anchoring.lanes.outbox import CommonPrefix
+from node.anchoring.lanes.recovery import park, resume
+from node.anchoring.lanes.refusals import LaneRefused
+from node.anchoring.lightclient import freeze
+from node.anchoring.lightclient import recover as recovered
+from node.anchoring.recovery import RecoveryCertificate
+from node.anchoring.refusals import Code as Reason
+from node.anchoring.refusals import Refused
+from node.ledger.codes import Code, RejectedTransaction
+from node.ledger.federation.keys import evidence_key, evidence_list_key
+from node.ledger.federation.records import client_of, ids_from_value, peering_of, read
+from node.ledger.federation.refused import by_client, by_lane
+from node.ledger.federation.session import Session
+from node.proofs import ProofError
+from node.proofs.rfc6962 import MAX_SIZE
+
+EVIDENCE_KEPT_MAX = 16
+"""Pieces of evidence kept of one cluster; each names keys that those before it did not."""
+
+
+@dataclass(frozen=True, slots=True)
+class OtherBranch:
+    """Where another cluster holds the other branch, for evidence of an epoch that is over (F5)."""
+
+    seer: Digest
+    view: AnchorProof
+    their_path: tuple[bytes, ...]
+    our_path: tuple[bytes, ...]
+    link_path: tuple[bytes, ...] | None
+    ours_is_second: bool
+
+    @staticmethod
+    def from_value(value: Value) -> "OtherBranch":
+        """`[seer, view, their path, our path, link path | nil, 0 | 1]`; raises CodecError."""
+        seer, view, theirs, ours, link, second = as_tuple(value, 6, "other branch")
+        return OtherBranch(
+            Digest(as_bytes(seer, "seer", length=32)),
+            AnchorProof.from_value(view),
+            path_from_value(theirs, "their path"),
+            path_from_value(ours, "our path"),
+            None if link is None else path_from_value(link, "link path"),
+            as_int(second, "ours is second", high=1) == 1,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Accuse:
+    """Parsed arguments of `accuse`."""
+
+    evidence: ForkEvidence
+    encoded: bytes
+    other: OtherBranch | None
+
+
+@dataclass(frozen=True, slots=True)
+class Recover:
+    """Parsed arguments of `recover`."""
+
+    recovery: RecoveryCertificate
+    prefix: CommonPrefix | None
+
+
+def parse_accuse(args: tuple[Value, ...]) -> Accuse:
+    """Raises CodecError."""
+    if len(args) == 2:
+        data, other = args
+        branch = OtherBranch.from_value(other)
+    else:
+        (data,) = as_tuple(args, 1, "arguments of accuse")
+        branch = None
+    encoded = as_bytes(data, "evidence")
+    return Accuse(ForkEvidence.decode(encoded), encoded, branch)
+
+
+def parse_recover(args: tuple[Value, ...]) -> Recover:
+    """Raises CodecError."""
+    data, prefix = as_tuple(args, 2, "arguments of recover")
+    return Recover(
+        RecoveryCertificate.decode(as_bytes(data, "recovery")),
+        None if prefix is None else CommonPrefix.decode(as_bytes(prefix, "common prefix")),
+    )
+
+
+def accuse(session: Session, call: Accuse) -> Value:
+    """Freeze the accused cluster; evidence that names nobody new changes nothing."""
+    session.require_known()
+    evidence = call.evidence
+    before = session.client(evidence.first.certified.header.cluster_id)
+    try:
+        held = None if call.other is None else _held(session, before.cluster_id, call.other)
+        after, verdict = freeze(before, evidence, session.cache, held)
+    except Refused as error:
+        raise by_client(error, _code(error)) from error
+    if after == before:
+        raise RejectedTransaction(
+            Code.NOTHING_NEW, f"{before.name} is frozen, and these {len(verdict.accused)} keys are accused"
+        )
+    session.put_client(after)
+    if before.status is not ClientStatus.FROZEN:
+        park(session.draft, before.cluster_id, before.incarnation)
+    _keep(session, before.cluster_id, evidence.id, call.encoded)
+    return (evidence.id, verdict.accused)
+
+
+def _code(error: Refused) -> Code | None:
+    """Whatever fails inside evidence is the evidence's fault."""
+    return None if error.code is Reason.CLIENT_RETIRED else Code.EVIDENCE_REFUSED
+
+
+def _held(session: Session, accused: bytes, other: OtherBranch) -> HeldBranch:
+    """The other branch, as a cluster that is ACTIVE here anchored it. Raises Refused."""
+    seer = client_of(session.get, other.seer)
+    if seer is None or seer.status is not ClientStatus.ACTIVE or seer.cluster_id == accused:
+        raise Refused(Reason.BAD_WITNESS, f"{other.seer.hex()} is no active cluster other than the accused")
+    anchor = other.view.check(seer.last.anchors_root, accused)
+    return HeldBranch(anchor, other.their_path, other.our_path, other.link_path, other.ours_is_second)
+
+
+def _keep(session: Session, cluster_id: bytes, evidence_id: Digest, encoded: bytes) -> None:
+    key = evidence_list_key(cluster_id)
+    listed = read(session.get, key, ids_from_value) or ()
+    if len(listed) < EVIDENCE_KEPT_MAX and evidence_id not in listed:
+        session.draft.put(key, encode_trusted((*listed, evidence_id)))
+        session.draft.put(evidence_key(cluster_id, evidence_id), encoded)
+
+
+def recover(session: Session, call: Recover) -> Value:
+    """Apply the recovery that our operators approved, to the client and to its lanes."""
+    session.require_courier()
+    recovery = call.recovery
+    before = session.client(recovery.base.header.cluster_id)
+    approved = peering_of(session.get, before.cluster_id).recovery
+    if approved != recovery.digest():
+        what = "none" if approved is None else approved.hex()
+        raise RejectedTransaction(
+            Code.RECOVERY_NOT_APPROVED, f"approved is {what}, brought {recovery.digest().hex()}"
+        )
+    try:
+        after = recovered(before, recovery, session.cache)
+    except Refused as error:
+        code = None if error.code is Reason.CLIENT_RETIRED else Code.RECOVERY_REFUSED
+        raise by_client(error, code) from error
+    block = session.posting.block
+    common = _common_size(session, before.last.outbox_root, after.last.outbox_root, call.prefix)
+    try:
+        resume(session.draft, block.cluster_id, before.cluster_id, after.incarnation, common)
+    except LaneRefused as error:
+        raise by_lane(error) from error
+    session.put_client(after)
+    session.note_anchored(before.cluster_id)
+    session.change_peering(before.cluster_id, lambda known: replace(known, recovery=None))
+    return (after.incarnation, None if common == MAX_SIZE else common)
+
+
+def _common_size(session: Session, dropped: bytes, chosen: bytes, prefix: CommonPrefix | None) -> int:
+    """How many leaves both branches said to us."""
+    if dropped == chosen:
+        return MAX_SIZE
+    if prefix is None:
+        return 0
+    try:
+        prefix.verify(dropped, chosen, session.posting.block.cluster_id)
+    except (ProofError, CodecError) as error:
+        raise RejectedTransaction(Code.PROOF_REFUSED, f"common prefix: {error}") from error
+    return prefix.size
