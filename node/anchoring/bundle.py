@@ -59,6 +59,8 @@ BUNDLE_BYTES_MAX = (
     GENESIS_BODY_BYTES_MAX + LINKS_BYTES_MAX + TRANSACTION_BYTES_MAX + RECEIPT_BYTES_MAX + PROOF_BYTES_MAX
 )
 _DEPTH_MAX = 5
+_ITEMS_MAX = 512 * 1024
+"""As many as the longest links have."""
 
 
 class BundleKind(IntEnum):
@@ -164,7 +166,7 @@ class Bundle:
     @staticmethod
     def decode(data: bytes) -> "Bundle":
         """The bundle in these bytes; raises CodecError for any other shape, order, size or encoding."""
-        value = decode(data, max_bytes=BUNDLE_BYTES_MAX, max_depth=_DEPTH_MAX)
+        value = decode(data, max_bytes=BUNDLE_BYTES_MAX, max_depth=_DEPTH_MAX, max_items=_ITEMS_MAX)
         if type(value) is not tuple or not value or value[0] != MAGIC:
             raise CodecError(f"this is no bundle of the format {MAGIC}")
         _, kind, body, links, header, certificate, later_header, later_path, checkpoint, statement = as_tuple(

@@ -122,12 +122,17 @@ def disputed(state: LaneState, own_id: bytes, cluster_id: bytes) -> tuple[Disput
 
 
 def _dispute_answers(state: LaneState, key: bytes, incarnation: int, common_size: int) -> None:
-    """List every result that rests on a leaf beyond the common prefix."""
+    """List every result that rests on a leaf beyond the common prefix, and is not listed yet: of an earlier
+    recovery's disputes none was confirmed since, or it would not be there."""
     lane = load(state, key, OutLane.from_value) or OutLane()
+    disputes = load(state, disputes_key(key), Disputes.from_value) or Disputes()
+    known = {(dispute.sequence, dispute.message_hash) for dispute in disputes.listed}
     new = []
     for sequence in range(lane.pruned + 1, lane.sent + 1):
         settled = load(state, settled_key(key, sequence), Settled.from_value)
-        if settled is not None and settled.leaf_index >= common_size:
+        if settled is None or (sequence, settled.message_hash) in known:
+            continue
+        if settled.leaf_index >= common_size:
             new.append(Dispute(sequence, incarnation, settled.message_hash, settled.result))
     _add(state, key, tuple(new), lane.leaves_pruned <= common_size)
 

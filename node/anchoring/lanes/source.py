@@ -150,7 +150,7 @@ def acknowledge(
         raise LaneRefused(Refusal.UNKNOWN_SEQUENCE, f"lane {lane} has sent {known.sent}, not {sequence}")
     commitment = load(state, commitment_key(key, sequence), Commitment.from_value)
     if commitment is None:
-        return _take_again(state, key, acknowledgement)
+        return _take_again(state, key, acknowledgement, arrival.proof.index)
     _check_binding(commitment, acknowledgement)
     state.delete(commitment_key(key, sequence))
     settled = Settled(commitment.message_hash, acknowledgement.result, arrival.proof.index, False)
@@ -195,7 +195,9 @@ def _call_back(state: LaneState, acknowledgement: Acknowledgement, callback: Cal
     return True
 
 
-def _take_again(state: LaneState, key: bytes, acknowledgement: Acknowledgement) -> Acknowledged:
+def _take_again(
+    state: LaneState, key: bytes, acknowledgement: Acknowledgement, leaf_index: int
+) -> Acknowledged:
     """An answer to what was answered before: news only where a recovery has disputed that."""
     sequence = acknowledgement.sequence
     disputes = load(state, disputes_key(key), Disputes.from_value) or Disputes()
@@ -206,6 +208,17 @@ def _take_again(state: LaneState, key: bytes, acknowledgement: Acknowledgement) 
         )
     if dispute.result is acknowledgement.result:
         settle_dispute(state, key, dispute, None)
+        _rest_on(state, key, sequence, leaf_index)
         return Acknowledged(acknowledgement, Standing.CONFIRMED)
     settle_dispute(state, key, dispute, replace(dispute, contradiction=acknowledgement.result))
     return Acknowledged(acknowledgement, Standing.CONTRADICTED)
+
+
+def _rest_on(state: LaneState, key: bytes, sequence: int, leaf_index: int) -> None:
+    """A confirmed result rests on the leaf that confirmed it: the next recovery may drop that one too."""
+    settled = load(state, settled_key(key, sequence), Settled.from_value)
+    if settled is not None:
+        save(state, settled_key(key, sequence), replace(settled, leaf_index=leaf_index))
+        return
+    known = load(state, key, OutLane.from_value) or OutLane()
+    save(state, key, replace(known, leaves_pruned=max(known.leaves_pruned, leaf_index + 1)))

@@ -1,0 +1,96 @@
+"""A cluster that is recovered twice: what the first recovery settled may rest on what the second drops."""
+
+from node.anchoring.lanes.messages import Lane, Mode, Result
+from node.anchoring.lanes.progress import Progress, answered
+from node.anchoring.lanes.records import Dispute, OutLane
+from node.anchoring.lanes.recovery import disputed
+from node.anchoring.lanes.source import Acknowledged, Standing
+from node.anchoring.lanes.state import load, out_key, save, settled_key
+from tests.node.anchoring.lanes.islands import PORT, Federation, Island, fork, freeze, recover
+from tests.node.anchoring.lanes.test_recovery import carry_all
+
+
+def go_on(here: Island, branch: Island, incarnation: int, common: int) -> None:
+    """`here` freezes the other cluster and recovers it on this branch."""
+    freeze(here, branch.cluster_id)
+    branch.incarnation = incarnation
+    branch.seal()
+    recover(here, branch, common)
+
+
+def answered_on_a_dropped_branch() -> tuple[Island, Island]:
+    """`here` was told OK by a branch that a recovery dropped; the other went on from before the message, and
+    has said three other things since. What it says from now on stands above them."""
+    here, there = Federation("AB").islands
+    dropped = fork(there)
+    here.send(there, b"plain", lasting_ms=60_000)
+    carry_all(dropped, here)
+    carry_all(here, dropped)
+    assert [told.result for told in here.told] == [Result.OK]
+    go_on(here, there, 1, 0)
+    for _ in range(3):
+        there.send(here, b"plain")
+    there.seal()
+    return here, there
+
+
+def listed(here: Island, there: Island) -> list[Dispute]:
+    lanes = disputed(here.root, here.cluster_id, there.cluster_id)
+    return [item for lane in lanes if not lane.is_incoming for item in lane.disputes.listed]
+
+
+def test_a_confirmation_that_a_second_recovery_drops_is_disputed_again() -> None:
+    here, there = answered_on_a_dropped_branch()
+    third = fork(there)
+    carry_all(there, here)
+    standings = [taken.standing for taken in carry_all(here, there) if isinstance(taken, Acknowledged)]
+    assert standings == [Standing.CONFIRMED]
+    assert listed(here, there) == []
+    go_on(here, third, 2, 3)
+    assert [(item.sequence, item.incarnation) for item in listed(here, third)] == [(1, 1)]
+    third.time_ms += 120_000
+    carry_all(third, here)
+    carry_all(here, third)
+    assert [(item.result, item.contradiction) for item in listed(here, third)] == [
+        (Result.OK, Result.EXPIRED)
+    ]
+    assert len(here.told) == 1
+
+
+def test_a_dispute_that_nobody_settled_is_listed_once_however_many_recoveries_follow() -> None:
+    here, there = answered_on_a_dropped_branch()
+    third = fork(there)
+    go_on(here, third, 2, 0)
+    assert [(item.sequence, item.incarnation) for item in listed(here, third)] == [(1, 0)]
+    carry_all(third, here)
+    carry_all(here, third)
+    assert listed(here, third) == []
+
+
+def test_a_contradiction_is_final_and_its_message_is_asked_for_no_more() -> None:
+    here, there = answered_on_a_dropped_branch()
+    third = fork(there)
+    there.time_ms += 120_000
+    carry_all(there, here)
+    carry_all(here, there)
+    assert [item.contradiction for item in listed(here, there)] == [Result.EXPIRED]
+    go_on(here, third, 2, 0)
+    assert [item.contradiction for item in listed(here, third)] == [Result.EXPIRED]
+    lane = Lane(here.cluster_id, there.cluster_id, PORT, Mode.ORDERED)
+    assert answered(here.root, lane) == Progress(PORT, Mode.ORDERED, 1)
+
+
+def test_a_confirmation_of_what_is_forgotten_already_makes_a_later_list_incomplete() -> None:
+    here, there = answered_on_a_dropped_branch()
+    third = fork(there)
+    key = out_key(Lane(here.cluster_id, there.cluster_id, PORT, Mode.ORDERED))
+    known = load(here.root, key, OutLane.from_value)
+    assert known is not None
+    here.root.delete(settled_key(key, 1))
+    save(here.root, key, OutLane(known.sent, known.floor, 1, 0))
+    carry_all(there, here)
+    carry_all(here, there)
+    assert listed(here, there) == []
+    go_on(here, third, 2, 3)
+    (lane,) = disputed(here.root, here.cluster_id, third.cluster_id)
+    assert (lane.disputes.is_complete, lane.disputes.listed) == (False, ())
