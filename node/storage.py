@@ -48,6 +48,8 @@ class StorageError(Exception):
 class ChainTable(Enum):
     """Tables of the chain environment; integers in keys are big-endian, so that they sort."""
 
+    __hash__ = object.__hash__  # by identity, as they compare; Enum's own is a call
+
     BLOCKS = "blocks"
     """Block id -> proposal."""
     BATCHES = "batches"
@@ -81,6 +83,8 @@ class ChainTable(Enum):
 
 class StateTable(Enum):
     """Tables of the state environment."""
+
+    __hash__ = object.__hash__  # by identity, as they compare; Enum's own is a call
 
     STATE = "state"
     """Key -> value."""

@@ -92,12 +92,13 @@ class LmdbReader:
     def get(self, table: Table, key: bytes) -> bytes | None:
         """The value at `key`, or None; sees every `apply` that returned before this call."""
         try:
-            if isinstance(table, ChainTable):
-                return self._store.chain_value(table, key)
             if self._seen != self._store.applied:
                 # The count first: what is applied meanwhile is looked at again.
                 self._seen, self._places = self._store.applied, self._begin()
-            transaction, database = self._places[table]
+            place = self._places.get(table)
+            if place is None:
+                return self._store.chain_value(table, key)
+            transaction, database = place
             return transaction.get(key, None, database)
         except lmdb.Error as error:
             raise _unreadable(table, error) from error
@@ -234,7 +235,7 @@ class Store:
         """Reads that always see what the latest `apply` committed."""
         return LmdbReader(self, self._state.begin)
 
-    def chain_value(self, table: ChainTable, key: bytes) -> bytes | None:
+    def chain_value(self, table: Table, key: bytes) -> bytes | None:
         """The value at `key` as of now, or None: a view of its own, for nobody reads the chain regularly."""
         with self._chain.env.begin(self._chain.tables[table]) as transaction:
             return transaction.get(key)

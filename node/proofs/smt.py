@@ -37,7 +37,7 @@ from node.proofs.smt_tree import (
 )
 
 ROOT_KEY = b"\x00\x00"
-"""Where the root slot is stored. No pack can have this key: their last byte is never zero."""
+"""Where the root slot is stored. No pack can have this key: theirs never end in zero."""
 
 HashedChange: TypeAlias = tuple[bytes, bytes | None]
 """(SHA-256 of the key, new value), or None to delete."""
@@ -47,7 +47,7 @@ class NodeReader(Protocol):
     """The stored packs of one tree at one version."""
 
     def get(self, key: bytes) -> bytes | None:
-        """The value stored under `key` (2 to 33 bytes), or None."""
+        """The value stored under `key` (1 to 33 bytes), or None."""
         ...
 
 

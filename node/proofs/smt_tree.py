@@ -32,6 +32,7 @@ Write: TypeAlias = tuple[bytes, bytes | None]
 """(storage key, new value), or None to delete what is stored there."""
 
 _BYTE = tuple(bytes((number,)) for number in range(256))
+_HALF = tuple(bytes((number & 0xF0, 2)) for number in range(256))
 _BOTTOM = 1 << PACK_LEVELS
 """The first place of a pack's lowest level: places are numbered as in a heap, 1 is the pack's own slot."""
 _SLOTS = 2 * _BOTTOM
@@ -42,10 +43,10 @@ _RIGHT = tuple((2 * place + 1) << PACK_LEVELS - place.bit_length() & 0x0F for pl
 
 
 def pack_key(path: bytes, depth: int) -> bytes:
-    """The storage key of the pack with `depth` bits of `path` above it: the count of whole bytes, those
-    bytes, and the bits behind them with a leading 1."""
+    """The storage key of the pack with `depth` bits of `path` above it: the whole bytes above, perhaps a half
+    one, and how it ends, 1 or 2. A subtree thus lies side by side: a path touches few database pages."""
     whole = depth >> 3
-    return _BYTE[whole] + path[:whole] + (_BYTE[0x10 | path[whole] >> 4] if depth & 4 else b"\x01")
+    return path[:whole] + _HALF[path[whole]] if depth & 4 else path[:whole] + b"\x01"
 
 
 def load_pack(value: bytes | None, key: bytes, slot: bytes) -> list[bytes]:
