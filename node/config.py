@@ -66,6 +66,24 @@ class P2PSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ForeignPeerConfig:
+    """Where a node of another cluster is found: `[[federation.peers]]` in TOML. Only keys that the ledger
+    knows of that cluster are dialled; this says where, never who."""
+
+    cluster: bytes = knobs.key("the other cluster's id: 64 hexadecimal digits")
+    node_key: bytes = knobs.key("its node key: 64 hexadecimal digits")
+    host: str = knobs.host("", "address or DNS name")
+    port: int = knobs.integer(0, 1, 65535, "TCP port")
+
+
+@dataclass(frozen=True, slots=True)
+class FederationSettings:
+    """Links to other clusters, beside what their admission says: `[federation]`."""
+
+    peers: tuple[ForeignPeerConfig, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ApiSettings:
     """The HTTP door: `[api]`."""
 
@@ -135,6 +153,7 @@ class NodeConfig:
         "joining: a validator that genesis does not name; governance admits it; an observer never votes",
     )
     p2p: P2PSettings = P2PSettings()
+    federation: FederationSettings = FederationSettings()
     api: ApiSettings = ApiSettings()
     storage: StorageSettings = StorageSettings()
     limits: LimitSettings = LimitSettings()
@@ -144,12 +163,17 @@ class NodeConfig:
 
 SECTIONS: Mapping[str, type] = {
     "p2p": P2PSettings,
+    "federation": FederationSettings,
     "api": ApiSettings,
     "storage": StorageSettings,
     "limits": LimitSettings,
     "consensus": ConsensusSettings,
     "logging": LoggingSettings,
 }
+
+
+PEERS: Mapping[str, type] = {"p2p": PeerConfig, "federation": ForeignPeerConfig}
+"""Sections with a list of `[[<section>.peers]]` tables, and what each of these says."""
 
 
 def knobs_of(settings: type) -> dict[str, Knob]:
@@ -196,10 +220,11 @@ def parse_config(text: str, home: Home, environ: Mapping[str, str]) -> LoadedCon
         if not isinstance(table, dict):
             reading.problems.append(f"{section}: is a table; write [{section}] on a line of its own")
             continue
-        extra = ("peers",) if settings is P2PSettings else ()
+        kind = PEERS.get(section)
+        extra = () if kind is None else ("peers",)
         values = reading.table(table, settings, f"{section}.", (*knobs_of(settings), *extra))
-        if settings is P2PSettings:
-            values["peers"] = reading.peers(table.get("peers", []))
+        if kind is not None:
+            values["peers"] = reading.peers(section, kind, table.get("peers", []))
         sections[section] = settings(**values)
     reading.finish()
     config = NodeConfig(home=home, **top, **sections)
@@ -228,8 +253,8 @@ class _Reading:
             path = f"{section}.{key}" if section else key
             if path in known:
                 self._overrides[path] = (variable, environ[variable])
-            elif path == "p2p.peers":
-                self.problems.append(f"{variable}: peers cannot come from the environment; use [[p2p.peers]]")
+            elif key == "peers" and section in PEERS:
+                self.problems.append(f"{variable}: peers cannot come from the environment; use [[{path}]]")
             else:
                 self.problems.append(f"{variable}: there is no setting {path!r}{_suggestion(path, known)}")
 
@@ -252,26 +277,27 @@ class _Reading:
                 self._take(values, key, knob, table[key], path, self._file_name)
         return values
 
-    def peers(self, value: object) -> tuple[PeerConfig, ...]:
-        """The `[[p2p.peers]]` tables; all four keys are required."""
+    def peers(self, section: str, kind: type, value: object) -> tuple[Any, ...]:
+        """The `[[<section>.peers]]` tables, each as a `kind`; all of its keys are required."""
+        path = f"{section}.peers"
         if not isinstance(value, list) or len(value) > PEERS_MAX:
             self.problems.append(
-                f"{self._file_name}: p2p.peers is a list of at most {PEERS_MAX} [[p2p.peers]] tables"
+                f"{self._file_name}: {path} is a list of at most {PEERS_MAX} [[{path}]] tables"
             )
             return ()
         if value:
-            self.origins["p2p.peers"] = self._file_name
+            self.origins[path] = self._file_name
         found = []
-        required = tuple(knobs_of(PeerConfig))
+        required = tuple(knobs_of(kind))
         for position, item in enumerate(value):
-            prefix = f"p2p.peers[{position}]."
+            prefix = f"{path}[{position}]."
             if not isinstance(item, dict):
-                self.problems.append(f"{self._file_name}: {prefix[:-1]} is a [[p2p.peers]] table")
+                self.problems.append(f"{self._file_name}: {prefix[:-1]} is a [[{path}]] table")
                 continue
             missing = [key for key in required if key not in item]
             if missing:
                 self.problems.append(f"{self._file_name}: {prefix[:-1]} lacks {', '.join(missing)}")
-            found.append(PeerConfig(**self.table(item, PeerConfig, prefix, required)))
+            found.append(kind(**self.table(item, kind, prefix, required)))
         return tuple(found)
 
     def _take(

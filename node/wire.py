@@ -17,6 +17,7 @@ from consensus import (
     encode_message,
 )
 from consensus import MESSAGE_BYTES_MAX as AGREEMENT_BYTES_MAX
+from node.anchoring.exchange import EXCHANGE_BYTES_MAX, Exchanged, decode_exchanged, encode_exchanged
 from node.pool.messages import MESSAGE_BYTES_MAX as POOL_BYTES_MAX
 from node.pool.messages import FetchedBatch, PoolMessage, PushBatch, SyncResponse
 from node.pool.messages import decode_message as decode_pool
@@ -39,6 +40,7 @@ class Code(IntEnum):
     HEADERS = 20
     EVIDENCE = 21
     TRANSACTIONS = 22
+    FEDERATION = 30
 
 
 TOPICS = (
@@ -50,6 +52,7 @@ TOPICS = (
     Topic(Code.HEADERS, "headers", Priority.NORMAL, 32 * _KIB, gossip=True),
     Topic(Code.EVIDENCE, "evidence", Priority.NORMAL, 16 * _KIB, gossip=True),
     Topic(Code.TRANSACTIONS, "transactions", Priority.NORMAL, 1024 * _KIB, gossip=True),
+    Topic(Code.FEDERATION, "federation", Priority.NORMAL, EXCHANGE_BYTES_MAX, foreign=True),
 )
 
 
@@ -84,3 +87,13 @@ def pool_message(topic: int, body: bytes) -> PoolMessage:
     if _pool_topic(message) != topic:
         raise InvalidMessage("topic", f"{type(message).__name__} does not travel on topic {topic}")
     return message
+
+
+def frame_of_exchange(message: Exchanged) -> tuple[Code, bytes]:
+    """Topic and bytes of a message to a node of another cluster."""
+    return Code.FEDERATION, encode_exchanged(message)
+
+
+def exchanged_message(body: bytes) -> Exchanged:
+    """The typed message of a frame between clusters; raises CodecError."""
+    return decode_exchanged(body)

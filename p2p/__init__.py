@@ -13,6 +13,7 @@ from p2p.foreign import ForeignLinks, ForeignPeer, ForeignRefused
 from p2p.identity import NodeIdentity, PeerId
 from p2p.inbox import Inbox
 from p2p.network import Network, listen, open_network
+from p2p.peers import Pace
 
 __all__ = [
     "ConfigError",
@@ -29,6 +30,7 @@ __all__ = [
     "NodeIdentity",
     "P2PConfig",
     "P2PError",
+    "Pace",
     "PeerAddress",
     "PeerConnected",
     "PeerDisconnected",

@@ -64,6 +64,7 @@ BROAD_EXCEPT = (
     "node/api/server.py",
     "node/cli/main.py",
     "node/daemon/daemon.py",
+    "node/daemon/federation/federation.py",
     "p2p/sessions.py",
 )
 """The edges of a process, where an unexpected error is written down and the rest goes on or ends."""

@@ -5,7 +5,6 @@ something of ours is broken: an error of the loop, the journal or the database e
 sentence, and the next start recovers. Services (the HTTP door) are handed in, because they stand above.
 """
 
-import logging
 import os
 import random
 import sys
@@ -16,11 +15,14 @@ from typing import Protocol
 import structlog
 import trio
 
-from consensus import ED25519, Digest, LocalError, Round
+from consensus import ED25519, Digest, LocalError, SigningKey
 from node import wire
 from node.config import NodeConfig
 from node.daemon.allocation import keep_freed_memory
 from node.daemon.driver import Driver
+from node.daemon.federation.directory import ConfiguredAddress
+from node.daemon.federation.federation import Federation
+from node.daemon.federation.ledgerside import InThreads, LedgerSide
 from node.daemon.links import Links
 from node.daemon.membership import Membership
 from node.daemon.performer import Performer
@@ -28,8 +30,10 @@ from node.daemon.postbox import Postbox
 from node.daemon.recent import RecentChain
 from node.daemon.recorder import Recorder, RecorderCounts, opening_of, recording
 from node.daemon.startup import OpenedHome, open_home, wall_ms
+from node.daemon.telling import configure_log, tell_start
 from node.daemon.waiters import Waiters
 from node.daemon.workers import Workers, open_workers, pace_garbage_collection
+from node.home import read_key
 from node.validator import (
     Answer,
     ChunkSubmitted,
@@ -96,6 +100,7 @@ class Node:
         self.started_ms = wall_ms()
         self.driver: Driver
         self.performer: Performer
+        self.federation: Federation
         self._tickets: dict[int, tuple[trio.Event, list[Digest | Refusal]]] = {}
         self._ticket = 0
         self.rejected: dict[int, int] = {}
@@ -138,6 +143,21 @@ class Node:
                 self.rejected[outcome.code] = self.rejected.get(outcome.code, 0) + 1
         return tuple(outcomes)
 
+    async def submit_one(self, transaction: bytes) -> str | None:
+        """Admission of one transaction of this node's own; why it was refused, in words, or None."""
+        try:
+            (outcome,) = await self.submit((transaction,))
+        except TooManyRequests:
+            return "too many requests are under way"
+        return outcome.sentence if isinstance(outcome, Refusal) else None
+
+    async def wait_stored(self, transaction_id: bytes) -> None:
+        """Returns once the transaction is certified and its height stored. Raises TooManyWaiters."""
+        known: dict[bytes, bytes] = {}
+        await self.waiters.wait_transactions((transaction_id,), known)
+        height = int.from_bytes(known[transaction_id][:8], "big")
+        await self.waiters.wait_height(height, patient=True)
+
     @property
     def open_tickets(self) -> int:
         """Client requests between submission and answer, at most TICKETS_MAX."""
@@ -166,7 +186,7 @@ async def run_daemon(
 ) -> None:
     """Run the node of `config.home` until cancelled. Raises what `open_home` raises, PortInUse, and
     whatever makes going on unsafe."""
-    _configure_log(config)
+    configure_log(config)
     sys.setswitchinterval(THREAD_SWITCH_SECONDS)
     pace_garbage_collection()
     keep_freed_memory()
@@ -187,7 +207,7 @@ async def _run(
     tuning = Tuning(config.consensus.base_timeout_ms)
     rules = pool_config(genesis, tuning)
     p2p_config = _p2p_config(opened)
-    _tell_start(opened)
+    tell_start(opened)
     async with (
         open_workers(rules.batch, config.limits.verify_workers) as workers,
         open_network(p2p_config, opened.identity, random.Random(os.urandom(16))) as network,
@@ -216,15 +236,36 @@ async def _run(
         )
         stepper = validator if recorder is None else recorder
         driver = Driver(stepper, postbox, opened.journal, opened.guard, performer.perform, wall_ms, network)
-        node.performer, node.driver = performer, driver
+        node.performer, node.driver, node.federation = performer, driver, _federation(node)
         postbox.put(Start())
         ending = trio.Event()
         nursery.start_soon(performer.timers.run)
         nursery.start_soon(driver.run)
+        nursery.start_soon(node.federation.run)
         nursery.start_soon(_watch_disk, opened, postbox)
         nursery.start_soon(_watch_links, network)
         await _serve(node, ending, services, ready)
         nursery.cancel_scope.cancel()
+
+
+def _federation(node: Node) -> Federation:
+    """The node's side of the federation: it reads the store, and submits like a client."""
+    opened = node.opened
+    genesis, config = opened.genesis, opened.config
+    return Federation(
+        genesis.cluster_id,
+        SigningKey(read_key(config.home.node_key_file)),
+        genesis.params.max_transaction_bytes,
+        node.network.foreign,
+        InThreads(LedgerSide(opened.store, genesis.cluster_id)),
+        node.waiters,
+        node,
+        tuple(
+            ConfiguredAddress(peer.cluster, peer.node_key, peer.host, peer.port)
+            for peer in config.federation.peers
+        ),
+        wall_ms,
+    )
 
 
 def _assemble(opened: OpenedHome, tuning: Tuning, recorder: Recorder | None) -> Validator:
@@ -330,45 +371,3 @@ def _p2p_config(opened: OpenedHome) -> P2PConfig:
         node_name=config.name,
         gossip=GossipConfig(seen_items=16_384, store_items=1_024),
     )
-
-
-def _tell_start(opened: OpenedHome) -> None:
-    recovered, floor = opened.recovered, opened.floor
-    _log.info(
-        "starting",
-        node=opened.config.name,
-        cluster=opened.genesis.name,
-        cluster_id=opened.genesis.cluster_id.hex(),
-        height=recovered.tip.height,
-        round=recovered.high_qc.round if recovered.high_qc else Round(0),
-    )
-    if opened.journal.torn_tail is not None:
-        _log.warning("journal_torn_tail", detail=opened.journal.torn_tail)
-    if opened.guard is not None and opened.guard.damaged_slot:
-        _log.warning(
-            "guard_slot_damaged",
-            detail=f"one of the two slots of {opened.config.home.guard_file} cannot be read; the other one "
-            "counts, with a full reservation on top. Check the disk",
-        )
-    if floor is not None:
-        _log.info("signing", kind=floor.kind.value, detail=floor.explanation)
-
-
-def _configure_log(config: NodeConfig) -> None:
-    """JSON lines to stdout when nobody reads along, colours for people; one place, once a process."""
-    as_json = config.logging.format == "json" or (config.logging.format == "auto" and not sys.stdout.isatty())
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
-    )
-    level = getattr(logging, config.logging.level.upper())
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
-    )
-    logging.basicConfig(stream=sys.stdout, level=max(level, logging.WARNING), format="%(message)s")

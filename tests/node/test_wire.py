@@ -135,6 +135,7 @@ def test_codes_on_the_wire_never_change() -> None:
         "HEADERS": 20,
         "EVIDENCE": 21,
         "TRANSACTIONS": 22,
+        "FEDERATION": 30,
     }
 
 

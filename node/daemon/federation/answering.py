@@ -1,0 +1,177 @@
+"""What nodes of other clusters ask, answered from storage: bounded a peer, a cluster, and in all.
+
+A question for an offer waits, at no cost, until there is more to say to its cluster than it knows of, or
+until its patience is over. All who wait share one look at each stored height, in one thread. Bundles are
+made in threads, two at a time whoever asks.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import trio
+
+from node.anchoring.exchange import BundleAsked, BundleSent, Declined, OfferAsked, Offered, Reply
+from node.anchoring.lanes.courier import BundleRequest, Offer
+from node.storage import SnapshotExpired, SnapshotLimit
+from p2p import Pace, PeerId
+
+BUNDLES_AT_ONCE_MAX = 8
+BUNDLES_TO_ONE_CLUSTER_MAX = 2
+OFFERS_WAITING_MAX = 2_048
+QUESTIONS_PER_SECOND = 50
+"""What one cluster may ask, all its nodes together; who asks faster waits."""
+BYTES_PER_SECOND = 8 * 1024 * 1024
+"""What one cluster is sent, all its nodes together."""
+
+
+class Served(Protocol):
+    """Where answers come from; `InThreads` is one. Both raise SnapshotLimit and SnapshotExpired."""
+
+    async def offers(self, cluster_ids: tuple[bytes, ...]) -> dict[bytes, Offer]:
+        """What can be proven to each of these clusters that was ever admitted."""
+        ...
+
+    async def answer(self, cluster_id: bytes, request: BundleRequest) -> bytes | None:
+        """An encoded bundle; None when there is nothing to bring."""
+        ...
+
+
+class Heights(Protocol):
+    """What is stored, and waiting for more; `Waiters` is one."""
+
+    stored_height: int
+
+    async def wait_height(self, height: int, *, patient: bool = False) -> int:
+        """The stored height once it is at least `height`."""
+        ...
+
+
+class ReplyTo(Protocol):
+    """How answers leave."""
+
+    def __call__(self, peer: PeerId, reply: Reply) -> None:
+        """Send; a peer that is gone is no error."""
+        ...
+
+
+class Answering:
+    """The server's side of the exchange."""
+
+    def __init__(self, spawn: Callable[..., None], served: Served, heights: Heights, reply: ReplyTo) -> None:
+        """`spawn(task, *args)` starts a task and sees to it that its failure ends nothing else."""
+        self._spawn = spawn
+        self._served = served
+        self._heights = heights
+        self._reply = reply
+        self._offering: dict[PeerId, trio.CancelScope] = {}
+        self._wanted: dict[bytes, int] = {}  # questions for an offer that wait, by cluster
+        self._bundling: dict[bytes, int] = {}  # bundles being made, by cluster
+        self._paces: dict[bytes, Pace] = {}
+        self._looking = trio.Lock()
+        self._looked = (-1, dict[bytes, Offer]())
+        self.served = 0
+        self.served_bytes = 0
+        self.declined = 0
+
+    def limits(self) -> tuple[tuple[str, int, int], ...]:
+        """(name, current, bound)."""
+        return (
+            ("federation_bundles", sum(self._bundling.values()), BUNDLES_AT_ONCE_MAX),
+            ("federation_offers", len(self._offering), OFFERS_WAITING_MAX),
+        )
+
+    def forget(self, clusters: frozenset[bytes]) -> None:
+        """Keep the pace of these clusters only."""
+        self._paces = {each: pace for each, pace in self._paces.items() if each in clusters}
+
+    def take(self, peer: PeerId, cluster_id: bytes, question: OfferAsked | BundleAsked) -> None:
+        """Answer in a task of its own, or decline at once."""
+        if isinstance(question, OfferAsked):
+            self._take_offer(peer, cluster_id, question)
+        elif (
+            sum(self._bundling.values()) >= BUNDLES_AT_ONCE_MAX
+            or self._bundling.get(cluster_id, 0) >= BUNDLES_TO_ONE_CLUSTER_MAX
+        ):
+            self._decline(peer, question.ticket, "busy")
+        else:
+            self._bundling[cluster_id] = self._bundling.get(cluster_id, 0) + 1
+            self._spawn(self._bundle, peer, cluster_id, question)
+
+    def _take_offer(self, peer: PeerId, cluster_id: bytes, question: OfferAsked) -> None:
+        # One a peer: who asks again has given up the question before.
+        before = self._offering.pop(peer, None)
+        if before is not None:
+            before.cancel()
+        if len(self._offering) >= OFFERS_WAITING_MAX:
+            self._decline(peer, question.ticket, "busy")
+            return
+        scope = self._offering[peer] = trio.CancelScope()
+        self._spawn(self._offer, peer, cluster_id, question, scope)
+
+    async def _offer(
+        self, peer: PeerId, cluster_id: bytes, question: OfferAsked, scope: trio.CancelScope
+    ) -> None:
+        self._wanted[cluster_id] = self._wanted.get(cluster_id, 0) + 1
+        try:
+            with scope:
+                await self._keep_pace(cluster_id, 0)
+                offer = await self._offer_beyond(cluster_id, question)
+                if offer is None:
+                    self._decline(peer, question.ticket, "unknown-cluster")
+                else:
+                    self.served += 1
+                    self._reply(peer, Offered(question.ticket, offer))
+        except (SnapshotLimit, SnapshotExpired):
+            self._decline(peer, question.ticket, "busy")
+        finally:
+            self._wanted[cluster_id] -= 1
+            if not self._wanted[cluster_id]:
+                del self._wanted[cluster_id]
+            if self._offering.get(peer) is scope:
+                del self._offering[peer]
+
+    async def _offer_beyond(self, cluster_id: bytes, question: OfferAsked) -> Offer | None:
+        """Our offer to this cluster once it says more than the question knows, or the patience is over."""
+        offer = await self._look(cluster_id)
+        with trio.move_on_after(question.patience_ms / 1000):
+            while offer is not None and offer.log_size <= question.log_size:
+                await self._heights.wait_height(self._looked[0] + 1, patient=True)
+                offer = await self._look(cluster_id)
+        return offer
+
+    async def _look(self, cluster_id: bytes) -> Offer | None:
+        """Our offer as of the stored height; one look for all who wait."""
+        async with self._looking:
+            height, offers = self._looked
+            if height < self._heights.stored_height or cluster_id not in offers:
+                height, wanted = self._heights.stored_height, tuple(self._wanted)
+                offers = await self._served.offers(wanted)
+                self._looked = (height, offers)
+        return offers.get(cluster_id)
+
+    async def _bundle(self, peer: PeerId, cluster_id: bytes, question: BundleAsked) -> None:
+        try:
+            bundle = await self._served.answer(cluster_id, question.request)
+            await self._keep_pace(cluster_id, len(bundle or b""))
+            if bundle is None:
+                self._decline(peer, question.ticket, "nothing")
+            else:
+                self.served += 1
+                self.served_bytes += len(bundle)
+                self._reply(peer, BundleSent(question.ticket, bundle))
+        except (SnapshotLimit, SnapshotExpired):
+            self._decline(peer, question.ticket, "busy")
+        finally:
+            self._bundling[cluster_id] -= 1
+            if not self._bundling[cluster_id]:
+                del self._bundling[cluster_id]
+
+    async def _keep_pace(self, cluster_id: bytes, size: int) -> None:
+        pace = self._paces.setdefault(cluster_id, Pace(QUESTIONS_PER_SECOND, BYTES_PER_SECOND))
+        wait_ms = pace.take(size, int(trio.current_time() * 1000))
+        if wait_ms > 0:
+            await trio.sleep(wait_ms / 1000)
+
+    def _decline(self, peer: PeerId, ticket: int, reason: str) -> None:
+        self.declined += 1
+        self._reply(peer, Declined(ticket, reason))

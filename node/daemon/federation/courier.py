@@ -1,0 +1,247 @@
+"""One courier: it brings what one other cluster says to us into our own ledger (F12).
+
+A round asks one of that cluster's nodes what it can prove, plans by what our ledger holds, and when it is
+our turn asks for a bundle, verifies it and submits it like any client. Nothing is remembered between rounds
+but how the last one went: what is asked next follows from the ledger alone. A node that lies, keeps silent or
+has nothing costs one round, and the next one asks another node. Every round has a deadline.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import structlog
+import trio
+
+from node.anchoring.exchange import PATIENCE_MS_MAX, BundleAsked, Offered
+from node.anchoring.lanes.courier import BundleRequest, plan
+from node.anchoring.lanes.inbound import InboundBundle
+from node.daemon.federation.exchange import AskFailed
+from node.daemon.federation.ledgerside import FOLLOWED, BundleFault, Seat, Standing
+from node.daemon.federation.turns import backoff_ms, rank, wait_ms
+from node.storage import SnapshotExpired, SnapshotLimit
+from p2p import PeerId
+
+PATIENCE_MS = 5_000
+"""How long one node may keep us waiting for news before another one is asked: what a node that omits can
+delay, where nobody else brings it."""
+ANSWER_SECONDS = 5.0
+"""What an answer may take beyond the patience."""
+ROUND_SECONDS = 60.0
+PAUSE_MIN_MS = 200
+"""Between rounds that brought nothing: a server that answers before its time cannot make us spin."""
+PAUSE_MAX_MS = 10_000
+FALSE_BUNDLE_WEIGHT = 40
+
+_log = structlog.get_logger("isthmus")
+
+
+class Asked(Protocol):
+    """How questions are asked; `Exchange` is one. Both raise AskFailed."""
+
+    async def ask_offer(
+        self, peer: PeerId, held: tuple[int, int, int], patience_ms: int, seconds: float
+    ) -> Offered:
+        """What the peer offers beyond (incarnation, height, log size)."""
+        ...
+
+    async def ask_bundle(self, peer: PeerId, question: Callable[[int], BundleAsked], seconds: float) -> bytes:
+        """The peer's bundle for a request."""
+        ...
+
+    async def peer_arrives(self) -> None:
+        """Returns when the next foreign peer is connected."""
+        ...
+
+
+class Peers(Protocol):
+    """The links to the other cluster; `p2p.ForeignLinks` is one."""
+
+    def connected(self, network_id: bytes) -> tuple[PeerId, ...]:
+        """Its connected nodes."""
+        ...
+
+    def report(self, peer: PeerId, code: str, weight: int) -> None:
+        """Score one."""
+        ...
+
+
+class OwnLedger(Protocol):
+    """Our ledger; `InThreads` is one. Both raise SnapshotLimit and SnapshotExpired."""
+
+    async def standing(self, cluster_id: bytes) -> Standing | None:
+        """How we stand with the cluster."""
+        ...
+
+    async def check(self, standing: Standing, data: bytes, now_ms: int) -> InboundBundle:
+        """The bundle, if our ledger could execute it; raises BundleFault."""
+        ...
+
+
+class SubmitFailed(Exception):
+    """Our own node did not take the transaction; `code` is its refusal's, in words."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(code, detail)
+        self.code = code
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.detail}"
+
+
+@dataclass(slots=True)
+class CourierCounts:
+    """What one courier has done, for metrics."""
+
+    rounds: int = 0
+    bundles: int = 0
+    bundle_bytes: int = 0
+    leaves: int = 0
+    verify_ms: int = 0
+    submitted: int = 0
+    forestalled: int = 0
+    """Rounds in which another validator was faster."""
+    errors: dict[str, int] = field(default_factory=dict)
+    """Rounds that failed, by code."""
+    last_error: str = ""
+
+
+class Courier:
+    """Pulls from one cluster, for as long as it runs."""
+
+    def __init__(
+        self,
+        cluster_id: bytes,
+        ledger: OwnLedger,
+        asked: Asked,
+        peers: Peers,
+        submit: Callable[[InboundBundle], Awaitable[None]],
+        seat: Callable[[], Seat | None],
+        unreachable: Callable[[bytes], None],
+        wall_ms: Callable[[], int],
+    ) -> None:
+        """`submit` returns when the bundle's transaction is final, or is no longer waited for; it raises
+        SubmitFailed. `unreachable` is told the cluster when no node of it is connected."""
+        self.cluster_id = cluster_id
+        self._ledger = ledger
+        self._asked = asked
+        self._peers = peers
+        self._submit = submit
+        self._seat = seat
+        self._unreachable = unreachable
+        self._wall_ms = wall_ms
+        self._turn = 0
+        self._failures = 0
+        self.counts = CourierCounts()
+
+    async def run(self) -> None:
+        """Round after round until cancelled; raises only what is a fault of our own."""
+        while True:
+            self.counts.rounds += 1
+            pause_ms = await self._guarded_round()
+            if pause_ms:
+                await trio.sleep(pause_ms / 1000)
+
+    async def _guarded_round(self) -> int:
+        """One round; answers the pause before the next. Whatever the other side does ends here."""
+        try:
+            with trio.fail_after(ROUND_SECONDS):
+                brought = await self._round()
+        except (AskFailed, BundleFault, SubmitFailed) as fault:
+            self._failed(fault.code, str(fault))
+        except (SnapshotLimit, SnapshotExpired) as busy:
+            self._failed("busy", str(busy))
+        except trio.TooSlowError:
+            self._failed("round-timeout", f"a round took more than {ROUND_SECONDS:g} s")
+        else:
+            self._failures = 0
+            if not brought:
+                self._turn += 1  # whoever said nothing may have kept it back: ask another one
+                return PAUSE_MIN_MS
+            return 0
+        self._turn += 1
+        self._failures += 1
+        return backoff_ms(self._failures - 1, PAUSE_MIN_MS, PAUSE_MAX_MS)
+
+    async def _round(self) -> bool:
+        """Whether the ledger was brought forward, by us or by somebody else."""
+        seat = self._seat()
+        standing = await self._ledger.standing(self.cluster_id)
+        if seat is None or standing is None or standing.client.status not in FOLLOWED:
+            await trio.sleep(PATIENCE_MS / 1000)
+            return False
+        peer = await self._next_peer(seat)
+        request = await self._ask_and_plan(peer, standing)
+        if request is None:
+            return False
+        position = rank(seat.index, seat.count, standing.held.height)
+        if position:
+            await trio.sleep(wait_ms(position) / 1000)
+            if await self._is_forestalled(standing):
+                return True
+        bundle = await self._fetch(peer, standing, request)
+        if await self._is_forestalled(standing):
+            return True
+        await self._submit(bundle)
+        self.counts.submitted += 1
+        if not await self._has_moved(standing):
+            raise SubmitFailed("no-progress", "the ledger took nothing of the bundle yet")
+        return True
+
+    async def _next_peer(self, seat: Seat) -> PeerId:
+        """The node whose turn it is; validators begin at different ones."""
+        nodes = self._peers.connected(self.cluster_id)
+        if not nodes:
+            self._unreachable(self.cluster_id)
+            with trio.move_on_after(PATIENCE_MS / 1000):
+                while not (nodes := self._peers.connected(self.cluster_id)):
+                    await self._asked.peer_arrives()
+        if not nodes:
+            raise AskFailed("unreachable", "no node of the cluster is connected")
+        return nodes[(seat.index + self._turn) % len(nodes)]
+
+    async def _ask_and_plan(self, peer: PeerId, standing: Standing) -> BundleRequest | None:
+        held = standing.held
+        due_ms = held.anchored_ms + standing.heartbeat_ms - self._wall_ms()
+        patience_ms = max(0, min(PATIENCE_MS, PATIENCE_MS_MAX, due_ms))
+        offered = await self._asked.ask_offer(
+            peer,
+            (held.incarnation, held.height, held.leaves_taken),
+            patience_ms,
+            patience_ms / 1000 + ANSWER_SECONDS,
+        )
+        return plan(held, offered.offer, self._wall_ms(), standing.heartbeat_ms)
+
+    async def _fetch(self, peer: PeerId, standing: Standing, request: BundleRequest) -> InboundBundle:
+        """The peer's bundle, verified. Raises AskFailed, and BundleFault once the peer is scored."""
+        data = await self._asked.ask_bundle(peer, lambda ticket: BundleAsked(ticket, request), ANSWER_SECONDS)
+        began = trio.current_time()
+        try:
+            bundle = await self._ledger.check(standing, data, self._wall_ms())
+        except BundleFault as fault:
+            if fault.is_blamed:
+                self._peers.report(peer, fault.code, FALSE_BUNDLE_WEIGHT)
+            raise
+        self.counts.verify_ms += int((trio.current_time() - began) * 1000)
+        self.counts.bundles += 1
+        self.counts.bundle_bytes += len(data)
+        self.counts.leaves += len(bundle.leaves)
+        return bundle
+
+    async def _is_forestalled(self, standing: Standing) -> bool:
+        """Whether another validator's bundle was executed meanwhile."""
+        if not await self._has_moved(standing):
+            return False
+        self.counts.forestalled += 1
+        return True
+
+    async def _has_moved(self, standing: Standing) -> bool:
+        now = await self._ledger.standing(self.cluster_id)
+        return now is None or now.held != standing.held or now.client != standing.client
+
+    def _failed(self, code: str, detail: str) -> None:
+        if detail != self.counts.last_error:
+            _log.info("courier_fault", cluster=self.cluster_id.hex()[:12], code=code, detail=detail)
+        self.counts.errors[code] = self.counts.errors.get(code, 0) + 1
+        self.counts.last_error = detail

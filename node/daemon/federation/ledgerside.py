@@ -1,0 +1,202 @@
+"""What couriers and servers need of our own ledger, read from one snapshot each and typed.
+
+Everything here takes time (disk, signatures): `InThreads` is how tasks call it.
+"""
+
+from collections.abc import Collection
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+import trio
+
+from consensus import CodecError, SignatureCache
+from node.anchoring.anchors import ClientStatus
+from node.anchoring.client_state import ClientState
+from node.anchoring.lanes.courier import BundleRequest, Held, Offer
+from node.anchoring.lanes.inbound import InboundBundle, check
+from node.anchoring.lanes.views import AnchoredView
+from node.anchoring.lightclient import Update, update
+from node.anchoring.refusals import Code, Refused
+from node.ledger.federation import queries, serving
+from node.ledger.federation.records import Get
+from node.ledger.roster import ROSTER_KEY, Roster
+from node.proofs import ProofError
+from node.storage import Snapshot, StateTable
+
+FOLLOWED = (ClientStatus.PENDING, ClientStatus.ACTIVE, ClientStatus.STALE)
+"""Clusters that take updates; the others wait for their operators."""
+NOBODYS_FAULT = (
+    Code.NOT_NEWER,
+    Code.CLIENT_FROZEN,
+    Code.CLIENT_RETIRED,
+    Code.NEEDS_APPROVAL,
+    Code.NEEDS_WITNESSES,
+)
+"""Refusals of true updates: another courier was faster, or operators have to act."""
+
+
+class Snapshots(Protocol):
+    """A store that lends views of itself."""
+
+    def snapshot(self) -> AbstractContextManager[Snapshot]:
+        """A view for one reader; raises SnapshotLimit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """Our place among the validators of the epoch."""
+
+    index: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How we stand with one cluster: its client, and what a courier plans by."""
+
+    client: ClientState
+    held: Held
+    heartbeat_ms: int
+    stale_after_ms: int
+
+    @property
+    def view(self) -> AnchoredView:
+        """The anchored tip as lanes see it."""
+        return _view_of(self.client)
+
+
+class BundleFault(Exception):
+    """A bundle that must not be submitted; `code` is stable, `is_blamed` whether its sender is to blame."""
+
+    def __init__(self, code: str, detail: str, *, is_blamed: bool) -> None:
+        super().__init__(code, detail)
+        self.code = code
+        self.detail = detail
+        self.is_blamed = is_blamed
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.detail}"
+
+
+class LedgerSide:
+    """Our ledger as the federation reads it. Any thread may use it. Methods raise SnapshotLimit and
+    SnapshotExpired."""
+
+    def __init__(self, store: Snapshots, own_id: bytes) -> None:
+        self._store = store
+        self._own_id = own_id
+
+    def clusters(self, now_ms: int) -> tuple[tuple[queries.ClusterView, bytes], ...]:
+        """Every cluster ever admitted, with its genesis body."""
+        with self._store.snapshot() as snapshot:
+            get = _leaves(snapshot)
+            return tuple(
+                (view, queries.genesis_body(get, view.client.cluster_id) or b"")
+                for view in queries.clusters(get, now_ms)
+            )
+
+    def seat(self, node_key: bytes) -> Seat | None:
+        """Where the validator with this node key sits; None when it has no seat."""
+        with self._store.snapshot() as snapshot:
+            leaf = snapshot.get(StateTable.STATE, ROSTER_KEY)
+        if leaf is None:
+            return None
+        keys = [bytes(validator.node_key) for validator in Roster.decode(leaf).validators]
+        return Seat(keys.index(node_key), len(keys)) if node_key in keys else None
+
+    def standing(self, cluster_id: bytes) -> Standing | None:
+        """How we stand with a cluster; None when it was never admitted."""
+        with self._store.snapshot() as snapshot:
+            get = _leaves(snapshot)
+            view = queries.cluster(get, cluster_id, 0)
+            held = serving.held(snapshot, cluster_id)
+            if view is None or held is None:
+                return None
+            params = queries.parameters(get)
+            return Standing(view.client, held, params.heartbeat_ms, params.stale_after_ms)
+
+    def offers(self, cluster_ids: Collection[bytes]) -> dict[bytes, Offer]:
+        """What we can prove to each of these clusters; those that were never admitted are left out."""
+        with self._store.snapshot() as snapshot:
+            get = _leaves(snapshot)
+            known = [each for each in cluster_ids if queries.cluster(get, each, 0) is not None]
+            return {each: serving.offer(snapshot, each) for each in known}
+
+    def answer(self, cluster_id: bytes, request: BundleRequest) -> bytes | None:
+        """What that cluster lacks, encoded; None when there is nothing to bring."""
+        with self._store.snapshot() as snapshot:
+            bundle = serving.answer(snapshot, cluster_id, request)
+        return None if bundle is None else bundle.encode()
+
+    def check(self, standing: Standing, data: bytes, now_ms: int) -> InboundBundle:
+        """The bundle in these bytes, if our ledger could execute it. Raises BundleFault."""
+        client = standing.client
+
+        def updated(body: bytes) -> AnchoredView:
+            found = Update.decode(body)
+            return _view_of(
+                update(client, found, now_ms, SignatureCache(), stale_after_ms=standing.stale_after_ms)
+            )
+
+        try:
+            bundle = InboundBundle.decode(data)
+            check(bundle, self._own_id, standing.view, updated)
+        except Refused as refused:
+            blamed = refused.code not in NOBODYS_FAULT
+            raise BundleFault(refused.code.value, str(refused), is_blamed=blamed) from refused
+        except CodecError as error:
+            raise BundleFault("malformed", str(error), is_blamed=True) from error
+        except ProofError as error:
+            raise BundleFault("false-proof", str(error), is_blamed=True) from error
+        return bundle
+
+
+class InThreads:
+    """`LedgerSide` for tasks. Couriers and others' questions have threads of their own, so that neither
+    waits for the other."""
+
+    def __init__(self, side: LedgerSide) -> None:
+        self._side = side
+        self._own = trio.CapacityLimiter(2)
+        self._others = trio.CapacityLimiter(2)
+
+    async def clusters(self, now_ms: int) -> tuple[tuple[queries.ClusterView, bytes], ...]:
+        """See `LedgerSide.clusters`."""
+        return await trio.to_thread.run_sync(self._side.clusters, now_ms, limiter=self._own)
+
+    async def seat(self, node_key: bytes) -> Seat | None:
+        """See `LedgerSide.seat`."""
+        return await trio.to_thread.run_sync(self._side.seat, node_key, limiter=self._own)
+
+    async def standing(self, cluster_id: bytes) -> Standing | None:
+        """See `LedgerSide.standing`."""
+        return await trio.to_thread.run_sync(self._side.standing, cluster_id, limiter=self._own)
+
+    async def check(self, standing: Standing, data: bytes, now_ms: int) -> InboundBundle:
+        """See `LedgerSide.check`."""
+        return await trio.to_thread.run_sync(self._side.check, standing, data, now_ms, limiter=self._own)
+
+    async def offers(self, cluster_ids: tuple[bytes, ...]) -> dict[bytes, Offer]:
+        """See `LedgerSide.offers`."""
+        return await trio.to_thread.run_sync(self._side.offers, cluster_ids, limiter=self._others)
+
+    async def answer(self, cluster_id: bytes, request: BundleRequest) -> bytes | None:
+        """See `LedgerSide.answer`."""
+        return await trio.to_thread.run_sync(self._side.answer, cluster_id, request, limiter=self._others)
+
+
+def _view_of(client: ClientState) -> AnchoredView:
+    last = client.last
+    return AnchoredView(
+        client.cluster_id,
+        client.incarnation,
+        last.height,
+        last.time_ms,
+        last.outbox_root,
+        client.status is ClientStatus.ACTIVE,
+    )
+
+
+def _leaves(snapshot: Snapshot) -> Get:
+    return lambda key: snapshot.get(StateTable.STATE, key)

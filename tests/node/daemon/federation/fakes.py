@@ -1,0 +1,137 @@
+"""Another cluster in the hands of a test: its nodes answer as scripted, and our ledger is three numbers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from consensus import Digest, Epoch, PublicKey, Validator, ValidatorSet
+from node import wire
+from node.anchoring.anchors import ClientStatus
+from node.anchoring.client_state import ClientState, Tip
+from node.anchoring.exchange import BundleAsked, OfferAsked, Question, Reply
+from node.anchoring.lanes.courier import BundleRequest, Held, Offer
+from node.anchoring.lanes.inbound import InboundBundle
+from node.daemon.federation.ledgerside import BundleFault, Seat, Standing
+from node.ledger.federation.queries import ClusterView
+from node.ledger.federation.records import Peering
+from node.wire import Code
+from p2p import Delivery, ForeignPeer, ForeignRefused, Inbox, PeerConnected, PeerDisconnected, PeerId
+
+THEM = Digest(b"T" * 32)
+OTHERS = Digest(b"O" * 32)
+US = Digest(b"U" * 32)
+HEARTBEAT_MS = 60_000
+NOW_MS = 1_700_000_000_000
+NODES = tuple(PeerId(bytes([number]) * 32) for number in range(1, 5))
+
+Server = Callable[[PeerId, Question], Reply | bytes | None]
+"""What a node answers: a message, raw bytes, or nothing."""
+
+
+def client(
+    cluster_id: Digest = THEM, status: ClientStatus = ClientStatus.ACTIVE, height: int = 5
+) -> ClientState:
+    validators = ValidatorSet(Epoch(0), (Validator(PublicKey(b"v" * 32), 1),))
+    empty = Digest(bytes(32))
+    tip = Tip(height, empty, empty, NOW_MS, empty, empty, empty, None)
+    return ClientState(cluster_id, "them", 0, validators, validators, validators, tip, status, True)
+
+
+def standing(height: int = 5, *, anchored_ms: int = NOW_MS, **changes: object) -> Standing:
+    held = Held(0, height, anchored_ms)
+    return replace(Standing(client(height=height), held, HEARTBEAT_MS, 10**9), **changes)  # type: ignore[arg-type]  # each test names real fields
+
+
+def a_bundle(source: bytes = THEM) -> bytes:
+    """Canonical, and no more than that: an update that only our ledger could judge."""
+    return InboundBundle(source, b"an update", None, ()).encode()
+
+
+class FakeLinks:
+    """Links to nodes of one other cluster that are all connected, answered by a script."""
+
+    def __init__(self, server: Server, nodes: tuple[PeerId, ...] = NODES) -> None:
+        self.server = server
+        self.nodes = nodes
+        self.inbox = Inbox(64, 1 << 20)
+        self.asked: list[tuple[PeerId, Question]] = []
+        self.reports: list[tuple[PeerId, str, int]] = []
+        self.sent: list[tuple[PeerId, bytes]] = []
+        self.told: list[tuple[ForeignPeer, ...]] = []
+
+    def send(self, peer: PeerId, topic_code: int, body: bytes, *, key: bytes | None = None) -> bool:
+        assert topic_code == Code.FEDERATION
+        if peer not in self.nodes:
+            return False
+        message = wire.exchanged_message(body)
+        if not isinstance(message, OfferAsked | BundleAsked):
+            self.sent.append((peer, body))
+            return True
+        self.asked.append((peer, message))
+        reply = self.server(peer, message)
+        if reply is not None:
+            raw = reply if isinstance(reply, bytes) else wire.frame_of_exchange(reply)[1]
+            self.inbox.put(Delivery(peer, Code.FEDERATION, raw))
+        return True
+
+    def report(self, peer: PeerId, code: str, weight: int) -> None:
+        self.reports.append((peer, code, weight))
+
+    def connected(self, network_id: bytes) -> tuple[PeerId, ...]:
+        return self.nodes if network_id == THEM else ()
+
+    def cluster_of(self, peer: PeerId) -> bytes | None:
+        return THEM if peer in NODES else None
+
+    def update(self, peers: tuple[ForeignPeer, ...]) -> tuple[ForeignRefused, ...]:
+        self.told.append(peers)
+        return ()
+
+    def arrive(self, peer: PeerId) -> None:
+        self.nodes = tuple(sorted({*self.nodes, peer}))
+        self.inbox.put(PeerConnected(peer))
+
+    def leave(self, peer: PeerId) -> None:
+        self.nodes = tuple(node for node in self.nodes if node != peer)
+        self.inbox.put(PeerDisconnected(peer, "gone"))
+
+
+@dataclass
+class FakeLedger:
+    """Our ledger: how it stands with the other cluster, which bundles it refuses, and what it can prove."""
+
+    now: Standing | None = field(default_factory=standing)
+    own_seat: Seat | None = field(default_factory=lambda: Seat(1, 4))
+    faults: dict[bytes, BundleFault] = field(default_factory=dict)
+    known: tuple[tuple[ClusterView, bytes], ...] = ()
+    offered: dict[bytes, Offer] = field(default_factory=dict)
+    bundle: bytes | None = None
+    looks: int = 0
+
+    async def standing(self, cluster_id: bytes) -> Standing | None:
+        return self.now
+
+    async def check(self, at: Standing, data: bytes, now_ms: int) -> InboundBundle:
+        if data in self.faults:
+            raise self.faults[data]
+        return InboundBundle.decode(data)
+
+    async def clusters(self, now_ms: int) -> tuple[tuple[ClusterView, bytes], ...]:
+        return self.known
+
+    async def seat(self, node_key: bytes) -> Seat | None:
+        return self.own_seat
+
+    async def offers(self, cluster_ids: tuple[bytes, ...]) -> dict[bytes, Offer]:
+        self.looks += 1
+        return {each: self.offered[each] for each in cluster_ids if each in self.offered}
+
+    async def answer(self, cluster_id: bytes, request: BundleRequest) -> bytes | None:
+        return self.bundle
+
+    def moves(self, height: int) -> None:
+        """Somebody's bundle was executed."""
+        self.now = standing(height)
+
+
+def view(cluster_id: Digest = THEM, status: ClientStatus = ClientStatus.ACTIVE) -> ClusterView:
+    return ClusterView(client(cluster_id, status), Peering(), False, 0)

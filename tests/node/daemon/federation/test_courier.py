@@ -1,0 +1,316 @@
+"""Couriers against nodes that are slow, lying, silent, gone, or have nothing: each costs one round."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+import trio
+import trio.testing
+
+from node.anchoring.anchors import ClientStatus
+from node.anchoring.exchange import BundleAsked, BundleSent, Declined, OfferAsked, Offered, Question, Reply
+from node.anchoring.lanes.courier import Offer
+from node.anchoring.lanes.inbound import InboundBundle
+from node.daemon.federation.courier import PATIENCE_MS, PAUSE_MAX_MS, Courier, SubmitFailed
+from node.daemon.federation.exchange import Exchange
+from node.daemon.federation.ledgerside import BundleFault, Seat
+from node.daemon.federation.turns import TURN_MS, backoff_ms, rank, wait_ms
+from p2p import PeerId
+from tests.node.daemon.federation.fakes import (
+    HEARTBEAT_MS,
+    NODES,
+    NOW_MS,
+    THEM,
+    FakeLedger,
+    FakeLinks,
+    Server,
+    a_bundle,
+    client,
+    standing,
+)
+
+NEWS = Offer(0, 9, 3)
+"""Height 9, and three leaves for us, of which our ledger took none."""
+SILENCE = Offer(0, 5, 0)
+
+
+@dataclass
+class Office:
+    """One courier under test, on virtual time."""
+
+    links: FakeLinks
+    ledger: FakeLedger
+    exchange: Exchange
+    courier: Courier
+    submitted: list[InboundBundle] = field(default_factory=list)
+    unreachable: int = 0
+
+    def asked(self, kind: type[Question]) -> list[PeerId]:
+        return [peer for peer, question in self.links.asked if isinstance(question, kind)]
+
+
+@asynccontextmanager
+async def office(
+    server: Server,
+    *,
+    ledger: FakeLedger | None = None,
+    takes: bool = True,
+    nodes: tuple[PeerId, ...] = NODES,
+    seconds: float = 120,
+) -> AsyncIterator[Office]:
+    """A courier that runs for `seconds` of virtual time; what it did is looked at afterwards."""
+    links, own = FakeLinks(server, nodes), ledger or FakeLedger()
+    exchange = Exchange(links, lambda peer, cluster, question: None)
+    began = trio.current_time()
+
+    async def submit(bundle: InboundBundle) -> None:
+        made.submitted.append(bundle)
+        if takes:
+            own.moves(9)
+
+    def unreachable(cluster_id: bytes) -> None:
+        assert cluster_id == THEM
+        made.unreachable += 1
+
+    courier = Courier(
+        THEM,
+        own,
+        exchange,
+        links,
+        submit,
+        lambda: own.own_seat,
+        unreachable,
+        lambda: NOW_MS + int((trio.current_time() - began) * 1000),
+    )
+    made = Office(links, own, exchange, courier)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(exchange.run)
+        nursery.start_soon(courier.run)
+        yield made
+        await trio.sleep(seconds)
+        nursery.cancel_scope.cancel()
+
+
+def honest(offer: Offer = NEWS) -> Server:
+    def answer(peer: PeerId, question: Question) -> Reply | None:
+        if isinstance(question, OfferAsked):
+            # Whoever knows as much already waits until its patience is over, which these tests cut short.
+            return Offered(question.ticket, offer) if offer.height > question.height else None
+        return BundleSent(question.ticket, a_bundle())
+
+    return answer
+
+
+async def test_news_are_asked_for_verified_and_submitted_once(autojump_clock: trio.testing.MockClock) -> None:
+    async with office(honest()) as made:
+        pass
+    assert [bundle.source for bundle in made.submitted] == [THEM]
+    assert made.courier.counts.submitted == 1
+    assert made.courier.counts.bundle_bytes == len(a_bundle())
+    assert made.links.reports == []
+    (request,) = [question for _, question in made.links.asked if isinstance(question, BundleAsked)]
+    assert request.request.height == 5
+
+
+async def test_an_idle_federation_is_asked_patiently_and_nothing_is_submitted(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    def patient(peer: PeerId, question: Question) -> Reply:
+        assert isinstance(question, OfferAsked)
+        assert question.patience_ms <= PATIENCE_MS
+        return Offered(question.ticket, SILENCE)
+
+    async with office(patient, seconds=20) as made:
+        pass
+    assert made.submitted == []
+    # An answer before its time cannot make the courier spin; and every node is asked in turn.
+    assert len(made.links.asked) <= 20_000 / 200 + 1
+    assert set(made.asked(OfferAsked)) == set(NODES)
+
+
+async def test_the_tip_of_a_silent_cluster_is_anchored_at_the_heartbeat(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    def gone_on(peer: PeerId, question: Question) -> Reply:
+        if isinstance(question, OfferAsked):
+            return Offered(question.ticket, Offer(0, 9, 0))
+        return BundleSent(question.ticket, a_bundle())
+
+    async with office(gone_on, seconds=HEARTBEAT_MS / 1000 - 1) as made:
+        pass
+    assert made.submitted == []
+    ledger = FakeLedger(standing(anchored_ms=NOW_MS - HEARTBEAT_MS))
+    async with office(gone_on, ledger=ledger, seconds=5) as made:
+        pass
+    assert len(made.submitted) == 1
+
+
+async def test_another_validators_turn_is_waited_for_and_its_success_is_no_work_for_us(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    ledger = FakeLedger(own_seat=Seat(2, 4))  # at height 5 validator 1 comes first, then we
+    async with office(honest(), ledger=ledger, seconds=TURN_MS / 1000 - 0.1) as made:
+        pass
+    assert made.asked(BundleAsked) == []
+    assert made.submitted == []
+    async with office(honest(), ledger=ledger, seconds=5) as made:
+        await trio.sleep(TURN_MS / 2000)
+        ledger.moves(9)
+    assert made.submitted == []
+    assert made.courier.counts.forestalled == 1
+
+
+async def test_who_comes_later_brings_it_when_those_before_do_not(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    ledger = FakeLedger(own_seat=Seat(0, 4))  # the last of four
+    async with office(honest(), ledger=ledger, seconds=wait_ms(3) / 1000 + 1) as made:
+        pass
+    assert len(made.submitted) == 1
+
+
+def test_every_validator_has_its_turn_and_the_order_is_agreed() -> None:
+    for height in range(20):
+        assert sorted(rank(index, 4, height) for index in range(4)) == [0, 1, 2, 3]
+    assert {rank(0, 4, height) for height in range(4)} == {0, 1, 2, 3}
+    assert [wait_ms(position, 100) for position in range(4)] == [0, 100, 300, 600]
+    assert [backoff_ms(failures, 200, 1_000) for failures in (0, 1, 2, 3, 99)] == [
+        200,
+        400,
+        800,
+        1_000,
+        1_000,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("bad", "code", "weight"),
+    [
+        (lambda ticket: None, "silent", 0),
+        (lambda ticket: Declined(ticket, "busy"), "declined", 0),
+        (lambda ticket: Offered(ticket, NEWS), "wrong-answer", 60),
+        (lambda ticket: b"\xc1garbage", "silent", 60),
+        (lambda ticket: BundleSent(ticket, b"lies"), "false-proof", 40),
+        (lambda ticket: BundleSent(ticket + 1, a_bundle()), "silent", 10),
+    ],
+    ids=["silent", "busy", "another kind", "garbage", "lying", "another ticket"],
+)
+async def test_a_bad_node_costs_a_round_and_the_next_node_brings_it(
+    autojump_clock: trio.testing.MockClock, bad: object, code: str, weight: int
+) -> None:
+    first: list[PeerId] = []
+
+    def one_is_bad(peer: PeerId, question: Question) -> Reply | bytes | None:
+        if isinstance(question, OfferAsked):
+            return honest()(peer, question)
+        if not first:
+            first.append(peer)
+        return bad(question.ticket) if peer == first[0] else BundleSent(question.ticket, a_bundle())  # type: ignore[operator]  # a table of lambdas
+
+    ledger = FakeLedger(faults={b"lies": BundleFault("false-proof", "it does not fit", is_blamed=True)})
+    async with office(one_is_bad, ledger=ledger, seconds=8) as made:
+        pass
+    assert len(made.submitted) == 1
+    assert made.asked(BundleAsked) != [first[0]] * len(made.asked(BundleAsked))
+    assert made.courier.counts.errors == {code: 1}
+    assert [report[2] for report in made.links.reports] == ([weight] if weight else [])
+    assert all(report[0] == first[0] for report in made.links.reports)
+
+
+async def test_a_true_bundle_that_came_too_late_blames_nobody(autojump_clock: trio.testing.MockClock) -> None:
+    late = BundleFault("not-newer", "held already", is_blamed=False)
+    ledger = FakeLedger(faults={a_bundle(): late})
+    async with office(honest(), ledger=ledger, seconds=30) as made:
+        pass
+    assert made.submitted == []
+    assert made.links.reports == []
+    assert set(made.courier.counts.errors) == {"not-newer"}
+
+
+async def test_old_offers_are_no_reason_to_do_anything(autojump_clock: trio.testing.MockClock) -> None:
+    def old(peer: PeerId, question: Question) -> Reply:
+        assert isinstance(question, OfferAsked)
+        return Offered(question.ticket, Offer(0, 2, 0))
+
+    async with office(old) as made:
+        pass
+    assert made.asked(BundleAsked) == []
+    assert made.courier.counts.errors == {}
+
+
+async def test_a_bundle_that_our_ledger_takes_nothing_of_is_brought_ever_more_rarely(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with office(honest(), takes=False, seconds=100) as made:
+        pass
+    assert set(made.courier.counts.errors) == {"no-progress"}
+    assert 5 <= len(made.submitted) <= 100_000 / PAUSE_MAX_MS + 8
+
+
+async def test_a_node_that_leaves_in_between_is_not_waited_for(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    def leaves(peer: PeerId, question: Question) -> Reply | bytes | None:
+        if isinstance(question, OfferAsked):
+            return honest()(peer, question)
+        if peer != NODES[0]:
+            made.links.leave(peer)
+            return None
+        return BundleSent(question.ticket, a_bundle())
+
+    async with office(leaves, seconds=8) as made:
+        pass
+    assert len(made.submitted) == 1
+    assert set(made.courier.counts.errors) == {"disconnected"}
+
+
+async def test_without_any_node_other_ones_are_dialled_and_the_first_that_comes_is_asked(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with office(honest(), nodes=()) as made:
+        await trio.sleep(30)
+        assert made.unreachable >= 2
+        assert set(made.courier.counts.errors) == {"unreachable"}
+        made.links.arrive(NODES[2])
+    assert len(made.submitted) == 1
+    assert set(made.asked(OfferAsked)) == {NODES[2]}
+
+
+@pytest.mark.parametrize("status", [ClientStatus.FROZEN, ClientStatus.RETIRED])
+async def test_a_frozen_cluster_is_left_alone(
+    autojump_clock: trio.testing.MockClock, status: ClientStatus
+) -> None:
+    ledger = FakeLedger(standing(client=client(status=status)))
+    async with office(honest(), ledger=ledger) as made:
+        pass
+    assert made.links.asked == []
+
+
+@pytest.mark.parametrize(
+    "ledger", [FakeLedger(own_seat=None), FakeLedger(now=None)], ids=["no seat", "unknown"]
+)
+async def test_who_has_no_seat_and_whom_nobody_admitted_wait(
+    autojump_clock: trio.testing.MockClock, ledger: FakeLedger
+) -> None:
+    async with office(honest(), ledger=ledger) as made:
+        pass
+    assert made.links.asked == []
+
+
+async def test_what_our_own_node_refuses_is_told_and_tried_again(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    tries: list[InboundBundle] = []
+
+    async def refuse_twice(bundle: InboundBundle) -> None:
+        tries.append(bundle)
+        if len(tries) < 3:
+            raise SubmitFailed("not-submitted", "the pool is full")
+        made.ledger.moves(9)
+
+    async with office(honest(), seconds=8) as made:
+        made.courier._submit = refuse_twice
+    assert len(tries) == 3
+    assert made.courier.counts.errors == {"not-submitted": 2}
+    assert made.courier.counts.last_error == "not-submitted: the pool is full"

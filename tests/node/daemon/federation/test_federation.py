@@ -1,0 +1,159 @@
+"""Couriers and links follow what is stored: they come and go as governance says, and contain faults."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import trio
+import trio.testing
+
+from consensus import SigningKey
+from node.anchoring.anchors import ClientStatus
+from node.anchoring.exchange import BundleAsked, BundleSent, OfferAsked, Offered, Question, Reply
+from node.anchoring.lanes.courier import BundleRequest, Offer
+from node.daemon.federation.federation import Federation
+from node.daemon.federation.ledgerside import Standing
+from node.daemon.waiters import Waiters
+from node.ledger.transactions import Transaction
+from node.wire import Code
+from p2p import Delivery, PeerId
+from tests.node.daemon.federation.fakes import (
+    NODES,
+    NOW_MS,
+    OTHERS,
+    THEM,
+    US,
+    FakeLedger,
+    FakeLinks,
+    Server,
+    a_bundle,
+    view,
+)
+from tests.node.daemon.federation.test_directory import genesis
+
+
+@dataclass
+class FakeDoor:
+    """The node's desk: takes everything, unless it says why not."""
+
+    taken: list[bytes] = field(default_factory=list)
+    refusal: str | None = None
+
+    async def submit_one(self, transaction: bytes) -> str | None:
+        self.taken.append(transaction)
+        return self.refusal
+
+    async def wait_stored(self, transaction_id: bytes) -> None:
+        await trio.sleep(0.1)
+
+
+@dataclass
+class Running:
+    """A federation under test."""
+
+    federation: Federation
+    ledger: FakeLedger
+    links: FakeLinks
+    waiters: Waiters
+    door: FakeDoor
+
+    async def store(self, height: int) -> None:
+        self.waiters.stored(height)
+        await trio.sleep(3)
+
+
+def quiet(peer: PeerId, question: Question) -> None:
+    return None
+
+
+@asynccontextmanager
+async def federation(ledger: FakeLedger, server: Server = quiet) -> AsyncIterator[Running]:
+    links, waiters, door = FakeLinks(server), Waiters(1), FakeDoor()
+    key = SigningKey(b"k" * 32)
+    made = Federation(US, key, 65_536, links, ledger, waiters, door, (), lambda: NOW_MS)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(made.run)
+        await trio.testing.wait_all_tasks_blocked()
+        yield Running(made, ledger, links, waiters, door)
+        assert all(current <= bound for _, current, bound in made.limits())
+        nursery.cancel_scope.cancel()
+
+
+async def test_without_clusters_nothing_is_told_and_nothing_wakes(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with federation(FakeLedger()) as running:
+        await running.store(2)
+        assert running.links.told == []
+        assert running.federation.couriers == {}
+
+
+async def test_couriers_and_links_come_and_go_with_admissions(autojump_clock: trio.testing.MockClock) -> None:
+    ledger = FakeLedger()
+    async with federation(ledger) as running:
+        ledger.known = ((view(), genesis()),)
+        await running.store(2)
+        assert set(running.federation.couriers) == {THEM}
+        assert len(running.links.told[-1]) == 4
+        ledger.known = ((view(), genesis()), (view(OTHERS), b"junk"))
+        await running.store(3)
+        assert set(running.federation.couriers) == {THEM, OTHERS}
+        first = running.federation.couriers[THEM]
+        ledger.known = (
+            (view(status=ClientStatus.FROZEN), genesis()),
+            (view(OTHERS, ClientStatus.RETIRED), b""),
+        )
+        await running.store(4)
+        assert running.federation.couriers == {THEM: first}
+        assert len(running.links.told[-1]) == 4
+        ledger.known = ((view(status=ClientStatus.RETIRED), genesis()),)
+        await running.store(5)
+        assert running.federation.couriers == {}
+        assert len(running.links.told[-1]) == 0
+
+
+async def test_a_bundle_is_submitted_as_a_transaction_signed_with_the_node_key(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    def server(peer: PeerId, question: Question) -> Reply:
+        if isinstance(question, OfferAsked):
+            return Offered(question.ticket, Offer(0, 9, 3))
+        return BundleSent(question.ticket, a_bundle())
+
+    ledger = FakeLedger(known=((view(), genesis()),))
+    async with federation(ledger, server) as running:
+        await trio.sleep(60)
+        taken = [Transaction.decode(data) for data in running.door.taken]
+    assert len(taken) > 1
+    first = taken[0]
+    assert (first.app, first.method, first.args) == ("federation", "deliver", (a_bundle(),))
+    assert first.sender == SigningKey(b"k" * 32).public_key
+    assert first.cluster_id == US
+    # The same bundle again is the same request: one of the two is executed.
+    assert {transaction.unique_id for transaction in taken} == {first.unique_id}
+
+
+class Broken(FakeLedger):
+    """Our ledger with a bug that other clusters' bytes reach."""
+
+    async def standing(self, cluster_id: bytes) -> Standing | None:
+        raise AssertionError("a bug")
+
+    async def answer(self, cluster_id: bytes, request: BundleRequest) -> bytes | None:
+        raise AssertionError("another bug")
+
+
+async def test_a_bug_that_other_clusters_reach_is_counted_and_ends_nothing_else(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    ledger = Broken(known=((view(), genesis()),))
+    async with federation(ledger) as running:
+        await trio.sleep(25)
+        assert running.federation.internal_faults == 3  # the courier, started again every ten seconds
+        body = BundleAsked(1, BundleRequest(0, 5, (), (), 64, 64 * 1024))
+        running.federation._take(NODES[0], THEM, body)
+        await trio.testing.wait_all_tasks_blocked()
+        assert running.federation.internal_faults == 4
+        running.links.inbox.put(Delivery(NODES[0], Code.FEDERATION, b"\xc1"))
+        await trio.testing.wait_all_tasks_blocked()
+        assert running.links.reports[-1][1] == "malformed"
