@@ -334,13 +334,18 @@ def _not_checked(
     }
     recovery: tuple[str, ...] = ()
     if is_recovered:
-        recovery = ("Recovery: whether the other clusters approved the recoveries that were given.",)
+        recovery = (
+            "Recovery: whether the other clusters approved the recoveries that were given, and whether "
+            "evidence was withheld that would have changed who may sign them.",
+        )
     sentences = (
         *recovery,
         f"Freshness: whether the cluster has gone on {after}; only a node or another cluster can tell.",
         f"Forks: whether the validators also certified another history up to height {certified.height} "
         "of which this verifier was given no evidence.",
         changed[kind],
+        "Execution: whether what was certified, times included, follows by the cluster's own rules; a "
+        "quorum of its validators says so, and nothing here executes it again.",
     )
     if is_pinned:
         return sentences

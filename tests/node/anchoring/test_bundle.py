@@ -325,7 +325,7 @@ def test_freshness_is_judged_by_the_header_of_the_fact_and_not_by_the_later_one_
 @pytest.mark.parametrize("name", FILES)
 def test_every_verdict_names_what_it_did_not_check(name: str) -> None:
     topics = [sentence.split(":")[0] for sentence in checked(name).not_checked]
-    assert topics == ["Freshness", "Forks", "Revocation", "Keys"]
+    assert topics == ["Freshness", "Forks", "Revocation", "Execution", "Keys"]
 
 
 @pytest.mark.parametrize(("height", "is_settled"), [(1, True), (4, False), (5, True)])
@@ -339,7 +339,7 @@ def test_leaked_keys_are_settled_only_where_the_fact_rests_on_the_pinned_hash(
         sentence.split(":")[0]
         for sentence in checked("header-with-checkpoint", checkpoint=(height, pinned)).not_checked
     ]
-    assert topics == ["Freshness", "Forks", "Revocation"] + ([] if is_settled else ["Keys"])
+    assert topics == ["Freshness", "Forks", "Revocation", "Execution"] + ([] if is_settled else ["Keys"])
 
 
 def test_a_forger_with_all_keys_can_name_an_old_checkpoint_but_cannot_settle_the_keys() -> None:
