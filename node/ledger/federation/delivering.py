@@ -122,8 +122,11 @@ def deliver(session: Session, call: Deliver) -> Value:
 
 
 def _more_telling(first: Refused | LaneRefused | None, second: LaneRefused) -> Refused | LaneRefused:
-    """A leaf's refusal says more than that its header is held already; of leaves the first counts."""
-    return first if isinstance(first, LaneRefused) else second
+    """A leaf's refusal says more than that its header is held already, unless it is the proof's, which was
+    made for that older header; of leaves the first counts."""
+    if isinstance(first, LaneRefused) or (first is not None and second.refusal is Refusal.PROOF_FAILED):
+        return first
+    return second
 
 
 def _anchor(session: Session, client: ClientState, call: Deliver, update: Update) -> ClientState:
