@@ -52,6 +52,8 @@ class Admission:
         self._is_member = is_member
         self._validate = validate
         self._waiting: dict[Digest, Transaction] = {}
+        self.opened: dict[bytes, Transaction] = {}
+        """Those that wait by their bytes, for execution: what was decoded here need not be decoded again."""
         self._expiry = ExpiryIndex()
         self._senders: dict[PublicKey, _Usage] = {}
         self._finished: OrderedDict[Digest, None] = OrderedDict()
@@ -89,7 +91,7 @@ class Admission:
         usage.bytes += len(transaction.encoded)
         usage.count += 1
         self._bytes += len(transaction.encoded)
-        self._waiting[transaction.id] = transaction
+        self._waiting[transaction.id] = self.opened[transaction.encoded] = transaction
         self._expiry.add(transaction.id, transaction.expires_at_ms)
 
     def release(self, transaction_ids: Iterable[Digest]) -> None:
@@ -162,6 +164,7 @@ class Admission:
             )
 
     def _uncount(self, transaction: Transaction) -> None:
+        del self.opened[transaction.encoded]
         size = len(transaction.encoded)
         self._bytes -= size
         usage = self._senders[transaction.sender]

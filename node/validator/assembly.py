@@ -120,7 +120,7 @@ def assemble(
         lambda transaction, now_ms: _is_replay(reader, genesis.params, transaction, now_ms),
     )
     mail = Mail(Directory(term.roster))
-    line = ExecutionLine(ledger, genesis.params.max_transaction_bytes)
+    line = ExecutionLine(ledger, genesis.params.max_transaction_bytes, desk.admission.opened)
     if recovered.certified is not None and recovered.certified.height > recovered.tip.height:
         line.certify(recovered.certified)  # agreement knows it already and will not tell it again
     book = DurableBook(recovered)

@@ -7,6 +7,7 @@ come to nothing (C4).
 """
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
 
@@ -54,8 +55,12 @@ class _Opening:
 class ExecutionLine:
     """Committed blocks in, executed headers out, certified heights to storage."""
 
-    def __init__(self, ledger: Ledger, transaction_bytes_max: int) -> None:
+    def __init__(
+        self, ledger: Ledger, transaction_bytes_max: int, opened: Mapping[bytes, Transaction]
+    ) -> None:
+        """`opened`: transactions that are decoded already, by their bytes."""
         self._ledger = ledger
+        self._opened = opened
         self._transaction_bytes_max = transaction_bytes_max
         self._waiting: deque[tuple[CommittedBlock, tuple[Batch, ...]]] = deque()
         self._opening: _Opening | None = None
@@ -151,8 +156,9 @@ class ExecutionLine:
         if self._opening is None:
             self._opening = _Opening(*self._waiting.popleft())
         opening, limit = self._opening, self._transaction_bytes_max
+        opened = self._opened
         for encoded in islice(opening.encoded, SLICE_BUDGET):
-            opening.transactions.append(Transaction.decode(encoded, limit))
+            opening.transactions.append(opened.get(encoded) or Transaction.decode(encoded, limit))
         if len(opening.transactions) < opening.count:
             return False
         committed = opening.block

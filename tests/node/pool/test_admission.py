@@ -186,6 +186,7 @@ def test_counts_never_drift_and_never_exceed_their_bounds(steps: list[tuple[str,
         assert current["admission_waiting"][0] == len(waiting)
         assert current["admission_waiting_bytes"][0] == sum(len(POOL[n].encoded) for n in waiting)
         assert current["admission_senders"][0] == (1 if waiting else 0)
+        assert admission.opened == {POOL[n].encoded: POOL[n] for n in waiting}
         assert all(value <= bound for value, bound in current.values())
 
 
