@@ -105,7 +105,7 @@ def _update(reader: Reader, tip: Header, since: int, bytes_max: int) -> Update:
         link = stored_link(reader, epoch)
         room -= len(link.validators) * _MEMBER_BYTES + len(link.ending.header.encoded) + _CERTIFICATE_BYTES
         room -= len(link.ending.certificate.signatures)
-        if room < 0 and links:
+        if room < 0 and links and links[-1].ending.header.height > since:
             target = links.pop().ending
             break
         links.append(link)

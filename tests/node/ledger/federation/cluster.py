@@ -1,14 +1,14 @@
 """Whole clusters without network: ledgers over memory stores, certified by real keys, and couriers in a line.
 
-What a courier does between two clusters is done here by `Cluster.pull`: what we hold, what the other offers, the
-request that comes of it, the bundle, and the transaction. All of it goes through the shipped functions.
+What a courier does between two clusters is done here by `Cluster.pull`: what we hold, what the other offers,
+the request that comes of it, the bundle, and the transaction. All of it goes through the shipped functions.
 """
 
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
-from consensus import Digest, Epoch, HeaderCertificate, Height, SigningKey, Value, bitmap_of, encode_trusted
+from consensus import Digest, Epoch, HeaderCertificate, Height, SigningKey, Value, bitmap_of
 from node.anchoring.anchors import ClientStatus
 from node.anchoring.certified import Certified
 from node.anchoring.client_state import ClientState
@@ -27,7 +27,7 @@ from node.ledger.receipts import Receipt
 from node.ledger.roster import ValidatorRecord
 from node.ledger.state import Space
 from node.ledger.transactions import Transaction
-from node.storage import StateTable, WriteSet
+from node.storage import ChainTable, StateTable, Write, WriteSet
 from node.validator.epochs import EpochLink
 from node.validator.layout import SPACE_TABLES, certificate_write, chain_writes, state_writes, tip_writes
 from node.validator.recovered import first_writes
@@ -59,15 +59,28 @@ class Cluster:
         self.store.apply(*first_writes(self.genesis))
         self.reader = self.store.reader()
         self.apps = apps
-        self.ledger = self.new_ledger()
+        self.ledger = Ledger(self.genesis.params, self, self.genesis.beginning().tip, apps=apps)
         self.now_ms = created_ms
         self.next_id = 0
         self.executions: list[Execution] = []
 
-    def new_ledger(self) -> Ledger:
-        """A ledger that begins from what is stored, as after a start."""
-        tip = self.ledger.tip if hasattr(self, "ledger") else self.genesis.beginning().tip
-        return Ledger(self.genesis.params, self, tip, apps=self.apps)
+    def restart(self) -> None:
+        """A ledger that begins from what is stored."""
+        self.ledger = Ledger(self.genesis.params, self, self.ledger.tip, apps=self.apps)
+
+    def branch(self) -> "Cluster":
+        """A second history from here on, by the same keys."""
+        other = Cluster(self.name, len(self.genesis.validators), self.genesis.params.created_ms, self.apps)
+        with self.store.snapshot() as snapshot:
+            chain, state = (
+                [Write(table, *entry) for table in tables for entry in snapshot.scan(table, b"", limit=10**6)]
+                for tables in (ChainTable, StateTable)
+            )
+        other.store.apply(chain, state)
+        other.ledger = Ledger(self.genesis.params, other, self.ledger.tip, apps=self.apps)
+        other.now_ms, other.next_id = self.now_ms, self.next_id
+        other.executions = list(self.executions)
+        return other
 
     def record(self, number: int) -> ValidatorRecord:
         """Validator v<number>."""
@@ -239,6 +252,3 @@ def settle(*clusters: Cluster, rounds: int = 6) -> None:
             for other in clusters:
                 if other is not cluster:
                     cluster.pull(other)
-
-
-__all__ = ["Cluster", "encode_trusted", "federate", "open_lane", "settle"]

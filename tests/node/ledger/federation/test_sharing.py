@@ -1,7 +1,7 @@
 """Records cross between ledgers: shared, acknowledged, expired, refused, asked for; each once."""
 
 from node.anchoring.anchors import ClientStatus
-from node.anchoring.lanes import Lane, Mode, Result, Step
+from node.anchoring.lanes import Explanation, Lane, Mode, Result, Step
 from node.ledger.apps.records import Entry, current_key
 from node.ledger.apps.sharing import Outcome, Shared, outcome_key, shared_key
 from node.ledger.codes import Code
@@ -175,15 +175,11 @@ def test_quotas_let_in_so_many_a_window_and_the_rest_waits() -> None:
     assert [word for _, word in delivered.result[2]] == ["ok", "ok", "over-quota"]  # type: ignore[index,union-attr]  # a tuple
     waiting = b.fetch(a)
     assert waiting is not None
-    (receipt,) = b.run(b.bring(replace_update(waiting)))
+    (receipt,) = b.run(b.bring(waiting))
     assert receipt.status == Code.QUOTA_USED
     b.run(after_ms=60_000)
     settle(a, b, rounds=1)
     assert shared(b, a, "port/2") is not None
-
-
-def replace_update(bundle):  # type: ignore[no-untyped-def]  # a bundle
-    return bundle
 
 
 def test_the_sequence_of_a_lane_is_the_receipts_result() -> None:
@@ -194,6 +190,6 @@ def test_the_sequence_of_a_lane_is_the_receipts_result() -> None:
     assert [step.sequence for step in explained(a, b, 3)] == [1, 2, 3]
 
 
-def explained(a: Cluster, b: Cluster, count: int):  # type: ignore[no-untyped-def]  # explanations
+def explained(a: Cluster, b: Cluster, count: int) -> list[Explanation]:
     lane = Lane(a.id, b.id, "records", Mode.UNORDERED)
     return [queries.explain_message(a.state, lane, sequence) for sequence in range(1, count + 1)]

@@ -1,0 +1,218 @@
+"""A cluster that certifies two histories is stopped everywhere, and comes back by an approved recovery."""
+
+from dataclasses import replace
+
+import pytest
+
+from consensus import PublicKey, Validator
+from node.anchoring.anchors import ClientStatus
+from node.anchoring.evidence import EvidenceFile, ForkEvidence, ForkKind, Statement
+from node.anchoring.lanes import CommonPrefix, Result
+from node.anchoring.lanes.outbox import prove_log
+from node.anchoring.recovery import RecoveredBy, RecoveryCertificate
+from node.anchoring.verification import check_evidence
+from node.ledger.codes import Code
+from node.ledger.execution import Execution
+from node.ledger.federation import queries
+from node.ledger.federation.changes import ApproveRecovery, RetireCluster
+from node.ledger.federation.tables import StoredOutbox
+from node.ledger.receipts import Receipt
+from node.proofs import rfc6962
+from tests.node.ledger.federation.cluster import Cluster, federate, key_of, settle
+from tests.node.ledger.federation.test_sharing import outcome, shared, two
+
+
+def evidence_of(one: Execution, other: Execution, cluster: Cluster) -> ForkEvidence:
+    names = [f"v{number}" for number in range(4)]
+    return ForkEvidence(
+        ForkKind.TWO_HEADERS,
+        one.header.height,
+        (),
+        Statement(cluster.certify(one, names)),
+        Statement(cluster.certify(other, names)),
+    )
+
+
+def forked(a: Cluster) -> tuple[Cluster, ForkEvidence]:
+    """Another branch of `a`, one height further on both, and the evidence."""
+    other = a.branch()
+    one = a.execute()
+    two_ = other.execute(other.sign(other.alice, "records", "request", ("port/x", bytes(32))))
+    return other, evidence_of(one, two_, a)
+
+
+def accuse(at: Cluster, evidence: ForkEvidence) -> Receipt:
+    return at.run(at.sign(at.alice, "federation", "accuse", (evidence.encode(),)))[0]
+
+
+def test_evidence_freezes_and_nothing_passes_any_more() -> None:
+    a, b = two()
+    a.put("port/manifest")
+    a.share("port/manifest", b)
+    waiting = b.fetch(a)
+    _, evidence = forked(a)
+    receipt = accuse(b, evidence)
+    assert receipt.ok, receipt.explanation
+    assert b.status(a) is ClientStatus.FROZEN
+    assert waiting is not None
+    (refused,) = b.run(b.bring(waiting))
+    assert refused.status == Code.CLUSTER_NOT_ACTIVE
+    assert shared(b, a, "port/manifest") is None
+    b.put("port/answer")
+    assert b.share("port/answer", a).status == Code.CLUSTER_NOT_ACTIVE
+    view = queries.cluster(b.state, a.id, b.now_ms)
+    assert view is not None
+    assert view.is_parked
+
+
+def test_evidence_is_kept_and_convicts_offline() -> None:
+    a, b = two()
+    _, evidence = forked(a)
+    assert accuse(b, evidence).ok
+    (kept,) = queries.evidence(b.state, a.id)
+    body = queries.genesis_body(b.state, a.id)
+    assert body is not None
+    *_, verdict = check_evidence(EvidenceFile(body, kept).encode(), a.id)
+    assert len(verdict.accused) == 3
+    again = accuse(b, evidence)
+    assert again.status == Code.NOTHING_NEW
+    assert len(queries.evidence(b.state, a.id)) == 1
+
+
+def test_what_proves_nothing_freezes_nobody() -> None:
+    a, b = two()
+    one = a.execute()
+    same = evidence_of(one, one, a)
+    assert accuse(b, same).status == Code.EVIDENCE_REFUSED
+    _, evidence = forked(a)
+    first = evidence.first.certified
+    broken = replace(first.certificate, signatures=bytes(len(first.certificate.signatures)))
+    forged = replace(evidence, first=Statement(replace(first, certificate=broken)))
+    assert accuse(b, forged).status == Code.EVIDENCE_REFUSED
+    assert b.status(a) is ClientStatus.ACTIVE
+    stranger = Cluster("ports.stranger")
+    _, foreign = forked(stranger)
+    assert accuse(b, foreign).status == Code.CLUSTER_UNKNOWN
+    sender = key_of("nobody", "x")
+    (receipt,) = b.run(b.sign(sender, "federation", "accuse", (evidence.encode(),)))
+    assert receipt.status == Code.UNKNOWN_SENDER
+
+
+def recovery_of(base: Cluster, execution: Execution) -> tuple[RecoveryCertificate, dict[int, object]]:
+    """The operators of a cluster whose validators are convicted begin anew with fresh keys."""
+    fresh = {number: key_of(base.name, f"fresh {number}") for number in range(4)}
+    validators = tuple(Validator(PublicKey(key.public_key), 1) for key in fresh.values())
+    operators = tuple(Validator(base.key("operator", number).public_key, 1) for number in range(4))
+    certified = base.certify(execution, [f"v{number}" for number in range(4)])
+    proposed = RecoveryCertificate.proposed(certified, validators, operators, RecoveredBy.OPERATORS)
+    signatures = [base.key("operator", number).sign(proposed.digest()) for number in range(3)]
+    return replace(proposed, signers=bytes((0b0111,)), signatures=b"".join(signatures)), dict(fresh)
+
+
+def recover(at: Cluster, recovery: RecoveryCertificate, prefix: CommonPrefix | None) -> Receipt:
+    args = (recovery.encode(), None if prefix is None else prefix.encode())
+    return at.run(at.sign(at.key("node"), "federation", "recover", args))[0]
+
+
+def test_a_recovery_needs_our_operators_and_ends_the_freeze_once() -> None:
+    a, b = two()
+    a.put("port/manifest")
+    a.share("port/manifest", b)
+    settle(a, b, rounds=2)
+    _, evidence = forked(a)
+    assert accuse(b, evidence).ok
+    base = a.executions[-1]
+    recovery, _ = recovery_of(a, base)
+    assert recover(b, recovery, None).status == Code.RECOVERY_NOT_APPROVED
+    assert b.govern(ApproveRecovery(a.id, 1, recovery.digest())).ok
+    other = replace(recovery, signers=b"\x03")
+    assert recover(b, other, None).status == Code.RECOVERY_REFUSED
+    receipt = recover(b, recovery, None)
+    assert receipt.ok, receipt.explanation
+    assert b.status(a) is ClientStatus.ACTIVE
+    assert b.client(a).incarnation == 1
+    assert recover(b, recovery, None).status == Code.RECOVERY_NOT_APPROVED
+    assert b.govern(ApproveRecovery(a.id, 1, recovery.digest())).status == Code.RECOVERY_REFUSED
+    b.put("port/after")
+    assert b.share("port/after", a).ok
+
+
+def test_what_both_branches_said_is_not_disputed() -> None:
+    a, b = two()
+    a.put("port/manifest")
+    a.share("port/manifest", b)
+    settle(a, b, rounds=2)
+    dropped = prove_log(StoredOutbox(a.reader), b.id)
+    assert dropped is not None
+    tip = a.executions[-1]
+    branch = a.branch()
+    assert branch.share("port/manifest", b).ok
+    b.pull(branch)
+    _, evidence = branch, evidence_of(branch.executions[-1], a.execute(), a)
+    assert accuse(b, evidence).ok
+    held = prove_log(StoredOutbox(branch.reader), b.id)
+    assert held is not None
+    assert held.size == dropped.size + 1
+    nodes = _Nodes(branch, b)
+    path = rfc6962.consistency_path_from(nodes, dropped.size, held.size)
+    prefix = CommonPrefix(held, dropped, dropped.size, dropped.root, path, ())
+    recovery, _ = recovery_of(a, tip)
+    assert b.govern(ApproveRecovery(a.id, 1, recovery.digest())).ok
+    lying = replace(prefix, size=held.size, root=held.root)
+    assert recover(b, recovery, lying).status == Code.PROOF_REFUSED
+    receipt = recover(b, recovery, prefix)
+    assert receipt.ok, receipt.explanation
+    assert receipt.result == (1, dropped.size)
+    (disputed,) = queries.disputes(b.state, b.id, a.id)
+    assert disputed.is_incoming
+    assert [item.sequence for item in disputed.disputes.listed] == [2]
+
+
+class _Nodes:
+    def __init__(self, source: Cluster, to: Cluster) -> None:
+        self._outbox, self._to = StoredOutbox(source.reader), to.id
+
+    def node(self, level: int, index: int) -> bytes:
+        return self._outbox.node(self._to, level, index)
+
+
+def test_a_retired_cluster_is_over_for_ever() -> None:
+    a, b = two()
+    b.put("port/manifest")
+    b.share("port/manifest", a)
+    assert b.govern(RetireCluster(a.id)).ok
+    assert b.status(a) is ClientStatus.RETIRED
+    settle(a, b, rounds=2)
+    assert outcome(b, a, "port/manifest").result is None
+    assert b.govern(RetireCluster(a.id)).status == Code.NO_CHANGE
+    assert b.admit(a).status == Code.CLUSTER_KNOWN
+    bundle = b.fetch(a)
+    assert bundle is not None
+    assert b.run(b.bring(bundle))[0].status == Code.CLUSTER_NOT_ACTIVE
+    _, evidence = forked(a)
+    assert accuse(b, evidence).status == Code.CLUSTER_NOT_ACTIVE
+
+
+def test_three_clusters_freeze_by_the_same_evidence_and_their_anchors_say_so() -> None:
+    clusters = a, b, c = Cluster("ports.alpha"), Cluster("ports.beta"), Cluster("ports.gamma")
+    federate(*clusters)
+    settle(*clusters, rounds=1)
+    _, evidence = forked(a)
+    before = c.executions[-1].header.anchors_root
+    for at in (b, c):
+        assert accuse(at, evidence).ok
+        assert at.status(a) is ClientStatus.FROZEN
+    assert c.executions[-1].header.anchors_root != before
+
+
+@pytest.mark.parametrize("result", [Result.OK])
+def test_messages_between_the_others_go_on(result: Result) -> None:
+    clusters = a, b, c = Cluster("ports.alpha"), Cluster("ports.beta"), Cluster("ports.gamma")
+    federate(*clusters)
+    _, evidence = forked(a)
+    for at in (b, c):
+        accuse(at, evidence)
+    b.put("port/manifest")
+    assert b.share("port/manifest", c).ok
+    settle(b, c, rounds=2)
+    assert outcome(b, c, "port/manifest").result is result
