@@ -137,7 +137,7 @@ class ForeignLinks:
 
     def limits(self) -> dict[str, tuple[int, int]]:
         """Everything bounded: name -> (current size, bound), for metrics."""
-        config, peers = self._config, len(self.links)
+        config, peers = self._config, max(1, len(self.links))
         lanes = [lane for connection in self._connections.values() for lane in connection.queue.lanes]
         return {
             "foreign_connections": (len(self._connections), peers),

@@ -31,9 +31,10 @@ from node.daemon.recent import RecentChain
 from node.daemon.recorder import Recorder, RecorderCounts, opening_of, recording
 from node.daemon.startup import OpenedHome, open_home, wall_ms
 from node.daemon.telling import configure_log, tell_start
-from node.daemon.waiters import Waiters
+from node.daemon.waiters import TooManyWaiters, Waiters
 from node.daemon.workers import Workers, open_workers, pace_garbage_collection
 from node.home import read_key
+from node.storage import ChainTable, SnapshotLimit
 from node.validator import (
     Answer,
     ChunkSubmitted,
@@ -152,11 +153,23 @@ class Node:
         return outcome.sentence if isinstance(outcome, Refusal) else None
 
     async def wait_stored(self, transaction_id: bytes) -> None:
-        """Returns once the transaction is certified and its height stored. Raises TooManyWaiters."""
+        """Returns once the transaction is certified and its height stored, or when too many wait already."""
         known: dict[bytes, bytes] = {}
-        await self.waiters.wait_transactions((transaction_id,), known)
-        height = int.from_bytes(known[transaction_id][:8], "big")
-        await self.waiters.wait_height(height, patient=True)
+        try:
+            async with trio.open_nursery() as nursery:
+                # The wait is registered before this task first yields, and so before the look-up.
+                nursery.start_soon(self._release_if_stored, transaction_id)
+                await self.waiters.wait_transactions((transaction_id,), known)
+        except* (TooManyWaiters, SnapshotLimit):
+            known.clear()
+        if place := known.get(transaction_id):
+            await self.waiters.wait_height(int.from_bytes(place[:8], "big"), patient=True)
+
+    async def _release_if_stored(self, transaction_id: bytes) -> None:
+        with self.recent.over(self.opened.store) as snapshot:
+            place = snapshot.get(ChainTable.TRANSACTIONS, transaction_id)
+        if place is not None:
+            self.waiters.release(transaction_id, place)
 
     @property
     def open_tickets(self) -> int:

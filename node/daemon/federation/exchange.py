@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import structlog
 import trio
 
 from consensus import CodecError
@@ -20,6 +21,9 @@ UNASKED_WEIGHT = 10
 """Of an answer to nobody: an honest one may be late, but not again and again."""
 OPEN_MAX = 4096
 """Questions open at once: couriers ask one at a time each."""
+
+
+_log = structlog.get_logger("isthmus")
 
 
 class Links(Protocol):
@@ -97,9 +101,12 @@ class Exchange:
             if isinstance(event, Delivery):
                 self._take(event.peer, event.body)
             elif isinstance(event, PeerConnected):
+                cluster_id = self._links.cluster_of(event.peer) or b""
+                _log.info("foreign_connected", peer=event.peer.hex()[:12], cluster=cluster_id.hex()[:12])
                 self._news.set()
                 self._news = trio.Event()
             else:
+                _log.info("foreign_disconnected", peer=event.peer.hex()[:12], reason=event.reason)
                 self._end(event.peer)
 
     async def peer_arrives(self) -> None:

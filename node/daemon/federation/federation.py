@@ -7,7 +7,6 @@ clusters can reach is written down and counted, and ends that task: never the no
 
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -23,7 +22,6 @@ from node.daemon.federation.courier import Courier, OwnLedger, SubmitFailed
 from node.daemon.federation.directory import ConfiguredAddress, foreign_peers
 from node.daemon.federation.exchange import Exchange, Links
 from node.daemon.federation.ledgerside import Seat
-from node.daemon.waiters import TooManyWaiters
 from node.ledger.codes import RejectedTransaction
 from node.ledger.federation.queries import ClusterView
 from node.ledger.transactions import Transaction
@@ -71,7 +69,7 @@ class Door(Protocol):
         ...
 
     async def wait_stored(self, transaction_id: bytes) -> None:
-        """Returns once the transaction is certified and its height stored."""
+        """Returns once the transaction is certified and its height stored, or nobody more can wait."""
         ...
 
 
@@ -244,7 +242,7 @@ class Federation:
         reason = await self._door.submit_one(transaction.encoded)
         if reason is not None:
             raise SubmitFailed("not-submitted", reason)
-        with trio.move_on_after(FINAL_SECONDS), suppress(TooManyWaiters):
+        with trio.move_on_after(FINAL_SECONDS):
             await self._door.wait_stored(transaction.id)
 
 
