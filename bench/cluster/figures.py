@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import ceil
+from statistics import median_low
 
 UNSENT, PENDING, UNREACHABLE, UNREADABLE = -1, -2, -3, -4
 """Outcomes that no node told: never sent; not certified in time; no node answered; a wrong answer."""
@@ -26,6 +27,9 @@ LATE_US = 100_000
 """A transaction sent later than this after its time was not offered at its time."""
 SHARES = (0.01, 0.05, *(number / 10 for number in range(1, 10)), 0.95, 0.98, 0.99, 0.995, 0.999, 1.0)
 """Where a distribution is read, for drawing it."""
+PAUSE_MIN_US, PAUSE_GAPS = 250_000, 5
+"""After a fault, what counts as a pause: longer than this, and than so many usual gaps."""
+_PAUSES_TOLD_MAX = 20
 _SECOND_US = 1_000_000
 
 
@@ -115,6 +119,17 @@ class Pause:
 
     at_s: float
     length_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Aftermath:
+    """From a fault to the window's end, the times without a certified receipt, longest first; their `at_s`
+    count from the fault. `pauses` are the first of the `count` that are longer than `bound_ms`."""
+
+    longest: Pause | None
+    bound_ms: float
+    count: int
+    pauses: tuple[Pause, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,11 +231,21 @@ def traffic_of(samples: Samples, window: Window, pauses_max: int = 5, weight: in
     )
 
 
-def longest_pause(samples: Samples, window: Window) -> Pause | None:
-    """Of a window, the longest time without a certified receipt."""
+def aftermath_of(samples: Samples, window: Window, fault_us: int) -> Aftermath:
+    """What a fault at this moment of the window did to the certified receipts until its end.
+
+    A time without any counts as a pause when it is longer than both `PAUSE_MIN_US` and `PAUSE_GAPS` times the
+    median gap before the fault, so that a slow load is not one pause after another.
+    """
     rows = zip(samples.answered_us, samples.codes, strict=True)
-    certified = [at_us for at_us, code in rows if code == CERTIFIED and window.holds(at_us)]
-    return next(iter(pauses_of(certified, window, 1)), None)
+    moments = sorted({at_us for at_us, code in rows if code == CERTIFIED and window.holds(at_us)})
+    usual = [after - before for before, after in pairwise(at_us for at_us in moments if at_us < fault_us)]
+    bound_us = max(PAUSE_MIN_US, PAUSE_GAPS * median_low(usual) if usual else 0)
+    broken = Window(fault_us, window.end_us)
+    certified = [at_us for at_us in moments if broken.holds(at_us)]
+    pauses = pauses_of(certified, broken, len(certified) + 1)
+    long = tuple(pause for pause in pauses if pause.length_ms * 1000 > bound_us)
+    return Aftermath(next(iter(pauses), None), bound_us / 1000, len(long), long[:_PAUSES_TOLD_MAX])
 
 
 def series_of(

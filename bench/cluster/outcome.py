@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bench.cluster.figures import LATE_US, OUTCOME_NAMES
+from bench.cluster.figures import LATE_US, OUTCOME_NAMES, Aftermath
 from bench.cluster.readings import BENCH, NodeWork, Work
 from bench.cluster.scenarios import FAULT_WORDS, Fault, Scenario
 from bench.cluster.shapes import ClosedLoop, NoLoad, OpenLoop
@@ -150,13 +150,25 @@ def _load(scenario: Scenario) -> dict[str, Any]:
 def _fault(scenario: Scenario, trial: Trial) -> dict[str, Any] | None:
     if scenario.fault is Fault.NONE:
         return None
+    after = trial.aftermath
+    longest = None if after is None or after.longest is None else after.longest.length_ms
     return {
         "kind": scenario.fault.value,
         "words": FAULT_WORDS[scenario.fault],
         "at_s": trial.fault_at_s,
         "killed": list(trial.killed),
-        "pause_ms": None if trial.fault_pause is None else trial.fault_pause.length_ms,
+        "pause_ms": longest,
+        "pause_count": None if after is None else after.count,
+        "pause_bound_ms": None if after is None else after.bound_ms,
+        "pauses": [] if after is None else [asdict(pause) for pause in after.pauses],
     }
+
+
+def pause_words(after: Aftermath) -> str:
+    """For people: the longest pause after a fault, and how many there were."""
+    longest = "none" if after.longest is None else f"{after.longest.length_ms:,.0f} ms"
+    times = {0: "no pause", 1: "once"}.get(after.count, f"{after.count} times")
+    return f"{longest} at most; longer than {after.bound_ms:,.0f} ms: {times}"
 
 
 def _node(work: NodeWork) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from bench.cluster.outcome import Outcome, code_name, cpu_us_per_transaction, rounds_per_second
+from bench.cluster.outcome import Outcome, code_name, cpu_us_per_transaction, pause_words, rounds_per_second
 from bench.cluster.scenarios import FAULT_WORDS, MODE_MARKS, Fault
 from bench.machine import NOISE_RULE
 
@@ -109,8 +109,8 @@ def show_one(outcome: Outcome) -> None:
         )
     if scenario.fault is not Fault.NONE:
         at = f"{trial.fault_at_s:.1f} s: " if trial.fault_at_s is not None else ""
-        if trial.fault_pause is not None:
-            table.add_row("pause after the fault", f"{trial.fault_pause.length_ms:,.0f} ms")
+        if trial.aftermath is not None:
+            table.add_row("pause after the fault", pause_words(trial.aftermath))
         killed = f" ({', '.join(trial.killed)})" if trial.killed else ""
         table.add_row("fault", f"{at}{FAULT_WORDS[scenario.fault]}{killed}")
     if trial.refusals:

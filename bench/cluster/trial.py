@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import trio
 
 from bench.cluster.children import Child, ChildFailed, open_child
-from bench.cluster.figures import Pause, Samples, Traffic, Window, longest_pause, traffic_of
+from bench.cluster.figures import Aftermath, Samples, Traffic, Window, aftermath_of, traffic_of
 from bench.cluster.ground import Ground
 from bench.cluster.injuries import injure
 from bench.cluster.loader import LoadPlan
@@ -58,8 +58,8 @@ class Trial:
     transaction_bytes: int
     killed: tuple[str, ...]
     fault_at_s: float | None
-    fault_pause: Pause | None
-    """The longest from the fault to the window's end, its time counted from the fault."""
+    aftermath: Aftermath | None
+    """What the fault did; None without one."""
     deaths: tuple[str, ...]
 
 
@@ -106,11 +106,10 @@ async def run_trial(
         gathered.samples.extend(_read(_samples_file(directory, name, share)))
         _transactions_file(directory, name, share).unlink(missing_ok=is_opaque)
     window = Window(int(scenario.warmup_seconds * _SECOND_US), int(duration * _SECOND_US))
-    fault_at_s, fault_pause = None, None
+    fault_at_s, aftermath = None, None
     if scenario.fault is not Fault.NONE:
         fault_at_s = scenario.seconds / 2
-        broken = Window(window.begin_us + int(fault_at_s * _SECOND_US), window.end_us)
-        fault_pause = longest_pause(gathered.samples, broken)
+        aftermath = aftermath_of(gathered.samples, window, window.begin_us + int(fault_at_s * _SECOND_US))
     deaths = () if ground.daemons is None else tuple(str(death) for death in ground.daemons.deaths)
     return Trial(
         traffic_of(gathered.samples, window, weight=_weight(scenario)),
@@ -120,7 +119,7 @@ async def run_trial(
         size,
         gathered.killed,
         fault_at_s,
-        fault_pause,
+        aftermath,
         deaths,
     )
 

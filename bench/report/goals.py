@@ -20,10 +20,14 @@ class Better(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A run's answer: the figure, or None when it was not reached, then `words` say what happened instead."""
+    """A run's answer: the figure, or None when it was not reached, then `words` say what happened instead.
+
+    `is_spoiled`: whatever the figure, the goal was missed, and `words` say by what.
+    """
 
     value: float | None
     words: str = ""
+    is_spoiled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,8 @@ class Goal:
         """In words."""
         if found.value is None:
             return found.words
+        if found.is_spoiled:
+            return f"below the floor: {found.words}"
         if self._is_met(found.value, self.aim):
             return "aim reached"
         return "floor reached" if self._is_met(found.value, self.floor) else "below the floor"
@@ -118,6 +124,18 @@ def _rounds(trial: Trial) -> float | None:
 
 def _pause(trial: Trial) -> float | None:
     return None if trial.hurt is None else trial.hurt.pause_ms
+
+
+def _leader_killed(run: Run) -> Found | None:
+    """The longest pause, of a cluster that paused no more than once."""
+    found = _of_cluster(_named("leader-killed"), _pause)(run)
+    hurt = run.trial.hurt if isinstance(run, ClusterRun) else None
+    if found is None or found.value is None or hurt is None or hurt.pause_count is None:
+        return found
+    if hurt.pause_count <= 1:
+        return found
+    words = f"{hurt.pause_count} pauses longer than {hurt.pause_bound_ms:,.0f} ms"
+    return Found(found.value, words, is_spoiled=True)
 
 
 def _named(name: str) -> Wanted:
@@ -219,13 +237,13 @@ GOALS: tuple[Goal, ...] = (
         _gossip,
     ),
     Goal(
-        "leader killed at 800 tx/s, longest pause",
+        "leader killed at 800 tx/s, the one pause",
         "ms",
         1_000,
         400,
         Better.LOWER,
         f"{_CLUSTER} --scenario leader-killed",
-        _of_cluster(_named("leader-killed"), _pause),
+        _leader_killed,
     ),
     Goal(
         "empty rounds, n = 4",

@@ -72,6 +72,8 @@ def faults(runs: Sequence[Run]) -> list[Picture]:
         certified = Line("certified", tuple((s.second, s.certified) for s in series))
         slow = Line("p99", tuple((s.second, s.p99_ms) for s in series if s.p99_ms is not None))
         pause = "" if hurt.pause_ms is None else f"; longest pause from then on {hurt.pause_ms:,.0f} ms"
+        if hurt.pause_count is not None and hurt.pause_bound_ms is not None:
+            pause += f", {hurt.pause_count} longer than {hurt.pause_bound_ms:,.0f} ms"
         verticals = () if hurt.at_s is None else ((hurt.at_s, "fault"),)
         below = (f"{hurt.words}{pause}.", place(run))
         for line, y_label in ((certified, "certified tx/s"), (slow, "p99 of the second, ms")):

@@ -32,11 +32,14 @@ class Second:
 
 @dataclass(frozen=True, slots=True)
 class Hurt:
-    """A fault of a run: which, when, and the longest time without a certified receipt from then on."""
+    """A fault of a run: which, when, and the longest time without a certified receipt from then on; how many
+    there were longer than a bound, None where older lines do not say."""
 
     words: str
     at_s: float | None
     pause_ms: float | None
+    pause_count: int | None
+    pause_bound_ms: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,7 +321,14 @@ def _marks_of_place(record: Record) -> tuple[str, ...]:
 
 
 def _hurt(fields: Fields) -> Hurt:
-    return Hurt(fields.text("words"), fields.optional_number("at_s"), fields.optional_number("pause_ms"))
+    is_counted = "pause_count" in fields and fields.values["pause_count"] is not None
+    return Hurt(
+        fields.text("words"),
+        fields.optional_number("at_s"),
+        fields.optional_number("pause_ms"),
+        fields.whole("pause_count") if is_counted else None,
+        fields.number("pause_bound_ms") if is_counted else None,
+    )
 
 
 def _points(fields: Fields, name: str) -> tuple[Point, ...]:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from bench.cluster.figures import CERTIFIED, Samples, Window, longest_pause, traffic_of
+from bench.cluster.figures import CERTIFIED, Samples, Window, aftermath_of, traffic_of
 from bench.cluster.outcome import Outcome
 from bench.cluster.readings import NodeWork, Work
 from bench.cluster.scenarios import Scenario
@@ -29,8 +29,8 @@ def trial_at(rate: int, *, lag_us: int = 0, failing: int = 0, code: int = 203, s
         samples.send(position, at + lag_us)
         samples.answer(position, at + lag_us + 10_000, code if number < failing else CERTIFIED)
     traffic = traffic_of(samples, window)
-    pause = longest_pause(samples, window)
-    return Trial(traffic, WORK, {10: 3}, False, 242, (), None, pause, ())
+    after = aftermath_of(samples, window, window.end_us // 2)
+    return Trial(traffic, WORK, {10: 3}, False, 242, (), None, after, ())
 
 
 def outcome_of(scenario: Scenario, trial: Trial, noise: Noise = QUIET) -> Outcome:

@@ -8,13 +8,14 @@ from bench.cluster.figures import (
     LATE_US,
     PENDING,
     UNSENT,
+    Aftermath,
     Pause,
     Samples,
     Second,
     Window,
+    aftermath_of,
     distribution_of,
     latency_of,
-    longest_pause,
     pauses_of,
     percentile,
     traffic_of,
@@ -137,11 +138,37 @@ def test_the_longest_pauses_come_first_and_the_ends_of_the_window_count() -> Non
     assert pauses_of([], WINDOW, 3) == (Pause(0.0, 3000.0),)
 
 
+def after(fault_us: int, end_us: int, *moments_us: int) -> Aftermath:
+    """With certified receipts at these times, and one at a quarter of a second that was refused."""
+    samples = samples_of(*((0, 0, at_us, 0) for at_us in moments_us), (0, 0, 250_000, 203))
+    return aftermath_of(samples, Window(0, end_us), fault_us)
+
+
 def test_the_pause_after_a_fault_counts_from_it() -> None:
-    at = 12 * SECOND
-    samples = samples_of((0, 0, 11 * SECOND, 0), (0, 0, at + 400_000, 0), (0, 0, at + 500_000, 203))
-    assert longest_pause(samples, Window(at, 13 * SECOND)) == Pause(0.4, 600.0)
-    assert longest_pause(samples, Window(at, at + 500_000)) == Pause(0.0, 400.0)
+    found = after(2 * SECOND, 3 * SECOND, SECOND, 2 * SECOND + 400_000)
+    assert found.longest == Pause(0.4, 600.0)
+    assert found.pauses == (Pause(0.4, 600.0), Pause(0.0, 400.0))
+    assert after(2 * SECOND, 2_500_000, SECOND, 2 * SECOND + 400_000).longest == Pause(0.0, 400.0)
+
+
+def test_one_long_pause_after_a_fault_counts_once_and_short_ones_never() -> None:
+    usual = range(0, SECOND, 10_000)
+    found = after(SECOND, 3 * SECOND, *usual, 1_900_000, *range(2 * SECOND, 3 * SECOND, 200_000))
+    assert (found.bound_ms, found.count) == (250.0, 1)
+    assert found.pauses == (Pause(0.0, 900.0),)
+
+
+def test_a_pause_of_a_slow_load_is_longer_than_five_of_its_usual_gaps() -> None:
+    usual = range(0, 10 * SECOND, 200_000)
+    found = after(
+        10 * SECOND, 20 * SECOND, *usual, 10_900_000, 12_000_000, *range(12_100_000, 20_000_000, 900_000)
+    )
+    assert found.bound_ms == 1000.0
+    assert (found.count, found.pauses) == (1, (Pause(0.9, 1100.0),))
+
+
+def test_a_cluster_that_never_came_back_paused_once_until_the_end() -> None:
+    assert after(SECOND, 3 * SECOND, *range(0, SECOND, 10_000)).pauses == (Pause(0.0, 2000.0),)
 
 
 def test_samples_travel_between_processes() -> None:

@@ -7,8 +7,8 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from bench.cluster.figures import UNREACHABLE
-from bench.cluster.outcome import code_name
+from bench.cluster.figures import UNREACHABLE, Aftermath, Pause
+from bench.cluster.outcome import code_name, pause_words
 from bench.cluster.scenarios import BY_NAME, Fault, at_rate
 from bench.cluster.screen import Screen, show_one, show_rates, sparkline
 from node.ledger.codes import Code
@@ -81,6 +81,19 @@ def test_a_fault_is_told_with_who_was_killed_and_the_pause() -> None:
     fault = outcome_of(BY_NAME["leader-killed"], trial).to_json()["fault"]
     assert (fault["kind"], fault["killed"], fault["at_s"]) == ("crash-leader", ["node2"], 1.0)
     assert fault["pause_ms"] > 0
+    assert (fault["pause_count"], fault["pause_bound_ms"], fault["pauses"]) == (0, 250.0, [])
+    assert (
+        pause_words(trial.aftermath) == "1 ms at most; longer than 250 ms: no pause"
+        if trial.aftermath
+        else ""
+    )
+
+
+def test_people_are_told_how_often_a_cluster_paused() -> None:
+    never, once, thrice = (Aftermath(Pause(0.1, 512.3), 250.0, count, ()) for count in (0, 1, 3))
+    assert pause_words(never) == "512 ms at most; longer than 250 ms: no pause"
+    assert pause_words(once) == "512 ms at most; longer than 250 ms: once"
+    assert pause_words(thrice) == "512 ms at most; longer than 250 ms: 3 times"
 
 
 def test_nothing_is_said_of_a_pause_where_nothing_was_sent() -> None:

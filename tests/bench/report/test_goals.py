@@ -51,6 +51,23 @@ def test_the_pause_that_counts_is_the_one_after_the_fault() -> None:
 
 
 @pytest.mark.parametrize(
+    ("count", "verdict"),
+    [
+        (0, "aim reached"),
+        (1, "aim reached"),
+        (2, "below the floor: 2 pauses longer than 250 ms"),
+        (None, "aim reached"),
+    ],
+)
+def test_a_killed_leader_may_cost_one_pause(count: int | None, verdict: str) -> None:
+    fault = dict(RUNS[2].record.figures["fault"]) | {"pause_count": count}
+    run = run_of(cluster_run(BY_NAME["leader-killed"], fault=fault))
+    answer = latest(goal("leader killed"), [run])
+    assert answer is not None
+    assert goal("leader killed").verdict(answer.found) == verdict
+
+
+@pytest.mark.parametrize(
     ("changed", "value"),
     [
         ({"mode": "opaque", "transaction_bytes": 512}, 120_000.0),
