@@ -19,6 +19,7 @@ from functools import partial
 from consensus import ED25519, Digest, Epoch, LocalError, SignatureCache, SignatureScheme
 from node.anchoring.lanes.outbox import LogUpdate
 from node.ledger.apps import Apps
+from node.ledger.authority import Authority
 from node.ledger.codes import Code
 from node.ledger.federation.block import Federation
 from node.ledger.members import find_member
@@ -118,6 +119,7 @@ class Ledger:
         self.tip = tip
         self.overlay = Overlay(reader, layers_max)
         self._apps = apps or Apps(params.apps)
+        self.authority = Authority(self._apps)
         self._signatures = SignatureCache(scheme=scheme)
         self._federation = Federation(partial(self.overlay.get, Space.STATE))
         self._run: Run | None = None
@@ -176,7 +178,14 @@ class Ledger:
         if self.overlay.layers_held >= self.overlay.layers_max:
             raise LocalError(f"{self.overlay.layers_held} executed heights wait for the flush")
         self._run = Run(
-            block, parent, self.params, self._apps, self.overlay, self._federation, self._signatures
+            block,
+            parent,
+            self.params,
+            self._apps,
+            self.authority,
+            self.overlay,
+            self._federation,
+            self._signatures,
         )
 
     def advance(self, budget: int = SLICE_TRANSACTIONS_DEFAULT) -> Execution | None:

@@ -6,13 +6,14 @@ What becomes of each transaction is told in node/ledger/execution.py, whose `Led
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from consensus import Digest, SignatureCache, Value
 from node.anchoring.lanes.views import OwnBlock
-from node.ledger.apps import Apps, Context, Method, governance
+from node.ledger.apps import Apps, Context, governance
 from node.ledger.apps.governance_history import remember_parent
 from node.ledger.apps.governance_session import Session, Sitting
+from node.ledger.authority import Authority
 from node.ledger.codes import Code, RejectedTransaction
 from node.ledger.federation import app as federation
 from node.ledger.federation.block import Federation, FederationRoots, close, grow_stale
@@ -20,10 +21,9 @@ from node.ledger.federation.keys import CLIENT_PREFIX, STATE_PREFIX
 from node.ledger.federation.posting import Posting
 from node.ledger.federation.session import Desk
 from node.ledger.federation.session import Session as FederationSession
-from node.ledger.members import ORGANISATIONS_KEY, Member, decode_member, member_key, organisations_of
 from node.ledger.opaque import OpaqueBatch
 from node.ledger.params import Params
-from node.ledger.policy import Policy, Rule, admits_everybody, decode_policy, policy_key, require
+from node.ledger.policy import require
 from node.ledger.receipts import NO_WRITES, Receipt, hash_writes
 from node.ledger.replay import ReplayGuard
 from node.ledger.roster import ROSTER_KEY, Roster
@@ -56,35 +56,18 @@ class _Phase(Enum):
     DONE = 3
 
 
-@dataclass(frozen=True, slots=True)
-class _Door:
-    """A method with its policy, resolved once a block: `is_open` iff every member may call it."""
-
-    method: Method[Any]
-    policy: Policy
-    rule: Rule
-    organisation_count: int
-    is_open: bool
-
-
 class Run:
-    """One block under execution.
-
-    Members and policies are read once a block: applications write below their own prefix only, so no
-    transaction of the block can change them, but for those of governance, after which they are read anew.
-    """
+    """One block under execution."""
 
     __slots__ = (
-        "_apps",
+        "_authority",
         "_cap_ms",
         "_changes",
         "_cluster_id",
         "_desk",
-        "_doors",
         "_federation",
         "_federation_writes",
         "_guard",
-        "_members",
         "_parent",
         "_phase",
         "_position",
@@ -108,6 +91,7 @@ class Run:
         parent: Header,
         params: Params,
         apps: Apps,
+        authority: Authority,
         overlay: Overlay,
         federation: Federation,
         cache: SignatureCache,
@@ -119,11 +103,9 @@ class Run:
         self.transaction_hashes: list[bytes] = []
         self.receipt_hashes: list[bytes] = []
         self.skipped: list[tuple[int, Code]] = []
-        self._apps = apps
+        self._authority = authority
         self._cap_ms = params.replay_cap_ms
         self._cluster_id = parent.cluster_id
-        self._doors: dict[tuple[str, str], _Door] = {}
-        self._members: dict[bytes, Member] = {}
         self._parent = parent
         self.roots = FederationRoots(parent.anchors_root, parent.outbox_root)
         self._federation = federation
@@ -213,8 +195,8 @@ class Run:
         """Judge authority, run the method; its result and its writes. Raises RejectedTransaction."""
         if transaction.app in _SYSTEM:
             return _SYSTEM[transaction.app](self, transaction)
-        sender = self._member(transaction.sender)
-        door = self._door(transaction.app, transaction.method)
+        sender = self._authority.member(self.state, transaction.sender)
+        door = self._authority.door(self.state, transaction.app, transaction.method)
         parsed = door.method.parse(transaction.args)
         context = Context(
             self.state,
@@ -238,8 +220,7 @@ class Run:
         session = Session(self._sitting, transaction.sender, transaction.id)
         session.require_known()
         result = governance.parse(transaction.method, transaction.args)(session)
-        self._members.clear()
-        self._doors.clear()
+        self._authority.forget()
         self._note_federation(session.writes)
         return result, session.writes
 
@@ -264,29 +245,6 @@ class Run:
         self.roots = close(self.state, self._parent, clients, self._said)
         if writes:
             self._federation.note(writes, self.state.get_state)
-
-    def _member(self, public_key: bytes) -> Member:
-        known = self._members.get(public_key)
-        if known is None:
-            stored = self.state.get_state(member_key(public_key))
-            if stored is None:
-                raise RejectedTransaction(Code.UNKNOWN_SENDER, f"key {public_key.hex()}")
-            known = self._members[public_key] = decode_member(stored)
-        return known
-
-    def _door(self, app: str, name: str) -> _Door:
-        known = self._doors.get((app, name))
-        if known is None:
-            method = self._apps.method(app, name)
-            stored = self.state.get_state(policy_key(app, name))
-            if stored is None:
-                raise RejectedTransaction(Code.FORBIDDEN, f"{app}.{name} has no policy")
-            policy, rule = decode_policy(stored)
-            count = len(organisations_of(self.state.get_state(ORGANISATIONS_KEY)))
-            known = self._doors[app, name] = _Door(
-                method, policy, rule, count, admits_everybody(policy, rule)
-            )
-        return known
 
     def _fail(self, position: int, transaction: Transaction, rejection: RejectedTransaction) -> None:
         self._leaf(position, transaction, rejection.code, rejection.detail, NO_WRITES)

@@ -104,6 +104,7 @@ class ExecutionLine:
             ("line_certificates", len(self._certificates), CERTIFICATES_MAX),
             ("line_uncertified_heights", len(self._executed), UNCERTIFIED_MAX),
             *self._ledger.overlay.limits(),
+            *self._ledger.authority.limits(),
         )
 
     def skips(self, block: CommittedBlock) -> bool:
