@@ -8,18 +8,22 @@ request.
 from collections.abc import Iterator
 
 from consensus import CodecError, Digest, HeaderCertificate, LocalError, as_bytes, as_tuple, decode
+from node.anchoring.anchors import AnchorProof
 from node.anchoring.certified import Certified
 from node.anchoring.epochs import EpochLink
 from node.anchoring.lanes.courier import BundleRequest, Held, LeafName, Offer, wanted
 from node.anchoring.lanes.inbound import INBOUND_UPDATE_BYTES_MAX, BundledLeaf, InboundBundle, pack
+from node.anchoring.lanes.inbound import takes_any as lanes_take_any
 from node.anchoring.lanes.outbox import OUTBOX_PROOF_BYTES_MAX, prove_log
 from node.anchoring.lanes.progress import progress_with
+from node.anchoring.lanes.views import AnchoredView, OwnBlock
 from node.anchoring.lightclient import Update
 from node.anchoring.operators import read_roster
 from node.ledger.federation.draft import Draft
+from node.ledger.federation.posting import admits
 from node.ledger.federation.records import Get, client_of, peering_of
-from node.ledger.federation.tables import StoredOutbox, log_of
-from node.proofs import rfc6962
+from node.ledger.federation.tables import StoredOutbox, anchor_nodes, log_of
+from node.proofs import rfc6962, smt
 from node.proofs.header import Header
 from node.storage import (
     HEIGHT_KEY,
@@ -75,6 +79,34 @@ def answer(reader: Reader, peer_id: bytes, request: BundleRequest) -> InboundBun
         log = prove_log(outbox, peer_id)
     leaves = () if log is None else _leaves(reader, outbox, tip.cluster_id, peer_id, request, log.size)
     return pack(tip.cluster_id, data, log, leaves, leaves_max=request.leaves_max, bytes_max=request.bytes_max)
+
+
+def takes_any(reader: Reader, bundle: InboundBundle, view: AnchoredView) -> bool:
+    """Whether our lanes, as they stand, would take at least one of a bundle's leaves; `view` is what
+    `inbound.check` answered. A bundle that only repeats is not worth a block (F11)."""
+    tip = _tip(reader)
+    block = OwnBlock(tip.cluster_id, tip.incarnation, tip.height + 1, tip.time_ms + 1)
+    state = Draft(_state(reader))
+    return lanes_take_any(state, block, view, bundle, lambda message: admits(state, block, message))
+
+
+def anchor(reader: Reader, subject: bytes) -> AnchorProof | None:
+    """What we anchored of cluster `subject`, proven under our tip's anchors root: a witness for others (F8).
+    None when it was never admitted here."""
+    client = client_of(_state(reader), subject)
+    if client is None:
+        return None
+    return AnchorProof(
+        client.cluster_id, client.anchor.encode(), smt.prove(anchor_nodes(reader), client.cluster_id)
+    )
+
+
+def history_path(reader: Reader, low: int, high: int) -> tuple[bytes, ...]:
+    """The path of our header `low` in the history of header `high`, empty at one height: what a witness of us
+    needs beside its anchor. Raises ValueError unless low <= high <= our height."""
+    if high > _tip(reader).height:
+        raise ValueError(f"header {high} is not stored yet")
+    return () if low == high else rfc6962.inclusion_path_from(_History(reader), low, high)
 
 
 def _leaves(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
-from consensus import Digest, Epoch, HeaderCertificate, Height, SigningKey, Value, bitmap_of
+from consensus import Digest, Epoch, HeaderCertificate, Height, SigningKey, Value, bitmap_of, encode_trusted
 from node.anchoring.anchors import ClientStatus
 from node.anchoring.certified import Certified
 from node.anchoring.client_state import ClientState
@@ -17,16 +17,18 @@ from node.daemon.memory_store import MemoryStore
 from node.genesis import Genesis
 from node.ledger.apps import Apps
 from node.ledger.apps.governance_changes import Change
+from node.ledger.beginning import state_root_of
 from node.ledger.execution import BlockToExecute, Execution, Ledger
 from node.ledger.federation import queries, serving
 from node.ledger.federation.changes import AdmitCluster, SetLanePolicy, federation_change_of
-from node.ledger.federation.records import LanePolicy
+from node.ledger.federation.records import LanePolicy, client_of
 from node.ledger.members import Member
 from node.ledger.params import Params
 from node.ledger.receipts import Receipt
 from node.ledger.roster import ValidatorRecord
 from node.ledger.state import Space
 from node.ledger.transactions import Transaction
+from node.proofs import rfc6962
 from node.storage import ChainTable, StateTable, Write, WriteSet
 from node.validator.epochs import EpochLink
 from node.validator.layout import SPACE_TABLES, certificate_write, chain_writes, state_writes, tip_writes
@@ -63,6 +65,7 @@ class Cluster:
         self.now_ms = created_ms
         self.next_id = 0
         self.executions: list[Execution] = []
+        self.said: dict[bytes, list[bytes]] = {}
 
     def restart(self) -> None:
         """A ledger that begins from what is stored."""
@@ -80,6 +83,7 @@ class Cluster:
         other.ledger = Ledger(self.genesis.params, other, self.ledger.tip, apps=self.apps)
         other.now_ms, other.next_id = self.now_ms, self.next_id
         other.executions = list(self.executions)
+        other.said = {to: list(leaves) for to, leaves in self.said.items()}
         return other
 
     def record(self, number: int) -> ValidatorRecord:
@@ -132,7 +136,24 @@ class Cluster:
         self.store.apply(chain, state)
         self.ledger.flushed(height)
         self.executions.append(execution)
+        self.check_roots(execution)
         return execution
+
+    def check_roots(self, execution: Execution) -> None:
+        """The two roots, made anew from all that is held and all that was ever said."""
+        views = [(view.client.cluster_id, view.client) for view in queries.clusters(self.state, 0)]
+        stored = [client_of(self.state, cluster_id) for cluster_id, _ in views]
+        anchors = [(client.cluster_id, client.anchor.encode()) for client in stored if client is not None]
+        assert execution.header.anchors_root == state_root_of(anchors)
+        for update in execution.outbox:
+            leaves = self.said.setdefault(update.destination, [])
+            assert update.first == len(leaves)
+            leaves += update.leaves
+        logs = [
+            (to, encode_trusted((len(leaves), rfc6962.root([rfc6962.leaf_hash(leaf) for leaf in leaves]))))
+            for to, leaves in self.said.items()
+        ]
+        assert execution.header.outbox_root == state_root_of(logs)
 
     def certify(self, execution: Execution, names: list[str]) -> Certified:
         header = execution.header

@@ -12,13 +12,12 @@ from node.anchoring.lightclient import Update
 from node.ledger.apps.governance_changes import AddValidator, RemoveValidator
 from node.ledger.apps.governance_proposals import ready_digest
 from node.ledger.codes import Code
-from node.ledger.federation import queries
+from node.ledger.federation import queries, serving
 from node.ledger.federation.changes import SetFederation, VouchForHeader
 from node.ledger.federation.delivering import Seen
 from node.ledger.federation.records import FederationParams
 from node.ledger.federation.tables import anchor_nodes
-from node.proofs import rfc6962, smt
-from node.storage import ChainTable, history_key
+from node.proofs import smt
 from tests.node.ledger.federation.cluster import Cluster, federate, key_of, settle
 from tests.node.ledger.federation.test_sharing import outcome, shared, two
 from tests.node.ledger.world import CREATED_MS
@@ -164,26 +163,13 @@ def test_epochs_that_nobody_watched_need_witnesses_or_operators() -> None:
     b.pull(a)
     bundle, update = opened(b.fetch(c))
     assert b.run(b.bring(bundle))[0].status == Code.NEEDS_CORROBORATION
-    view = AnchorProof(c.id, a.client(c).anchor.encode(), smt.prove(anchor_nodes(a.reader), c.id))
-    seen = Seen(a.id, view, path_between(c, a.client(c).last.height, update.certified.header.height))
+    view = serving.anchor(a.reader, c.id)
+    assert view is not None
+    path = serving.history_path(c.reader, a.client(c).last.height, update.certified.header.height)
+    seen = Seen(a.id, view, path)
     (taken,) = b.run(b.bring(bundle, (seen.to_value(),), None))
     assert taken.ok, taken.explanation
     assert b.status(c) is ClientStatus.ACTIVE
-
-
-def path_between(cluster: Cluster, low: int, high: int) -> tuple[bytes, ...]:
-    """The path of header `low` in the history of `high`; none at one height."""
-    return () if low == high else rfc6962.inclusion_path_from(_History(cluster), low, high)
-
-
-class _History:
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
-
-    def node(self, level: int, index: int) -> bytes:
-        found = self._cluster.reader.get(ChainTable.HISTORY, history_key(level, index))
-        assert found is not None
-        return found
 
 
 def test_a_witness_that_is_nobody_or_sees_something_else_is_none() -> None:
