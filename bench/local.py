@@ -8,7 +8,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -23,6 +23,7 @@ from consensus import SigningKey
 from node.client import AsyncClient, Wallet
 from node.home import read_key
 from node.ledger.apps.records import Content
+from node.ledger.params import Params
 from node.ledger.transactions import Transaction
 from node.local.cluster import open_cluster, wait_ready
 from node.local.ports import free_ports
@@ -59,10 +60,13 @@ def _die(death: ProgramDied) -> None:
 
 
 @asynccontextmanager
-async def running_cluster(nodes: int, directory: Path) -> AsyncIterator[Running]:
-    """A fresh cluster in `directory` until the block ends."""
+async def running_cluster(
+    nodes: int, directory: Path, params: Callable[[int], Params] = Params
+) -> AsyncIterator[Running]:
+    """A fresh cluster in `directory` until the block ends; `params` makes its parameters of the time."""
     created_ms = time.time_ns() // 1_000_000
-    testnet = write_testnet(directory, "bench", free_ports(nodes), created_ms, os.urandom)
+    made = params(created_ms)
+    testnet = write_testnet(directory, "bench", free_ports(nodes), created_ms, os.urandom, params=made)
     async with open_cluster(testnet, _die) as supervisor:
         await wait_ready(testnet)
         wallet = Wallet(SigningKey(read_key(testnet.client_key_file)), testnet.cluster_id)

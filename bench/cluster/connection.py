@@ -6,10 +6,13 @@ content-length, a body. Anything else is an error with a sentence.
 """
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import trio
 
-from node.api.exchange import MSGPACK, NoReply, Reply, Send
+from node.api.exchange import MSGPACK, Answer, Flow, NoReply, Pause, Reply, Send
+
+T = TypeVar("T")
 
 _HEAD_BYTES_MAX = 16 * 1024
 _BODY_BYTES_MAX = 64 * 1024 * 1024
@@ -130,6 +133,21 @@ class Connections:
                         await self._give_back(place, connection)
                 return reply
         return NoReply(f"no answer within {send.timeout_ms} ms")
+
+    async def drive(self, flow: Flow[T]) -> T:
+        """Carry out a conversation; its result. Raises BadAnswer, and what the conversation raises."""
+        answer: Answer = None
+        while True:
+            try:
+                step = flow.send(answer)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            if isinstance(step, Pause):
+                await trio.sleep(step.pause_ms / 1000)
+                answer = None
+            else:
+                answer = await self.send(step)
 
     async def _take(self, place: str) -> Connection:
         idle = self._idle.setdefault(place, [])

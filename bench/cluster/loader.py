@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import trio
 
@@ -24,10 +23,8 @@ from bench.cluster.opaque import bodies, deliver_opaque
 from bench.cluster.pacing import Pacer
 from bench.cluster.shapes import ClosedLoop, OpenLoop, Share, timetable
 from bench.cluster.signing import read_signed
-from node.api.exchange import MSGPACK, Answer, Cluster, Flow, Pause
+from node.api.exchange import MSGPACK, Cluster
 from node.api.opaque import OCTETS
-
-T = TypeVar("T")
 
 _ANSWER_MS = 10_000
 """Beside the time that a node may wait for a certificate."""
@@ -117,10 +114,10 @@ class _Loader:
         signed = [item for item in batch if isinstance(item, Signed)]
         try:
             if signed:
-                return await self._drive(deliver(cluster, signed, plan.timeout_ms, refusals))
+                return await self._connections.drive(deliver(cluster, signed, plan.timeout_ms, refusals))
             return tuple(
                 [
-                    await self._drive(
+                    await self._connections.drive(
                         deliver_opaque(cluster, body, plan.opaque_bytes, plan.timeout_ms, refusals)
                     )
                     for body in batch
@@ -129,20 +126,6 @@ class _Loader:
             )
         except BadAnswer:
             return (UNREADABLE,) * len(batch)
-
-    async def _drive(self, flow: Flow[T]) -> T:
-        answer: Answer = None
-        while True:
-            try:
-                step = flow.send(answer)
-            except StopIteration as end:
-                result: T = end.value
-                return result
-            if isinstance(step, Pause):
-                await trio.sleep(step.pause_ms / 1000)
-                answer = None
-            else:
-                answer = await self._connections.send(step)
 
     async def _report(self) -> None:
         tally = self._pacer.tally

@@ -15,6 +15,7 @@ from rich.progress import Progress as Bar
 from rich.progress import TaskID
 from rich.table import Table
 
+from bench.cluster.scenarios import MODE_MARKS, Mode
 from bench.local import Running, running_cluster
 from bench.machine import describe_machine, probe_noise
 from bench.profiling.costs import SAMPLES_ENOUGH, ProcessProfile, Profile, phases_by_cost
@@ -92,7 +93,10 @@ def command(
     as_json: bool,
     record: Path | None,
 ) -> None:
-    """CPU of the daemons by phase under a load: idle, lone or bulk. Needs py-spy (extra "profile")."""
+    """CPU of the daemons by phase under a load: idle, lone, bulk or opaque.
+
+    Needs py-spy (extra "profile").
+    """
     if node is not None and node >= nodes:
         raise click.UsageError(f"--node {node}: the nodes of this cluster are 0 to {nodes - 1}.")
     if svg is not None and not svg.absolute().parent.is_dir():
@@ -107,7 +111,7 @@ def command(
         failures.append(_first(errors))
     if failures:
         raise click.ClickException(str(failures[0])) from failures[0]
-    figures = profile.to_json(_TOP) | {"rate_hz": rate_hz}
+    figures = profile.to_json(_TOP) | {"rate_hz": rate_hz, "mode": wanted.scenario.mode.value}
     if record is not None:
         append(record_now("profile", wanted.label, machine, noise, figures), record)
     if as_json:
@@ -117,7 +121,7 @@ def command(
     click.echo(str(machine))
     if noise.is_noisy:
         click.secho(f"This machine is noisy now: {noise}.", fg="yellow")
-    _print(profile)
+    _print(profile, wanted.scenario.mode)
     if svg is not None:
         click.echo(f"Flame graph: {svg}")
 
@@ -138,7 +142,7 @@ def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
 
 async def _run(wanted: Wanted, spy: Spy) -> Profile:
     with tempfile.TemporaryDirectory(prefix="isthmus-profile-") as folder:
-        async with running_cluster(wanted.nodes, Path(folder) / "net") as cluster:
+        async with running_cluster(wanted.nodes, Path(folder) / "net", wanted.scenario.params) as cluster:
             progress = Progress()
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(wanted.scenario.drive, cluster, progress)
@@ -199,7 +203,7 @@ async def _advance(bar: Bar, task: TaskID) -> None:
         bar.advance(task, 1 / _TICKS_PER_SECOND)
 
 
-def _print(profile: Profile) -> None:
+def _print(profile: Profile, mode: Mode) -> None:
     console = Console()
     paper = console if console.is_terminal else Console(width=_PAPER_COLUMNS)
     cluster = "cluster" if len(profile.processes) == profile.nodes else "together"
@@ -218,8 +222,8 @@ def _print(profile: Profile) -> None:
         f", {profile.transactions / profile.seconds:,.0f} certified a second" if profile.transactions else ""
     )
     click.echo(
-        f"Scenario {profile.scenario}: CPU microseconds a {profile.unit}, {profile.nodes} nodes, "
-        f"{profile.seconds:.1f} s{rate}, {profile.samples} samples; being sampled is part of it."
+        f"Scenario {profile.scenario} ({MODE_MARKS[mode]}): CPU microseconds a {profile.unit}, "
+        f"{profile.nodes} nodes, {profile.seconds:.1f} s{rate}, {profile.samples} samples; being sampled is part of it."
     )
     paper.print(table, soft_wrap=True)
     if profile.is_thin:

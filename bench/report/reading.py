@@ -8,7 +8,7 @@ from typing import TypeAlias
 from bench.results import HistoryError, Record, read_history
 from bench.strictjson import Fields
 
-OPAQUE = "opaque"
+OPAQUE, HONEST = "opaque", "honest"
 Point: TypeAlias = tuple[float, float]
 
 
@@ -204,11 +204,14 @@ class ProfileRun:
     total_us: float
     phases_us: Mapping[str, float]
     is_thin: bool
+    mode: str
 
     @property
     def marks(self) -> tuple[str, ...]:
         """What must stand beside its figures."""
-        return (*(("FEW SAMPLES",) if self.is_thin else ()), *_marks_of_place(self.record))
+        opaque = ("OPAQUE",) if self.mode == OPAQUE else ()
+        thin = ("FEW SAMPLES",) if self.is_thin else ()
+        return (*opaque, *thin, *_marks_of_place(self.record))
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,6 +294,7 @@ def _profile(record: Record, fields: Fields) -> Run:
         fields.number("total_us"),
         fields.table("phases_us"),
         fields.truth("is_thin"),
+        fields.text("mode") if "mode" in fields else HONEST,  # older lines do not say
     )
 
 

@@ -6,11 +6,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import trio
 from click.testing import CliRunner
 
+from bench.cluster.scenarios import OPAQUE_LOOP
+from bench.local import running_cluster
 from bench.profiling.command import command
 from bench.profiling.phases import PHASES
-from bench.profiling.scenarios import SCENARIOS
+from bench.profiling.scenarios import SCENARIOS, LoadFailed, Progress
 from bench.profiling.spy import Spy, SpyError
 from bench.results import read_history
 
@@ -43,7 +46,27 @@ def test_bad_arguments_are_refused_in_words(arguments: list[str], words: str) ->
 
 
 def test_the_scenarios_of_the_harness_are_there() -> None:
-    assert set(SCENARIOS) >= {"idle", "lone", "bulk"}
+    assert set(SCENARIOS) == {"idle", "lone", "bulk", "opaque"}
+
+
+async def test_the_opaque_load_is_certified_by_a_benchmark_cluster(tmp_path: Path) -> None:
+    scenario, progress = SCENARIOS["opaque"], Progress()
+    async with (
+        running_cluster(1, tmp_path / "net", scenario.params) as cluster,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(scenario.drive, cluster, progress)
+        with trio.fail_after(60):
+            while not progress.certified:  # noqa: ASYNC110  # the load tells nobody
+                await trio.sleep(0.05)
+        nursery.cancel_scope.cancel()
+    assert progress.certified % OPAQUE_LOOP.per_request == 0
+
+
+async def test_a_load_that_nobody_takes_is_no_profile(tmp_path: Path) -> None:
+    async with running_cluster(1, tmp_path / "net") as cluster:
+        with pytest.RaisesGroup(LoadFailed, allow_unwrapped=True, flatten_subgroups=True):
+            await SCENARIOS["opaque"].drive(cluster, Progress())
 
 
 def test_without_py_spy_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -70,6 +70,13 @@ def test_what_is_not_like_other_runs_is_marked() -> None:
     assert run_of(dirty).marks == ("changed sources", "no commit")
 
 
+def test_an_opaque_profile_is_marked_and_an_older_line_is_honest() -> None:
+    older = next(record for record in everything() if record.bench == "profile")
+    opaque = replace(older, figures={**older.figures, "mode": "opaque"})
+    assert run_of(older).marks == ()
+    assert run_of(opaque).marks == ("OPAQUE",)
+
+
 def test_a_row_of_rates_keeps_its_trials() -> None:
     run = run_of(rates_run())
     assert isinstance(run, ClusterRun)
