@@ -33,14 +33,14 @@ def look_at_home(home: Home, environ: Mapping[str, str]) -> tuple[Belongings, li
     genesis = _genesis(home, findings)
     node_seed = _seed("node-key", home.node_key_file, findings)
     identity = None if node_seed is None else NodeIdentity.from_seed(node_seed)
-    is_validator = config is None or config.role != "observer"
-    seed = _seed("validator-key", home.validator_key_file, findings) if is_validator else None
+    role = "validator" if config is None else config.role
+    seed = _seed("validator-key", home.validator_key_file, findings) if role != "observer" else None
     key = None if seed is None else SigningKey(seed)
     is_running = _is_running(home, findings)
     if key is not None:
         findings.append(_guard(home, is_running))
     if genesis is not None and identity is not None:
-        findings.append(_membership(genesis, identity, key, is_validator))
+        findings.append(_membership(genesis, identity, key, role))
     return Belongings(config, genesis, identity, key, is_running), findings
 
 
@@ -98,31 +98,41 @@ def _guard(home: Home, is_running: bool) -> Finding:
     try:
         guard = GuardFile.open(home.guard_file)
     except StorageError as error:
-        return fault("guard", str(error), "see `isthmus explain` for what a lost guard means")
+        return fault("guard", str(error), "see `isthmus explain guard`")
     guard.close()
     if guard.damaged_slot:
         return warning("guard", "one of the guard's two slots cannot be read", "check the disk it lies on")
     return good("guard", "the guard is there and can be read")
 
 
-def _membership(
-    genesis: Genesis, identity: NodeIdentity, key: SigningKey | None, is_validator: bool
-) -> Finding:
-    listed = {bytes(v.node_key): v for v in genesis.validators}.get(bytes(identity.peer_id))
-    if not is_validator:
+def _membership(genesis: Genesis, identity: NodeIdentity, key: SigningKey | None, role: str) -> Finding:
+    """What a start would say, which asks the genesis of validators only: later ones have role joining."""
+    if role == "observer":
         return good("membership", "an observer: it follows, and needs to be in p2p.allowed of those it dials")
-    if listed is None:
-        return warning(
+    if role == "joining":
+        return good(
             "membership",
-            "this node's key is not among the first validators of the genesis",
-            "right for one that joined later by governance; otherwise use the genesis it was collected into",
+            "a joining validator: it follows until governance admits it, and needs to be in p2p.allowed of "
+            "one that it dials",
         )
-    if key is not None and bytes(listed.consensus_key) != bytes(key.public_key):
+    by_node_key = {bytes(v.node_key): v for v in genesis.validators}
+    by_consensus_key = {bytes(v.consensus_key): v for v in genesis.validators}
+    listed = by_node_key.get(bytes(identity.peer_id))
+    signer = listed if key is None else by_consensus_key.get(bytes(key.public_key))
+    named = listed if listed is not None else signer
+    if named is None:
         return fault(
             "membership",
-            f"the genesis lists {listed.name} with another consensus key than this home's",
+            "this node's keys are not among the first validators of the genesis",
+            'set role = "joining" if governance admits it; otherwise use the genesis it was collected into',
+        )
+    if listed != signer:
+        other = "node" if listed is None else "consensus"
+        return fault(
+            "membership",
+            f"the genesis lists {named.name} with another {other} key than this home's",
             "restore the key folder this node was made with",
         )
     return good(
-        "membership", f"this is validator {listed.name} of {listed.organisation}, weight {listed.weight}"
+        "membership", f"this is validator {named.name} of {named.organisation}, weight {named.weight}"
     )

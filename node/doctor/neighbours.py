@@ -25,7 +25,7 @@ async def look_at_neighbours(
 ) -> list[Finding]:
     """Knock at every configured peer; skipped while the node runs, whose own links tell more."""
     if is_running:
-        return [skipped("peers", "the node runs: `isthmus peers` shows its links")]
+        return [skipped("peers", "the node runs: `isthmus status` shows its links")]
     if not config.p2p.peers:
         if len(genesis.validators) == 1:
             return [good("peers", "the cluster has one validator")]

@@ -112,6 +112,10 @@ def candidate(
         console.print(f"Wrote {target}", markup=False)
         console.print(f"  operator key  {key_file}  (keep it off this machine once you have a copy)")
         console.print(f"Next: an operator proposes it:  {program()} governance propose-add {target.name}")
+        console.print(
+            f"when this node follows:  {program()} governance ready PROPOSAL --home {home.path} --key MEMBER",
+            markup=False,
+        )
 
     output.answer({"candidate": str(target), "operator_key_file": str(key_file), **record}, for_people)
 
@@ -241,8 +245,12 @@ def list_open(output: Output, **options: Any) -> None:
 
     def for_people(console: Console) -> None:
         console.print(f"epoch {answer.epoch}, height {answer.height}, weight {answer.total_weight}")
-        rows = [(p.proposal_id.hex(), "; ".join(_change_lines(p)), _progress(p)) for p in answer.proposals]
-        console.print(table(("proposal", "changes", "approved"), rows) if rows else "no proposal is open")
+        for proposal in answer.proposals:
+            console.print(f"{proposal.proposal_id.hex()}  {_progress(proposal)}")
+            for line in _change_lines(proposal):
+                console.print(f"  change    {line}", markup=False)
+        if not answer.proposals:
+            console.print("no proposal is open")
 
     output.answer(_document(answer), for_people)
 

@@ -67,6 +67,8 @@ def command(
             )
         else:
             console.print(f"  cluster id     {cluster_id}")
+        if role != "validator":
+            console.print("Next: have a validator add this node key to p2p.allowed in its config.toml")
         console.print("Next: add the other nodes as \\[\\[p2p.peers]] to config.toml, then")
         console.print(f"  {program()} start --home {home.path}", markup=False)
 

@@ -78,7 +78,17 @@ def test_a_home_with_the_keys_of_another_is_found(testnet: Testnet) -> None:
     first.validator_key_file.write_bytes(second.validator_key_file.read_bytes())
     assert grades(first)["membership"] is Grade.FAULT
     first.node_key_file.write_text("isthmus-key-v1 " + "07" * 32 + "\n")
-    assert grades(first)["membership"] is Grade.WARNING
+    assert grades(first)["membership"] is Grade.FAULT
+
+
+def test_a_later_validator_is_in_order_only_as_one_that_joins(testnet: Testnet) -> None:
+    home = home_of(testnet)
+    home.node_key_file.write_text("isthmus-key-v1 " + "07" * 32 + "\n")
+    home.validator_key_file.write_text("isthmus-key-v1 " + "08" * 32 + "\n")
+    assert grades(home)["membership"] is Grade.FAULT
+    text = home.config_file.read_text(encoding="utf-8")
+    home.config_file.write_text(text.replace('role = "validator"', 'role = "joining"'), encoding="utf-8")
+    assert grades(home)["membership"] is Grade.GOOD
 
 
 def test_a_node_that_runs_is_left_alone(testnet: Testnet) -> None:

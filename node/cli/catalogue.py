@@ -1,0 +1,166 @@
+"""The catalogue of codes: everything stable that Isthmus answers, in words, with the way out.
+
+Codes that carry their own sentence (exit codes, the ledger's, the API's, the lanes') are read where they
+are defined. Those that are a bare word at their place, because it is pure or says more in its message,
+get their sentence here; a test looks through the source for words that are missing or no longer said.
+"""
+
+from dataclasses import dataclass
+
+from node.anchoring.lanes import Refusal
+from node.anchoring.refusals import Code as ClientCode
+from node.api.faults import Fault
+from node.cli.exits import Exit
+from node.ledger.codes import Code
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One code. `code` is its number, where it has one; `name` is lower case with hyphens."""
+
+    kind: str
+    code: int | None
+    name: str
+    meaning: str
+
+
+CLIENT: dict[ClientCode, str] = {
+    ClientCode.WRONG_CLUSTER: "It speaks of another cluster; bring it to the cluster that it names.",
+    ClientCode.WRONG_INCARNATION: "It is of another incarnation; bring the recovery first.",
+    ClientCode.WRONG_EPOCH: "It is of another epoch than the one held; bring the epoch links between.",
+    ClientCode.WRONG_VALIDATORS: "The header names another set than its epoch has; ask another node.",
+    ClientCode.CERTIFICATE_MISMATCH: "The certificate is of another header; fetch both from one node.",
+    ClientCode.CERTIFICATE_INVALID: "The certificate is no quorum of good signatures; ask another node.",
+    ClientCode.LINK_NOT_AN_END: "The link's header does not end its epoch; bring the epoch's last header.",
+    ClientCode.LINK_NEXT_SET: "The set in the link is not the one that its header names; ask another node.",
+    ClientCode.LINK_HEIGHT: "The link is at no height where this epoch can end; bring the links in order.",
+    ClientCode.NOT_NEWER: "A header of this height or above is held already; nothing is to be done.",
+    ClientCode.TIME_NOT_LATER: "Its time is not after that of the header below; accuse, if it is certified.",
+    ClientCode.EPOCH_ENDED: "The epoch ended below this header; bring the epoch link first.",
+    ClientCode.NOT_CONSISTENT: "It does not extend the history that is held; if it is certified, accuse.",
+    ClientCode.TIP_NOT_INCLUDED: "The tip that is held is not in its history; if it is certified, accuse.",
+    ClientCode.NEEDS_WITNESSES: "Epochs passed unwatched; add other clusters' views, or let operators vouch.",
+    ClientCode.NEEDS_APPROVAL: "Epochs passed unwatched; the operators must approve the header.",
+    ClientCode.BAD_WITNESS: "A view does not prove what it is brought for; take a fresh one.",
+    ClientCode.CLIENT_FROZEN: "The cluster is frozen on evidence; its operators must recover it.",
+    ClientCode.CLIENT_RETIRED: "The cluster was retired here for good; admit it under a new genesis.",
+    ClientCode.CLIENT_NOT_PENDING: "The cluster was admitted before; nothing is to be done.",
+    ClientCode.NO_CONFLICT: "The two statements do not contradict each other; they are no evidence.",
+    ClientCode.UNKNOWN_SET: "It is of an epoch whose validators are not known here; bring the epoch links.",
+    ClientCode.LEAF_NOT_INCLUDED: "The leaf is not under the root it is brought for; prove it again.",
+    ClientCode.PAST_EPOCH: "Keys of a past epoch alone freeze nobody; add another cluster's view of it.",
+    ClientCode.ACCUSED_FULL: "As many validators are accused as can be held; what is held suffices.",
+    ClientCode.ROSTER_MISMATCH: "These are not the operators that the ledger certified; prove the roster.",
+    ClientCode.RECOVERY_BASE: "The recovery goes on above another header than one that is held.",
+    ClientCode.RECOVERY_ACCUSED: "The recovery does not remove everybody who is convicted.",
+    ClientCode.RECOVERY_SIGNERS: "Somebody signed the recovery who may not; collect the signatures again.",
+    ClientCode.RECOVERY_WEIGHT: "Too little weight signed the recovery; collect more signatures.",
+}
+
+GENESIS: dict[str, str] = {
+    "cluster-id": "The document says another cluster id than it has; it was changed after it was made.",
+    "duplicate": "Two claim the same name or key, or a key of JSON is there twice; the message names both.",
+    "entries": "A genesis has 1 to 128 entries; give every organisation's entry once.",
+    "format": "This is another kind of document; give the plan first, then the entries.",
+    "host": "The address is empty or too long; give --host.",
+    "invalid": "A value cannot work; the message says where and what would.",
+    "json": "The file is no JSON; it was cut or edited: get it again.",
+    "key": "This is no public key; copy its 64 lower-case hexadecimal digits again.",
+    "member": "A member cannot be registered like this; correct what the message names.",
+    "members": "An entry registers at most 256 members; add others later by governance.",
+    "missing-key": "Something is missing from the document; the message names it.",
+    "organisation": "An entry registers members of another organisation; each speaks for its own only.",
+    "other-plan": "The entry was made for another plan; its organisation joins this plan anew.",
+    "params": "The plan's parameters cannot work; the message says which.",
+    "plan-hash": "The plan says another hash than it has; it was changed after it was made.",
+    "port": "A port is a number from 1 to 65535.",
+    "shape": "The document is not of the expected shape; the message names the place.",
+    "signature": "The entry was changed after its operator signed it; get it again.",
+    "too-large": "The document is larger than one may be; is it the right file?",
+    "too-many": "More members than a cluster has room for; leave some out.",
+    "type": "A value is of the wrong type; the message names the place.",
+    "unknown-app": "No such application; leave it out, or use a software that has it.",
+    "unknown-key": "The document has a key that nobody reads; the message suggests the right one.",
+    "version": "Another version of the document; use the software that everybody uses.",
+}
+
+DOCTOR: dict[str, str] = {
+    "config": "config.toml and the environment can be read and every value is possible.",
+    "genesis": "genesis.json is there and what its cluster id says.",
+    "node-key": "The key of this node's links is whole and private.",
+    "validator-key": "The key that signs in agreement is whole and private.",
+    "running": "A node of this home runs now.",
+    "key-folder": "The folder of keys belongs to this user alone.",
+    "guard": "The guard, which remembers what the key may have signed, can be read. "
+    "A key whose guard is lost never signs again: rotate it by governance.",
+    "membership": "Whether the genesis lists this node's keys, or it joins later.",
+    "packages": "This software's four packages are its own, and from one place.",
+    "clock": "The clock follows a source; blocks from the future are held back by the others.",
+    "disk-space": "There is room for the chain, which only grows.",
+    "disk-sync": "How long one synced write takes; every round waits for two.",
+    "map-size": "The databases' address space is allowed (ulimit -v).",
+    "open-files": "Enough files may be open (ulimit -n).",
+    "p2p-port": "The port for other nodes can be listened on.",
+    "api-port": "The port of the API can be listened on.",
+    "peers": "The other nodes are found, let this one in, and are of the same cluster.",
+}
+
+START: dict[str, str] = {
+    "node-key-differs": "The genesis lists this validator with another node key; restore its key folder.",
+    "not-a-validator": 'The genesis does not list this key; a later validator has role = "joining".',
+    "database-damaged": "What is stored contradicts itself; move the data folder away, never the keys.",
+    "genesis-differs": "The data is of another cluster; use another home, or its own genesis.json.",
+    "journal-behind": "The journal is older than the database; move the data folder away, never the keys.",
+    "guard-unreadable": "The guard is not of this program; use the version that wrote it.",
+    "key-in-use": "Another process runs with this key; two would convict each other: stop one.",
+    "key-unreadable": "The key's lock cannot be taken; look at the owner of the key folder.",
+    "guard-missing": "The guard is lost, so the key may have signed anything; rotate it by governance.",
+    "guard-corrupt": "Both slots of the guard are damaged; the key never signs again: rotate it.",
+    "guard-exists": "A guard is there already; keys are never made over others.",
+    "guard-failed": "The guard cannot be written; look at the disk that holds the keys.",
+    "journal-failed": "The journal cannot be written; look at the disk.",
+    "journal-corrupt": "The journal is damaged before its end; move the data folder away, never the keys.",
+    "journal-full": "The disk has no room for the journal; make room and start again.",
+    "store-failed": "The database cannot be read or written; look at the disk.",
+    "store-full": "The database or the disk is full; make room, or raise storage.map_bytes.",
+    "store-foreign": "The data folder was not written by this version; use the one that wrote it.",
+    "snapshot-limit": "Too many readers at once; ask again.",
+    "snapshot-expired": "A reader took too long and was ended; ask for less at a time.",
+}
+
+LINK: dict[str, str] = {
+    "config": "The network cannot be set up like this; the message says what to change.",
+    "port-in-use": "Another process listens on the port; stop it, or choose another.",
+    "message-refused": "This node tried to send what the network cannot carry; please report it.",
+    "malformed-frame": "A peer sent a frame that is none; it is scored.",
+    "topic-forbidden": "A peer sent what it may not send on this link; it is scored.",
+    "hello-mismatch": "The peer is of another cluster or protocol version; compare with its operator.",
+    "malformed-hello": "A peer's introduction cannot be read; it is scored.",
+    "untrusted-peer": "A key that is not pinned; its operator and you must add each other's node key.",
+    "wrong-peer": "Another key answers at the address; correct the peer entry.",
+    "self-connection": "The address is this node's own; correct the peer entry.",
+    "duplicate-connection": "Another link to the same peer stays; nothing is to be done.",
+    "banned": "The peer misbehaved and is kept out for a while; the ban ends by itself.",
+    "refused-by-peer": "The peer refused this node and said why; talk with its operator.",
+    "handshake-timeout": "The peer did not finish its introduction in time; look at the way between.",
+    "peer-silent": "Nothing was heard of the peer, not even an answer to a ping; look at the way between.",
+    "slow-reader": "The peer does not read what it is sent; it is overloaded, or stopped.",
+    "connection-lost": "The connection ended; it is dialled again.",
+    "misbehaviour": "The peer did too much that it must not do; it is banned for a while.",
+    "internal-fault": "This node failed at handling a peer; please report it.",
+}
+
+
+def entries() -> tuple[Entry, ...]:
+    """Everything, kind by kind; a name may mean something in more than one."""
+    return (
+        *(Entry("exit code", int(e), e.name.lower().replace("_", "-"), e.meaning) for e in Exit),
+        *(Entry("ledger code", int(c), c.label, c.sentence) for c in Code),
+        *(Entry("API error", f.value.code, f.value.name, f.value.hint) for f in Fault),
+        *(Entry("light client", None, reason.value, sentence) for reason, sentence in CLIENT.items()),
+        *(Entry("lane", None, refusal.label, refusal.way_out) for refusal in Refusal),
+        *(Entry("genesis", None, name, sentence) for name, sentence in GENESIS.items()),
+        *(Entry("doctor check", None, name, sentence) for name, sentence in DOCTOR.items()),
+        *(Entry("start", None, name, sentence) for name, sentence in START.items()),
+        *(Entry("link", None, name, sentence) for name, sentence in LINK.items()),
+    )
