@@ -65,6 +65,7 @@ class Run:
         "_changes",
         "_cluster_id",
         "_desk",
+        "_ends_slice",
         "_federation",
         "_federation_writes",
         "_guard",
@@ -111,6 +112,7 @@ class Run:
         self._federation = federation
         self._federation_writes: dict[bytes, bytes | None] = {}
         self._said: list[tuple[bytes, bytes]] = []
+        self._ends_slice = False
         self._posting = Posting(
             OwnBlock(parent.cluster_id, parent.incarnation, block.height, block.time_ms), apps.port
         )
@@ -128,7 +130,8 @@ class Run:
         self._state_root = parent.state_root
 
     def advance(self, budget: int) -> Digest | None:
-        """At most `budget` units of work (a transaction, or a changed leaf); the state root at the end."""
+        """At most `budget` units of work (a transaction, or a changed leaf); the state root at the end. A
+        courier's transaction ends its slice: one bundle is as much work as a slice of others."""
         if self._phase is _Phase.TRANSACTIONS:
             transactions = self.block.transactions
             end = min(self._position + budget, len(transactions))
@@ -138,6 +141,10 @@ class Run:
                     self._leaf(position, transaction, Code.OK, transaction.result, NO_WRITES)
                 else:
                     self._execute(position, transaction)
+                    if self._ends_slice:
+                        self._ends_slice = False
+                        end = position + 1
+                        break
             budget -= end - self._position
             self._position = end
             if end < len(transactions):
@@ -226,6 +233,7 @@ class Run:
 
     def _federate(self, transaction: Transaction) -> tuple[Value, dict[bytes, bytes | None]]:
         """`_call` for the federation."""
+        self._ends_slice = True
         session = FederationSession(self._desk, transaction.sender)
         result = federation.parse(transaction.method, transaction.args)(session)
         self._note_federation(session.draft.writes)

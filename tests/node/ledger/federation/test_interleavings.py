@@ -3,9 +3,11 @@
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from consensus import Digest
 from node.anchoring.lanes import InboundBundle, Message, Result, decode_leaf
 from node.anchoring.lanes.messages import Acknowledgement
 from node.ledger.codes import Code
+from node.ledger.execution import BlockToExecute
 from node.ledger.federation import queries, serving
 from node.ledger.federation.posting import view_of
 from node.storage import ChainTable
@@ -126,3 +128,22 @@ class Mixed:
 
     def get(self, table, key):  # type: ignore[no-untyped-def]  # as a reader
         return (self._chain if isinstance(table, ChainTable) else self._state).get(table, key)
+
+
+def test_a_bundle_ends_its_slice_and_slicing_never_shows() -> None:
+    a, b = Cluster("ports.alpha"), Cluster("ports.beta")
+    federate(a, b)
+    a.put("port/manifest")
+    a.share("port/manifest", b)
+    bundle = b.fetch(a)
+    assert bundle is not None
+    other = b.branch()
+    transactions = [b.bring(bundle, node=node) for node in range(3)]
+    height, time_ms = b.ledger.tip.height + 1, b.now_ms + 1_000
+    block = BlockToExecute(height, Digest(bytes(32)), b.ledger.epoch, time_ms, tuple(transactions))
+    b.ledger.begin(block)
+    slices = 1
+    while (execution := b.ledger.advance(100)) is None:
+        slices += 1
+    assert slices == len(transactions)
+    assert other.ledger.execute(block).header == execution.header
