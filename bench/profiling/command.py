@@ -223,7 +223,8 @@ def _print(profile: Profile, mode: Mode) -> None:
     )
     click.echo(
         f"Scenario {profile.scenario} ({MODE_MARKS[mode]}): CPU microseconds a {profile.unit}, "
-        f"{profile.nodes} nodes, {profile.seconds:.1f} s{rate}, {profile.samples} samples; being sampled is part of it."
+        f"{profile.nodes} nodes, {profile.seconds:.1f} s{rate}, {profile.samples} samples; "
+        "being sampled is part of it."
     )
     paper.print(table, soft_wrap=True)
     if profile.is_thin:
