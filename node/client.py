@@ -6,8 +6,7 @@
         version = client.record("docs/readme", verify=True)
 
 Both clients are thin shells: what is said, retried and believed is in `node/api/conversation.py`, once.
-Every method raises ClientError in sentences: ApiError (a node refused), NotReachable, StillPending,
-NotTrusted, UnexpectedAnswer.
+All raise ClientError: ApiError (a node refused), NotReachable, StillPending, NotTrusted, UnexpectedAnswer.
 """
 
 import time
@@ -33,6 +32,7 @@ from node.api.exchange import (
     StillPending,
     UnexpectedAnswer,
 )
+from node.api.federation_talk import Question
 from node.api.governance_queries import GovernanceAnswer, ProposalAnswer, ValidatorsAnswer
 from node.api.streaming import deliver
 from node.api.subscription import ClusterEvent, Subscription
@@ -178,6 +178,10 @@ class AsyncClient:
     async def validators(self, *, min_height: int | None = None) -> ValidatorsAnswer:
         """Who certifies headers in the current epoch."""
         return await self._run(self._talk.validators(min_height))
+
+    async def look(self, question: Question[T]) -> T:
+        """A view of the federation (`node/api/federation_talk.py`)."""
+        return await self._run(self._talk.look(question))
 
     async def governance(self, *, min_height: int | None = None) -> GovernanceAnswer:
         """The open proposals."""
@@ -335,6 +339,10 @@ class Client:
     def validators(self, *, min_height: int | None = None) -> ValidatorsAnswer:
         """Who certifies headers in the current epoch."""
         return self._run(self._talk.validators(min_height))
+
+    def look(self, question: Question[T]) -> T:
+        """A view of the federation (`node/api/federation_talk.py`)."""
+        return self._run(self._talk.look(question))
 
     def governance(self, *, min_height: int | None = None) -> GovernanceAnswer:
         """The open proposals."""

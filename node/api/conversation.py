@@ -33,6 +33,7 @@ from node.api.exchange import (
     record_path,
     submission,
 )
+from node.api.federation_talk import Question
 from node.api.governance_queries import GovernanceAnswer, ProposalAnswer, ValidatorsAnswer
 from node.api.record_queries import HistoryAnswer, RecordAnswer
 from node.api.views import (
@@ -237,6 +238,10 @@ class Conversation:
         """Who certifies headers in the current epoch."""
         ask = Ask("GET", "/v1/validators", options(min_height=min_height), None, _WAIT_STEP_MS)
         return (yield from self.cluster.get(ValidatorsAnswer, ask))
+
+    def look(self, question: Question[T]) -> Flow[T]:
+        """A view of the federation."""
+        return (yield from self.cluster.get(question.kind, question.ask))
 
     def governance(self, min_height: int | None) -> Flow[GovernanceAnswer]:
         """The open proposals. Raises NotTrusted when one is not what its id binds."""

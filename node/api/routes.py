@@ -5,6 +5,7 @@ from node.api.backend import NodeStatus, PeerStatus, Readiness
 from node.api.call import Media, Operation
 from node.api.events import FROM, LAST_EVENT_ID, stream_events
 from node.api.faults import BODY_FAULTS, Fault
+from node.api.federation import OPERATIONS as FEDERATION_OPERATIONS
 from node.api.governance import OPERATIONS as GOVERNANCE_OPERATIONS
 from node.api.handlers import (
     AFTER,
@@ -176,6 +177,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "GET", "/v1/status", "getStatus", "One look at this node.", handlers.get_status, (), NodeStatus
     ),
     *GOVERNANCE_OPERATIONS,
+    *FEDERATION_OPERATIONS,
     LINKS_OPERATION,
     Operation(
         "GET",

@@ -12,8 +12,10 @@ from prometheus_client.registry import Collector
 
 from consensus import TimeoutReason
 from node.daemon.daemon import TICKETS_MAX, Node
+from node.daemon.federation.gauges import federation_metrics
 from node.daemon.performer import SERVED_AT_ONCE_MAX
 from node.daemon.readiness import reasons_against
+from node.daemon.startup import wall_ms
 from node.ledger.codes import Code
 
 
@@ -30,6 +32,7 @@ class NodeCollector(Collector):
         yield from self._work()
         yield from self._network()
         yield from self._refusals()
+        yield from federation_metrics(self._node.federation, wall_ms())
 
     def _consensus(self) -> Iterator[Metric]:
         node = self._node
@@ -74,7 +77,7 @@ class NodeCollector(Collector):
         node = self._node
         current = GaugeMetricFamily("isthmus_bounded_items", "What a bounded thing holds.", labels=["name"])
         limit = GaugeMetricFamily("isthmus_bounded_limit", "What it may hold.", labels=["name"])
-        rows = [*node.validator.limits(), *self._shell_limits()]
+        rows = [*node.validator.limits(), *self._shell_limits(), *node.federation.limits()]
         rows += [(f"p2p_{name}", held, most) for name, (held, most) in node.network.limits().items()]
         for name, held, most in rows:
             current.add_metric([name], held)

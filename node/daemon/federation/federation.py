@@ -21,7 +21,7 @@ from node.daemon.federation.answering import Answering, Heights, Served
 from node.daemon.federation.courier import Courier, OwnLedger, SubmitFailed
 from node.daemon.federation.directory import ConfiguredAddress, foreign_peers
 from node.daemon.federation.exchange import Exchange, Links
-from node.daemon.federation.ledgerside import Seat
+from node.daemon.federation.ledgerside import Neighbour, Seat
 from node.ledger.codes import RejectedTransaction
 from node.ledger.federation.queries import ClusterView
 from node.ledger.transactions import Transaction
@@ -52,8 +52,8 @@ class ForeignSide(Links, Protocol):
 class Ledger(Served, OwnLedger, Protocol):
     """Our ledger; `InThreads` is one."""
 
-    async def clusters(self, now_ms: int) -> tuple[tuple[ClusterView, bytes], ...]:
-        """Every cluster ever admitted, with its genesis body."""
+    async def clusters(self, now_ms: int) -> tuple[Neighbour, ...]:
+        """Every cluster ever admitted, in that order."""
         ...
 
     async def seat(self, node_key: bytes) -> Seat | None:
@@ -104,7 +104,7 @@ class Federation:
         self._configured = configured
         self._wall_ms = wall_ms
         self._seat: Seat | None = None
-        self._known: tuple[tuple[ClusterView, bytes], ...] = ()
+        self._known: tuple[Neighbour, ...] = ()
         self._shifts: dict[bytes, int] = {}
         self._told: tuple[ForeignPeer, ...] = ()
         self._running: dict[bytes, _Running] = {}
@@ -117,6 +117,15 @@ class Federation:
     def couriers(self) -> dict[bytes, Courier]:
         """The couriers that run, by cluster."""
         return {cluster_id: running.courier for cluster_id, running in self._running.items()}
+
+    @property
+    def known(self) -> tuple[tuple[ClusterView, int], ...]:
+        """Every cluster ever admitted as the last look found it, and how many messages to it wait."""
+        return tuple((each.view, each.pending) for each in self._known)
+
+    def links_to(self, cluster_id: bytes) -> int:
+        """How many of a cluster's nodes are connected."""
+        return len(self._links.connected(cluster_id))
 
     def limits(self) -> tuple[tuple[str, int, int], ...]:
         """(name, current, bound)."""
@@ -152,7 +161,7 @@ class Federation:
             self._seat = await self._ledger.seat(self._node_key.public_key)
         except (SnapshotLimit, SnapshotExpired):
             return False
-        wanted = {view.client.cluster_id for view, _ in self._known if _is_followed(view)}
+        wanted = {each.view.client.cluster_id for each in self._known if _is_followed(each.view)}
         for cluster_id in [each for each in self._running if each not in wanted]:
             self._running.pop(cluster_id).scope.cancel()
             _log.info("courier_ended", cluster=cluster_id.hex()[:12])
@@ -170,15 +179,15 @@ class Federation:
         """Whom to expect, and whom of them to dial: only validators dial."""
         seat = self._seat
         peers: list[ForeignPeer] = []
-        for view, genesis_body in self._known:
-            client = view.client
-            if _is_followed(view):
+        for each in self._known:
+            client = each.view.client
+            if _is_followed(each.view):
                 first = None if seat is None else seat.index + self._shifts.get(client.cluster_id, 0)
                 peers += foreign_peers(
                     client.cluster_id,
                     client.name,
-                    genesis_body,
-                    view.peering.addresses,
+                    each.genesis_body,
+                    each.view.peering.addresses,
                     self._configured,
                     first_dialled=first,
                 )

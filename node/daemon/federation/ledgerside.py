@@ -52,6 +52,15 @@ class Seat:
 
 
 @dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A cluster that was ever admitted: how it is held, its genesis body, how many messages to it wait."""
+
+    view: queries.ClusterView
+    genesis_body: bytes
+    pending: int
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """How we stand with one cluster: its client, and what a courier plans by."""
 
@@ -87,14 +96,17 @@ class LedgerSide:
         self._store = store
         self._own_id = own_id
 
-    def clusters(self, now_ms: int) -> tuple[tuple[queries.ClusterView, bytes], ...]:
-        """Every cluster ever admitted, with its genesis body."""
+    def clusters(self, now_ms: int) -> tuple[Neighbour, ...]:
+        """Every cluster ever admitted, in that order."""
         with self._store.snapshot() as snapshot:
             get = _leaves(snapshot)
-            return tuple(
-                (view, queries.genesis_body(get, view.client.cluster_id) or b"")
-                for view in queries.clusters(get, now_ms)
-            )
+            return tuple(self._neighbour(get, view) for view in queries.clusters(get, now_ms))
+
+    def _neighbour(self, get: Get, view: queries.ClusterView) -> Neighbour:
+        cluster_id = view.client.cluster_id
+        lanes = queries.lanes(get, self._own_id, cluster_id)
+        body = queries.genesis_body(get, cluster_id) or b""
+        return Neighbour(view, body, sum(lane.pending for lane in lanes))
 
     def seat(self, node_key: bytes) -> Seat | None:
         """Where the validator with this node key sits; None when it has no seat."""
@@ -161,7 +173,7 @@ class InThreads:
         self._own = trio.CapacityLimiter(2)
         self._others = trio.CapacityLimiter(2)
 
-    async def clusters(self, now_ms: int) -> tuple[tuple[queries.ClusterView, bytes], ...]:
+    async def clusters(self, now_ms: int) -> tuple[Neighbour, ...]:
         """See `LedgerSide.clusters`."""
         return await trio.to_thread.run_sync(self._side.clusters, now_ms, limiter=self._own)
 

@@ -51,6 +51,8 @@ def path_of(operation: Any, backend: FakeBackend) -> str:
     values = {
         "tx_id": tx_id,
         "proposal_id": weight_proposal_id(backend.genesis).hex(),
+        "cluster_id": "cd" * 32,
+        "sequence": "1",
         "block": "2",
         "height": "latest",
         "record_id": "docs/1",

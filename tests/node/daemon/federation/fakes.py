@@ -10,7 +10,7 @@ from node.anchoring.client_state import ClientState, Tip
 from node.anchoring.exchange import BundleAsked, OfferAsked, Question, Reply
 from node.anchoring.lanes.courier import BundleRequest, Held, Offer
 from node.anchoring.lanes.inbound import InboundBundle
-from node.daemon.federation.ledgerside import BundleFault, Seat, Standing
+from node.daemon.federation.ledgerside import BundleFault, Neighbour, Seat, Standing
 from node.ledger.federation.queries import ClusterView
 from node.ledger.federation.records import Peering
 from node.wire import Code
@@ -102,7 +102,7 @@ class FakeLedger:
     now: Standing | None = field(default_factory=standing)
     own_seat: Seat | None = field(default_factory=lambda: Seat(1, 4))
     faults: dict[bytes, BundleFault] = field(default_factory=dict)
-    known: tuple[tuple[ClusterView, bytes], ...] = ()
+    known: tuple[Neighbour, ...] = ()
     offered: dict[bytes, Offer] = field(default_factory=dict)
     bundle: bytes | None = None
     looks: int = 0
@@ -115,7 +115,7 @@ class FakeLedger:
             raise self.faults[data]
         return InboundBundle.decode(data)
 
-    async def clusters(self, now_ms: int) -> tuple[tuple[ClusterView, bytes], ...]:
+    async def clusters(self, now_ms: int) -> tuple[Neighbour, ...]:
         return self.known
 
     async def seat(self, node_key: bytes) -> Seat | None:
@@ -133,5 +133,7 @@ class FakeLedger:
         self.now = standing(height)
 
 
-def view(cluster_id: Digest = THEM, status: ClientStatus = ClientStatus.ACTIVE) -> ClusterView:
-    return ClusterView(client(cluster_id, status), Peering(), False, 0)
+def neighbour(
+    cluster_id: Digest = THEM, status: ClientStatus = ClientStatus.ACTIVE, genesis_body: bytes = b"junk"
+) -> Neighbour:
+    return Neighbour(ClusterView(client(cluster_id, status), Peering(), False, 0), genesis_body, 3)

@@ -12,6 +12,7 @@ from node.anchoring.anchors import ClientStatus
 from node.anchoring.exchange import BundleAsked, BundleSent, OfferAsked, Offered, Question, Reply
 from node.anchoring.lanes.courier import BundleRequest, Offer
 from node.daemon.federation.federation import Federation
+from node.daemon.federation.gauges import federation_metrics
 from node.daemon.federation.ledgerside import Standing
 from node.daemon.waiters import Waiters
 from node.ledger.transactions import Transaction
@@ -27,7 +28,7 @@ from tests.node.daemon.federation.fakes import (
     FakeLinks,
     Server,
     a_bundle,
-    view,
+    neighbour,
 )
 from tests.node.daemon.federation.test_directory import genesis
 
@@ -91,22 +92,22 @@ async def test_without_clusters_nothing_is_told_and_nothing_wakes(
 async def test_couriers_and_links_come_and_go_with_admissions(autojump_clock: trio.testing.MockClock) -> None:
     ledger = FakeLedger()
     async with federation(ledger) as running:
-        ledger.known = ((view(), genesis()),)
+        ledger.known = (neighbour(genesis_body=genesis()),)
         await running.store(2)
         assert set(running.federation.couriers) == {THEM}
         assert len(running.links.told[-1]) == 4
-        ledger.known = ((view(), genesis()), (view(OTHERS), b"junk"))
+        ledger.known = (neighbour(genesis_body=genesis()), neighbour(OTHERS))
         await running.store(3)
         assert set(running.federation.couriers) == {THEM, OTHERS}
         first = running.federation.couriers[THEM]
         ledger.known = (
-            (view(status=ClientStatus.FROZEN), genesis()),
-            (view(OTHERS, ClientStatus.RETIRED), b""),
+            neighbour(THEM, ClientStatus.FROZEN, genesis()),
+            neighbour(OTHERS, ClientStatus.RETIRED),
         )
         await running.store(4)
         assert running.federation.couriers == {THEM: first}
         assert len(running.links.told[-1]) == 4
-        ledger.known = ((view(status=ClientStatus.RETIRED), genesis()),)
+        ledger.known = (neighbour(THEM, ClientStatus.RETIRED),)
         await running.store(5)
         assert running.federation.couriers == {}
         assert len(running.links.told[-1]) == 0
@@ -120,7 +121,7 @@ async def test_a_bundle_is_submitted_as_a_transaction_signed_with_the_node_key(
             return Offered(question.ticket, Offer(0, 9, 3))
         return BundleSent(question.ticket, a_bundle())
 
-    ledger = FakeLedger(known=((view(), genesis()),))
+    ledger = FakeLedger(known=(neighbour(genesis_body=genesis()),))
     async with federation(ledger, server) as running:
         await trio.sleep(60)
         taken = [Transaction.decode(data) for data in running.door.taken]
@@ -146,7 +147,7 @@ class Broken(FakeLedger):
 async def test_a_bug_that_other_clusters_reach_is_counted_and_ends_nothing_else(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    ledger = Broken(known=((view(), genesis()),))
+    ledger = Broken(known=(neighbour(genesis_body=genesis()),))
     async with federation(ledger) as running:
         await trio.sleep(25)
         assert running.federation.internal_faults == 3  # the courier, started again every ten seconds
@@ -157,3 +158,26 @@ async def test_a_bug_that_other_clusters_reach_is_counted_and_ends_nothing_else(
         running.links.inbox.put(Delivery(NODES[0], Code.FEDERATION, b"\xc1"))
         await trio.testing.wait_all_tasks_blocked()
         assert running.links.reports[-1][1] == "malformed"
+
+
+async def test_metrics_tell_of_each_cluster_and_zeros_from_the_start(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    ledger = FakeLedger(known=(neighbour(THEM, ClientStatus.FROZEN, genesis()),))
+    async with federation(ledger) as running:
+        running.links.inbox.put(Delivery(NODES[0], Code.FEDERATION, b"\xc1"))
+        await trio.testing.wait_all_tasks_blocked()
+        families = federation_metrics(running.federation, NOW_MS + 500)
+        samples = {
+            (sample.name.removeprefix("isthmus_federation_"), *sample.labels.values()): sample.value
+            for family in families
+            for sample in family.samples
+        }
+    assert samples["anchor_height", "them"] == 5
+    assert samples["anchor_age_ms", "them"] == 500
+    assert (samples["frozen", "them"], samples["stale", "them"], samples["pending", "them"]) == (1, 0, 3)
+    assert samples["links", "them"] == 4
+    assert samples["courier_bundle_bytes_total", "them"] == 0
+    assert samples["courier_errors_total", "them", "silent"] == 0
+    assert samples["peer_faults_total", "malformed"] == 1
+    assert samples[("internal_faults_total",)] == 0
