@@ -3,8 +3,9 @@
     deliver  what a courier brings from another cluster     (`delivering.py`)
     accuse   evidence against a cluster                     (`judging.py`)
     recover  a recovery that operators approved             (`judging.py`)
+    renew    the operators of another cluster               (`judging.py`)
 
-`deliver` and `recover` are for the node keys of current validators, `accuse` for members and operators, too.
+All but `accuse` are for the node keys of current validators, `accuse` is for members and operators, too.
 Who federates with whom, and how, operators decide by governance (`changes.py`).
 """
 
@@ -15,7 +16,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 from consensus import CodecError, Value
 from node.ledger.codes import Code, RejectedTransaction
 from node.ledger.federation.delivering import deliver, parse_deliver
-from node.ledger.federation.judging import accuse, parse_accuse, parse_recover, recover
+from node.ledger.federation.judging import accuse, parse_accuse, parse_recover, parse_renew, recover, renew
 from node.ledger.federation.session import Session
 from node.proofs import ProofError
 
@@ -36,6 +37,7 @@ METHODS: dict[str, Deed[Any]] = {
     "deliver": Deed(parse_deliver, deliver),
     "accuse": Deed(parse_accuse, accuse),
     "recover": Deed(parse_recover, recover),
+    "renew": Deed(parse_renew, renew),
 }
 
 

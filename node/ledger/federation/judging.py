@@ -1,14 +1,18 @@
-"""`accuse` and `recover`: how a cluster that forked is stopped here, and how it comes back.
+"""`accuse`, `recover` and `renew`: how a cluster that forked is stopped here, and how it comes back.
 
     accuse   [evidence]
              [evidence, [seer cluster id, [subject, anchor, state proof], their path, our path,
                          link path | nil, 0 | 1: ours is the second statement]]
     recover  [recovery certificate, common prefix | nil]
-    answers  accuse: [evidence id, accused keys]; recover: [incarnation, leaves that both share | nil: all]
+    renew    [cluster id, roster leaf, state proof]
+    answers  accuse: [evidence id, accused keys]; recover: [incarnation, leaves that both share | nil: all];
+             renew: the number of operators
 
 Evidence freezes by itself, whoever brings it (F3); a recovery also needs that our operators approved exactly
 it, once an incarnation (F6). A frozen cluster's lanes are parked. What both branches said to us is proven by
 the common prefix of their logs; without one nothing counts as shared, and more is disputed than must be.
+`renew` takes over the operators whom the other cluster's own governance installed, proven under its anchored
+state: those of its genesis may have left long before they are needed for a recovery.
 """
 
 from dataclasses import dataclass, replace
@@ -19,8 +23,9 @@ from node.anchoring.evidence import ForkEvidence, HeldBranch
 from node.anchoring.lanes.outbox import CommonPrefix
 from node.anchoring.lanes.recovery import park, resume
 from node.anchoring.lanes.refusals import LaneRefused
-from node.anchoring.lightclient import freeze
+from node.anchoring.lightclient import freeze, renew_operators
 from node.anchoring.lightclient import recover as recovered
+from node.anchoring.operators import ROSTER_BYTES_MAX
 from node.anchoring.recovery import RecoveryCertificate
 from node.anchoring.refusals import Code as Reason
 from node.anchoring.refusals import Refused
@@ -29,7 +34,7 @@ from node.ledger.federation.keys import evidence_key, evidence_list_key
 from node.ledger.federation.records import client_of, ids_from_value, peering_of, read
 from node.ledger.federation.refused import by_client, by_lane
 from node.ledger.federation.session import Session
-from node.proofs import ProofError
+from node.proofs import ProofError, SmtProof
 from node.proofs.rfc6962 import MAX_SIZE
 
 EVIDENCE_KEPT_MAX = 16
@@ -76,6 +81,39 @@ class Recover:
 
     recovery: RecoveryCertificate
     prefix: CommonPrefix | None
+
+
+@dataclass(frozen=True, slots=True)
+class Renew:
+    """Parsed arguments of `renew`."""
+
+    cluster_id: Digest
+    roster: bytes
+    proof: SmtProof
+
+
+def parse_renew(args: tuple[Value, ...]) -> Renew:
+    """Raises CodecError."""
+    cluster_id, roster, proof = as_tuple(args, 3, "arguments of renew")
+    return Renew(
+        Digest(as_bytes(cluster_id, "cluster id", length=32)),
+        as_bytes(roster, "roster", max_length=ROSTER_BYTES_MAX),
+        SmtProof.from_value(proof),
+    )
+
+
+def renew(session: Session, call: Renew) -> Value:
+    """Take over the operators of another cluster's current roster."""
+    session.require_courier()
+    before = session.client(call.cluster_id)
+    try:
+        after = renew_operators(before, call.roster, call.proof)
+    except Refused as error:
+        raise by_client(error) from error
+    if after == before:
+        raise RejectedTransaction(Code.NOTHING_NEW, f"these are the operators of {before.name} already")
+    session.put_client(after)
+    return len(after.operators)
 
 
 def parse_accuse(args: tuple[Value, ...]) -> Accuse:

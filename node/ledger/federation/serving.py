@@ -18,12 +18,12 @@ from node.anchoring.lanes.outbox import OUTBOX_PROOF_BYTES_MAX, prove_log
 from node.anchoring.lanes.progress import progress_with
 from node.anchoring.lanes.views import AnchoredView, OwnBlock
 from node.anchoring.lightclient import Update
-from node.anchoring.operators import read_roster
+from node.anchoring.operators import ROSTER_KEY, read_roster
 from node.ledger.federation.draft import Draft
 from node.ledger.federation.posting import admits
 from node.ledger.federation.records import Get, client_of, peering_of
-from node.ledger.federation.tables import StoredOutbox, anchor_nodes, log_of
-from node.proofs import rfc6962, smt
+from node.ledger.federation.tables import PrefixedNodes, StoredOutbox, anchor_nodes, log_of
+from node.proofs import SmtProof, rfc6962, smt
 from node.proofs.header import Header
 from node.storage import (
     HEIGHT_KEY,
@@ -99,6 +99,14 @@ def anchor(reader: Reader, subject: bytes) -> AnchorProof | None:
     return AnchorProof(
         client.cluster_id, client.anchor.encode(), smt.prove(anchor_nodes(reader), client.cluster_id)
     )
+
+
+def roster(reader: Reader) -> tuple[bytes, SmtProof]:
+    """The leaf of our roster, and its proof under our tip's state root: others renew our operators by it."""
+    leaf = reader.get(StateTable.STATE, ROSTER_KEY)
+    if leaf is None:
+        raise LocalError("the state holds no roster of validators")
+    return leaf, smt.prove(PrefixedNodes(lambda key: reader.get(StateTable.NODES, key), b""), ROSTER_KEY)
 
 
 def history_path(reader: Reader, low: int, high: int) -> tuple[bytes, ...]:

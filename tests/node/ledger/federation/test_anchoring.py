@@ -9,7 +9,7 @@ from node.anchoring.anchors import Anchor, AnchorProof, ClientStatus
 from node.anchoring.lanes import InboundBundle
 from node.anchoring.lanes.inbound import BundledLeaf
 from node.anchoring.lightclient import Update
-from node.ledger.apps.governance_changes import AddValidator, RemoveValidator
+from node.ledger.apps.governance_changes import AddValidator, RemoveValidator, RotateKeys
 from node.ledger.apps.governance_proposals import ready_digest
 from node.ledger.codes import Code
 from node.ledger.federation import queries, serving
@@ -368,3 +368,21 @@ def test_a_validator_that_left_is_no_courier_any_more() -> None:
     assert bundle is not None
     assert b.run(b.bring(bundle, node=3))[0].status == Code.NOT_COURIER
     assert b.run(b.bring(bundle, node=2))[0].ok
+
+
+def test_operators_are_renewed_from_the_anchored_roster() -> None:
+    a, b = two()
+    rotated = key_of(a.name, "operator new").public_key
+    assert a.govern(RotateKeys("v3", None, None, rotated), sweeping=True).ok
+    a.run()
+    b.pull(a)
+    leaf, proof = serving.roster(a.reader)
+    assert rotated not in {operator.public_key for operator in b.client(a).operators.validators}
+    args = (a.id, leaf, proof.to_value())
+    forged = (a.id, leaf[:-1] + b"\x00", proof.to_value())
+    assert b.run(b.sign(b.key("node"), "federation", "renew", forged))[0].status == Code.RECOVERY_REFUSED
+    assert b.run(b.sign(b.alice, "federation", "renew", args))[0].status == Code.NOT_COURIER
+    (receipt,) = b.run(b.sign(b.key("node"), "federation", "renew", args))
+    assert receipt.ok, receipt.explanation
+    assert rotated in {operator.public_key for operator in b.client(a).operators.validators}
+    assert b.run(b.sign(b.key("node"), "federation", "renew", args))[0].status == Code.NOTHING_NEW
