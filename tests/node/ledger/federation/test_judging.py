@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from consensus import PublicKey, Validator
+from consensus import Digest, PublicKey, Validator
 from node.anchoring.anchors import ClientStatus
 from node.anchoring.evidence import EvidenceFile, ForkEvidence, ForkKind, Statement
 from node.anchoring.lanes import CommonPrefix, Result
@@ -13,12 +13,13 @@ from node.anchoring.recovery import RecoveredBy, RecoveryCertificate
 from node.anchoring.verification import check_evidence
 from node.ledger.codes import Code
 from node.ledger.execution import Execution
-from node.ledger.federation import queries
+from node.ledger.federation import queries, serving
 from node.ledger.federation.changes import ApproveRecovery, RetireCluster
 from node.ledger.federation.tables import StoredOutbox
 from node.ledger.receipts import Receipt
 from node.proofs import rfc6962
 from tests.node.ledger.federation.cluster import Cluster, federate, key_of, settle
+from tests.node.ledger.federation.test_anchoring import next_epoch
 from tests.node.ledger.federation.test_sharing import outcome, shared, two
 
 
@@ -216,3 +217,60 @@ def test_messages_between_the_others_go_on(result: Result) -> None:
     assert b.share("port/manifest", c).ok
     settle(b, c, rounds=2)
     assert outcome(b, c, "port/manifest").result is result
+
+
+def test_evidence_of_an_epoch_that_is_over_needs_another_clusters_view_of_the_other_branch() -> None:
+    clusters = a, b, c = Cluster("ports.alpha"), Cluster("ports.beta"), Cluster("ports.gamma")
+    federate(*clusters)
+    fork = a.branch()
+    one = a.execute()
+    two_ = fork.execute(fork.sign(fork.alice, "records", "request", ("port/x", bytes(32))))
+    evidence = evidence_of(one, two_, a)
+    next_epoch(a, 4)
+    a.run()
+    b.pull(a)
+    assert b.client(a).epoch == 1
+    assert accuse(b, evidence).status == Code.EVIDENCE_REFUSED
+    c.pull(fork)
+    b.pull(c)
+    view = serving.anchor(c.reader, a.id)
+    assert view is not None
+    index = one.header.height
+    our_path = serving.history_path(a.reader, index, b.client(a).last.height)
+    their_path = serving.history_path(fork.reader, index, c.client(fork).last.height)
+
+    def accused(seer: Digest, theirs: tuple[bytes, ...], second: int) -> Receipt:
+        other = (seer, view.to_value(), theirs, our_path, None, second)
+        return b.run(b.sign(b.alice, "federation", "accuse", (evidence.encode(), other)))[0]
+
+    for wrong in ((a.id, their_path, 0), (c.id, (bytes(32),), 0), (c.id, their_path, 1)):
+        assert accused(*wrong).status == Code.EVIDENCE_REFUSED
+    assert b.status(a) is ClientStatus.ACTIVE
+    receipt = accused(c.id, their_path, 0)
+    assert receipt.ok, receipt.explanation
+    assert b.status(a) is ClientStatus.FROZEN
+
+
+def test_a_cluster_that_merely_stopped_recovers_without_a_dispute() -> None:
+    a, b = two()
+    a.put("port/manifest")
+    a.share("port/manifest", b)
+    settle(a, b, rounds=2)
+    b.pull(a)
+    base = next(e for e in a.executions if e.header.height == b.client(a).last.height)
+    fresh = [key_of(a.name, f"fresh {number}") for number in range(4)]
+    certified = a.certify(base, [f"v{number}" for number in range(4)])
+    proposed = RecoveryCertificate.proposed(
+        certified,
+        tuple(Validator(key.public_key, 1) for key in fresh),
+        tuple(Validator(a.key("operator", number).public_key, 1) for number in range(4)),
+        RecoveredBy.VALIDATORS,
+    )
+    signatures = [a.key("consensus", number).sign(proposed.digest()) for number in range(3)]
+    recovery = replace(proposed, signers=b"\x07", signatures=b"".join(signatures))
+    assert b.govern(ApproveRecovery(a.id, 1, recovery.digest())).ok
+    receipt = recover(b, recovery, None)
+    assert receipt.ok, receipt.explanation
+    assert receipt.result == (1, None)
+    assert not queries.disputes(b.state, b.id, a.id)
+    assert b.status(a) is ClientStatus.ACTIVE
