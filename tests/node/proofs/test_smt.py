@@ -21,7 +21,7 @@ NEAR_PAIRS = [
     (b"deep-722087", b"deep-707138"),
     (b"deep-17489", b"deep-1341433"),
 ]
-"""Found by search: the SHA-256 hashes of each pair share their first 38 bits (five storage tiles)."""
+"""Found by search: the SHA-256 hashes of each pair share their first 38 bits (ten stored packs)."""
 
 KEYS = [b"key-%d" % number for number in range(24)] + [key for pair in NEAR_PAIRS for key in pair]
 
