@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 
 from consensus import LocalError, Value, decode, encode
+from node.anchoring.lanes.messages import Mode
 from node.api.faults import Fault, fault
 from node.api.queries import proven_header, state_height
 from node.ledger.apps.governance_changes import (
@@ -18,6 +19,15 @@ from node.ledger.apps.governance_changes import (
     changes_of,
 )
 from node.ledger.apps.governance_queries import ProposalView, find_proposal, open_ids
+from node.ledger.federation.changes import (
+    AdmitCluster,
+    ApproveRecovery,
+    RetireCluster,
+    SetFederation,
+    SetLanePolicy,
+    VouchForHeader,
+)
+from node.ledger.federation.records import Address, FederationParams, LanePolicy
 from node.ledger.members import Member
 from node.ledger.policy import Policy
 from node.ledger.roster import ROSTER_KEY, Roster, ValidatorRecord
@@ -32,8 +42,15 @@ KINDS: dict[type, str] = {
     SetMember: "set-member",
     RemoveMember: "remove-member",
     SetPolicy: "set-policy",
+    AdmitCluster: "admit-cluster",
+    RetireCluster: "retire-cluster",
+    ApproveRecovery: "approve-recovery",
+    SetLanePolicy: "lane-policy",
+    SetFederation: "federation",
+    VouchForHeader: "vouch-for-header",
 }
-"""How each change is called in words."""
+"""How each change is called in words, in the order of their numbers."""
+_NESTED = ValidatorRecord | Member | Policy | Address | FederationParams | LanePolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +131,19 @@ class GovernanceAnswer:
 def change_fields(change: Change) -> dict[str, object]:
     """A change as names and values, `kind` first."""
     named: dict[str, object] = {"kind": KINDS[type(change)]}
-    for field in fields(change):
-        value = getattr(change, field.name)
-        is_nested = isinstance(value, ValidatorRecord | Member | Policy)
-        named[field.name] = {f.name: getattr(value, f.name) for f in fields(value)} if is_nested else value
-    return named
+    if isinstance(change, AdmitCluster):
+        # The genesis itself may be large; its hash, the cluster's id, is what operators compare.
+        identity = change.identity
+        addresses = tuple(map(_plain, change.addresses))
+        return {**named, "cluster_id": identity.cluster_id, "name": identity.name, "addresses": addresses}
+    return {**named, **{field.name: _plain(getattr(change, field.name)) for field in fields(change)}}
+
+
+def _plain(value: object) -> object:
+    """A nested dataclass as names and values, an enumeration as its name."""
+    if isinstance(value, Mode):
+        return value.name.lower()
+    return {f.name: getattr(value, f.name) for f in fields(value)} if isinstance(value, _NESTED) else value
 
 
 def validators(snapshot: Snapshot) -> ValidatorsAnswer:

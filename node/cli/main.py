@@ -26,6 +26,7 @@ COMMANDS: dict[str, str] = {
     "genesis": "Make a genesis together with other organisations: new, join, collect.",
     "doctor": "Check a node's home, machine and neighbours before it starts.",
     "start": "Run the node of a folder.",
+    "federation": "Clusters that admit each other: up, invite, join, list, leave.",
     "governance": "Change validators, members and policies: propose, approve, show.",
     "status": "Show what nodes say about themselves.",
     "tx": "Send transactions: put, supersede, raw.",

@@ -2,44 +2,36 @@
 
 import json
 import os
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 from rich.console import Console
 
-from consensus import PublicKey, SigningKey, Value, as_bytes, as_int, as_tuple, decode
+from consensus import PublicKey, SigningKey, Value, decode
 from node.api.governance_queries import ProposalAnswer, change_fields
 from node.api.shapes import to_json
-from node.cli.access import Access, access_options, find_access
+from node.cli.access import access_options, find_access
 from node.cli.changefile import read_candidate, read_changes
 from node.cli.exits import Exit
 from node.cli.failures import Failure
+from node.cli.governing import access_of, propose_changes, proposing_options, send_call, sending_options
 from node.cli.hashes import HashType
 from node.cli.options import home_option, json_option
 from node.cli.output import Output, program, table
 from node.client import Client
 from node.config import load_config
 from node.home import SEED_BYTES, Home, read_key, write_key, write_new
-from node.ledger.apps.governance import NAME
 from node.ledger.apps.governance_changes import (
-    Change,
     RemoveValidator,
     Reweigh,
     RotateKeys,
     changes_of,
 )
 from node.ledger.apps.governance_proposals import ready_digest
-from node.ledger.codes import Code
-from node.ledger.receipts import Receipt
-from node.wallet import Wallet
+from node.ledger.names import check_name
 from p2p import NodeIdentity
 
-_Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
-_LEEWAY_S = 60
-"""A transaction outlives the wait for it by so many seconds, no longer."""
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _NEW_FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -47,25 +39,6 @@ _NEW_FILE = click.Path(dir_okay=False, path_type=Path)
 @click.group("governance", help="Change validators, members and policies, by more than 2/3 of weight.")
 def command() -> None:
     """The group."""
-
-
-def _sending_options(function: _Decorated) -> _Decorated:
-    for decorate in (
-        json_option,
-        click.option(
-            "--timeout", type=click.IntRange(1, 600), default=30, show_default=True, help="Seconds to wait."
-        ),
-        access_options,
-    ):
-        function = decorate(function)
-    return function
-
-
-def _proposing_options(function: _Decorated) -> _Decorated:
-    decorate = click.option(
-        "--sweeping", is_flag=True, help="Let more than a third of the voting power change hands at once."
-    )
-    return decorate(_sending_options(function))
 
 
 # --- proposing --------------------------------------------------------------------------------------
@@ -94,6 +67,10 @@ def candidate(
             f"{home.path} has no consensus key",
             "make a home with `isthmus init --role joining`",
         )
+    try:
+        check_name(organisation, "organisation")
+    except ValueError as error:
+        raise Failure(Exit.USAGE, str(error), "give another --organisation") from error
     key_file = operator_key or home.keys_dir / "operator.key"
     if not key_file.exists():
         write_key(key_file, os.urandom(SEED_BYTES))
@@ -123,27 +100,27 @@ def candidate(
 @command.command("propose-add", help="Propose a validator that a CANDIDATE file describes.")
 @click.argument("file", metavar="CANDIDATE", type=_FILE)
 @click.option("--weight", type=click.IntRange(1, 1_000_000), help="Another weight than the file says.")
-@_proposing_options
+@proposing_options
 def propose_add(file: Path, weight: int | None, output: Output, **options: Any) -> int:
     """It counts once it is approved and has proved that it is synced."""
-    return _propose(output, options, (read_candidate(file, weight),))
+    return propose_changes(output, options, (read_candidate(file, weight),))
 
 
 @command.command("propose-remove", help="Propose that a validator leaves.")
 @click.argument("name")
-@_proposing_options
+@proposing_options
 def propose_remove(name: str, output: Output, **options: Any) -> int:
     """Its history stays, and it may go on as an observer."""
-    return _propose(output, options, (RemoveValidator(name),))
+    return propose_changes(output, options, (RemoveValidator(name),))
 
 
 @command.command("propose-weight", help="Propose another weight for a validator.")
 @click.argument("name")
 @click.argument("weight", type=click.IntRange(1, 1_000_000))
-@_proposing_options
+@proposing_options
 def propose_weight(name: str, weight: int, output: Output, **options: Any) -> int:
     """Weights count against each other, whatever their scale."""
-    return _propose(output, options, (Reweigh(name, weight),))
+    return propose_changes(output, options, (Reweigh(name, weight),))
 
 
 @command.command("propose-rotate", help="Propose other keys for a validator.")
@@ -151,7 +128,7 @@ def propose_weight(name: str, weight: int, output: Output, **options: Any) -> in
 @click.option("--consensus-key", type=HashType(), help="64 hexadecimal digits.")
 @click.option("--node-key", type=HashType(), help="64 hexadecimal digits.")
 @click.option("--operator-key", type=HashType(), help="64 hexadecimal digits.")
-@_proposing_options
+@proposing_options
 def propose_rotate(
     name: str,
     consensus_key: bytes | None,
@@ -164,15 +141,15 @@ def propose_rotate(
     keys = [None if key is None else PublicKey(key) for key in (consensus_key, node_key, operator_key)]
     if not any(keys):
         raise Failure(Exit.USAGE, "no new key is named", "give --consensus-key, --node-key or --operator-key")
-    return _propose(output, options, (RotateKeys(name, *keys),))
+    return propose_changes(output, options, (RotateKeys(name, *keys),))
 
 
 @command.command("propose", help="Propose the changes of a JSON file; all of them or none take effect.")
 @click.argument("file", type=_FILE)
-@_proposing_options
+@proposing_options
 def propose(file: Path, output: Output, **options: Any) -> int:
     """The form of FILE is that in which `show --json` prints changes."""
-    return _propose(output, options, read_changes(file))
+    return propose_changes(output, options, read_changes(file))
 
 
 # --- deciding ---------------------------------------------------------------------------------------
@@ -180,7 +157,7 @@ def propose(file: Path, output: Output, **options: Any) -> int:
 
 @command.command("approve", help="Approve a proposal as the operator whose key signs.")
 @click.argument("proposal_id", type=HashType())
-@_sending_options
+@sending_options
 def approve(proposal_id: bytes, output: Output, **options: Any) -> int:
     """What is approved is shown first, checked against the id."""
 
@@ -188,28 +165,28 @@ def approve(proposal_id: bytes, output: Output, **options: Any) -> int:
         for line in _change_lines(client.proposal(proposal_id)):
             output.remark(f"  {line}")
 
-    return _send(output, options, "approve", lambda _: (proposal_id,), before=show)
+    return send_call(output, options, "approve", lambda _: (proposal_id,), before=show)
 
 
 @command.command("execute", help="Try again what waited for another change to take effect.")
 @click.argument("proposal_id", type=HashType())
-@_sending_options
+@sending_options
 def execute(proposal_id: bytes, output: Output, **options: Any) -> int:
     """Any member or operator may."""
-    return _send(output, options, "execute", lambda _: (proposal_id,))
+    return send_call(output, options, "execute", lambda _: (proposal_id,))
 
 
 @command.command("withdraw", help="Withdraw a proposal as its proposer.")
 @click.argument("proposal_id", type=HashType())
-@_sending_options
+@sending_options
 def withdraw(proposal_id: bytes, output: Output, **options: Any) -> int:
     """Approvals are forgotten with it."""
-    return _send(output, options, "withdraw", lambda _: (proposal_id,))
+    return send_call(output, options, "withdraw", lambda _: (proposal_id,))
 
 
 @command.command("ready", help="Prove that the joining node of --home is synced.")
 @click.argument("proposal_id", type=HashType())
-@_sending_options
+@sending_options
 def ready(proposal_id: bytes, output: Output, **options: Any) -> int:
     """Signs the newest header that the node itself serves, with its consensus key; --key signs the
     transaction, and may be of any member or operator."""
@@ -229,7 +206,7 @@ def ready(proposal_id: bytes, output: Output, **options: Any) -> int:
         signature = key.sign(ready_digest(cluster_id, proposal_id, header.height, header.hash))
         return (proposal_id, key.public_key, header.height, header.hash, signature)
 
-    return _send(output, options, "ready", prove)
+    return send_call(output, options, "ready", prove)
 
 
 # --- reading ----------------------------------------------------------------------------------------
@@ -240,7 +217,7 @@ def ready(proposal_id: bytes, output: Output, **options: Any) -> int:
 @json_option
 def list_open(output: Output, **options: Any) -> None:
     """Oldest first."""
-    with _access(options).client() as client:
+    with access_of(options).client() as client:
         answer = client.governance()
 
     def for_people(console: Console) -> None:
@@ -261,7 +238,7 @@ def list_open(output: Output, **options: Any) -> None:
 @json_option
 def show(proposal_id: bytes, output: Output, **options: Any) -> None:
     """Exit code 1 when there is none (any more)."""
-    with _access(options).client() as client:
+    with access_of(options).client() as client:
         answer = client.proposal(proposal_id)
 
     def for_people(console: Console) -> None:
@@ -283,7 +260,7 @@ def show(proposal_id: bytes, output: Output, **options: Any) -> None:
 @json_option
 def validators(output: Output, **options: Any) -> None:
     """As the ledger's state says."""
-    with _access(options).client() as client:
+    with access_of(options).client() as client:
         answer = client.validators()
 
     def for_people(console: Console) -> None:
@@ -292,76 +269,6 @@ def validators(output: Output, **options: Any) -> None:
         console.print(table(("validator", "organisation", "weight", "consensus key"), rows))
 
     output.answer(_document(answer), for_people)
-
-
-# --- sending ----------------------------------------------------------------------------------------
-
-
-def _propose(output: Output, options: dict[str, Any], changes: tuple[Change, ...]) -> int:
-    values = tuple(change.to_value() for change in changes)
-    return _send(output, options, "propose", lambda _: (values, int(options["sweeping"])))
-
-
-def _send(
-    output: Output,
-    options: dict[str, Any],
-    method: str,
-    arguments: Callable[[bytes], tuple[Value, ...]],
-    before: Callable[[Client], None] | None = None,
-) -> int:
-    """Sign, submit, wait for the certified receipt and tell. Returns the exit code."""
-    access = _access(options)
-    key = access.signing_key()
-    with access.client() as client:
-        cluster_id = client.genesis().cluster_id
-        if before is not None:
-            before(client)
-        wallet = Wallet(key, cluster_id, lifetime_ms=1000 * (options["timeout"] + _LEEWAY_S))
-        transaction = wallet.sign(NAME, method, arguments(cluster_id))
-        receipt = client.submit(transaction, timeout_ms=1000 * options["timeout"])
-    document = _outcome(receipt)
-    output.answer(document, lambda console: _tell(console, document))
-    if not receipt.ok:
-        sys.stderr.write(f"isthmus: it was ordered and FAILED: {receipt.explanation}\n")
-        return Exit.REFUSED
-    return Exit.OK
-
-
-def _outcome(receipt: Receipt) -> dict[str, Any]:
-    code = Code(receipt.status) if receipt.status in Code.__members__.values() else None
-    document: dict[str, Any] = {
-        "transaction": receipt.tx_id.hex(),
-        "ok": receipt.ok,
-        "height": receipt.height,
-        "code": code.label if code is not None else None,
-    }
-    if receipt.ok and type(receipt.result) is tuple:
-        proposal_id, executed, weight, total, missing = as_tuple(receipt.result, 5, "result")
-        document |= {
-            "proposal": as_bytes(proposal_id, "proposal").hex(),
-            "executed": bool(as_int(executed, "executed")),
-            "approving_weight": weight,
-            "total_weight": total,
-            "missing_joiners": missing,
-        }
-    return document
-
-
-def _tell(console: Console, document: dict[str, Any]) -> None:
-    console.print(f"certified at height {document['height']}")
-    if "proposal" not in document:
-        return
-    console.print(f"  proposal  {document['proposal']}")
-    if document["executed"]:
-        console.print("  executed  it has taken effect")
-        return
-    console.print(f"  approved  weight {document['approving_weight']} of {document['total_weight']}")
-    if document["missing_joiners"]:
-        console.print(f"  waiting   for {document['missing_joiners']} joining nodes: governance ready")
-
-
-def _access(options: dict[str, Any]) -> Access:
-    return find_access(options["urls"], options["net"], options["home"], options["trust"], options["key"])
 
 
 def _progress(proposal: ProposalAnswer) -> str:
