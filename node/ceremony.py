@@ -19,6 +19,7 @@ from typing import Any
 from consensus import Digest, PublicKey, Signature, SigningKey, digest, encode, verify
 from node.genesis import Genesis
 from node.ledger.members import Member
+from node.ledger.names import check_name
 from node.ledger.params import Params
 from node.ledger.roster import ValidatorRecord
 
@@ -86,6 +87,14 @@ class Entry:
     port: int
     members: tuple[Member, ...]
     signature: Signature
+
+    def __post_init__(self) -> None:
+        try:
+            check_name(self.validator.name, "validator name")
+            check_name(self.validator.organisation, "organisation")
+            check_name(_operator_name(self.validator), "the operator's name")
+        except ValueError as error:
+            raise CeremonyError("name", str(error)) from error
 
     @staticmethod
     def sign(
@@ -178,10 +187,15 @@ def collect(plan: Plan, entries: Sequence[Entry]) -> Genesis:
                     f"the entry of {record.name} ({record.organisation}) registers {member.name} for "
                     f"{member.organisation}; an organisation speaks for its own members only",
                 )
-        operator = Member(record.operator_key, record.organisation, ("admin",), f"operator-{record.name}")
+        operator = Member(record.operator_key, record.organisation, ("admin",), _operator_name(record))
         known = any(member.public_key == record.operator_key for member in entry.members)
         members += entry.members if known else (*entry.members, operator)
     return Genesis.new(plan.name, plan.params, [entry.validator for entry in ordered], members)
+
+
+def _operator_name(record: ValidatorRecord) -> str:
+    """What the operator of a validator is called as a member."""
+    return f"operator-{record.name}"
 
 
 # --- JSON, checked once ------------------------------------------------------------------------------

@@ -69,6 +69,7 @@ GENESIS: dict[str, str] = {
     "member": "A member cannot be registered like this; correct what the message names.",
     "members": "An entry registers at most 256 members; add others later by governance.",
     "missing-key": "Something is missing from the document; the message names it.",
+    "name": "Names of validators and organisations are lower-case letters, digits, '.', '_' and '-'.",
     "organisation": "An entry registers members of another organisation; each speaks for its own only.",
     "other-plan": "The entry was made for another plan; its organisation joins this plan anew.",
     "params": "The plan's parameters cannot work; the message says which.",

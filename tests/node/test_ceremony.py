@@ -100,6 +100,20 @@ def test_an_organisation_cannot_register_members_of_another() -> None:
     assert refused([one]) == "organisation"
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        replace(record(1), organisation="Org1"),
+        replace(record(1), name="n 1"),
+        replace(record(1), name="n" * 60),
+    ],
+)
+def test_names_that_no_genesis_takes_are_refused_before_an_entry_is_signed(changed: ValidatorRecord) -> None:
+    with pytest.raises(CeremonyError) as caught:
+        Entry.sign(PLAN, key(13), changed, "a.example", 1, [])
+    assert caught.value.code == "name"
+
+
 def test_nobody_can_claim_anothers_keys_or_name() -> None:
     for stolen in ("consensus_key", "node_key"):
         thief = replace(record(2), **{stolen: getattr(record(1), stolen)})

@@ -95,6 +95,11 @@ async def test_a_node_describes_itself_joins_and_proves_that_it_is_synced(chambe
     port = int(chamber.url.rpartition(":")[2])
     write_setup(home, NodeSetup("node-4", "validator", ports.p2p, port), chamber.backend.genesis.to_json())
     file = chamber.folder / "node-4.candidate.json"
+    code, _, err = await chamber.run(
+        "candidate", "--home", home.path, "--organisation", "Port", "--out", file
+    )
+    assert (code, file.exists()) == (Exit.USAGE, False)
+    assert "'Port' must be 1 to 64 characters of a-z" in err
     code, out, _ = await chamber.run(
         "candidate", "--home", home.path, "--organisation", "port", "--out", file, "--json"
     )
