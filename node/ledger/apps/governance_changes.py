@@ -258,10 +258,11 @@ def brought_keys(changes: Sequence[Change]) -> tuple[PublicKey, ...]:
 
 def moves_too_much(old: Roster, new: Roster) -> bool:
     """Whether more than a third of the voting power changes hands: less than two thirds are where they were,
-    counted key by key as the smaller of the old and the new share."""
-    shares = {validator.consensus_key: validator.weight for validator in old.validators}
+    counted as the smaller of the old and the new share of whoever keeps all three keys. Nobody has shown that
+    a new node or operator key is held: without the first a validator is not heard, without the second it has
+    no say."""
+    shares = {validator.keys: validator.weight for validator in old.validators}
     kept = sum(
-        min(shares.get(v.consensus_key, 0) * new.total_weight, v.weight * old.total_weight)
-        for v in new.validators
+        min(shares.get(v.keys, 0) * new.total_weight, v.weight * old.total_weight) for v in new.validators
     )
     return 3 * kept < 2 * old.total_weight * new.total_weight

@@ -407,6 +407,18 @@ def test_more_than_a_third_of_the_power_moves_only_when_the_proposal_says_so(wor
     assert world.epoch == 2
 
 
+def test_new_node_or_operator_keys_move_power_as_new_consensus_keys_do(world: Parliament) -> None:
+    """Links, or governance itself, must not hang on keys that nobody holds: one mistake would end both."""
+    fresh = [key_of(f"fresh {number}").public_key for number in range(8)]
+    nodes = [RotateKeys(f"v{number}", None, fresh[number], None) for number in range(4)]
+    operators = [RotateKeys(f"v{number}", None, None, fresh[4 + number]) for number in range(4)]
+    assert world.refused(operator(0), *nodes) == Code.CHANGE_TOO_LARGE
+    assert world.refused(operator(0), *operators) == Code.CHANGE_TOO_LARGE
+    assert world.refused(operator(0), nodes[0], operators[1]) == Code.CHANGE_TOO_LARGE
+    assert was_executed(world.approve(world.propose(operator(0), nodes[0]), 1, 2))
+    assert was_executed(world.approve(world.propose(operator(0), *operators, sweeping=True), 1, 2))
+
+
 def test_an_unfit_set_is_refused_again_at_execution(world: Parliament) -> None:
     waiting = world.propose(operator(3), Reweigh("v3", 2))
     world.approve(waiting, 1)

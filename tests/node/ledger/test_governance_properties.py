@@ -107,9 +107,9 @@ class Judge:
 
     def _overlap(self, new: list[ValidatorRecord]) -> Fraction:
         old_total, new_total = sum(v.weight for v in self.validators), sum(v.weight for v in new)
-        shares = {v.consensus_key: Fraction(v.weight, old_total) for v in self.validators}
+        shares = {v.keys: Fraction(v.weight, old_total) for v in self.validators}
         return sum(
-            (min(shares.get(v.consensus_key, Fraction(0)), Fraction(v.weight, new_total)) for v in new),
+            (min(shares.get(v.keys, Fraction(0)), Fraction(v.weight, new_total)) for v in new),
             Fraction(0),
         )
 
@@ -169,6 +169,9 @@ def test_a_proposal_is_executed_at_most_once_and_exactly_when_it_is_due(
         for action, transaction, receipt in zip(step, transactions, execution.receipts, strict=True):
             ended |= follow(judge, known, action, transaction, receipt, now_ms, ended)
         assert (execution.next_roster is not None) == ended
+        for proposal_id, opinion in judge.opinions.items():
+            is_open = not opinion.is_over and now_ms < opinion.expires_at_ms
+            assert not is_open or world.stored(Digest(proposal_id)) is not None
         assert execution.header.epoch == before.epoch + (before.next_validators_hash is not None)
         roster = world.ledger.roster
         assert list(roster.validators) == judge.validators
@@ -188,7 +191,6 @@ def follow(
     ended: bool,
 ) -> bool:
     """Judge one receipt; True when its proposal changed the validators."""
-    world = judge.world
     method, number = action[0], action[1]
     key = operator(number).public_key
     if method == "propose":
@@ -224,7 +226,6 @@ def follow(
         opinion.approvals.add(key)
     elif method == "ready":
         opinion.ready_until_ms[consensus(number).public_key] = now_ms + READY_LIFETIME_MS
-    assert world.stored(Digest(proposal_id)) is not None
     return conclude(judge, opinion, receipt, now_ms, ended)
 
 
