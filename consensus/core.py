@@ -126,8 +126,8 @@ class ReplicaCore:
             tc.verify(self.config.cluster_id, self.validators, self.signatures)
 
     def verify_header(self, certificate: HeaderCertificate) -> None:
-        """Raises InvalidCertificate; the one we hold is known to be good."""
-        if certificate != self.certified:
+        """Raises InvalidCertificate; the one we hold is known to be good, unless the epoch began with it."""
+        if certificate != self.certified or certificate.epoch != self.validators.epoch:
             certificate.verify(self.config.cluster_id, self.validators, self.signatures)
             if certificate.incarnation != self.config.incarnation:
                 raise InvalidCertificate("header-incarnation", f"incarnation {certificate.incarnation}")

@@ -62,6 +62,7 @@ from consensus import (
 )
 from tests.consensus.cluster import ROOT, START_MS, config_of
 from tests.consensus.forge import (
+    CLUSTER_ID,
     KEYS,
     VALIDATORS,
     block,
@@ -567,6 +568,31 @@ def test_catching_up_to_an_old_target_asks_for_the_newest() -> None:  # C25
     assert [e.certificate.height for e in effects if isinstance(e, FellBehind)] == [12]
     assert replica.view().committed_height == 5
     assert not of_kind(replica.step(synced, NOW), FellBehind)
+
+
+def test_a_certificate_of_the_epoch_before_in_a_block_is_its_authors_fault_for_everybody() -> None:  # C4, C6
+    """Also for who happens to hold the very same bytes: they are known to be good, but in another epoch."""
+    members = ValidatorSet(Epoch(1), VALIDATORS.validators)
+    root = root_certificate(Epoch(1), Digest(b"\6" * 32))
+    certified = header_certificate(7, SECOND.id)
+    recovered = RecoveredState(
+        root, START_MS, root_height=Height(7), certified=certified, epoch_height=Height(7)
+    )
+    record = SafetyRecord.initial(Epoch(0), 1, Height(7)).enter(Epoch(1))
+    replica = Replica(config_of(), members, ValidatorIndex(0), rules(0, record), recovered)
+    replica.step(Started(), NOW)
+    first = Block.make(
+        cluster_id=CLUSTER_ID,
+        epoch=Epoch(1),
+        round=Round(1),
+        qc=root,
+        tc=None,
+        certified=certified,
+        payload=b"",
+        author=ValidatorIndex(1),
+        time_ms=NOW,
+    )
+    assert blame(give(replica, propose(first))) == ["cert-epoch"]
 
 
 def test_an_epoch_starts_from_its_root_and_leaves_the_old_certificate_out() -> None:  # C4, C13
