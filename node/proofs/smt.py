@@ -22,8 +22,8 @@ from typing import Protocol, TypeAlias
 
 from consensus import CodecError, Value, as_bytes, as_int, as_tuple
 from node.proofs.errors import ProofError
+from node.proofs.smt_tree import EMPTY as EMPTY
 from node.proofs.smt_tree import (
-    EMPTY,
     HASH_BYTES,
     LEAF_BYTES,
     MAX_DEPTH,
