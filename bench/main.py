@@ -14,6 +14,7 @@ from bench.profiling import command as profiling
 from bench.report import command as report
 from bench.scale import command as scale
 from bench.sim import command as sim
+from bench.sim.federation import mesh
 from bench.sim.twins import command as twins
 
 
@@ -27,6 +28,7 @@ main.add_command(chaos.command)
 main.add_command(cluster.command)
 main.add_command(gossip.command)
 main.add_command(local.command)
+main.add_command(mesh.command)
 main.add_command(micro.command)
 main.add_command(profiling.command)
 main.add_command(replaying.command)

@@ -22,6 +22,8 @@ from bench.processes import machine
 from bench.sim import report
 from bench.sim.drivers import DriverError, Drivers
 from bench.sim.explain import Explainer
+from bench.sim.federation.command import ONE_CLUSTER, play
+from bench.sim.federation.scenario import CLUSTERS_MAX
 from bench.sim.minimise import RUNS_MAX, minimise
 from bench.sim.notation import NotationError
 from bench.sim.scale import scale_command
@@ -97,6 +99,7 @@ def _edge() -> Iterator[None]:
 @click.option("--seed", type=click.IntRange(min=0), help="Play this one and explain it.")
 @click.option("--seeds", type=_Seeds(), help="Play many, up to the first that breaks something.")
 @click.option("--scenario", type=_FILE, help="Play a saved one.")
+@click.option("--federation", type=click.IntRange(2, CLUSTERS_MAX), help="Several clusters that federate.")
 @click.option("--nodes", type=click.IntRange(1, NODES_MAX), default=4, show_default=True)
 @click.option(
     "--minutes",
@@ -138,6 +141,7 @@ def command(
     seed: int | None,
     seeds: range | None,
     scenario: Path | None,
+    federation: int | None,
     nodes: int,
     minutes: float,
     faults: tuple[str, ...],
@@ -161,6 +165,10 @@ def command(
         return
     if [seed, seeds, scenario].count(None) != 2:
         raise click.UsageError("give one of --seed, --seeds and --scenario")
+    if federation is not None:
+        _refuse(ctx, "--federation", ONE_CLUSTER)
+        wanted = seeds or range(seed or 0, (seed or 0) + 1)
+        sys.exit(not play(wanted, federation, nodes, max(1, round(minutes * 60_000)), as_json=as_json))
     drivers = Drivers(behaviours, mutant)
     options = Options(
         nodes, max(1, round(minutes * 60_000)), faults, signatures, rounds_per_second, _places(drivers, nodes)

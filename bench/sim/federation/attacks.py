@@ -1,26 +1,28 @@
 """What strikes a federation beside the weather: a cluster with two histories, keys of old sets, and spam.
 
 `split` shows one history to half of the peers and another to the rest; `flip` shows one to all and then the
-other; `rewrite` splits, and the second history is above a list whose past was changed. A forked cluster
+other; `rewrite` splits, and the second history is above a list whose past was changed; `swap` shows each
+peer one header of the first history, and then the second. A forked cluster
 recovers on one of its branches when everybody has frozen it, signed by its operators (F6).
 """
 
 from dataclasses import replace
 from random import Random
 
+from bench.sim.federation import serving
 from bench.sim.federation.checkers import Checkers
 from bench.sim.federation.cluster import Cluster, Line
 from bench.sim.federation.gossip import Gossip
 from bench.sim.federation.history import History
-from bench.sim.federation.keyring import keyring
+from bench.sim.federation.keyring import Keyring, keyring
 from bench.sim.federation.ledger import Ledger
 from bench.sim.federation.roads import Roads, damaged
 from bench.sim.federation.transactions import Accuse, Deliver, Recover
 from node.anchoring.anchors import ClientStatus
 from node.anchoring.evidence import ForkEvidence, ForkKind, Statement
-from node.anchoring.lanes import InboundBundle
+from node.anchoring.lanes import BundleRequest, InboundBundle
+from node.anchoring.lanes.inbound import INBOUND_BYTES_MAX, INBOUND_LEAVES_MAX
 from node.anchoring.lightclient import Update
-from node.anchoring.recovery import RecoveryCertificate
 
 
 class Forked:
@@ -29,23 +31,45 @@ class Forked:
     def __init__(self, cluster: Cluster, checkers: Checkers, peers: list[Cluster], how: str) -> None:
         self.cluster, self.peers, self.how = cluster, peers, how
         self._checkers = checkers
-        self.certificate: RecoveryCertificate | None = None
+        self._next: tuple[Keyring, Keyring] | None = None
         self._chosen: Ledger | None = None
         self._dropped: list[Ledger] = []
         checkers.corrupt.add(cluster.cluster_id)
-        cluster.is_corrupt = True
         trunk = cluster.main.ledger
         branch = trunk.fork(trunk.watcher)
         if how == "rewrite" and branch.history.height > 1:
             branch.history = branch.history.rewrite(branch.history.height // 2)
         checkers.watch(cluster.name, branch, trunk)
         cluster.lines.append(Line(branch))
-        if how != "flip":
+        self._forked_at = trunk.history.height
+        if how == "swap":
+            cluster.main.height_max = self._forked_at + 1
+            cluster.shows = self._swapped
+        elif how != "flip":
             cluster.shown = {peer.cluster_id: place % 2 for place, peer in enumerate(peers)}
 
     def flip(self) -> None:
         """Show everybody the other history."""
         self.cluster.shown = {peer.cluster_id: 1 for peer in self.peers}
+
+    def _swapped(self, peer: bytes) -> int:
+        held = next(p for p in self.peers if p.cluster_id == peer).main.ledger
+        return int(held.clients[self.cluster.cluster_id].last.height > self._forked_at)
+
+    def push(self) -> None:
+        """A Byzantine validator of each peer that froze it goes on bringing what the cluster says."""
+        subject = self.cluster.cluster_id
+        for peer in self.peers:
+            client = peer.main.ledger.clients[subject]
+            if not self.is_recovering and client.status is ClientStatus.FROZEN:
+                bundle = _fresh(self.cluster, peer)
+                if bundle is not None:
+                    peer.submit(Deliver(subject, bundle.encode()))
+
+    @property
+    def is_recovering(self) -> bool:
+        """Whether it has chosen a branch."""
+        return self._chosen is not None
 
     @property
     def is_frozen_everywhere(self) -> bool:
@@ -57,8 +81,9 @@ class Forked:
     def is_over(self) -> bool:
         """Whether every peer follows the next incarnation."""
         clients = (peer.main.ledger.clients[self.cluster.cluster_id] for peer in self.peers)
-        return self.certificate is not None and all(
-            client.incarnation == self.certificate.incarnation for client in clients
+        chosen = self._chosen
+        return chosen is not None and all(
+            client.incarnation == chosen.history.incarnation + 1 for client in clients
         )
 
     def recover(self, branch: int, gossip: Gossip) -> None:
@@ -68,30 +93,37 @@ class Forked:
         incarnation = chosen.history.incarnation + 1
         validators = keyring(f"{cluster.name}/{incarnation}", cluster.nodes)
         operators = keyring(f"{cluster.name}/operator/{incarnation}", cluster.nodes)
-        self.certificate = chosen.history.recovery(validators, operators)
+        self._next = (validators, operators)
         self._chosen, self._dropped = chosen, [line.ledger for line in cluster.lines]
         living = chosen.fork(chosen.watcher)
         living.history = chosen.history.recovered(validators, operators)
         self._checkers.watch(cluster.name, living, chosen)
-        cluster.lines, cluster.shown, cluster.is_corrupt = [Line(living)], {}, False
+        cluster.lines, cluster.shown, cluster.shows = [Line(living)], {}, _only
         gossip.forget(cluster.cluster_id)
 
     def announce(self) -> None:
         """Every peer's operators approve the recovery; again, until it stands on their ledger."""
-        if self.certificate is None or self._chosen is None:
+        if self._next is None or self._chosen is None:
             return
         subject = self.cluster.cluster_id
         for peer in self.peers:
             ledger = peer.main.ledger
-            if ledger.clients[subject].status is not ClientStatus.FROZEN:
+            client = ledger.clients[subject]
+            if client.status is not ClientStatus.FROZEN:
                 continue
+            convicted = None if client.convicted is None else client.convicted.epoch
+            certificate = self._chosen.history.recovery(*self._next, client.accused, convicted)
             root = ledger.proven_last(subject)
             dropped = next((d for ledger in self._dropped if (d := ledger.outbox.at(root))), None)
             prefix = None
             if dropped is not None:
                 prefix = self._chosen.outbox.common_prefix(dropped, peer.cluster_id)
             data = None if prefix is None else prefix.encode()
-            peer.submit(Recover(self.certificate.encode(), data))
+            peer.submit(Recover(certificate.encode(), data))
+
+
+def _only(peer: bytes) -> int:
+    return 0
 
 
 def spam(home: Cluster, subject: Cluster, roads: Roads, chance: Random) -> None:
@@ -100,17 +132,22 @@ def spam(home: Cluster, subject: Cluster, roads: Roads, chance: Random) -> None:
     if kept is not None:
         home.submit(Deliver(subject.cluster_id, kept))
         home.submit(Deliver(subject.cluster_id, damaged(kept, chance)))
-        try:
-            bundle = InboundBundle.decode(kept)
-        except ValueError:
-            return
-        if bundle.update is not None:
-            cut = InboundBundle(bundle.source, _cut(bundle.update), None, ())
-            home.submit(Deliver(subject.cluster_id, cut.encode()))
+    fresh = _fresh(subject, home)
+    if fresh is not None and fresh.update is not None:
+        cut = InboundBundle(fresh.source, _cut(fresh.update), None, ())
+        home.submit(Deliver(subject.cluster_id, cut.encode()))
     history = subject.main.ledger.history
     if history.height:
         home.submit(Accuse(subject.cluster_id, _framing(history).encode()))
         home.submit(Accuse(subject.cluster_id, damaged(_framing(history).encode(), chance)))
+
+
+def _fresh(subject: Cluster, home: Cluster) -> InboundBundle | None:
+    """What the subject serves at this moment."""
+    held = home.main.ledger.held(subject.cluster_id)
+    progress = (held.incoming, held.outgoing, INBOUND_LEAVES_MAX, INBOUND_BYTES_MAX)
+    request = BundleRequest(held.incarnation, held.height, *progress)
+    return serving.answer(subject.line_for(home.cluster_id).ledger, home.cluster_id, request)
 
 
 def _cut(update: bytes) -> bytes:

@@ -153,7 +153,8 @@ class Checkers:
         followed[branch.ledger.cluster_id] = (history, height)
         for other, their_height in followed.values():
             low = min(height, their_height)
-            if other.headers[low].hash != history.headers[low].hash:
+            parts = other.headers[low].hash != history.headers[low].hash
+            if parts and other.incarnation == history.incarnation:
                 self.split_ms.setdefault(subject, self._clock.now_us // 1000)
 
     def _frozen(self, branch: Branch, client: ClientState) -> None:

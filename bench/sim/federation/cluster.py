@@ -5,6 +5,7 @@ its peers is shown which.
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 from bench.sim.clock import Clock
 from bench.sim.federation.keyring import keyring
@@ -25,6 +26,8 @@ class Line:
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
         self.pool: OrderedDict[int, Transaction] = OrderedDict()
+        self.height_max: int | None = None
+        """Where a corrupt cluster stops this branch."""
         self._next = 0
         self.dropped = 0
 
@@ -67,8 +70,8 @@ class Cluster:
         self.clock = clock
         self.lines = [Line(ledger)]
         self.shown: dict[bytes, int] = {}
+        self.shows: Callable[[bytes], int] = self._as_listed
         self.is_up = [True] * nodes
-        self.is_corrupt = False
         self.skew_ms = 0
         self.identity: ClusterIdentity = ledger.history.identity
         self.cluster_id = ledger.cluster_id
@@ -93,7 +96,10 @@ class Cluster:
 
     def line_for(self, peer: bytes) -> Line:
         """What this peer is shown."""
-        return self.lines[self.shown.get(peer, 0)]
+        return self.lines[self.shows(peer)]
+
+    def _as_listed(self, peer: bytes) -> int:
+        return self.shown.get(peer, 0)
 
     def submit(self, transaction: Transaction, line: Line | None = None) -> None:
         """Pool it, where anybody is up to do so."""
@@ -139,9 +145,11 @@ class Cluster:
 
     def _order(self, line: Line, awake: tuple[int, ...]) -> None:
         history = line.ledger.history
+        if line.height_max is not None and history.height >= line.height_max:
+            return
         epoch = history.epoch
         blocks: list[Block] = []
-        while line.pool and len(blocks) < AHEAD:
+        while line.pool and len(blocks) < (AHEAD if line.height_max is None else 1):
             self._blocks += 1
             blocks.append(Block(self._blocks, epoch, self.now_ms, line.take(), awake))
         for position, block in enumerate(blocks):

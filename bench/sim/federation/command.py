@@ -7,17 +7,21 @@ from time import process_time
 
 import click
 
-from bench.sim.federation.scenario import KINDS, generate
+from bench.sim.federation.scenario import generate
 from bench.sim.federation.world import Outcome, run
 
+ONE_CLUSTER = (
+    *("scenario", "faults", "signatures", "rounds_per_second", "trace", "jobs", "results", "keep_going"),
+    *("shrink", "save", "behaviours", "mutant"),
+)
+"""Options of `sim` that mean nothing here."""
 
-def play(
-    seeds: Sequence[int], clusters: int, nodes: int, ms: int, kinds: Sequence[str], *, as_json: bool
-) -> bool:
+
+def play(seeds: Sequence[int], clusters: int, nodes: int, ms: int, *, as_json: bool) -> bool:
     """Each seed in turn up to the first that breaks something; True when none did."""
     for seed in seeds:
         began = process_time()
-        outcome = run(generate(seed, clusters, nodes, ms, tuple(kinds)))
+        outcome = run(generate(seed, clusters, nodes, ms))
         took_s = process_time() - began
         if as_json:
             click.echo(json.dumps(figures(outcome, took_s)))
@@ -57,14 +61,3 @@ def _show(outcome: Outcome, cpu_s: float) -> None:
 
 def _words(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts.items()) or "nothing"
-
-
-def kinds_of(words: str) -> tuple[str, ...]:
-    """`all`, `none`, or kinds separated by commas. Raises click.UsageError."""
-    if words in ("all", "none"):
-        return KINDS if words == "all" else ()
-    wanted = [word.strip() for word in words.split(",")]
-    for word in wanted:
-        if word not in KINDS:
-            raise click.UsageError(f"{word!a:.40} is no fault of a federation; there are {', '.join(KINDS)}")
-    return tuple(kind for kind in KINDS if kind in wanted)

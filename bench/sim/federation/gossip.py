@@ -51,13 +51,15 @@ class Gossip:
         theirs = self._checkers.history_with(subject, *place)
         if theirs is None:
             return
-        tip = home.main.ledger.clients[subject].last
+        client = home.main.ledger.clients.get(subject)
         others = [
             said
             for (who, _, about), said in self._seen.items()
             if who == home.cluster_id and about == subject
         ]
-        for height, header_hash in ((tip.height, tip.header_hash), *others):
+        if client is not None:
+            others.append((client.last.height, client.last.header_hash))
+        for height, header_hash in others:
             ours = self._checkers.history_with(subject, height, header_hash)
             if height and ours is not None and ours is not theirs:
                 self._hold_together(home, subject, (ours, height), (theirs, place[0]))

@@ -4,7 +4,7 @@ A corrupt cluster has several: `fork` is where the second begins, `rewrite` what
 past was changed, `recovered` the next incarnation.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from bench.sim.federation.keyring import Keyring, genesis_body, keyring
@@ -191,11 +191,22 @@ class History:
         other.ends, other.first_epoch = [], epoch
         return other
 
-    def recovery(self, validators: Keyring, operators: Keyring) -> RecoveryCertificate:
-        """The certificate of that, signed by all operators (F6: nobody of the set is unaccused)."""
-        links = self.links(self.first_epoch, self.tip.epoch)
+    def recovery(
+        self, validators: Keyring, operators: Keyring, accused: Collection[bytes], convicted: int | None
+    ) -> RecoveryCertificate:
+        """The certificate of that for whoever has evidence against keys of the set of epoch `convicted`,
+        signed by the others of that set or, where at most a third is left, by the operators (F6)."""
+        old = self.sets[self.tip.epoch if convicted is None else convicted]
+        left = [index for index, known in enumerate(old.keys) if known.public_key not in accused]
+        by = RecoveredBy.VALIDATORS if 3 * len(left) > len(old.keys) else RecoveredBy.OPERATORS
         proposed = RecoveryCertificate.proposed(
-            self.certified(self.height), validators.members, operators.members, RecoveredBy.OPERATORS, links
+            self.certified(self.height),
+            validators.members,
+            operators.members,
+            by,
+            self.links(self.first_epoch, self.tip.epoch),
         )
-        bitmap, joined = self.operators.sign(proposed.digest(), range(len(self.operators.keys)))
+        signing, signers = (old, left) if by is RecoveredBy.VALIDATORS else (self.operators, None)
+        chosen = range(len(signing.keys)) if signers is None else signers
+        bitmap, joined = signing.sign(proposed.digest(), chosen)
         return replace(proposed, signers=bitmap, signatures=joined)

@@ -48,6 +48,7 @@ from node.anchoring.lanes import (
     Message,
     Mode,
     OwnBlock,
+    Refusal,
     WriteSet,
     acknowledge,
     decode_leaf,
@@ -283,6 +284,8 @@ class Ledger:
         self, state: LaneState, destination: bytes, mode: Mode, payload: bytes, lasting_ms: int
     ) -> Message:
         lane = Lane(self.cluster_id, destination, app.PORT, mode)
+        if destination not in self.clients:
+            raise LaneRefused(Refusal.CLIENT_NOT_ACTIVE, f"no client of cluster {destination.hex()[:8]}")
         view = self.view_of(self.clients[destination])
         deadline = max(self._block.time_ms, view.time_ms) + lasting_ms
         message = send(state, self._block, view, lane, payload, deadline, _anybody)

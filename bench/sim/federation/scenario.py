@@ -15,7 +15,7 @@ KINDS = (
     "leaked-keys",
     "fork",
 )
-ATTACKS = ("split", "flip", "rewrite")
+ATTACKS = ("split", "flip", "rewrite", "swap")
 CLUSTERS_MAX = 16
 DOWN_MS = 600_000
 """How long a whole cluster is away."""

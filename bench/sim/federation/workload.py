@@ -9,10 +9,10 @@ from node.anchoring.lanes import Mode
 HURRIES_MS = (1, 1_500, 5_000, 20_000, 120_000)
 
 
-def next_send(chance: Random, own: bytes, peers: Sequence[bytes]) -> Send:
-    """One message to one of the peers."""
+def next_send(chance: Random, peers: Sequence[bytes], everybody: Sequence[bytes]) -> Send:
+    """One message to one of the peers, perhaps to be forwarded to anybody."""
     destination = chance.choice(peers)
-    beyond = [peer for peer in peers if peer != destination]
+    beyond = [peer for peer in everybody if peer != destination]
     mode = chance.choice((Mode.ORDERED, Mode.UNORDERED))
     hurry = chance.choice(HURRIES_MS)
     match chance.randrange(10):

@@ -113,7 +113,10 @@ class Federation:
         last = max((fault.ms + fault.lasting_ms for fault in scenario.faults), default=0)
         self._run_for(max(scenario.ms, last + 1_000))
         self._make_peace()
-        self.clock.run_until(self.clock.now_us + PEACE_MS * 1000, self._is_settled)
+        for _ in range(PEACE_MS // COURIER_MS):
+            if self._is_settled():
+                break
+            self._run_for(COURIER_MS)
         self._check_settled()
         self._check_idle()
         self.checkers.check_replay(scenario.nodes)
@@ -132,10 +135,13 @@ class Federation:
         def again() -> None:
             if self._is_peace:
                 return
+            peers = [peer.cluster_id for peer in self.peers_of(cluster)]
+            everybody = [other.cluster_id for other in self.clusters if other is not cluster]
+            sent = next_send(self._clients, peers, everybody)
             for line in cluster.lines:
-                peers = [peer.cluster_id for peer in self.peers_of(cluster)]
-                if peers:
-                    cluster.submit(next_send(self._clients, cluster.cluster_id, peers), line)
+                cluster.submit(sent, line)
+                if self._clients.randrange(3) == 0:
+                    sent = next_send(self._clients, peers, everybody)
             self._send_soon(cluster)
 
         self.clock.after(1000 * self._clients.randint(1, 2 * self.scenario.pace_ms), again)
@@ -208,10 +214,11 @@ class Federation:
         forked = self.forked
         if forked is None:
             return
+        forked.push()
         if self.frozen_ms is None:
             if forked.is_frozen_everywhere:
                 self.frozen_ms = self._now_ms
-        elif forked.certificate is None:
+        elif not forked.is_recovering:
             if self._now_ms - self.frozen_ms >= _RECOVER_AFTER_MS and all(forked.cluster.is_up):
                 forked.recover(self.chance.randrange(2), self.gossip)
         else:
@@ -235,7 +242,7 @@ class Federation:
         forked = self.forked
         if forked is None or self.gossip.found:
             return False
-        return len({forked.cluster.shown.get(peer.cluster_id, 0) for peer in forked.peers}) == 1
+        return len({forked.cluster.shows(peer.cluster_id) for peer in forked.peers}) == 1
 
     def _living(self) -> dict[bytes, Ledger]:
         corrupt = None if self.forked is None or self.forked.is_over else self.forked.cluster
