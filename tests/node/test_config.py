@@ -49,6 +49,21 @@ def test_overrides_are_taken_and_their_origin_is_remembered() -> None:
     }
 
 
+def test_nodes_of_other_clusters_are_listed_like_peers() -> None:
+    text = (
+        f'[[federation.peers]]\ncluster = "{"ab" * 32}"\nnode_key = "{KEY}"\nhost = "c.example"\nport = 9\n'
+    )
+    (found,) = parsed(text).config.federation.peers
+    assert (found.cluster, found.node_key) == (b"\xab" * 32, bytes.fromhex(KEY))
+    assert (found.host, found.port) == ("c.example", 9)
+    assert problems("[[federation.peers]]\nport = 9\n") == (
+        "config.toml: federation.peers[0] lacks cluster, node_key, host",
+    )
+    assert problems("", ISTHMUS_FEDERATION__PEERS="x") == (
+        "ISTHMUS_FEDERATION__PEERS: peers cannot come from the environment; use [[federation.peers]]",
+    )
+
+
 def test_the_environment_wins_over_the_file() -> None:
     loaded = parsed(
         "[api]\nport = 8080\n",
@@ -175,5 +190,9 @@ def test_every_setting_is_read_by_something() -> None:
         path.read_text() for path in package.rglob("*.py") if path.name not in ("config.py", "knobs.py")
     )
     paths = [f"{s}.{key}" for s, settings in SECTIONS.items() for key in (*knobs_of(settings),)]
-    unread = [path for path in ("name", "role", "p2p.peers", "federation.peers", *paths) if f"config.{path}" not in code]
+    unread = [
+        path
+        for path in ("name", "role", "p2p.peers", "federation.peers", *paths)
+        if f"config.{path}" not in code
+    ]
     assert unread == []

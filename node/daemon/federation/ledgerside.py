@@ -13,12 +13,14 @@ import trio
 from consensus import CodecError, SignatureCache
 from node.anchoring.anchors import ClientStatus
 from node.anchoring.client_state import ClientState
-from node.anchoring.lanes.courier import BundleRequest, Held, Offer
-from node.anchoring.lanes.inbound import InboundBundle, check
-from node.anchoring.lanes.views import AnchoredView
+from node.anchoring.lanes.courier import AnchorReason, BundleRequest, Held, Offer, should_anchor
+from node.anchoring.lanes.inbound import InboundBundle, check, takes_any
+from node.anchoring.lanes.views import AnchoredView, OwnBlock
 from node.anchoring.lightclient import Update, update
 from node.anchoring.refusals import Code, Refused
 from node.ledger.federation import queries, serving
+from node.ledger.federation.draft import Draft
+from node.ledger.federation.posting import admits, view_of
 from node.ledger.federation.records import Get
 from node.ledger.roster import ROSTER_KEY, Roster
 from node.proofs import ProofError
@@ -72,7 +74,7 @@ class Standing:
     @property
     def view(self) -> AnchoredView:
         """The anchored tip as lanes see it."""
-        return _view_of(self.client)
+        return view_of(self.client)
 
 
 class BundleFault(Exception):
@@ -147,13 +149,13 @@ class LedgerSide:
 
         def updated(body: bytes) -> AnchoredView:
             found = Update.decode(body)
-            return _view_of(
+            return view_of(
                 update(client, found, now_ms, SignatureCache(), stale_after_ms=standing.stale_after_ms)
             )
 
         try:
             bundle = InboundBundle.decode(data)
-            check(bundle, self._own_id, standing.view, updated)
+            view = check(bundle, self._own_id, standing.view, updated)
         except Refused as refused:
             blamed = refused.code not in NOBODYS_FAULT
             raise BundleFault(refused.code.value, str(refused), is_blamed=blamed) from refused
@@ -161,7 +163,30 @@ class LedgerSide:
             raise BundleFault("malformed", str(error), is_blamed=True) from error
         except ProofError as error:
             raise BundleFault("false-proof", str(error), is_blamed=True) from error
+        if not self._is_worth_a_block(standing, bundle, view, now_ms):
+            raise BundleFault("nothing-new", "our lanes take none of it now", is_blamed=False)
         return bundle
+
+    def _is_worth_a_block(
+        self, standing: Standing, bundle: InboundBundle, view: AnchoredView, now_ms: int
+    ) -> bool:
+        """Whether our lanes would take a leaf, or the tip is due (F11)."""
+        with self._store.snapshot() as snapshot:
+            own = serving.offer(snapshot, bundle.source)
+            block = OwnBlock(self._own_id, own.incarnation, own.height + 1, now_ms)
+            draft = Draft(_leaves(snapshot))
+            takes = takes_any(draft, block, view, bundle, lambda message: admits(draft, block, message))
+        if takes:
+            return True
+        reason = should_anchor(
+            standing.held,
+            view.incarnation,
+            view.height,
+            says_something=False,
+            now_ms=now_ms,
+            every_ms=standing.heartbeat_ms,
+        )
+        return reason is not AnchorReason.NOTHING
 
 
 class InThreads:
@@ -196,18 +221,6 @@ class InThreads:
     async def answer(self, cluster_id: bytes, request: BundleRequest) -> bytes | None:
         """See `LedgerSide.answer`."""
         return await trio.to_thread.run_sync(self._side.answer, cluster_id, request, limiter=self._others)
-
-
-def _view_of(client: ClientState) -> AnchoredView:
-    last = client.last
-    return AnchoredView(
-        client.cluster_id,
-        client.incarnation,
-        last.height,
-        last.time_ms,
-        last.outbox_root,
-        client.status is ClientStatus.ACTIVE,
-    )
 
 
 def _leaves(snapshot: Snapshot) -> Get:
