@@ -32,6 +32,11 @@ class NodeReading:
         """Of a metric without labels; raises KeyError."""
         return self.samples[f"isthmus_{name}", ()]
 
+    def has_work_left(self) -> bool:
+        """Whether transactions, or opaque bytes on a benchmark cluster, wait here to be sealed or stored."""
+        pending = self.samples.get(("isthmus_transactions_pending", ()), 0)
+        return bool(pending or self.by_label("bounded_items", "name").get("pool_unsealed_bytes", 0))
+
     def by_label(self, name: str, label: str) -> dict[str, float]:
         """Of a metric with labels, summed over all others."""
         found: dict[str, float] = {}

@@ -130,7 +130,7 @@ async def settle(ground: Ground, watcher: Watcher) -> None:
     with trio.move_on_after(_SETTLED_SECONDS):
         while True:
             reading = await take_reading(ground.urls, {})
-            if not any(node.value("transactions_pending") for node in reading.nodes.values()):
+            if not any(node.has_work_left() for node in reading.nodes.values()):
                 return
             await trio.sleep(_SETTLED_PAUSE)
 

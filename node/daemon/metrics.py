@@ -57,10 +57,14 @@ class NodeCollector(Collector):
             ("consensus_reachable_weight", "Weight of connected validators and own.", self._weight()),
             ("consensus_total_weight", "Weight of all validators.", node.validator.validators.total_weight),
             ("ready", "1 when this node can commit.", not reasons_against(node)),
-            ("transactions_pending", "Admitted here and not stored yet.", len(data.desk.admission)),
         )
         for name, words, value in gauges:
             yield GaugeMetricFamily(f"isthmus_{name}", words, value=float(value))
+        if not node.opened.genesis.params.is_opaque:  # opaque bytes are admitted by nobody: 0 would mislead
+            pending = len(data.desk.admission)
+            yield GaugeMetricFamily(
+                "isthmus_transactions_pending", "Admitted here and not stored yet.", value=float(pending)
+            )
         timeouts = CounterMetricFamily(
             "isthmus_consensus_timeouts", "Rounds this node gave up, by reason.", labels=["reason"]
         )
@@ -118,8 +122,8 @@ class NodeCollector(Collector):
             ("worker_deaths", "Verification workers that ended in their work.", node.workers.deaths),
             (
                 "transactions_certified",
-                "Transactions stored here since the start.",
-                hands.certified,
+                "Transactions stored here since the start; opaque ones by what is in their batches.",
+                node.validator.data.storing.stored_transactions,
             ),
             ("peer_faults", "Messages of peers that broke a rule.", hands.faults),
             ("peer_requests_served", "Requests of peers answered from storage.", hands.served),

@@ -23,7 +23,7 @@ from node.daemon.timers import Timers
 from node.daemon.waiters import Waiters
 from node.daemon.workers import Workers
 from node.pool.config import PoolConfig
-from node.storage import ChainTable, SnapshotExpired, SnapshotLimit, StoreFull, WriteSet
+from node.storage import ChainTable, SnapshotExpired, SnapshotLimit, StoreFull
 from node.validator import (
     Answer,
     Append,
@@ -81,7 +81,6 @@ class PerformerCounts:
 
     flushes: int = 0
     flushed_writes: int = 0
-    certified: int = 0
     faults: int = 0
     served: int = 0
     dropped_requests: int = 0
@@ -227,7 +226,6 @@ class Performer:
             self._journal.trim(flush.journal_seq)
             self.counts.flushes += 1
             self.counts.flushed_writes += len(flush.chain) + len(flush.state)
-            self.counts.certified += len(WriteSet.of(flush.chain).contents.get(ChainTable.TRANSACTIONS, ()))
             self._recent.end(len(group))
             self._waiters.stored(flush.height)
             for stored in group:

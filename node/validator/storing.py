@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from consensus import CommittedBlock, Digest, HeaderCertificate, LocalError
+from node.ledger.execution import Execution
+from node.ledger.opaque import OpaqueBatch
 from node.pool.batches import Batch
 from node.storage import Write, WriteSet
 from node.validator.durable import JOURNAL_FLUSH_BYTES, DurableBook
@@ -51,6 +53,13 @@ class StoredHeights:
     height: int
 
 
+def transactions_in(execution: Execution) -> int:
+    """How many a height holds: its leaves, or what is in them where each is a batch of opaque bytes."""
+    if not execution.leaves or not isinstance(execution.leaves[0][1], OpaqueBatch):
+        return len(execution.leaves)
+    return sum(leaf.transactions for _, leaf in execution.leaves if isinstance(leaf, OpaqueBatch))
+
+
 class Storing:
     """Plans flushes; they end in the order in which they were planned."""
 
@@ -61,6 +70,8 @@ class Storing:
         self._under_way: deque[tuple[Flush, list[Settled]]] = deque()
         self._noted: dict[int, tuple[BlockPlace, tuple[Digest, ...]]] = {}
         self.stored_height = stored_height
+        self.stored_transactions = 0
+        """Since the start; on a benchmark cluster those in the batches, not the batches."""
         self.stopped = False
         """Set on divergence: what was executed here is in doubt and must not be stored (C3)."""
 
@@ -105,6 +116,7 @@ class Storing:
         if not settled:
             return None
         self.stored_height = flush.height
+        self.stored_transactions += sum(transactions_in(item.execution) for item in settled)
         self._line.stored(flush.height)
         for height in [noted for noted in self._noted if noted <= flush.height]:
             root, batches = self._noted.pop(height)

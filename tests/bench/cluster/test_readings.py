@@ -67,6 +67,15 @@ async def test_a_real_nodes_metrics_have_all_that_is_read(tmp_path: Path) -> Non
     assert "no_quorum" in work.timeouts
     assert work.refused == {}
     assert reading.value("transactions_pending") == 0
+    assert not reading.has_work_left()
+
+
+def test_a_node_has_work_left_while_transactions_or_opaque_bytes_wait() -> None:
+    waiting = "isthmus_transactions_pending 2.0\n"
+    opaque = 'isthmus_bounded_items{name="pool_unsealed_bytes"} 512.0\n'
+    assert parse_metrics(waiting).has_work_left()
+    assert parse_metrics(opaque).has_work_left()
+    assert not parse_metrics(opaque.replace("512", "0")).has_work_left()
 
 
 async def test_a_node_that_does_not_answer_and_a_process_that_is_gone_are_absent() -> None:

@@ -1,5 +1,6 @@
 """What a running node exports and says about itself: every bound, zeros included, and why it is not ready."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from node.daemon.daemon import Node
 from node.daemon.metrics import render_metrics
 from node.daemon.readiness import BACKLOG_MAX, reasons_against
 from node.ledger.codes import Code
+from node.ledger.params import OPAQUE, Params
+from node.local.ports import free_ports
+from node.local.testnet import write_testnet
 from node.validator import LinkDown
 from tests.node.daemon.running import config_of, running_node, written
 
@@ -38,6 +42,17 @@ async def test_every_bound_is_exported_with_what_it_holds_and_nothing_holds_more
         assert named >= {name for name, _, _ in node.validator.limits()}
         assert named >= {f"p2p_{name}" for name in node.network.limits()}
         assert named >= {"postbox", "waiters", "worker_processes", "timers", "snapshots", "journal_bytes"}
+
+
+async def test_a_benchmark_cluster_tells_of_no_pending_transactions(tmp_path: Path) -> None:
+    params = Params(1, apps=(OPAQUE,))
+    testnet = write_testnet(tmp_path / "net", "shell", free_ports(1), 1, os.urandom, params=params)
+    async with running_node(config_of(testnet)) as node:
+        samples = samples_of(node)
+        assert "isthmus_transactions_pending" not in samples
+        assert samples["isthmus_transactions_certified_total"] == {(): 0.0}
+    async with running_node(config_of(written(tmp_path / "other", 1))) as node:
+        assert samples_of(node)["isthmus_transactions_pending"] == {(): 0.0}
 
 
 async def test_what_never_happened_is_exported_as_zero(tmp_path: Path) -> None:

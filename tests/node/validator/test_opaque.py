@@ -67,6 +67,8 @@ def test_batches_of_all_validators_are_committed_everywhere_with_a_receipt_each(
     assert world.run(10_000, lambda: all(holds(host, names) for host in world.hosts))
     world.settle(RECOVERY_MS)
     assert [counted(host) for host in world.hosts] == [4 * (1 + 100 + 512)] * 4
+    told = [host.validator.data.storing.stored_transactions for host in world.hosts]
+    assert told == [4 * (1 + 100 + 512)] * 4, "batches are counted by what is in them"
 
 
 @pytest.mark.parametrize("seed", range(4))
