@@ -13,10 +13,10 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 SOURCES := consensus p2p node bench tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lock wheel clean
+.PHONY: help install demo demo-federation test check lock wheel clean
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## make .venv with everything at the locked versions
 
@@ -31,6 +31,9 @@ $(STAMP): requirements.lock pyproject.toml
 
 demo: $(STAMP) ## start four validators, publish real data, verify it: make demo [DATA=folder]
 	@$(BIN)/python -m node.cli.main demo $(if $(DATA),--data "$(DATA)")
+
+demo-federation: $(STAMP) ## start three clusters that admit each other, pass a record between them, verify it
+	@$(BIN)/python -m node.cli.main federation demo
 
 test: $(STAMP) ## run every test, on up to four cores
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile

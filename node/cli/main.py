@@ -27,6 +27,8 @@ COMMANDS: dict[str, str] = {
     "doctor": "Check a node's home, machine and neighbours before it starts.",
     "start": "Run the node of a folder.",
     "federation": "Clusters that admit each other: up, invite, join, list, leave.",
+    "anchors": "Show the verified headers of other clusters.",
+    "lanes": "Show what passes between this cluster and others.",
     "governance": "Change validators, members and policies: propose, approve, show.",
     "status": "Show what nodes say about themselves.",
     "tx": "Send transactions: put, supersede, raw.",

@@ -16,6 +16,8 @@ from typing import IO, Any
 from rich.console import Console
 from rich.table import Table
 
+from node.api.shapes import to_json
+
 _WIDTH_ELSEWHERE = 160
 
 
@@ -63,6 +65,14 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]], title: str 
     for row in rows:
         drawn.add_row(*(str(cell).replace("[", r"\[") for cell in row))
     return drawn
+
+
+def document_of(view: object) -> dict[str, Any]:
+    """An answer of the API as the document of a command."""
+    shown = to_json(view)
+    if not isinstance(shown, dict):
+        raise TypeError(f"{type(view).__name__} is no document")
+    return shown
 
 
 def _plain(value: object) -> str:

@@ -92,6 +92,11 @@ def plan_ports(clusters: int, nodes: int) -> tuple[tuple[NodePorts, ...], ...]:
     )
     if first_busy(tuple(pair for ports in fixed for pair in ports)) is None:
         return fixed
+    return free_federation_ports(clusters, nodes)
+
+
+def free_federation_ports(clusters: int, nodes: int) -> tuple[tuple[NodePorts, ...], ...]:
+    """Any free ports, cluster by cluster."""
     free = free_ports(clusters * nodes)
     return tuple(free[number * nodes : (number + 1) * nodes] for number in range(clusters))
 

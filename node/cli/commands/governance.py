@@ -10,7 +10,6 @@ from rich.console import Console
 
 from consensus import PublicKey, SigningKey, Value, decode
 from node.api.governance_queries import ProposalAnswer, change_fields
-from node.api.shapes import to_json
 from node.cli.access import access_options, find_access
 from node.cli.changefile import read_candidate, read_changes
 from node.cli.exits import Exit
@@ -18,7 +17,7 @@ from node.cli.failures import Failure
 from node.cli.governing import access_of, propose_changes, proposing_options, send_call, sending_options
 from node.cli.hashes import HashType
 from node.cli.options import home_option, json_option
-from node.cli.output import Output, program, table
+from node.cli.output import Output, document_of, program, table
 from node.client import Client
 from node.config import load_config
 from node.home import SEED_BYTES, Home, read_key, write_key, write_new
@@ -229,7 +228,7 @@ def list_open(output: Output, **options: Any) -> None:
         if not answer.proposals:
             console.print("no proposal is open")
 
-    output.answer(_document(answer), for_people)
+    output.answer(document_of(answer), for_people)
 
 
 @command.command("show", help="One proposal: its changes, approvals and joining nodes.")
@@ -252,7 +251,7 @@ def show(proposal_id: bytes, output: Output, **options: Any) -> None:
             state = "ready" if joiner.is_ready else "NOT READY"
             console.print(f"  joining   {joiner.consensus_key.hex()}  {state}")
 
-    output.answer(_document(answer), for_people)
+    output.answer(document_of(answer), for_people)
 
 
 @command.command("validators", help="Who validates in the current epoch.")
@@ -268,7 +267,7 @@ def validators(output: Output, **options: Any) -> None:
         rows = [(v.name, v.organisation, v.weight, v.public_key.hex()) for v in answer.validators]
         console.print(table(("validator", "organisation", "weight", "consensus key"), rows))
 
-    output.answer(_document(answer), for_people)
+    output.answer(document_of(answer), for_people)
 
 
 def _progress(proposal: ProposalAnswer) -> str:
@@ -292,10 +291,3 @@ def _shown(value: object) -> str:
     if isinstance(value, tuple):
         return ",".join(map(_shown, value)) or "any"
     return value.hex() if isinstance(value, bytes) else str(value)
-
-
-def _document(view: object) -> dict[str, Any]:
-    shown = to_json(view)
-    if not isinstance(shown, dict):
-        raise TypeError(f"{type(view).__name__} is no document")
-    return shown
