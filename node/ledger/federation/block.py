@@ -14,7 +14,7 @@ from node.anchoring.lanes.outbox import LogUpdate, append
 from node.anchoring.lightclient import tick
 from node.ledger.federation.keys import CLIENT_PREFIX, CLUSTERS_KEY, PARAMS_KEY, client_key, outbox_key
 from node.ledger.federation.records import Get, client_of, cluster_ids, decode_client, params_of
-from node.ledger.federation.tables import ANCHOR_NODES, OUTBOX_NODES, PrefixedNodes, StateOutbox
+from node.ledger.federation.tables import ANCHORS, OUTBOX, MapNodes, StateOutbox, map_key
 from node.ledger.state import BlockState
 from node.proofs import smt
 from node.proofs.header import Header
@@ -99,12 +99,12 @@ def close(
     views = [decode_client(leaf) for leaf in clients.values() if leaf is not None]
     if views:
         changes = [(view.cluster_id, view.anchor.encode()) for view in views]
-        made = smt.update(PrefixedNodes(state.get, ANCHOR_NODES), changes)
-        state.nodes.update((ANCHOR_NODES + key, value) for key, value in made.writes)
+        made = smt.update(MapNodes(state.get, ANCHORS), changes)
+        state.nodes.update((map_key(ANCHORS, key), value) for key, value in made.writes)
         anchors = Digest(made.root)
     if said:
         update = append(StateOutbox(state.get_state, state.get), said)
-        state.nodes.update((OUTBOX_NODES + key, value) for key, value in update.map_writes)
+        state.nodes.update((map_key(OUTBOX, key), value) for key, value in update.map_writes)
         for log in update.logs:
             state.state[outbox_key(log.destination)] = encode_trusted(log.log.to_value())
         outbox, logs = update.root, update.logs

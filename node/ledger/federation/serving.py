@@ -22,7 +22,7 @@ from node.anchoring.operators import ROSTER_KEY, read_roster
 from node.ledger.federation.draft import Draft
 from node.ledger.federation.posting import admits
 from node.ledger.federation.records import Get, client_of, peering_of
-from node.ledger.federation.tables import PrefixedNodes, StoredOutbox, anchor_nodes, log_of
+from node.ledger.federation.tables import StoredOutbox, anchor_nodes, log_of
 from node.proofs import SmtProof, rfc6962, smt
 from node.proofs.header import Header
 from node.storage import (
@@ -106,7 +106,7 @@ def roster(reader: Reader) -> tuple[bytes, SmtProof]:
     leaf = reader.get(StateTable.STATE, ROSTER_KEY)
     if leaf is None:
         raise LocalError("the state holds no roster of validators")
-    return leaf, smt.prove(PrefixedNodes(lambda key: reader.get(StateTable.NODES, key), b""), ROSTER_KEY)
+    return leaf, smt.prove(_StateNodes(reader), ROSTER_KEY)
 
 
 def history_path(reader: Reader, low: int, high: int) -> tuple[bytes, ...]:
@@ -219,6 +219,19 @@ class _History:
         if found is None:
             raise LocalError(f"history node {level}/{index} is missing from the database")
         return found
+
+
+class _StateNodes:
+    """The state tree."""
+
+    __slots__ = ("_reader",)
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def get(self, key: bytes) -> bytes | None:
+        """The stored node."""
+        return self._reader.get(StateTable.NODES, key)
 
 
 class _LogNodes:

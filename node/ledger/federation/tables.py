@@ -1,8 +1,9 @@
 """The outbox and the anchors as stored: the trees' nodes in the state, leaves and logs in the chain.
 
-Both maps share the table of the state tree's nodes under prefixes of their own (keys of that tree begin with
-a byte of at most 32). What a log says never changes, so leaves and nodes stand in the chain, which may be
-ahead of the state: readers go by the size that the state holds. A place is found by what the leaf is about:
+Both maps share the table of the state tree's nodes under keys of their own: a letter before, a zero behind, in
+which no key of that tree ends but that of its root, which is nothing but zeros. What a log says never changes,
+so leaves and nodes stand in the chain, which may be ahead of the state: readers go by the size that the state
+holds. A place is found by what the leaf is about:
 
     OUTBOX_PLACES   destination, 1 message | 2 answer, mode u8, sequence u64, port -> index u64
 
@@ -20,24 +21,29 @@ from node.ledger.federation.records import Get
 from node.proofs import CompactRange
 from node.storage import ChainTable, Contents, Reader, StateTable, Table
 
-ANCHOR_NODES = b"\xa0"
-"""Prefix of the nodes of the anchors map."""
-OUTBOX_NODES = b"\xb0"
-"""Prefix of the nodes of the outbox map."""
+ANCHORS = b"a"
+"""The letter of the anchors map."""
+OUTBOX = b"o"
+"""The letter of the outbox map."""
 
 
-class PrefixedNodes:
+def map_key(letter: bytes, key: bytes) -> bytes:
+    """Where the node of a map with this key in its own tree stands in the shared table."""
+    return letter + key + b"\x00"
+
+
+class MapNodes:
     """One of the maps as a `NodeReader` over the shared table."""
 
-    __slots__ = ("_get", "_prefix")
+    __slots__ = ("_get", "_letter")
 
-    def __init__(self, get: Get, prefix: bytes) -> None:
+    def __init__(self, get: Get, letter: bytes) -> None:
         self._get = get
-        self._prefix = prefix
+        self._letter = letter
 
     def get(self, key: bytes) -> bytes | None:
         """The stored node."""
-        return self._get(self._prefix + key)
+        return self._get(map_key(self._letter, key))
 
 
 def leaf_key(destination: bytes, index: int) -> bytes:
@@ -102,7 +108,7 @@ class StateOutbox:
 
     def __init__(self, get: Get, get_node: Get) -> None:
         self._get = get
-        self._nodes = PrefixedNodes(get_node, OUTBOX_NODES)
+        self._nodes = MapNodes(get_node, OUTBOX)
 
     def get(self, key: bytes) -> bytes | None:
         """A node of the map."""
@@ -124,7 +130,7 @@ class StoredOutbox:
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._map = PrefixedNodes(lambda key: reader.get(StateTable.NODES, key), OUTBOX_NODES)
+        self._map = MapNodes(lambda key: reader.get(StateTable.NODES, key), OUTBOX)
 
     def get(self, key: bytes) -> bytes | None:
         """A node of the map."""
@@ -151,9 +157,9 @@ class StoredOutbox:
         return index if index < self.log(destination).size else None
 
 
-def anchor_nodes(reader: Reader) -> PrefixedNodes:
+def anchor_nodes(reader: Reader) -> MapNodes:
     """The anchors map as stored, at the height that the state shows."""
-    return PrefixedNodes(lambda key: reader.get(StateTable.NODES, key), ANCHOR_NODES)
+    return MapNodes(lambda key: reader.get(StateTable.NODES, key), ANCHORS)
 
 
 def _required(reader: Reader, table: ChainTable, key: bytes) -> bytes:

@@ -10,6 +10,9 @@ from node.ledger.codes import Code
 from node.ledger.execution import BlockToExecute
 from node.ledger.federation import queries, serving
 from node.ledger.federation.posting import view_of
+from node.ledger.federation.tables import ANCHORS, OUTBOX, map_key
+from node.proofs import smt
+from node.proofs.smt_tree import pack_key
 from node.storage import ChainTable
 from tests.node.ledger.federation.cluster import Cluster, federate, settle
 from tests.node.ledger.federation.test_sharing import outcome, shared
@@ -147,3 +150,19 @@ def test_a_bundle_ends_its_slice_and_slicing_never_shows() -> None:
         slices += 1
     assert slices == len(transactions)
     assert other.ledger.execute(block).header == execution.header
+
+
+@given(st.binary(min_size=32, max_size=32), st.integers(0, 63), st.binary(min_size=32, max_size=32))
+def test_no_node_of_a_map_stands_where_one_of_the_state_tree_does(
+    path: bytes, level: int, other: bytes
+) -> None:
+    state = {pack_key(path, 4 * level), pack_key(other, 4 * level), smt.ROOT_KEY}
+    maps = {
+        map_key(letter, key)
+        for letter in (ANCHORS, OUTBOX)
+        for key in (pack_key(path, 4 * level), smt.ROOT_KEY)
+    }
+    assert len(maps) == 4
+    assert not state & maps
+    assert all(key.endswith(b"\x00") for key in maps)
+    assert all(not key.endswith(b"\x00") for key in state - {smt.ROOT_KEY})
