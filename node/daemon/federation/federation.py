@@ -140,7 +140,7 @@ class Federation:
                 nursery.start_soon(self._contained, task, *args)
 
             self.answering = Answering(spawn, self._ledger, self._heights, self.exchange.reply)
-            nursery.start_soon(self.exchange.run)
+            nursery.start_soon(self._again, self.exchange.run)
             while True:
                 height = self._heights.stored_height
                 is_done = await self._look(spawn)
@@ -219,9 +219,13 @@ class Federation:
 
     async def _keep(self, running: _Running) -> None:
         with running.scope:
-            while True:
-                await self._contained(running.courier.run)
-                await trio.sleep(RESTART_SECONDS)
+            await self._again(running.courier.run)
+
+    async def _again(self, task: Callable[[], Awaitable[None]]) -> None:
+        """A task that must go on: started again some time after a bug ended it."""
+        while True:
+            await self._contained(task)
+            await trio.sleep(RESTART_SECONDS)
 
     async def _contained(self, task: Callable[..., Awaitable[None]], *args: object) -> None:
         """A task that other clusters' bytes reach: its bugs are ours to know, and not the node's end."""

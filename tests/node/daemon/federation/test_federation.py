@@ -155,8 +155,14 @@ async def test_a_bug_that_other_clusters_reach_is_counted_and_ends_nothing_else(
         running.federation._take(NODES[0], THEM, body)
         await trio.testing.wait_all_tasks_blocked()
         assert running.federation.internal_faults == 4
+        # Not even one in who reads all messages ends that for good.
+        running.links.cluster_of = {}.__getitem__  # type: ignore[method-assign, assignment]  # a bug, on purpose
         running.links.inbox.put(Delivery(NODES[0], Code.FEDERATION, b"\xc1"))
         await trio.testing.wait_all_tasks_blocked()
+        del running.links.cluster_of
+        running.links.inbox.put(Delivery(NODES[0], Code.FEDERATION, b"\xc1"))
+        await trio.sleep(11)
+        assert running.federation.internal_faults >= 5
         assert running.links.reports[-1][1] == "malformed"
 
 
