@@ -57,7 +57,7 @@ def _urls(_context: click.Context, _parameter: click.Parameter, text: str | None
 
 def described() -> str:
     """The scenarios, for the help."""
-    return "\b\nScenarios:\n" + "\n".join(f"  {each.name:14} {each.words}" for each in SCENARIOS)
+    return "\b\nScenarios:\n" + "\n".join(f"  {each.name:16} {each.words}" for each in SCENARIOS)
 
 
 OPTIONS: Sequence[Callable[[Callable[..., None]], Callable[..., None]]] = (
@@ -69,7 +69,8 @@ OPTIONS: Sequence[Callable[[Callable[..., None]], Callable[..., None]]] = (
     click.option(
         "--mode",
         type=click.Choice(tuple(mode.value for mode in Mode)),
-        help="What a transaction is: a signed record, or opaque bytes on a benchmark cluster.",
+        help="What a transaction is: a record that is signed, verified and executed, or opaque bytes that "
+        "are none of it, on a benchmark cluster.",
     ),
     click.option("--nodes", type=click.IntRange(1, NODES_MAX), help="Daemons on this machine."),
     click.option("--rate", type=click.IntRange(1, RATE_MAX), help="Transactions a second at fixed times."),
@@ -190,6 +191,8 @@ def scenario_of(options: dict[str, Any]) -> Scenario:
     ]
     changed = (*scenario.changed, *told, *(["attached"] if options["attach"] else []))
     scenario = replace(scenario, **different, changed=changed)
+    if scenario.mode is Mode.OPAQUE and options["clients"]:
+        raise click.UsageError("Nobody signs opaque transactions; leave --clients out.")
     _refuse_bodies(scenario)
     is_hurt = scenario.fault is not Fault.NONE
     if is_hurt and scenario.nodes < _NODES_MIN_FOR_A_FAULT:

@@ -94,6 +94,8 @@ def figures_of(scenario: Scenario, trial: Trial) -> dict[str, Any]:
     return {
         "scenario": scenario.label,
         "mode": scenario.mode.value,
+        "signed": scenario.mode.is_executed,
+        "executed": scenario.mode.is_executed,
         "load": _load(scenario),
         "nodes": scenario.nodes,
         "clients": scenario.clients,

@@ -33,6 +33,11 @@ class Mode(Enum):
     HONEST = "honest"
     OPAQUE = "opaque"
 
+    @property
+    def is_executed(self) -> bool:
+        """Whether transactions are signed, verified and executed: all of it, or nothing."""
+        return self is Mode.HONEST
+
 
 MODE_MARKS = {
     Mode.HONEST: "honest mode",

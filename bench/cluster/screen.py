@@ -120,6 +120,7 @@ def show_one(outcome: Outcome) -> None:
     console.print(table)
     _show_processes(console, outcome)
     _show_nodes(console, outcome)
+    _show_links(console, outcome)
     show_problems([outcome])
 
 
@@ -190,7 +191,8 @@ def _show_conditions(console: Console, outcomes: Sequence[Outcome]) -> None:
     if outcome.noise.is_noisy:
         console.print(f"NOISY: {outcome.noise}; {NOISE_RULE}.", soft_wrap=True, markup=False)
     scenario, size = outcome.scenario, outcome.trial.transaction_bytes
-    load = f"{scenario.clients} clients, {size} B a transaction, " if size else ""
+    clients = f"{scenario.clients} clients, " if scenario.mode.is_executed else ""
+    load = f"{clients}{size} B a transaction, " if size else ""
     measured = f"{scenario.seconds:g} s measured after {scenario.warmup_seconds:g} s"
     console.print(f"{scenario.nodes} nodes, {load}{measured}", soft_wrap=True)
 
@@ -203,6 +205,20 @@ def _show_processes(console: Console, outcome: Outcome) -> None:
     for name, cpu in work.cpu_seconds.items():
         memory = work.rss_bytes.get(name, 0) / 2**20
         table.add_row(name, f"{cpu:.2f}", f"{cpu / work.seconds:.2f}", f"{memory:.0f}")
+    console.print(table)
+
+
+def _show_links(console: Console, outcome: Outcome) -> None:
+    nodes = outcome.trial.work.nodes
+    peers = sorted({peer for node in nodes.values() for peer in node.link_bytes})
+    if not peers:
+        return
+    table = Table("KiB from", title="Links", title_justify="left")
+    for peer in peers:
+        table.add_column(f"to {peer}", justify="right")
+    for name, node in nodes.items():
+        sent = (node.link_bytes.get(peer) for peer in peers)
+        table.add_row(name, *("" if count is None else f"{count / 1024:,.0f}" for count in sent))
     console.print(table)
 
 

@@ -21,6 +21,7 @@ def chosen(*arguments: str) -> Scenario:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
+        ("--mode opaque --clients 7", "Nobody signs opaque transactions; leave --clients out."),
         ("--mode transparent", "'transparent' is not one of 'honest', 'opaque'"),
         ("--mode opaque --payload-bytes 0", "An opaque transaction has at least 1 byte"),
         (

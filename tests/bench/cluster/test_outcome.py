@@ -119,6 +119,21 @@ def test_every_table_carries_its_marks(capsys: pytest.CaptureFixture[str]) -> No
     assert "Only 700 of 800 tx/s were sent" in told.err
 
 
+def test_people_see_what_each_link_carried(capsys: pytest.CaptureFixture[str]) -> None:
+    show_one(outcome_of(STEADY, trial_at(800)))
+    shown = [line for line in capsys.readouterr().out.splitlines() if "977" in line]
+    assert [line.split()[1] for line in shown] == ["node0", "node1"], "1,000,000 bytes to node1 from each"
+
+
+def test_opaque_figures_say_that_nothing_is_signed_or_executed(capsys: pytest.CaptureFixture[str]) -> None:
+    honest = outcome_of(STEADY, trial_at(800))
+    opaque = outcome_of(BY_NAME["opaque-60k"], trial_at(800))
+    told = [(figures["signed"], figures["executed"]) for figures in (honest.to_json(), opaque.to_json())]
+    assert told == [(True, True), (False, False)]
+    show_one(opaque)
+    assert "clients" not in capsys.readouterr().out
+
+
 def test_a_row_of_bars() -> None:
     assert sparkline([0, 5, 10]) == " ▄█  max 10"
     assert sparkline([]) == sparkline([0]) == ""
