@@ -39,7 +39,7 @@ COMMANDS: dict[str, str] = {
     "show-node-id": "Print a node's public keys.",
     "config": "Show or check a node's configuration.",
     "db": "Check a node's database.",
-    "explain": "Say what an exit code or an error code means.",
+    "explain": "Say what a code means and what to do about it.",
 }
 """Name -> one line of help; the command is `node.cli.commands.<name, dashes as underscores>.command`."""
 

@@ -64,4 +64,10 @@ def _of_peer(peer: PeerConfig, status: PeerStatus | None) -> Finding:
         )
     if "genesis" in reason or "protocol" in reason:
         return fault("peers", f"{where}: {reason}", "compare cluster ids and versions with its operator")
+    if "node key" in reason:
+        return warning(
+            "peers",
+            f"{where}: {reason}",
+            "one that lets a joining node in suffices until governance admits it",
+        )
     return warning("peers", f"{where}: {reason}", "is it started, and is the address right?")

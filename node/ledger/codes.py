@@ -115,7 +115,7 @@ SENTENCES: dict[Code, str] = {
     Code.NOT_AUTHORISED: "the policy of this method does not admit the sender; ask a member whom it admits",
     Code.FORBIDDEN: "the policy of this method forbids it to everybody; the policy must be changed first",
     Code.APPROVALS_NEEDED: "the policy asks for more approvals than one signature gives; "
-    "this is not available before governance",
+    "this version collects none for transactions, so let operators set another policy",
     Code.TOO_MANY_WRITES: "the transaction writes more than one may; split it",
     Code.RECORD_EXISTS: "a record with this id exists; supersede it, or choose another id",
     Code.RECORD_UNKNOWN: "there is no record with this id; put it first",
