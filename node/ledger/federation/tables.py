@@ -1,9 +1,9 @@
 """The outbox and the anchors as stored: the trees' nodes in the state, leaves and logs in the chain.
 
-Both maps share the table of the state tree's nodes under keys of their own: a letter before, a zero behind, in
-which no key of that tree ends but that of its root, which is nothing but zeros. What a log says never changes,
-so leaves and nodes stand in the chain, which may be ahead of the state: readers go by the size that the state
-holds. A place is found by what the leaf is about:
+Both maps share the table of the state tree's nodes under keys of their own: a letter before, a zero behind,
+in which no key of that tree ends but that of its root, which is nothing but zeros. What a log says never
+changes, so leaves and nodes stand in the chain, which may be ahead of the state: readers go by the size that
+the state holds. A place is found by what the leaf is about:
 
     OUTBOX_PLACES   destination, 1 message | 2 answer, mode u8, sequence u64, port -> index u64
 
