@@ -7,6 +7,7 @@ lying peers are rotated out and ranges asked again elsewhere, without a global d
 """
 
 from collections import OrderedDict, deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from consensus import Digest, HeaderCertificate, Height, InvalidMessage, PeerError
@@ -145,6 +146,16 @@ class CatchUp:
             if range_.peer == peer and range_.is_open:
                 range_.peer = None
         return self._finish([])
+
+    def enter(self, trust: Trust, renamed: Mapping[bytes, bytes]) -> None:
+        """An epoch begins; `renamed` are links by their identities before and now, answers of which may be
+        under way."""
+        self.trust = trust
+        self._sources.rename(renamed)
+        for range_ in self._ranges:
+            if range_.peer is not None:
+                range_.peer = renamed.get(range_.peer, range_.peer)
+        self._late = OrderedDict(((renamed.get(peer, peer), start), None) for peer, start in self._late)
 
     def on_response(self, peer: bytes, response: SyncResponse, now_ms: int) -> list[CatchUpEffect]:
         """An answer: proven, or held against its sender."""

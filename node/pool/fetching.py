@@ -72,6 +72,14 @@ class Fetcher:
             del self._asked[(peer, name)]
         return unanswered > 0
 
+    def asked(self) -> list[tuple[tuple[bytes, Digest], int]]:
+        """What was asked of whom and is not answered yet, how often, oldest first."""
+        return list(self._asked.items())
+
+    def expect(self, peer: bytes, name: Digest, answers: int) -> None:
+        """So many answers of `peer` are under way to what was asked in an earlier epoch."""
+        self._asked[(peer, name)] = answers
+
     def on_unavailable(self, peer: bytes, names: Iterable[Digest], elapsed_ms: int) -> None:
         """`peer` does not have these: ask the next one at once."""
         for name in names:

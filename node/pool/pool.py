@@ -7,7 +7,7 @@ Own acknowledgements count once the batch is on disk (C2).
 Source: consensus.md C9, C21 to C24; Narwhal (arXiv 2105.11827) for digests instead of bodies.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from consensus import (
     Block,
@@ -260,6 +260,12 @@ class BatchPool:
         own = [] if self._me is None else [h for h in self._shelf if h.batch.author == self._me]
         sealed = [Transaction.decode(data, limit) for held in own for data in held.batch.transactions]
         return [*sealed, *self._sealer.waiting()]
+
+    def succeed(self, before: "BatchPool", renamed: Mapping[bytes, bytes]) -> None:
+        """This pool takes over from that of the epoch before: answers to what was asked then are under way,
+        and whoever sends them is not at fault. `renamed`: links by their identities then and now."""
+        for (peer, name), answers in before._fetcher.asked():
+            self._fetcher.expect(renamed.get(peer, peer), name, answers)
 
     def pending(self) -> bool:
         """Whether this node knows of payload it could propose now (C7)."""

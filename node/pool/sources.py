@@ -4,6 +4,7 @@ A failure (slow, empty, wrong) sends a peer to the end of the line with a growin
 Nobody is given up for good: in a cluster of few, the liar of today may be all there is after a repair.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 _PARALLEL_MAX = 2
@@ -50,6 +51,10 @@ class Sources:
             source.height = max(source.height, height)
         elif len(self._sources) < self._limits.sources_max:
             self._sources[peer] = _Source(height)
+
+    def rename(self, renamed: Mapping[bytes, bytes]) -> None:
+        """These links have another identity now."""
+        self._sources = {renamed.get(peer, peer): source for peer, source in self._sources.items()}
 
     def drop(self, peer: bytes) -> None:
         """The link went down."""

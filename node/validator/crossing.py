@@ -60,9 +60,7 @@ class Crossing:
         if link is None:
             raise LocalError(f"epoch {term.epoch} ended, and its link is not stored")
         entered = self._terms.begin(data.line.roster, TermStart(data.line.tip, None, link.certificate))
-        left = data.enter(entered.pool, entered.trust)
-        for identity in mail.directory.enter(entered.roster):
-            data.serve_catchup(data.catchup.on_peer_gone(identity, mail.now_ms))
+        left = data.enter(entered.pool, entered.trust, mail.directory.enter(entered.roster))
         mail.put(EnterEpoch(entered.epoch, mail.directory.validator_links))
         seat = "a validator" if entered.me is not None else "no validator"
         words = (

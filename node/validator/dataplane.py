@@ -5,6 +5,7 @@ of a certified chain that it had missed. A height that one has queued is not que
 """
 
 from collections import deque
+from collections.abc import Mapping
 from typing import assert_never
 
 from consensus import (
@@ -201,12 +202,13 @@ class DataPlane:
         is_over = header.next_validators_hash is not None and self.diverged is None
         return Epoch(header.epoch) if is_over and self.storing.stored_height == header.height else None
 
-    def enter(self, pool: BatchPool, trust: Trust) -> list[Transaction]:
-        """A new epoch with its own pool. Answers with our own transactions that the epoch before did not
-        execute: they are to be ordered again."""
+    def enter(self, pool: BatchPool, trust: Trust, renamed: Mapping[bytes, bytes]) -> list[Transaction]:
+        """A new epoch with its own pool; `renamed` are the links that have another identity in it. Answers
+        with our own transactions that the epoch before did not execute: they are to be ordered again."""
         left = self.pool.own_transactions()
+        pool.succeed(self.pool, renamed)
         self.pool = pool
-        self.catchup.trust = trust
+        self.catchup.enter(trust, renamed)
         self._held.clear()
         self.book.end_epoch()
         return left

@@ -15,14 +15,15 @@ class Directory:
         self._up: dict[bytes, None] = {}
         self.enter(roster)
 
-    def enter(self, roster: Roster) -> list[bytes]:
-        """A new epoch: answers with the inner identities that open links had and have no more."""
+    def enter(self, roster: Roster) -> dict[bytes, bytes]:
+        """A new epoch: answers with the inner identities that open links had and have no more, and those that
+        they have now."""
         before = self.links()
         self._inner = {bytes(v.node_key): bytes(v.consensus_key) for v in roster.validators}
         self._outer = {inner: outer for outer, inner in self._inner.items()}
         self._names = {bytes(v.consensus_key): v.name for v in roster.validators}
         after = self.links()
-        return [identity for node_key, identity in before.items() if after[node_key] != identity]
+        return {was: after[node_key] for node_key, was in before.items() if after[node_key] != was}
 
     def links(self) -> dict[bytes, bytes]:
         """Inner identities of open links, by node key, in the order in which they were opened."""

@@ -233,6 +233,26 @@ def test_a_slow_peer_is_left_for_another_and_its_late_answer_is_no_fault() -> No
     assert s.executed == list(range(1, 31))
 
 
+def test_a_late_answer_of_a_link_that_has_another_identity_since_an_epoch_began_is_no_fault() -> None:
+    s = Syncing(CHAIN)
+    s.start(PEERS[0])
+    late = list(s.requests)
+    s.requests.clear()
+    s.perform(s.machine.on_peer_height(PEERS[1], 30, s.now_ms))
+    s.tick()
+    s.machine.enter(s.machine.trust, {PEERS[0]: PEERS[2], PEERS[1]: PEERS[0]})
+    for _, request in late:
+        s.perform(s.machine.on_response(PEERS[2], serve(CHAIN, request), s.now_ms))
+    asked = list(s.requests)
+    s.requests.clear()
+    for _, request in asked:
+        s.perform(s.machine.on_response(PEERS[0], serve(CHAIN, request), s.now_ms))
+    assert s.penalised == []
+    assert s.machine.heights() == {PEERS[2]: 30, PEERS[0]: 30}
+    s.finish({PEERS[0]: honest(CHAIN), PEERS[2]: honest(CHAIN)})
+    assert s.executed == list(range(1, 31))
+
+
 def test_a_slow_peer_is_asked_for_less_and_given_longer() -> None:
     s = Syncing(CHAIN, replace(SETTINGS, ranges_max=1))
     s.start(PEERS[0])

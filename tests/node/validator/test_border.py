@@ -122,3 +122,44 @@ def test_a_link_that_ended_leaves_nothing_behind() -> None:
     border.answer(frame_of(ahead), ahead, Epoch(0), view)
     border.on_link_down(PEER)
     assert border.cross([]) == []
+
+
+def test_who_pretends_to_come_over_again_and_again_is_pushed_everything_once() -> None:
+    border, behind, ours = Border(KnownLinks({})), status(0), status(1)
+    border.cross([PEER])
+    assert border.has_come_over(PEER, ours)
+    for _ in range(3):
+        border.answer(frame_of(behind), behind, Epoch(1), view)
+        assert not border.has_come_over(PEER, ours)
+    border.on_link_down(PEER)  # it restarts, perhaps with older data
+    border.answer(frame_of(behind), behind, Epoch(1), view)
+    assert border.has_come_over(PEER, ours)
+
+
+class CountedLinks(KnownLinks):
+    """Counts how often storage is asked."""
+
+    asked = 0
+
+    def link(self, epoch: int) -> EpochLink | None:
+        self.asked += 1
+        return super().link(epoch)
+
+
+def test_words_of_old_epochs_cost_one_read_a_tick_whatever_their_number() -> None:
+    links = CountedLinks({})
+    border = Border(links)
+    for epoch in range(50):
+        old = status(epoch)
+        border.answer(frame_of(old), old, Epoch(60), view)
+    assert links.asked == 1
+
+
+def test_one_peer_cannot_crowd_out_what_others_said_early() -> None:
+    border, ahead = Border(KnownLinks({})), status(1)
+    size = EARLY_BYTES_MAX // EARLY_FRAMES_MAX - len(frame_of(ahead).body)
+    for _ in range(EARLY_FRAMES_MAX):
+        border.answer(frame_of(ahead, OTHER, size), ahead, Epoch(0), view)
+    for _ in range(3):
+        border.answer(frame_of(ahead), ahead, Epoch(0), view)
+    assert len([frame for frame in border.cross([]) if frame.peer == PEER]) == 3

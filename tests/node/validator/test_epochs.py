@@ -11,10 +11,13 @@ from bench.sim.operators import Operators
 from bench.sim.remembered import remembered
 from bench.sim.setting import make_setting
 from bench.sim.world import World
+from node import wire
 from node.ledger.apps.governance_changes import AddValidator, Change, RemoveValidator, Reweigh, RotateKeys
 from node.ledger.transactions import Transaction
+from node.pool.messages import FetchedBatch
 from node.storage import ChainTable
 from node.validator.epochs import EpochLink, epoch_key
+from node.validator.inputs import Frame
 
 HEAL_MS = 30_000
 
@@ -236,3 +239,30 @@ def test_a_validator_gets_a_new_consensus_key_only_with_proof_and_the_old_one_si
             RotateKeys("v3", changing.setting.clients[0].public_key, None, None), within_ms=2_000
         )
     changing.settle(0)
+
+
+def test_an_answer_to_what_was_asked_in_the_epoch_before_is_nobodys_fault() -> None:
+    changing = Changing(seed=10)
+    world, asking = changing.world, changing.world.hosts[3]
+    proposed, proposal_id = changing.operators.propose([Reweigh("v0", 2)])
+    assert world.stored([proposed], 5_000)
+    withheld: list[Frame] = []
+
+    def passes(source: Host, target: Host, topic: int, body: bytes) -> bool:
+        if target is not asking or topic != wire.Code.BATCHES:
+            return True
+        if withheld and isinstance(wire.pool_message(topic, body), FetchedBatch):
+            return True  # it asks somebody else, and goes on
+        if isinstance(wire.pool_message(topic, body), FetchedBatch):
+            withheld.append(Frame(source.peer, topic, body))
+        return False
+
+    world.network.filter = passes
+    changing.load += world.submit(0, size=200, count=40)
+    assert world.run(5_000, lambda: bool(withheld))
+    changing.operators.approve(proposal_id)
+    assert world.run(10_000, lambda: asking.validator.term.epoch == 1)
+    world.network.filter = lambda source, target, topic, body: True
+    asking.feed(withheld[0])
+    assert not asking.punished
+    changing.settle(1)
