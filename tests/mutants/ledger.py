@@ -8,7 +8,7 @@ from typing import Any
 from bench.sim.seams import Parts
 from consensus import HeaderCertificate
 from node.ledger.codes import Code, RejectedTransaction
-from node.ledger.execution import BlockToExecute
+from node.ledger.execution import BlockToExecute, Ledger
 from node.ledger.receipts import hash_writes
 from node.ledger.replay import ReplayGuard
 from node.ledger.run import Run
@@ -17,7 +17,7 @@ from node.validator import Validator
 from node.validator.line import ExecutionLine, Settled
 from tests.mutants.hunt import Hunt
 from tests.mutants.mutant import Mutant, Patch
-from tests.mutants.weather import NETWORK, standstill
+from tests.mutants.weather import NETWORK, decision, standstill
 
 
 def _execute_whenever(self: Run, position: int, transaction: Transaction) -> None:
@@ -88,6 +88,18 @@ def _take_executed(self: ExecutionLine) -> tuple[list[Settled], list[HeaderCerti
     return settled, certificates
 
 
+_begin = Ledger.begin
+
+
+def _begin_in_any_epoch(self: Ledger, block: BlockToExecute) -> None:
+    """What the old set ordered after the end of its epoch is executed like everything else."""
+    _begin(self, replace(block, epoch=self.epoch))
+
+
+def _skips_nothing(self: Ledger, epoch: int) -> bool:
+    return False
+
+
 LEDGER = (
     Mutant(
         "expired-is-executed",
@@ -123,5 +135,15 @@ LEDGER = (
         "Jepsen on Radix, 2022: the read path showed what was not final yet.",
         Hunt(),
         (Patch(ExecutionLine, "take_certified", _take_executed),),
+    ),
+    Mutant(
+        "executed-after-the-epoch-ended",
+        "C4: payload ordered after a reconfiguring block is not executed",
+        "Voters cannot know that a block reconfigures; who executes on has as many histories as crossings.",
+        Hunt(storm_ms=2_000, faults=(decision,), pause_ms=(4, 20), calm_ms=6_000),
+        (
+            Patch(Ledger, "begin", _begin_in_any_epoch),
+            Patch(Ledger, "skips", _skips_nothing),
+        ),
     ),
 )

@@ -10,9 +10,11 @@ from typing import TypeAlias
 
 from bench.sim.host import Host
 from bench.sim.network import Quality
+from bench.sim.operators import Operators
 from bench.sim.world import World
 from consensus.messages import MessageKind
 from node import wire
+from node.ledger.apps.governance_changes import Reweigh
 
 Fault: TypeAlias = Callable[["Weather"], None]
 
@@ -222,6 +224,24 @@ def restore_backup(weather: Weather) -> None:
         weather.then((1, 100), host.start)
 
     weather.then((50, 1_000), restore)
+
+
+def decision(weather: Weather) -> None:
+    """The operators give a validator another weight, by which an epoch ends (C4); for a moment nobody hears
+    the header signatures that certify its end, so that the old set orders on."""
+    up = [host for host in weather.world.hosts if host.up]
+    if not up:
+        return
+    operators, host = Operators(weather.world), weather.random.choice(up)
+    chosen = weather.random.choice(operators.roster(host).validators)
+    _, proposal_id = operators.propose([Reweigh(chosen.name, 3 - chosen.weight)], host.place)
+    everybody = tuple(other.place for other in weather.world.hosts)
+
+    def approve() -> None:
+        operators.approve(proposal_id, host.place)
+        weather.muffle(MessageKind.HEADER_SIGNATURE, everybody, (100, 400))
+
+    weather.then((50, 300), approve)
 
 
 CRASHES: tuple[Fault, ...] = (crash, crash_at_boundary, crash_at_boundary, crash_all)
