@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from node.anchoring.evidence import EvidenceFile
 from node.anchoring.lanes.messages import Lane, Mode
 from node.anchoring.lanes.tracing import Sightings
 from node.api.faults import Fault, fault
@@ -92,7 +93,7 @@ class LanesAnswer:
 
 @dataclass(frozen=True, slots=True)
 class ForkAnswer:
-    """One piece of evidence, as `isthmus evidence check` takes it."""
+    """One piece of evidence; `evidence` is the file that `isthmus evidence check` takes."""
 
     evidence_id: bytes
     epoch: int
@@ -148,8 +149,10 @@ def lanes(snapshot: Snapshot, cluster_id: bytes) -> LanesAnswer:
 
 def forks(snapshot: Snapshot, cluster_id: bytes) -> ForksAnswer:
     """The evidence against one cluster."""
-    listed = queries.evidence(_leaves(snapshot), cluster_id)
-    answers = tuple(ForkAnswer(item.id, item.epoch, item.encode()) for item in listed)
+    get = _leaves(snapshot)
+    body = queries.genesis_body(get, cluster_id) or b""
+    listed = queries.evidence(get, cluster_id)
+    answers = tuple(ForkAnswer(item.id, item.epoch, EvidenceFile(body, item).encode()) for item in listed)
     return ForksAnswer(state_height(snapshot), cluster_id, answers)
 
 

@@ -35,7 +35,7 @@ COMMANDS: dict[str, str] = {
     "query": "Read: record, history, tx, header.",
     "prove": "Export a proof of a transaction or a record as one file.",
     "verify": "Check a proof offline against a trusted genesis hash.",
-    "evidence": "Check offline that a cluster signed two histories.",
+    "evidence": "Evidence that a cluster signed two histories: list, check offline.",
     "show-node-id": "Print a node's public keys.",
     "config": "Show or check a node's configuration.",
     "db": "Check a node's database.",

@@ -1,18 +1,23 @@
-"""`isthmus evidence check`: judge offline whether a cluster's validators signed two histories.
+"""`isthmus evidence`: what a cluster keeps against others, and whether a file truly convicts, judged offline.
 
-No node is asked and no key is read. Exit code 0: the evidence is true; 1: it convicts nobody.
+`check` asks no node and reads no key. Exit code 0: the evidence is true; 1: it convicts nobody.
 """
 
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
 
 from node.anchoring import check_evidence
+from node.api.federation_talk import federation, forks_of
+from node.cli.access import access_options
+from node.cli.clusters import chosen
 from node.cli.exits import Exit
+from node.cli.governing import access_of
 from node.cli.hashes import HashType
 from node.cli.options import json_option
-from node.cli.output import Output
+from node.cli.output import Output, program
 from node.proofs import ProofError
 
 NOT_CHECKED = (
@@ -25,6 +30,57 @@ NOT_CHECKED = (
 @click.group("evidence", help="Evidence that a cluster certified two histories.")
 def command() -> None:
     """The group."""
+
+
+@command.command("list", help="The evidence that this cluster keeps against others; --out exports it.")
+@click.argument("cluster", required=False)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="A folder for the files; each is checked offline with `isthmus evidence check`.",
+)
+@access_options
+@json_option
+def list_kept(cluster: str | None, out: Path | None, output: Output, **options: Any) -> None:
+    """CLUSTER is a name or an id; default: all."""
+    with access_of(options).client() as client:
+        answer = client.look(federation())
+        shown = answer.clusters if cluster is None else (chosen(answer, cluster),)
+        found = [(each, fork) for each in shown for fork in client.look(forks_of(each.cluster_id)).forks]
+    rows = []
+    for accused, fork in found:
+        file = None if out is None else out / f"{accused.name}-{fork.evidence_id.hex()[:16]}.evidence"
+        if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(fork.evidence)
+        rows.append((accused, fork, file))
+    document = {
+        "height": answer.height,
+        "evidence": [
+            {
+                "cluster": accused.name,
+                "cluster_id": accused.cluster_id,
+                "status": accused.status,
+                "evidence_id": fork.evidence_id,
+                "epoch": fork.epoch,
+                "evidence": fork.evidence.hex(),
+                "file": None if file is None else str(file),
+            }
+            for accused, fork, file in rows
+        ],
+    }
+
+    def for_people(console: Console) -> None:
+        for accused, fork, file in rows:
+            console.print(f"{accused.name}  {accused.status}  epoch {fork.epoch}", markup=False)
+            console.print(f"  evidence  {fork.evidence_id.hex()}")
+            if file is not None:
+                words = f"{program()} evidence check {file} --trust {accused.cluster_id.hex()}"
+                console.print(f"  {words}", markup=False)
+        if not rows:
+            console.print("no evidence is kept")
+
+    output.answer(document, for_people)
 
 
 @command.command("check", help="Check evidence offline. Exit code 0: it is true; 1: it convicts nobody.")
