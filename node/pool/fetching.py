@@ -6,7 +6,7 @@ remembered, so that an answer nobody asked for is a fault of its sender and a la
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from consensus import Digest
@@ -72,13 +72,11 @@ class Fetcher:
             del self._asked[(peer, name)]
         return unanswered > 0
 
-    def asked(self) -> list[tuple[tuple[bytes, Digest], int]]:
-        """What was asked of whom and is not answered yet, how often, oldest first."""
-        return list(self._asked.items())
-
-    def expect(self, peer: bytes, name: Digest, answers: int) -> None:
-        """So many answers of `peer` are under way to what was asked in an earlier epoch."""
-        self._asked[(peer, name)] = answers
+    def succeed(self, before: "Fetcher", renamed: Mapping[bytes, bytes]) -> None:
+        """Answers to what was asked in the epoch before are under way; who sends them is not at fault.
+        `renamed`: links by their identities then and now."""
+        for (peer, name), unanswered in before._asked.items():
+            self._asked[(renamed.get(peer, peer), name)] = unanswered
 
     def on_unavailable(self, peer: bytes, names: Iterable[Digest], elapsed_ms: int) -> None:
         """`peer` does not have these: ask the next one at once."""

@@ -240,8 +240,7 @@ class BatchPool:
         return self._finish(self._expire(elapsed), now_ms)
 
     def on_blamed(self, author: ValidatorIndex, weight: int, now_ms: int) -> list[PoolEffect]:
-        """Timeouts of `weight` reported that payload of `author` was unavailable; fewer than a blocking set
-        exclude nobody (C9)."""
+        """Timeouts of `weight` missed payload of `author`; fewer than a blocking set exclude nobody (C9)."""
         elapsed = self._alarm.advance(now_ms)
         self._exclusions.blame(author, weight, self._validators, elapsed)
         return self._finish([], now_ms)
@@ -249,8 +248,7 @@ class BatchPool:
     # --- questions -------------------------------------------------------------------------------------
 
     def resolve(self, block: Block) -> tuple[Batch, ...] | tuple[Digest, ...]:
-        """The batches a block orders, in order of execution or, when some are not in memory, the digests of
-        those; `BlockReady` brings the same for committed blocks without asking."""
+        """The batches of a block in order of execution or, when some are not in memory, their digests."""
         return self._delivery.resolve(self._contents.of(block))
 
     def own_transactions(self) -> list[Transaction]:
@@ -262,18 +260,15 @@ class BatchPool:
         return [*sealed, *self._sealer.waiting()]
 
     def succeed(self, before: "BatchPool", renamed: Mapping[bytes, bytes]) -> None:
-        """This pool takes over from that of the epoch before: answers to what was asked then are under way,
-        and whoever sends them is not at fault. `renamed`: links by their identities then and now."""
-        for (peer, name), answers in before._fetcher.asked():
-            self._fetcher.expect(renamed.get(peer, peer), name, answers)
+        """This pool takes over from that of the epoch before; `renamed`: links by identities then and now."""
+        self._fetcher.succeed(before._fetcher, renamed)
 
     def pending(self) -> bool:
         """Whether this node knows of payload it could propose now (C7)."""
         return bool(self._shelf.orderable)
 
     def limits(self) -> tuple[tuple[str, int, int], ...]:
-        """`(name, current, bound)` of everything that grows, for metrics. Committed blocks are bounded by
-        the voters (C13)."""
+        """`(name, current, bound)` of everything that grows; committed blocks are bounded by voters (C13)."""
         config = self._config
         return (
             *self._shelf.limits(),
