@@ -31,7 +31,7 @@ COMMANDS: dict[str, str] = {
     "lanes": "Show what passes between this cluster and others.",
     "governance": "Change validators, members and policies: propose, approve, show.",
     "status": "Show what nodes say about themselves.",
-    "tx": "Send transactions: put, supersede, raw.",
+    "tx": "Send transactions: put, supersede, share, raw.",
     "query": "Read: record, history, tx, header.",
     "prove": "Export a proof of a transaction or a record as one file.",
     "verify": "Check a proof offline against a trusted genesis hash.",

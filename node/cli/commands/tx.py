@@ -11,12 +11,14 @@ import click
 from rich.console import Console
 
 from node.cli.access import Access, access_options, find_access
+from node.cli.clusters import find_cluster
 from node.cli.exits import Exit
 from node.cli.failures import Failure
 from node.cli.hashes import HashType
 from node.cli.options import json_option
 from node.cli.output import Output, program
 from node.client import Client
+from node.ledger.apps.records import NAME as RECORDS
 from node.ledger.apps.records import VERSIONS_MAX, Content
 from node.ledger.codes import Code
 from node.ledger.transactions import TRANSACTION_BYTES_MAX, Transaction
@@ -88,6 +90,27 @@ def supersede(record_id: str, previous: str | None, output: Output, **options: A
 
     def make(wallet: Wallet, client: Client) -> Transaction:
         return wallet.supersede(record_id, _previous(client, record_id, previous), content)
+
+    return _send(_access(options), output, options, make)
+
+
+@command.command("share", help="Share a record's newest version with another CLUSTER (name or id).")
+@click.argument("record_id")
+@click.argument("cluster")
+@click.option(
+    "--deadline",
+    type=click.IntRange(1, 7 * 24 * 3600),
+    default=3600,
+    show_default=True,
+    help="Seconds within which it may be delivered.",
+)
+@_sending_options
+def share(record_id: str, cluster: str, deadline: int, output: Output, **options: Any) -> int:
+    """Its hash and description travel, never content. The answer's number is for `isthmus explain`."""
+
+    def make(wallet: Wallet, client: Client) -> Transaction:
+        cluster_id = find_cluster(client, cluster).cluster_id
+        return wallet.sign(RECORDS, "share", (record_id, cluster_id, wallet.now_ms() + 1000 * deadline))
 
     return _send(_access(options), output, options, make)
 

@@ -113,6 +113,18 @@ async def test_a_cluster_that_was_left_is_retired(desk: Desk) -> None:
     assert [c["status"] for c in listed["clusters"]] == ["retired"]
 
 
+async def test_a_record_is_shared_with_a_cluster_by_its_name(desk: Desk) -> None:
+    await desk.decide("harbour", "federation", "join", await desk.invite("customs"), "--records")
+    write_key(desk.folder / "member.key", b"\x31" * 32)
+    key = ("--key", desk.folder / "member.key")
+    put = ("tx", "put", "port/manifest", "--sha256", "ab" * 32, "--size", 7)
+    assert (await desk.ask("harbour", *put, *key))[0] == 0
+    code, shared = await desk.ask("harbour", "tx", "share", "port/manifest", "customs", *key)
+    assert code == 0, shared
+    code, lanes = await desk.ask("harbour", "lanes", "customs")
+    assert (code, lanes["clusters"][0]["lanes"][0]["pending"]) == (0, 1)
+
+
 async def test_people_read_tables(desk: Desk) -> None:
     url = desk.urls["harbour"]
     assert "no cluster was admitted" in (await desk.run("federation", "list", "--url", url))[1]
