@@ -1,5 +1,5 @@
-"""On a benchmark cluster: every batch that a block orders is one leaf, once, its receipt counts what is in it,
-and the state stays what genesis made it.
+"""On a benchmark cluster: every batch that a block orders is one leaf, once, its receipt counts what is in
+it, and the state stays what genesis made it.
 
 The counterpart of `validity.py`, with as little in common with the product: leaves are compared with what the
 blocks order, and receipts with the bytes of the batches that the database holds.
