@@ -24,12 +24,12 @@ from bench.cluster.outcome import Outcome
 from bench.cluster.scenarios import Scenario
 from bench.cluster.screen import Screen, show_one, show_rates
 from bench.cluster.session import Place, Search, Session, open_session
-from bench.interruption import INTERRUPTED, until_interrupted
 from bench.machine import Machine, Noise, describe_machine, probe_noise
 from bench.results import Record, append, record_now
 from node.cli.failures import root_of
 from node.client import ClientError
 from node.home import HomeError, KeyFileError
+from node.local.interruption import INTERRUPTED, until_interrupted
 from node.local.testnet import TestnetError
 
 

@@ -21,7 +21,6 @@ from rich.table import Table
 from bench.cluster.children import ChildFailed
 from bench.cluster.ground import GroundError
 from bench.cluster.screen import Screen
-from bench.interruption import INTERRUPTED, until_interrupted
 from bench.machine import NOISE_RULE, Machine, Noise, describe_machine, probe_noise
 from bench.results import HISTORY, append, record_now
 from bench.scale.arithmetic import quorum_of
@@ -33,6 +32,7 @@ from bench.sim.violation import Violation
 from bench.yardstick import SignatureCost, measure_signatures
 from node.cli.failures import root_of
 from node.client import ClientError
+from node.local.interruption import INTERRUPTED, until_interrupted
 from node.local.testnet import NODES_MAX as PROCESSES_MAX
 from node.local.testnet import TestnetError
 

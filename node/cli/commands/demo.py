@@ -20,6 +20,7 @@ from rich.progress import (
 from node.cli.options import json_option
 from node.cli.output import Output, program, table
 from node.local.demo import Report, run_demo
+from node.local.interruption import until_interrupted
 
 _MIB = 1024 * 1024
 
@@ -40,7 +41,9 @@ _MIB = 1024 * 1024
 @json_option
 def command(data: Path | None, out: Path, output: Output) -> None:
     """Exit code 0 only when every promise held."""
-    report = trio.run(run_demo, out, data, Narration())
+    report = trio.run(until_interrupted, lambda: run_demo(out, data, Narration()))
+    if report is None:
+        raise KeyboardInterrupt
     output.answer(_document(report), lambda console: _describe(console, report))
 
 

@@ -34,6 +34,7 @@ from node.local.federation import (
     run_federation,
 )
 from node.local.federation_demo import FederationReport, Proven, run_federation_demo
+from node.local.interruption import until_interrupted
 from node.local.ports import LOOPBACK, first_busy
 from node.local.testnet import NODES_MAX, read_testnet
 
@@ -177,7 +178,9 @@ def leave(cluster: str, output: Output, **options: Any) -> int:
 @json_option
 def demo(nodes: int, out: Path, output: Output) -> None:
     """Exit code 0 only when every promise held."""
-    report = trio.run(run_federation_demo, out, nodes, Narration())
+    report = trio.run(until_interrupted, lambda: run_federation_demo(out, nodes, Narration()))
+    if report is None:
+        raise KeyboardInterrupt
     document = {name: getattr(report, name) for name in report.__slots__}
     proofs = {name: _proof_document(getattr(report, name)) for name in ("record", "message")}
     output.answer({**document, **proofs, "ok": True}, lambda console: _tell_demo(console, report))

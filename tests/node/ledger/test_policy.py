@@ -107,7 +107,7 @@ def test_one_signature_meets_any_self_and_one_and_nothing_else_among_many() -> N
         require(Policy(rule), Rule.parse(rule), member("acme"), 4, "acme")
     for rule, needed in (("ALL", 4), ("MAJORITY", 3), ("2", 2), ("2/3", 3)):
         with pytest.raises(
-            RejectedTransaction, match=f"needs {needed} approvals.*not available before gov"
+            RejectedTransaction, match=f"needs {needed} approvals.*let operators set another policy"
         ) as e:
             require(Policy(rule), Rule.parse(rule), member("acme", "admin"), 4, None)
         assert e.value.code == Code.APPROVALS_NEEDED
