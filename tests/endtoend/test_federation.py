@@ -189,6 +189,6 @@ async def test_metrics_tell_how_the_other_cluster_is_held(pair: Pair) -> None:
 async def test_a_retired_cluster_is_not_followed_any_more(pair: Pair) -> None:
     alpha, beta = pair
     await decide(alpha, RetireCluster(Digest(beta.testnet.cluster_id)))
+    told = await log_where(alpha, "node0", "courier_ended")  # it saw the decision in what readers see
     assert (await held(alpha)).status == "retired"
-    told = await log_where(alpha, "node0", "courier_ended")
     await log_where(alpha, "node0", "foreign_disconnected", told.index("courier_ended"))
