@@ -128,7 +128,7 @@ async def all_acknowledged(
 
 
 async def held(at: RunningCluster) -> ClusterAnswer:
-    async with client_of(at) as client:
+    async with client_of(at, "node0") as client:
         (shown,) = (await client.look(federation())).clusters
     return shown
 
