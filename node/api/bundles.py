@@ -16,7 +16,7 @@ from node.anchoring import (
     StateStatement,
     TransactionStatement,
 )
-from node.anchoring.bundle import Statement
+from node.anchoring.bundles.bundle import Statement
 from node.api.faults import Fault, fault
 from node.api.links import epoch_links
 from node.api.queries import StateNodes, body, height_key, locate, state_height

@@ -1,7 +1,7 @@
 """Believing an answer: its proof becomes a bundle and goes through the one verifier there is.
 
 A client that pins a genesis hash need not trust the node it asks. What is checked is exactly what
-`isthmus verify` checks (`node/anchoring/verification.py`), and so is what is not: freshness above all.
+`isthmus verify` checks (`bundles/verification.py`), and so is what is not: freshness above all.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from node.anchoring import (
     Verified,
     verify,
 )
-from node.anchoring.bundle import Statement
+from node.anchoring.bundles.bundle import Statement
 from node.api.views import ProvenHeader, StateEntry, TransactionAnswer
 from node.proofs import ProofError, SmtProof
 from node.proofs.header import Header

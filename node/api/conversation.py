@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from consensus import CodecError, decode
 from node.anchoring import cluster_id_of
-from node.anchoring.epochs import LinksFile
+from node.anchoring.cluster.epochs import LinksFile
 from node.api.backend import NodeStatus
 from node.api.checking import Ground, check_entry, check_header, check_transaction, epoch_of
 from node.api.exchange import (

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from node.anchoring.evidence import EvidenceFile
+from node.anchoring.forks.evidence import EvidenceFile
 from node.anchoring.lanes.messages import Lane, Mode
 from node.anchoring.lanes.tracing import Sightings
 from node.api.faults import Fault, fault

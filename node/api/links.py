@@ -5,8 +5,8 @@ Bundles carry the links that they need; whoever checks many facts takes this fil
 
 from starlette.responses import Response
 
-from node.anchoring.certified import Certified
-from node.anchoring.epochs import LINKS_MAX, EpochLink, LinksFile
+from node.anchoring.cluster.certified import Certified
+from node.anchoring.cluster.epochs import LINKS_MAX, EpochLink, LinksFile
 from node.api.call import Call, Media, Operation
 from node.api.faults import Fault
 from node.storage import ChainTable, Snapshot

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from consensus import CodecError
-from node.anchoring.identity import ClusterIdentity
+from node.anchoring.cluster.identity import ClusterIdentity
 from node.cli.exits import Exit
 from node.cli.failures import Failure
 from node.ledger.federation.changes import GENESIS_BYTES_MAX

@@ -18,7 +18,7 @@ from pathlib import Path
 import trio
 
 from consensus import PublicKey, SigningKey, Value, as_tuple, encode
-from node.anchoring.identity import ClusterIdentity
+from node.anchoring.cluster.identity import ClusterIdentity
 from node.api.federation_queries import ClusterAnswer
 from node.api.federation_talk import federation
 from node.client import AsyncClient, ClientError, Wallet

@@ -6,9 +6,9 @@ from bench.sim.federation.scenario import ATTACKS, Fault, FederationScenario, me
 from bench.sim.federation.transactions import Accuse
 from bench.sim.federation.world import FROZEN_WITHIN_MS, Federation
 from consensus import SignatureCache
-from node.anchoring.anchors import ClientStatus
-from node.anchoring.evidence import EvidenceFile, ForkEvidence, Ground, judge
-from node.anchoring.identity import ClusterIdentity
+from node.anchoring.cluster.anchors import ClientStatus
+from node.anchoring.cluster.identity import ClusterIdentity
+from node.anchoring.forks.evidence import EvidenceFile, ForkEvidence, Ground, judge
 from node.anchoring.refusals import Refused
 
 

@@ -15,7 +15,7 @@ import trio
 
 from bench.ports import unused_ports
 from consensus import Digest, SigningKey
-from node.anchoring.identity import ClusterIdentity
+from node.anchoring.cluster.identity import ClusterIdentity
 from node.anchoring.lanes.messages import Mode
 from node.api.federation_queries import ClusterAnswer, LaneAnswer
 from node.api.federation_talk import federation, lanes_of

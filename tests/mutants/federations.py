@@ -9,10 +9,11 @@ from bench.sim.federation.cluster import Cluster, Line
 from bench.sim.federation.ledger import Ledger
 from bench.sim.federation.scenario import Fault, FederationScenario, mesh
 from bench.sim.federation.transactions import Block, Told
-from node.anchoring import evidence, lightclient
-from node.anchoring.anchors import ClientStatus, Point
-from node.anchoring.certified import Certified
-from node.anchoring.client_state import ClientState, Tip
+from node.anchoring.client import lightclient
+from node.anchoring.client.state import ClientState, Tip
+from node.anchoring.cluster.anchors import ClientStatus, Point
+from node.anchoring.cluster.certified import Certified
+from node.anchoring.forks import evidence
 from node.anchoring.lanes import Acknowledgement, HandlerFailed, LaneState, Result, WriteSet
 from node.anchoring.lanes import courier as planning
 from node.anchoring.lanes import destination as lane_destination

@@ -19,10 +19,10 @@ from consensus import (
     bitmap_of,
     verify,
 )
-from node.anchoring.anchors import ClientStatus
-from node.anchoring.certified import Certified
-from node.anchoring.client_state import ClientState, Tip
-from node.anchoring.lightclient import Update, update
+from node.anchoring.client.lightclient import Update, update
+from node.anchoring.client.state import ClientState, Tip
+from node.anchoring.cluster.anchors import ClientStatus
+from node.anchoring.cluster.certified import Certified
 from node.proofs import rfc6962
 from node.proofs.header import EMPTY_LIST_ROOT, Header
 

@@ -18,11 +18,11 @@ from bench.sim.federation.keyring import Keyring, keyring
 from bench.sim.federation.ledger import Ledger
 from bench.sim.federation.roads import Roads, damaged
 from bench.sim.federation.transactions import Accuse, Deliver, Recover
-from node.anchoring.anchors import ClientStatus
-from node.anchoring.evidence import ForkEvidence, ForkKind, Statement
+from node.anchoring.client.lightclient import Update
+from node.anchoring.cluster.anchors import ClientStatus
+from node.anchoring.forks.evidence import ForkEvidence, ForkKind, Statement
 from node.anchoring.lanes import BundleRequest, InboundBundle
 from node.anchoring.lanes.inbound import INBOUND_BYTES_MAX, INBOUND_LEAVES_MAX
-from node.anchoring.lightclient import Update
 
 
 class Forked:

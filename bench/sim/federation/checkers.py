@@ -24,7 +24,7 @@ from bench.sim.federation.transactions import (
     Told,
 )
 from bench.sim.violation import Violation
-from node.anchoring.client_state import ClientState
+from node.anchoring.client.state import ClientState
 from node.anchoring.lanes import Acknowledgement, Lane, Message, Mode, Result, decode_leaf
 from node.proofs.header import Header
 

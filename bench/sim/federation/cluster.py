@@ -11,7 +11,7 @@ from bench.sim.clock import Clock
 from bench.sim.federation.keyring import keyring
 from bench.sim.federation.ledger import Ledger
 from bench.sim.federation.transactions import Block, Deliver, Heartbeat, Reconfigure, Transaction
-from node.anchoring.identity import ClusterIdentity
+from node.anchoring.cluster.identity import ClusterIdentity
 
 BLOCK_MS = 200
 TRANSACTIONS_MAX = 8

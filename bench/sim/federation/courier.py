@@ -11,8 +11,9 @@ from bench.sim.federation import app
 from bench.sim.federation.cluster import Cluster, Line
 from bench.sim.federation.transactions import Deliver
 from consensus import CodecError
-from node.anchoring import lightclient
-from node.anchoring.anchors import ClientStatus
+from node.anchoring.client import lightclient
+from node.anchoring.client.lightclient import Update
+from node.anchoring.cluster.anchors import ClientStatus
 from node.anchoring.lanes import (
     AnchoredView,
     BundleRequest,
@@ -25,7 +26,6 @@ from node.anchoring.lanes import (
     takes_any,
 )
 from node.anchoring.lanes.courier import AnchorReason
-from node.anchoring.lightclient import Update
 from node.proofs import ProofError
 
 

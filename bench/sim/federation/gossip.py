@@ -8,9 +8,9 @@ from bench.sim.federation.checkers import Checkers
 from bench.sim.federation.cluster import Cluster
 from bench.sim.federation.history import History
 from bench.sim.federation.transactions import Accuse
-from node.anchoring.anchors import ClientStatus
-from node.anchoring.evidence import Leaf
-from node.anchoring.forks import find_fork
+from node.anchoring.cluster.anchors import ClientStatus
+from node.anchoring.forks.evidence import Leaf
+from node.anchoring.forks.finding import find_fork
 from node.proofs.header import Header
 
 _TRIES_MAX = 100

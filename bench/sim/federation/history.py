@@ -9,13 +9,13 @@ from dataclasses import replace
 
 from bench.sim.federation.keyring import Keyring, genesis_body, keyring
 from consensus import digest
-from node.anchoring.certified import Certified
-from node.anchoring.epochs import EpochLink
-from node.anchoring.evidence import Leaf
-from node.anchoring.forks import Branch
-from node.anchoring.identity import ClusterIdentity
-from node.anchoring.lightclient import Update
-from node.anchoring.recovery import RecoveredBy, RecoveryCertificate
+from node.anchoring.client.lightclient import Update
+from node.anchoring.cluster.certified import Certified
+from node.anchoring.cluster.epochs import EpochLink
+from node.anchoring.cluster.identity import ClusterIdentity
+from node.anchoring.forks.evidence import Leaf
+from node.anchoring.forks.finding import Branch
+from node.anchoring.forks.recovery import RecoveredBy, RecoveryCertificate
 from node.proofs import CompactRange, rfc6962
 from node.proofs.header import EMPTY_LIST_ROOT, Header
 

@@ -16,7 +16,7 @@ from consensus import (
     digest,
     encode,
 )
-from node.anchoring.certified import Certified
+from node.anchoring.cluster.certified import Certified
 from node.proofs.header import Header
 
 START_MS = 1_700_000_000_000

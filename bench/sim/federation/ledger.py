@@ -30,11 +30,13 @@ from bench.sim.federation.transactions import (
     Watcher,
 )
 from consensus import CodecError, Digest, SignatureCache, encode
-from node.anchoring import lightclient
-from node.anchoring.anchors import AnchorProof, ClientStatus
-from node.anchoring.client_state import ClientState
-from node.anchoring.evidence import ForkEvidence
-from node.anchoring.identity import ClusterIdentity
+from node.anchoring.client import lightclient
+from node.anchoring.client.lightclient import Corroboration, Update
+from node.anchoring.client.state import ClientState
+from node.anchoring.cluster.anchors import AnchorProof, ClientStatus
+from node.anchoring.cluster.identity import ClusterIdentity
+from node.anchoring.forks.evidence import ForkEvidence
+from node.anchoring.forks.recovery import RecoveryCertificate
 from node.anchoring.lanes import (
     Acknowledgement,
     AnchoredView,
@@ -58,8 +60,6 @@ from node.anchoring.lanes import (
     resume,
     send,
 )
-from node.anchoring.lightclient import Corroboration, Update
-from node.anchoring.recovery import RecoveryCertificate
 from node.anchoring.refusals import Refused
 from node.proofs import ProofError, smt
 from node.proofs.header import EMPTY_MAP_ROOT

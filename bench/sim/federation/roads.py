@@ -13,8 +13,8 @@ from bench.sim.federation import serving
 from bench.sim.federation.courier import Courier
 from bench.sim.federation.gossip import Gossip
 from consensus import CodecError
+from node.anchoring.client.lightclient import Update
 from node.anchoring.lanes import BundleRequest, InboundBundle, Offer
-from node.anchoring.lightclient import Update
 
 Answer = TypeVar("Answer")
 DELAY_MS = (5, 60)

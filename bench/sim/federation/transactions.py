@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from bench.sim.federation.keyring import Keyring
-from node.anchoring.client_state import ClientState
+from node.anchoring.client.state import ClientState
 from node.anchoring.lanes import Acknowledgement, Message, Mode
 from node.proofs.header import Header
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from consensus import VALIDATORS_MAX, CodecError, as_array, as_bytes, as_tuple, decode
-from node.anchoring.identity import GENESIS_BODY_BYTES_MAX
+from node.anchoring.cluster.identity import GENESIS_BODY_BYTES_MAX
 from node.ledger.federation.records import Address
 from p2p import ForeignPeer, PeerAddress, PeerId
 

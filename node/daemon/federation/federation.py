@@ -14,7 +14,7 @@ import structlog
 import trio
 
 from consensus import Signer, digest
-from node.anchoring.anchors import ClientStatus
+from node.anchoring.cluster.anchors import ClientStatus
 from node.anchoring.exchange import Question
 from node.anchoring.lanes.inbound import InboundBundle
 from node.daemon.federation.answering import Answering, Heights, Served

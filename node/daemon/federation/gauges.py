@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from node.anchoring.anchors import ClientStatus
+from node.anchoring.cluster.anchors import ClientStatus
 from node.daemon.federation.courier import CourierCounts
 from node.daemon.federation.federation import Federation
 

@@ -11,12 +11,12 @@ from typing import Protocol
 import trio
 
 from consensus import CodecError, SignatureCache
-from node.anchoring.anchors import ClientStatus
-from node.anchoring.client_state import ClientState
+from node.anchoring.client.lightclient import Update, update
+from node.anchoring.client.state import ClientState
+from node.anchoring.cluster.anchors import ClientStatus
 from node.anchoring.lanes.courier import AnchorReason, BundleRequest, Held, Offer, should_anchor
 from node.anchoring.lanes.inbound import InboundBundle, check, takes_any
 from node.anchoring.lanes.views import AnchoredView, OwnBlock
-from node.anchoring.lightclient import Update, update
 from node.anchoring.refusals import Code, Refused
 from node.ledger.federation import queries, serving
 from node.ledger.federation.draft import Draft

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from consensus import Digest, encode_trusted
-from node.anchoring.anchors import ClientStatus
-from node.anchoring.client_state import ClientState
+from node.anchoring.client.lightclient import tick
+from node.anchoring.client.state import ClientState
+from node.anchoring.cluster.anchors import ClientStatus
 from node.anchoring.lanes.outbox import LogUpdate, append
-from node.anchoring.lightclient import tick
 from node.ledger.federation.keys import CLIENT_PREFIX, CLUSTERS_KEY, PARAMS_KEY, client_key, outbox_key
 from node.ledger.federation.records import Get, client_of, cluster_ids, decode_client, params_of
 from node.ledger.federation.tables import ANCHORS, OUTBOX, MapNodes, StateOutbox, map_key

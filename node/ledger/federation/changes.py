@@ -18,11 +18,11 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from consensus import CodecError, Digest, Value, as_bytes, as_int, as_text, as_tuple, encode_trusted
-from node.anchoring.client_state import CLIENT_BYTES_MAX
-from node.anchoring.identity import ClusterIdentity
+from node.anchoring.client.lightclient import Corroboration, admit, register, retire
+from node.anchoring.client.state import CLIENT_BYTES_MAX
+from node.anchoring.cluster.identity import ClusterIdentity
 from node.anchoring.lanes.messages import PORT_CHARACTERS_MAX, Mode
 from node.anchoring.lanes.recovery import park
-from node.anchoring.lightclient import Corroboration, admit, register, retire
 from node.ledger.codes import Code, RejectedTransaction
 from node.ledger.federation.draft import Draft
 from node.ledger.federation.keys import (

@@ -22,8 +22,10 @@ from consensus import (
     as_bytes,
     as_tuple,
 )
-from node.anchoring.anchors import AnchorProof, ClientStatus, Point, Witness, path_from_value
-from node.anchoring.client_state import ClientState
+from node.anchoring.client.lightclient import Corroboration, Update, required_witnesses
+from node.anchoring.client.lightclient import update as updated
+from node.anchoring.client.state import ClientState
+from node.anchoring.cluster.anchors import AnchorProof, ClientStatus, Point, Witness, path_from_value
 from node.anchoring.lanes.destination import Verdict
 from node.anchoring.lanes.destination import deliver as take_message
 from node.anchoring.lanes.inbound import InboundBundle
@@ -32,8 +34,6 @@ from node.anchoring.lanes.refusals import LaneRefused, Refusal
 from node.anchoring.lanes.rules import Arrival
 from node.anchoring.lanes.source import acknowledge
 from node.anchoring.lanes.views import AnchoredView
-from node.anchoring.lightclient import Corroboration, Update, required_witnesses
-from node.anchoring.lightclient import update as updated
 from node.anchoring.refusals import Code as Reason
 from node.anchoring.refusals import Refused
 from node.ledger.federation.posting import admits, view_of

@@ -18,15 +18,15 @@ state: those of its genesis may have left long before they are needed for a reco
 from dataclasses import dataclass, replace
 
 from consensus import CodecError, Digest, Value, as_bytes, as_int, as_tuple, encode_trusted
-from node.anchoring.anchors import AnchorProof, ClientStatus, path_from_value
-from node.anchoring.evidence import ForkEvidence, HeldBranch
+from node.anchoring.client.lightclient import freeze, renew_operators
+from node.anchoring.client.lightclient import recover as recovered
+from node.anchoring.cluster.anchors import AnchorProof, ClientStatus, path_from_value
+from node.anchoring.cluster.operators import ROSTER_BYTES_MAX
+from node.anchoring.forks.evidence import ForkEvidence, HeldBranch
+from node.anchoring.forks.recovery import RecoveryCertificate
 from node.anchoring.lanes.outbox import CommonPrefix
 from node.anchoring.lanes.recovery import park, resume
 from node.anchoring.lanes.refusals import LaneRefused
-from node.anchoring.lightclient import freeze, renew_operators
-from node.anchoring.lightclient import recover as recovered
-from node.anchoring.operators import ROSTER_BYTES_MAX
-from node.anchoring.recovery import RecoveryCertificate
 from node.anchoring.refusals import Code as Reason
 from node.anchoring.refusals import Refused
 from node.ledger.codes import Code, RejectedTransaction

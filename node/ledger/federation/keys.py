@@ -2,7 +2,7 @@
 
 federation/clusters                       [cluster id, ...] in order of admission
 federation/params                         [witnesses, heartbeat_ms, stale_after_ms]
-federation/client/<id hex>                ClientState (node/anchoring/client_state.py)
+federation/client/<id hex>                ClientState (node/anchoring/client/state.py)
 federation/peer/<id hex>                  what only the holder knows of it (`records.Peering`)
 federation/genesis/<id hex>               its genesis body
 federation/name/<name>                    cluster id

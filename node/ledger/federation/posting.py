@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from consensus import Digest
-from node.anchoring.anchors import ClientStatus
-from node.anchoring.client_state import ClientState
+from node.anchoring.client.state import ClientState
+from node.anchoring.cluster.anchors import ClientStatus
 from node.anchoring.lanes.destination import Verdict
 from node.anchoring.lanes.messages import Acknowledgement, Lane, Message, Mode
 from node.anchoring.lanes.refusals import LaneRefused, Refusal

@@ -7,16 +7,16 @@ admitted, by the lanes of one, by the window of a lane.
 from dataclasses import dataclass
 
 from consensus import CodecError, Digest
-from node.anchoring.anchors import ClientStatus
-from node.anchoring.client_state import ClientState
-from node.anchoring.evidence import ForkEvidence
-from node.anchoring.identity import ClusterIdentity
+from node.anchoring.client.lightclient import tick
+from node.anchoring.client.state import ClientState
+from node.anchoring.cluster.anchors import ClientStatus
+from node.anchoring.cluster.identity import ClusterIdentity
+from node.anchoring.forks.evidence import ForkEvidence
 from node.anchoring.lanes.messages import Lane, Mode
 from node.anchoring.lanes.records import Commitment, InLane, OutLane, Peer, PeerStatus
 from node.anchoring.lanes.recovery import Disputed, disputed
 from node.anchoring.lanes.state import commitment_key, in_key, load, out_key, peer_key
 from node.anchoring.lanes.tracing import Explanation, Sightings, explain, limits, pending
-from node.anchoring.lightclient import tick
 from node.ledger.federation.draft import Draft
 from node.ledger.federation.keys import evidence_key, evidence_list_key, genesis_key, name_key, policy_key
 from node.ledger.federation.records import (

@@ -19,8 +19,8 @@ from consensus import (
     decode,
     encode_trusted,
 )
-from node.anchoring.client_state import ClientState
-from node.anchoring.lightclient import STALE_AFTER_MS
+from node.anchoring.client.lightclient import STALE_AFTER_MS
+from node.anchoring.client.state import ClientState
 from node.ledger.federation.keys import CLUSTERS_KEY, PARAMS_KEY, client_key, peer_key
 
 CLUSTERS_MAX = 1024

@@ -8,17 +8,17 @@ request.
 from collections.abc import Iterator
 
 from consensus import CodecError, Digest, HeaderCertificate, LocalError, as_bytes, as_tuple, decode
-from node.anchoring.anchors import AnchorProof
-from node.anchoring.certified import Certified
-from node.anchoring.epochs import EpochLink
+from node.anchoring.client.lightclient import Update
+from node.anchoring.cluster.anchors import AnchorProof
+from node.anchoring.cluster.certified import Certified
+from node.anchoring.cluster.epochs import EpochLink
+from node.anchoring.cluster.operators import ROSTER_KEY, read_roster
 from node.anchoring.lanes.courier import BundleRequest, Held, LeafName, Offer, wanted
 from node.anchoring.lanes.inbound import INBOUND_UPDATE_BYTES_MAX, BundledLeaf, InboundBundle, pack
 from node.anchoring.lanes.inbound import takes_any as lanes_take_any
 from node.anchoring.lanes.outbox import OUTBOX_PROOF_BYTES_MAX, prove_log
 from node.anchoring.lanes.progress import progress_with
 from node.anchoring.lanes.views import AnchoredView, OwnBlock
-from node.anchoring.lightclient import Update
-from node.anchoring.operators import ROSTER_KEY, read_roster
 from node.ledger.federation.draft import Draft
 from node.ledger.federation.posting import admits
 from node.ledger.federation.records import Get, client_of, peering_of

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from consensus import LocalError, PublicKey, SignatureCache
-from node.anchoring.client_state import ClientState
+from node.anchoring.client.state import ClientState
 from node.ledger.codes import Code, RejectedTransaction
 from node.ledger.federation.draft import Draft
 from node.ledger.federation.keys import client_key, peer_key

@@ -21,14 +21,14 @@ from consensus import (
     digest,
     encode,
 )
-from node.anchoring.anchors import Anchor, AnchorProof, ClientStatus, Point
-from node.anchoring.certified import Certified
-from node.anchoring.epochs import EpochLink, LinksFile
-from node.anchoring.evidence import Leaf
-from node.anchoring.forks import Branch, LeafOf
-from node.anchoring.identity import ClusterIdentity
-from node.anchoring.lightclient import Update
-from node.anchoring.recovery import RecoveredBy, RecoveryCertificate
+from node.anchoring.client.lightclient import Update
+from node.anchoring.cluster.anchors import Anchor, AnchorProof, ClientStatus, Point
+from node.anchoring.cluster.certified import Certified
+from node.anchoring.cluster.epochs import EpochLink, LinksFile
+from node.anchoring.cluster.identity import ClusterIdentity
+from node.anchoring.forks.evidence import Leaf
+from node.anchoring.forks.finding import Branch, LeafOf
+from node.anchoring.forks.recovery import RecoveredBy, RecoveryCertificate
 from node.proofs import CompactRange, rfc6962, smt
 from node.proofs.header import EMPTY_LIST_ROOT, EMPTY_MAP_ROOT, Header
 

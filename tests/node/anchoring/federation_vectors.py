@@ -13,14 +13,14 @@ from typing import Any
 
 from consensus import CodecError, SignatureCache, Value, decode, encode
 from node.anchoring import Bundle, CertifiedLater, HeaderStatement, verify
-from node.anchoring.anchors import Anchor, SplitView
-from node.anchoring.client_state import ClientState
-from node.anchoring.epochs import LinksFile, follow_all
-from node.anchoring.evidence import EvidenceFile, ForkEvidence, ForkKind, Ground, Statement, judge
-from node.anchoring.identity import ClusterIdentity
-from node.anchoring.incarnations import RecoveryFile, footing_of
-from node.anchoring.lightclient import Corroboration, Update, admit, freeze, recover, register, update
-from node.anchoring.recovery import RecoveredBy, RecoveryCertificate
+from node.anchoring.client.lightclient import Corroboration, Update, admit, freeze, recover, register, update
+from node.anchoring.client.state import ClientState
+from node.anchoring.cluster.anchors import Anchor, SplitView
+from node.anchoring.cluster.epochs import LinksFile, follow_all
+from node.anchoring.cluster.identity import ClusterIdentity
+from node.anchoring.forks.evidence import EvidenceFile, ForkEvidence, ForkKind, Ground, Statement, judge
+from node.anchoring.forks.incarnations import RecoveryFile, footing_of
+from node.anchoring.forks.recovery import RecoveredBy, RecoveryCertificate
 from node.anchoring.refusals import Refused
 from node.proofs import ProofError
 from tests.node.anchoring.bundle_vectors import CERTIFICATE, HEADER, opened, replaced, to_json

@@ -10,18 +10,19 @@ from typing import Any
 import pytest
 
 from consensus import SignatureCache
-from node.anchoring import evidence, lightclient
-from node.anchoring.anchors import ClientStatus, Point
-from node.anchoring.certified import Certified
-from node.anchoring.client_state import ClientState, Tip
-from node.anchoring.epochs import follow_all
-from node.anchoring.evidence import ForkEvidence
-from node.anchoring.lightclient import Corroboration, Update
+from node.anchoring.client import lightclient
+from node.anchoring.client.lightclient import Corroboration, Update
+from node.anchoring.client.state import ClientState, Tip
+from node.anchoring.cluster.anchors import ClientStatus, Point
+from node.anchoring.cluster.certified import Certified
+from node.anchoring.cluster.epochs import follow_all
+from node.anchoring.forks import evidence
+from node.anchoring.forks.evidence import ForkEvidence
 from node.anchoring.refusals import Refused
 from node.proofs import rfc6962
 from node.proofs.header import Header
 from tests.node.anchoring.chains import Chain, certify, changed, keys
-from tests.node.anchoring.test_evidence import found, rotated
+from tests.node.anchoring.forks.test_evidence import found, rotated
 
 Attack = Callable[[], "str | None"]
 """Answers with the broken invariant, or None where the client held."""

@@ -7,11 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from consensus import SignatureCache
-from node.anchoring.anchors import ClientStatus
-from node.anchoring.client_state import ClientState
-from node.anchoring.evidence import ForkEvidence, ForkKind, Statement
-from node.anchoring.forks import find_fork
-from node.anchoring.lightclient import (
+from node.anchoring.client.lightclient import (
     STALE_AFTER_MS,
     Corroboration,
     Update,
@@ -22,7 +18,11 @@ from node.anchoring.lightclient import (
     tick,
     update,
 )
-from node.anchoring.recovery import RecoveredBy
+from node.anchoring.client.state import ClientState
+from node.anchoring.cluster.anchors import ClientStatus
+from node.anchoring.forks.evidence import ForkEvidence, ForkKind, Statement
+from node.anchoring.forks.finding import find_fork
+from node.anchoring.forks.recovery import RecoveredBy
 from node.anchoring.refusals import Code, Refused
 from tests.node.anchoring.chains import Chain, keys, leaf_of
 

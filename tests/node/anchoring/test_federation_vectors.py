@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from consensus import decode, encode
-from node.anchoring.client_state import ClientState
+from node.anchoring.client.state import ClientState
 from tests.node.anchoring import independent_client
 from tests.node.anchoring.bundle_vectors import from_json, opened, replaced, to_json
 from tests.node.anchoring.federation_vectors import SHAPES, UNBOUND, outcome, refusal

@@ -5,16 +5,16 @@ from dataclasses import replace
 import pytest
 
 from consensus import Digest, SignatureCache
-from node.anchoring.anchors import Anchor, ClientStatus, Point, SplitView, Witness
-from node.anchoring.client_state import ACCUSED_MAX, ClientState
-from node.anchoring.epochs import EpochLink
-from node.anchoring.evidence import ForkEvidence, ForkKind, Statement
-from node.anchoring.lightclient import Corroboration, freeze, recover, update
-from node.anchoring.recovery import RecoveredBy, RecoveryCertificate
+from node.anchoring.client.lightclient import Corroboration, freeze, recover, update
+from node.anchoring.client.state import ACCUSED_MAX, ClientState
+from node.anchoring.cluster.anchors import Anchor, ClientStatus, Point, SplitView, Witness
+from node.anchoring.cluster.epochs import EpochLink
+from node.anchoring.forks.evidence import ForkEvidence, ForkKind, Statement
+from node.anchoring.forks.recovery import RecoveredBy, RecoveryCertificate
 from node.anchoring.refusals import Code, Refused
 from tests.node.anchoring.chains import Anchors, Chain, anchor_of, certify, changed, keys
-from tests.node.anchoring.test_lightclient import active
-from tests.node.anchoring.test_recovery import NEW, NEW_OPERATORS, rotated
+from tests.node.anchoring.client.test_lightclient import active
+from tests.node.anchoring.forks.test_recovery import NEW, NEW_OPERATORS, rotated
 
 CROWD = 128
 

@@ -18,13 +18,13 @@ from node.anchoring import (
     check_evidence,
     verify,
 )
-from node.anchoring.epochs import LinksFile
-from node.anchoring.evidence import EvidenceFile
+from node.anchoring.cluster.epochs import LinksFile
+from node.anchoring.forks.evidence import EvidenceFile
 from node.cli.main import run
 from node.proofs import ProofError
 from tests.node.anchoring import independent_verifier
 from tests.node.anchoring.chains import Chain, certify, changed, keys
-from tests.node.anchoring.test_evidence import found
+from tests.node.anchoring.forks.test_evidence import found
 
 
 def three_epochs() -> Chain:

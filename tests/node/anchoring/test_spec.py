@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 
 import node.anchoring
-from node.anchoring.bundle import MAGIC
-from node.anchoring.epochs import LINKS_MAGIC, LINKS_MAX
-from node.anchoring.evidence import EVIDENCE_MAGIC
+from node.anchoring.bundles.bundle import MAGIC
+from node.anchoring.cluster.epochs import LINKS_MAGIC, LINKS_MAX
+from node.anchoring.forks.evidence import EVIDENCE_MAGIC
 from node.anchoring.refusals import Code
 from tests.node.proofs.vector_files import VECTORS
 

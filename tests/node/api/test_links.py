@@ -5,7 +5,7 @@ import pytest
 import trio
 
 from node.anchoring import Bundle, verify
-from node.anchoring.epochs import LinksFile
+from node.anchoring.cluster.epochs import LinksFile
 from node.client import AsyncClient, NotTrusted
 from tests.node.api.fake_backend import (
     OPERATOR_KEYS,

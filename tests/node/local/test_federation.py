@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from node.anchoring.identity import ClusterIdentity
+from node.anchoring.cluster.identity import ClusterIdentity
 from node.api.federation_queries import FederationAnswer
 from node.api.federation_talk import federation
 from node.genesis import Genesis

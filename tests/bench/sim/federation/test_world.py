@@ -12,7 +12,7 @@ from bench.sim.federation.mesh import command as mesh_command
 from bench.sim.federation.mesh import measure
 from bench.sim.federation.scenario import DOWN_MS, KINDS, Fault, FederationScenario, generate, mesh
 from bench.sim.federation.world import Federation, run
-from node.anchoring.anchors import ClientStatus
+from node.anchoring.cluster.anchors import ClientStatus
 from node.anchoring.lanes import Lane, Mode
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 
 from consensus import Digest, Epoch, PublicKey, Validator, ValidatorSet
 from node import wire
-from node.anchoring.anchors import ClientStatus
-from node.anchoring.client_state import ClientState, Tip
+from node.anchoring.client.state import ClientState, Tip
+from node.anchoring.cluster.anchors import ClientStatus
 from node.anchoring.exchange import BundleAsked, OfferAsked, Question, Reply
 from node.anchoring.lanes.courier import BundleRequest, Held, Offer
 from node.anchoring.lanes.inbound import InboundBundle

@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from node.anchoring.anchors import ClientStatus
+from node.anchoring.cluster.anchors import ClientStatus
 from node.anchoring.exchange import BundleAsked, BundleSent, Declined, OfferAsked, Offered, Question, Reply
 from node.anchoring.lanes.courier import Offer
 from node.anchoring.lanes.inbound import InboundBundle

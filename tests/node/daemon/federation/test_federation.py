@@ -8,7 +8,7 @@ import trio
 import trio.testing
 
 from consensus import SigningKey
-from node.anchoring.anchors import ClientStatus
+from node.anchoring.cluster.anchors import ClientStatus
 from node.anchoring.exchange import BundleAsked, BundleSent, OfferAsked, Offered, Question, Reply
 from node.anchoring.lanes.courier import BundleRequest, Offer
 from node.daemon.federation.federation import Federation

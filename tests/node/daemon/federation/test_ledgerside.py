@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from node.anchoring.client.lightclient import Update
 from node.anchoring.lanes.courier import BundleRequest, plan
 from node.anchoring.lanes.inbound import InboundBundle
-from node.anchoring.lightclient import Update
 from node.daemon.federation.ledgerside import BundleFault, LedgerSide, Seat, Standing
 from tests.node.ledger.federation.cluster import Cluster, federate, settle
 

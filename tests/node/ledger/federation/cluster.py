@@ -9,9 +9,9 @@ from hashlib import sha256
 from typing import Any
 
 from consensus import Digest, Epoch, HeaderCertificate, Height, SigningKey, Value, bitmap_of, encode_trusted
-from node.anchoring.anchors import ClientStatus
-from node.anchoring.certified import Certified
-from node.anchoring.client_state import ClientState
+from node.anchoring.client.state import ClientState
+from node.anchoring.cluster.anchors import ClientStatus
+from node.anchoring.cluster.certified import Certified
 from node.anchoring.lanes import BundleRequest, InboundBundle, Mode, Offer, plan
 from node.daemon.memory_store import MemoryStore
 from node.genesis import Genesis

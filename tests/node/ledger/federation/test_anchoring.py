@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from consensus import Digest, Epoch
-from node.anchoring.anchors import Anchor, AnchorProof, ClientStatus
+from node.anchoring.client.lightclient import Update
+from node.anchoring.cluster.anchors import Anchor, AnchorProof, ClientStatus
 from node.anchoring.lanes import InboundBundle
 from node.anchoring.lanes.inbound import BundledLeaf
-from node.anchoring.lightclient import Update
 from node.ledger.apps.governance_changes import AddValidator, RemoveValidator, RotateKeys
 from node.ledger.apps.governance_proposals import ready_digest
 from node.ledger.codes import Code

@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 
 from consensus import Digest, PublicKey, Validator
-from node.anchoring.anchors import ClientStatus
-from node.anchoring.evidence import EvidenceFile, ForkEvidence, ForkKind, Statement
+from node.anchoring.bundles.verification import check_evidence
+from node.anchoring.cluster.anchors import ClientStatus
+from node.anchoring.forks.evidence import EvidenceFile, ForkEvidence, ForkKind, Statement
+from node.anchoring.forks.recovery import RecoveredBy, RecoveryCertificate
 from node.anchoring.lanes import CommonPrefix, Result
 from node.anchoring.lanes.outbox import prove_log
-from node.anchoring.recovery import RecoveredBy, RecoveryCertificate
-from node.anchoring.verification import check_evidence
 from node.ledger.codes import Code
 from node.ledger.execution import Execution
 from node.ledger.federation import queries, serving

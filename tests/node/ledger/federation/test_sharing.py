@@ -1,6 +1,6 @@
 """Records cross between ledgers: shared, acknowledged, expired, refused, asked for; each once."""
 
-from node.anchoring.anchors import ClientStatus
+from node.anchoring.cluster.anchors import ClientStatus
 from node.anchoring.lanes import Explanation, Lane, Mode, Result, Step
 from node.ledger.apps.records import Entry, current_key
 from node.ledger.apps.sharing import Outcome, Shared, outcome_key, shared_key

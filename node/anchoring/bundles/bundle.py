@@ -14,7 +14,7 @@ its receipt, a state entry (or its absence), or a header. Canonical msgpack:
 A certificate of height H proves every header h <= H. Where the fact's header has none of its own, the
 certificate is for `certified header`, whose history_root (H leaves) holds the fact's header hash at index
 h. `checkpoint` connects that same history with an older header which a reader may have pinned. Epoch
-links lead from the genesis to the set that certified (see `node/anchoring/epochs.py`): all of them, or none
+links lead from the genesis to the set that certified (`cluster/epochs.py`): all of them, or none
 where the reader has them as a file of its own (F9). This version proves incarnation 0 and refuses others.
 
 RFC 6962 paths bind neither size nor index, and headers carry no leaf count. Leaves are therefore hashed
@@ -39,8 +39,8 @@ from consensus import (
     decode,
     encode,
 )
-from node.anchoring.epochs import LINKS_BYTES_MAX, EpochLink, links_from_value, links_value
-from node.anchoring.identity import GENESIS_BODY_BYTES_MAX
+from node.anchoring.cluster.epochs import LINKS_BYTES_MAX, EpochLink, links_from_value, links_value
+from node.anchoring.cluster.identity import GENESIS_BODY_BYTES_MAX
 from node.proofs import SmtProof
 from node.proofs.header import HEADER_BYTES_MAX
 from node.proofs.rfc6962 import MAX_PATH_HASHES

@@ -7,9 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consensus import CodecError, Digest, SignatureCache, encode
-from node.anchoring.anchors import Anchor, ClientStatus, Point, Witness
-from node.anchoring.client_state import ClientState
-from node.anchoring.lightclient import (
+from node.anchoring.client.lightclient import (
     STALE_AFTER_MS,
     Corroboration,
     Update,
@@ -20,6 +18,8 @@ from node.anchoring.lightclient import (
     tick,
     update,
 )
+from node.anchoring.client.state import ClientState
+from node.anchoring.cluster.anchors import Anchor, ClientStatus, Point, Witness
 from node.anchoring.refusals import Code, Refused
 from tests.node.anchoring.chains import Chain, certify, changed, keys
 

@@ -11,7 +11,7 @@ third. Everything checks offline from {genesis, epoch links, the two}: a failed 
 
 Keys of a past epoch may have leaked after their holders destroyed nothing wrong: evidence from them accuses,
 and freezes only where one branch is ours and another cluster's certified `anchors_root` holds the other (F5).
-A fork that spans epochs is reduced to the first set that signed both sides (`node/anchoring/forks.py`).
+A fork that spans epochs is reduced to the first set that signed both sides (`forks/finding.py`).
 """
 
 from dataclasses import dataclass
@@ -32,10 +32,16 @@ from consensus import (
     digest,
     encode,
 )
-from node.anchoring.anchors import Anchor, Point, path_from_value
-from node.anchoring.certified import Certified
-from node.anchoring.epochs import LINKS_BYTES_MAX, EpochLink, follow_all, links_from_value, links_value
-from node.anchoring.identity import GENESIS_BODY_BYTES_MAX, ClusterIdentity
+from node.anchoring.cluster.anchors import Anchor, Point, path_from_value
+from node.anchoring.cluster.certified import Certified
+from node.anchoring.cluster.epochs import (
+    LINKS_BYTES_MAX,
+    EpochLink,
+    follow_all,
+    links_from_value,
+    links_value,
+)
+from node.anchoring.cluster.identity import GENESIS_BODY_BYTES_MAX, ClusterIdentity
 from node.anchoring.refusals import Code, Refused
 from node.proofs import ProofError
 

@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consensus import CodecError, Digest, SignatureCache, encode
-from node.anchoring.anchors import ClientStatus, SplitView
-from node.anchoring.client_state import ClientState
-from node.anchoring.epochs import EpochLink
-from node.anchoring.evidence import (
+from node.anchoring.client.lightclient import freeze, retire
+from node.anchoring.client.state import ClientState
+from node.anchoring.cluster.anchors import ClientStatus, SplitView
+from node.anchoring.cluster.epochs import EpochLink
+from node.anchoring.forks.evidence import (
     EvidenceFile,
     ForkEvidence,
     ForkKind,
@@ -22,8 +23,7 @@ from node.anchoring.evidence import (
     Verdict,
     judge,
 )
-from node.anchoring.forks import find_fork
-from node.anchoring.lightclient import freeze, retire
+from node.anchoring.forks.finding import find_fork
 from node.anchoring.refusals import Code, Refused
 from tests.node.anchoring.chains import (
     Anchors,
@@ -34,7 +34,7 @@ from tests.node.anchoring.chains import (
     keys,
     leaf_of,
 )
-from tests.node.anchoring.test_lightclient import active
+from tests.node.anchoring.client.test_lightclient import active
 
 
 def ground(chain: Chain) -> Ground:

@@ -6,14 +6,14 @@ from dataclasses import replace
 import pytest
 
 from consensus import CodecError, SignatureCache, encode
-from node.anchoring.anchors import ClientStatus
-from node.anchoring.client_state import ClientState
-from node.anchoring.evidence import ForkEvidence, ForkKind, Statement
-from node.anchoring.lightclient import freeze, recover, retire, update
-from node.anchoring.recovery import RecoveredBy, RecoveryCertificate
+from node.anchoring.client.lightclient import freeze, recover, retire, update
+from node.anchoring.client.state import ClientState
+from node.anchoring.cluster.anchors import ClientStatus
+from node.anchoring.forks.evidence import ForkEvidence, ForkKind, Statement
+from node.anchoring.forks.recovery import RecoveredBy, RecoveryCertificate
 from node.anchoring.refusals import Code, Refused
 from tests.node.anchoring.chains import Chain, certify, changed, keys
-from tests.node.anchoring.test_lightclient import active, step
+from tests.node.anchoring.client.test_lightclient import active, step
 
 NEW = keys("harbour", (1, 1, 1, 1), first=10)
 NEW_OPERATORS = keys("harbour/operator", (1, 1, 1, 1), first=10)

@@ -25,10 +25,10 @@ from consensus import (
     decode,
     encode,
 )
-from node.anchoring.anchors import ClientStatus, Point, Witness, path_from_value
-from node.anchoring.certified import Certified
-from node.anchoring.client_state import ACCUSED_MAX, ClientState, Tip
-from node.anchoring.epochs import (
+from node.anchoring.client.state import ACCUSED_MAX, ClientState, Tip
+from node.anchoring.cluster.anchors import ClientStatus, Point, Witness, path_from_value
+from node.anchoring.cluster.certified import Certified
+from node.anchoring.cluster.epochs import (
     LINKS_BYTES_MAX,
     EpochLink,
     check_links_signed,
@@ -37,10 +37,10 @@ from node.anchoring.epochs import (
     links_value,
     named_sets,
 )
-from node.anchoring.evidence import ForkEvidence, HeldBranch, Verdict, judge
-from node.anchoring.identity import ClusterIdentity
-from node.anchoring.operators import ROSTER_KEY, read_roster
-from node.anchoring.recovery import RecoveryCertificate, signing_set
+from node.anchoring.cluster.identity import ClusterIdentity
+from node.anchoring.cluster.operators import ROSTER_KEY, read_roster
+from node.anchoring.forks.evidence import ForkEvidence, HeldBranch, Verdict, judge
+from node.anchoring.forks.recovery import RecoveryCertificate, signing_set
 from node.anchoring.refusals import Code, Refused
 from node.proofs import ProofError, SmtProof, rfc6962, smt
 from node.proofs.header import Header

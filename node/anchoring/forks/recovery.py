@@ -37,8 +37,8 @@ from consensus import (
     digest,
     encode,
 )
-from node.anchoring.certified import Certified
-from node.anchoring.epochs import LINKS_BYTES_MAX, EpochLink, links_from_value, links_value
+from node.anchoring.cluster.certified import Certified
+from node.anchoring.cluster.epochs import LINKS_BYTES_MAX, EpochLink, links_from_value, links_value
 from node.anchoring.refusals import Code, Refused
 
 RECOVERY_VERSION = 1

@@ -26,7 +26,7 @@ from consensus import (
     decode,
     encode,
 )
-from node.anchoring.certified import Certified
+from node.anchoring.cluster.certified import Certified
 from node.anchoring.refusals import Code, Refused
 
 LINKS_MAGIC = "isthmus-links/1"

@@ -7,7 +7,7 @@
     tip     [height, header hash, history root, time_ms, outbox root, anchors root, state root,
              next validators hash | nil]
 
-It grows with the number of validators and with nothing else. How it changes: `node/anchoring/lightclient.py`.
+It grows with the number of validators and with nothing else. How it changes: `client/lightclient.py`.
 """
 
 from dataclasses import dataclass
@@ -26,8 +26,8 @@ from consensus import (
     decode,
     encode,
 )
-from node.anchoring.anchors import Anchor, ClientStatus, Point
-from node.anchoring.evidence import Ground
+from node.anchoring.cluster.anchors import Anchor, ClientStatus, Point
+from node.anchoring.forks.evidence import Ground
 from node.proofs.header import Header
 
 CLIENT_VERSION = 1

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from consensus import Digest, SignatureCache, ValidatorSet
-from node.anchoring.anchors import Point
-from node.anchoring.bundle import Bundle, BundleKind
-from node.anchoring.certified import Certified, check_origin
-from node.anchoring.epochs import EpochLink, LinksFile, follow_all
-from node.anchoring.evidence import EvidenceFile, Verdict, judge
-from node.anchoring.facts import Fact, check_statement, step
-from node.anchoring.identity import ClusterIdentity, cluster_id_of
-from node.anchoring.incarnations import Footing, RecoveryFile, footing_of
+from node.anchoring.bundles.bundle import Bundle, BundleKind
+from node.anchoring.bundles.facts import Fact, check_statement, step
+from node.anchoring.cluster.anchors import Point
+from node.anchoring.cluster.certified import Certified, check_origin
+from node.anchoring.cluster.epochs import EpochLink, LinksFile, follow_all
+from node.anchoring.cluster.identity import ClusterIdentity, cluster_id_of
+from node.anchoring.forks.evidence import EvidenceFile, Verdict, judge
+from node.anchoring.forks.incarnations import Footing, RecoveryFile, footing_of
 from node.proofs import ProofError
 from node.proofs.header import Header
 

@@ -2,15 +2,15 @@
 
 Views may be of different heights and epochs. Both are walked from the origin to the first epoch whose set
 signed two things that cannot both be, since only signatures of one set make keys accountable (F5). Needs no
-trust: whatever is found here is judged by `node/anchoring/evidence.py` like everybody else's.
+trust: whatever is found here is judged by `node/anchoring/forks/evidence.py` like everybody else's.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from node.anchoring.certified import Certified
-from node.anchoring.epochs import EpochLink
-from node.anchoring.evidence import ForkEvidence, ForkKind, Leaf, Statement
+from node.anchoring.cluster.certified import Certified
+from node.anchoring.cluster.epochs import EpochLink
+from node.anchoring.forks.evidence import ForkEvidence, ForkKind, Leaf, Statement
 from node.proofs.header import Header
 
 LeafOf = Callable[[Header, int], Leaf | None]

@@ -7,14 +7,14 @@ import pytest
 
 from consensus import CodecError, SignatureCache, encode
 from node.anchoring import Bundle, CertifiedLater, HeaderStatement, Verified, check_evidence, verify
-from node.anchoring.evidence import EvidenceFile, ForkEvidence, ForkKind, Statement
-from node.anchoring.incarnations import RecoveryFile, footing_of
-from node.anchoring.recovery import RecoveredBy, RecoveryCertificate
+from node.anchoring.forks.evidence import EvidenceFile, ForkEvidence, ForkKind, Statement
+from node.anchoring.forks.incarnations import RecoveryFile, footing_of
+from node.anchoring.forks.recovery import RecoveredBy, RecoveryCertificate
 from node.anchoring.refusals import Code, Refused
 from node.cli.main import run
 from node.proofs import ProofError
 from tests.node.anchoring.chains import Chain, changed, keys
-from tests.node.anchoring.test_evidence import found
+from tests.node.anchoring.forks.test_evidence import found
 
 NEW = keys("harbour", first=10)
 NEW_OPERATORS = keys("harbour/operator", first=10)

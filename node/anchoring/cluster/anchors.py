@@ -24,7 +24,7 @@ from consensus import (
     decode,
     encode,
 )
-from node.anchoring.certified import Certified
+from node.anchoring.cluster.certified import Certified
 from node.anchoring.refusals import Code, Refused
 from node.proofs import ProofError, SmtProof, rfc6962, smt
 from node.proofs.header import Header

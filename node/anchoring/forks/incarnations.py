@@ -22,10 +22,10 @@ from consensus import (
     decode,
     encode,
 )
-from node.anchoring.epochs import follow_all
-from node.anchoring.evidence import EVIDENCE_BYTES_MAX, ForkEvidence, Ground, judge
-from node.anchoring.identity import ClusterIdentity
-from node.anchoring.recovery import RECOVERY_BYTES_MAX, RecoveryCertificate, signing_set
+from node.anchoring.cluster.epochs import follow_all
+from node.anchoring.cluster.identity import ClusterIdentity
+from node.anchoring.forks.evidence import EVIDENCE_BYTES_MAX, ForkEvidence, Ground, judge
+from node.anchoring.forks.recovery import RECOVERY_BYTES_MAX, RecoveryCertificate, signing_set
 from node.anchoring.refusals import Code, Refused
 
 RECOVERY_MAGIC = "isthmus-recovery/1"

@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 
 from consensus import Epoch, encode
-from node.anchoring import operators
-from node.anchoring.anchors import ClientStatus
-from node.anchoring.client_state import ClientState
-from node.anchoring.lightclient import renew_operators, retire
+from node.anchoring.client.lightclient import renew_operators, retire
+from node.anchoring.client.state import ClientState
+from node.anchoring.cluster import operators
+from node.anchoring.cluster.anchors import ClientStatus
 from node.anchoring.refusals import Code, Refused
 from node.ledger.roster import ROSTER_BYTES_MAX, ROSTER_KEY, ROSTER_VERSION, Roster, ValidatorRecord
 from tests.node.anchoring.chains import Chain, Keys, Tree, key, keys
-from tests.node.anchoring.test_lightclient import active
+from tests.node.anchoring.client.test_lightclient import active
 
 NEW = keys("new/operator")
 

@@ -21,7 +21,7 @@ from consensus import (
     digest,
     root_id,
 )
-from node.anchoring.operators import read_members
+from node.anchoring.cluster.operators import read_members
 from node.proofs.header import EMPTY_LIST_ROOT, NO_PARENT, Header
 
 GENESIS_VERSION = 1

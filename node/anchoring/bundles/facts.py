@@ -21,7 +21,7 @@ from consensus import (
     digest,
 )
 from consensus import verify as verify_signature
-from node.anchoring.bundle import (
+from node.anchoring.bundles.bundle import (
     RECEIPT_BYTES_MAX,
     TRANSACTION_BYTES_MAX,
     HeaderStatement,

@@ -1,0 +1,1 @@
+"""The bundle: one file in which a fact leaves a cluster, and its check offline."""

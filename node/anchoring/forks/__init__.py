@@ -1,0 +1,1 @@
+"""A cluster that certified two histories: finding it, proving it, and beginning again after it."""
