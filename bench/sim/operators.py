@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from bench.sim.violation import Violation
 from consensus import Digest, PublicKey, Value
-from node.ledger.apps.governance_changes import Change, brought_keys
-from node.ledger.apps.governance_proposals import proposal_id_of, ready_digest
+from node.ledger.governance.changes import Change, brought_keys
+from node.ledger.governance.proposals import proposal_id_of, ready_digest
 from node.ledger.roster import ROSTER_KEY, Roster
 from node.ledger.transactions import Transaction
 from node.proofs.header import Header

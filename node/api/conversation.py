@@ -47,10 +47,10 @@ from node.api.views import (
     status_name,
 )
 from node.ledger.apps.app import app_prefix
-from node.ledger.apps.governance_changes import changes_of
-from node.ledger.apps.governance_proposals import proposal_id_of
 from node.ledger.apps.records import NAME, Entry, current_key, version_key
 from node.ledger.codes import Code, RejectedTransaction
+from node.ledger.governance.changes import changes_of
+from node.ledger.governance.proposals import proposal_id_of
 from node.ledger.receipts import Receipt
 from node.ledger.transactions import Transaction
 from node.proofs import ProofError

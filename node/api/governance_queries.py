@@ -7,7 +7,16 @@ from consensus import LocalError, Value, decode, encode
 from node.anchoring.lanes.messages import Mode
 from node.api.faults import Fault, fault
 from node.api.queries import proven_header, state_height
-from node.ledger.apps.governance_changes import (
+from node.ledger.federation.changes import (
+    AdmitCluster,
+    ApproveRecovery,
+    RetireCluster,
+    SetFederation,
+    SetLanePolicy,
+    VouchForHeader,
+)
+from node.ledger.federation.records import Address, FederationParams, LanePolicy
+from node.ledger.governance.changes import (
     AddValidator,
     Change,
     RemoveMember,
@@ -18,16 +27,7 @@ from node.ledger.apps.governance_changes import (
     SetPolicy,
     changes_of,
 )
-from node.ledger.apps.governance_queries import ProposalView, find_proposal, open_ids
-from node.ledger.federation.changes import (
-    AdmitCluster,
-    ApproveRecovery,
-    RetireCluster,
-    SetFederation,
-    SetLanePolicy,
-    VouchForHeader,
-)
-from node.ledger.federation.records import Address, FederationParams, LanePolicy
+from node.ledger.governance.queries import ProposalView, find_proposal, open_ids
 from node.ledger.members import Member
 from node.ledger.policy import Policy
 from node.ledger.roster import ROSTER_KEY, Roster, ValidatorRecord

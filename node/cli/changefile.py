@@ -19,7 +19,7 @@ from consensus import CodecError, Value
 from node.api.governance_queries import KINDS
 from node.cli.exits import Exit
 from node.cli.failures import Failure
-from node.ledger.apps.governance_changes import CHANGES_MAX, AddValidator, Change, change_of
+from node.ledger.governance.changes import CHANGES_MAX, AddValidator, Change, change_of
 
 CHANGE_FILE_BYTES_MAX = 1024 * 1024
 _KEYS = ("consensus_key", "node_key", "operator_key", "public_key")

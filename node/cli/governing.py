@@ -13,9 +13,9 @@ from node.cli.exits import Exit
 from node.cli.options import json_option
 from node.cli.output import Output
 from node.client import Client
-from node.ledger.apps.governance import NAME
-from node.ledger.apps.governance_changes import Change
 from node.ledger.codes import Code
+from node.ledger.governance.app import NAME
+from node.ledger.governance.changes import Change
 from node.ledger.receipts import Receipt
 from node.wallet import Wallet
 

@@ -10,9 +10,7 @@ from typing import TypeAlias
 
 from consensus import Digest, SignatureCache, Value
 from node.anchoring.lanes.views import OwnBlock
-from node.ledger.apps import Apps, Context, governance
-from node.ledger.apps.governance_history import remember_parent
-from node.ledger.apps.governance_session import Session, Sitting
+from node.ledger.apps import Apps, Context
 from node.ledger.authority import Authority
 from node.ledger.codes import Code, RejectedTransaction
 from node.ledger.federation import app as federation
@@ -21,6 +19,9 @@ from node.ledger.federation.keys import CLIENT_PREFIX, STATE_PREFIX
 from node.ledger.federation.posting import Posting
 from node.ledger.federation.session import Desk
 from node.ledger.federation.session import Session as FederationSession
+from node.ledger.governance import app as governance
+from node.ledger.governance.history import remember_parent
+from node.ledger.governance.session import Session, Sitting
 from node.ledger.opaque import OpaqueBatch
 from node.ledger.params import Params
 from node.ledger.policy import require

@@ -24,10 +24,10 @@ from node.api.federation_talk import federation
 from node.client import AsyncClient, ClientError, Wallet
 from node.genesis import Genesis
 from node.home import read_key, write_new
-from node.ledger.apps.governance import NAME as GOVERNANCE
 from node.ledger.apps.sharing import MODE, REQUEST_PORT, SHARE_PORT
 from node.ledger.federation.changes import AdmitCluster, FederationChange, SetLanePolicy
 from node.ledger.federation.records import Address, LanePolicy
+from node.ledger.governance.app import NAME as GOVERNANCE
 from node.ledger.receipts import Receipt
 from node.local.cluster import wait_ready
 from node.local.newnode import RandomBytes

@@ -21,8 +21,8 @@ from node import wire
 from node.cli.exits import Exit
 from node.daemon.recorder import recordings_dir, recordings_in
 from node.home import Home, write_key
-from node.ledger.apps.governance_changes import Reweigh
 from node.ledger.codes import Code, RejectedTransaction
+from node.ledger.governance.changes import Reweigh
 from node.ledger.transactions import Transaction
 from node.pool.admission import Admission
 from node.pool.sealing import Sealer

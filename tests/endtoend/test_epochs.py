@@ -11,8 +11,8 @@ from bench.ports import unused_ports
 from consensus import PublicKey, SigningKey
 from node.config import PeerConfig
 from node.home import Home, read_key
-from node.ledger.apps.governance_changes import AddValidator, RemoveValidator
-from node.ledger.apps.governance_proposals import ready_digest
+from node.ledger.governance.changes import AddValidator, RemoveValidator
+from node.ledger.governance.proposals import ready_digest
 from node.ledger.receipts import Receipt
 from node.ledger.roster import ValidatorRecord
 from node.local.newnode import NodeSetup, add_peers, create_keys, write_setup

@@ -9,7 +9,7 @@ import trio
 
 from consensus import SigningKey
 from node.home import read_key
-from node.ledger.apps.governance_changes import Change, Reweigh, SetMember
+from node.ledger.governance.changes import Change, Reweigh, SetMember
 from node.ledger.members import Member
 from node.ledger.receipts import Receipt
 from node.wallet import Wallet

@@ -14,7 +14,7 @@ from bench.sim.operators import Operators
 from bench.sim.world import World
 from consensus.messages import MessageKind
 from node import wire
-from node.ledger.apps.governance_changes import Reweigh
+from node.ledger.governance.changes import Reweigh
 
 Fault: TypeAlias = Callable[["Weather"], None]
 

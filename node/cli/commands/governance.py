@@ -21,13 +21,13 @@ from node.cli.output import Output, document_of, program, table
 from node.client import Client
 from node.config import load_config
 from node.home import SEED_BYTES, Home, read_key, write_key, write_new
-from node.ledger.apps.governance_changes import (
+from node.ledger.governance.changes import (
     RemoveValidator,
     Reweigh,
     RotateKeys,
     changes_of,
 )
-from node.ledger.apps.governance_proposals import ready_digest
+from node.ledger.governance.proposals import ready_digest
 from node.ledger.names import check_name
 from p2p import NodeIdentity
 

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from consensus import Value
-from node.ledger.apps import governance, records, sharing
+from node.ledger.apps import records, sharing
 from node.ledger.apps.app import App, Method, app_prefix
 from node.ledger.codes import Code, RejectedTransaction
 from node.ledger.federation import app as federation
 from node.ledger.federation.keys import STATE_PREFIXES
+from node.ledger.governance import app as governance
 from node.ledger.messaging import Port
 from node.ledger.names import check_name
 from node.ledger.params import OPAQUE

@@ -10,30 +10,18 @@ Who federates with whom, and how, operators decide by governance (`changes.py`).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any
 
-from consensus import CodecError, Value
-from node.ledger.codes import Code, RejectedTransaction
+from consensus import Value
+from node.ledger import methods
 from node.ledger.federation.delivering import deliver, parse_deliver
 from node.ledger.federation.judging import accuse, parse_accuse, parse_recover, parse_renew, recover, renew
 from node.ledger.federation.session import Session
-from node.proofs import ProofError
+from node.ledger.methods import Arguments, Deed
 
 NAME = "federation"
-Parsed = TypeVar("Parsed")
-Arguments: TypeAlias = tuple[Value, ...]
 
-
-@dataclass(frozen=True, slots=True)
-class Deed(Generic[Parsed]):
-    """One method of the federation. `parse` raises CodecError."""
-
-    parse: Callable[[Arguments], Parsed]
-    run: Callable[[Session, Parsed], Value]
-
-
-METHODS: dict[str, Deed[Any]] = {
+METHODS: dict[str, Deed[Session, Any]] = {
     "deliver": Deed(parse_deliver, deliver),
     "accuse": Deed(parse_accuse, accuse),
     "recover": Deed(parse_recover, recover),
@@ -44,13 +32,4 @@ METHODS: dict[str, Deed[Any]] = {
 def parse(method: str, args: Arguments) -> Callable[[Session], Value]:
     """The call with its arguments checked, pure in them. Raises RejectedTransaction UNKNOWN_METHOD or
     INVALID_ARGUMENTS."""
-    deed = METHODS.get(method)
-    if deed is None:
-        raise RejectedTransaction(
-            Code.UNKNOWN_METHOD, f"federation has no method {method!a:.40}, but {', '.join(METHODS)}"
-        )
-    try:
-        parsed = deed.parse(args)
-    except (CodecError, ProofError) as error:
-        raise RejectedTransaction(Code.INVALID_ARGUMENTS, str(error)[:400]) from error
-    return lambda session: deed.run(session, parsed)
+    return methods.parse(NAME, METHODS, method, args)

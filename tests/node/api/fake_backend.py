@@ -33,10 +33,10 @@ from node.api.backend import (
 from node.api.queries import HEIGHT_KEY, height_key
 from node.daemon.memory_store import MemorySnapshot, MemoryStore
 from node.genesis import Genesis
-from node.ledger.apps.governance_changes import Reweigh
-from node.ledger.apps.governance_proposals import proposal_id_of
 from node.ledger.codes import Code, RejectedTransaction
 from node.ledger.execution import BlockToExecute, Ledger
+from node.ledger.governance.changes import Reweigh
+from node.ledger.governance.proposals import proposal_id_of
 from node.ledger.members import Member
 from node.ledger.opaque import OpaqueBatch
 from node.ledger.params import OPAQUE, Params

@@ -2,10 +2,10 @@
 
 from consensus import Digest, Epoch, SigningKey, Value
 from node.genesis import Genesis
-from node.ledger.apps.governance_changes import AddValidator, Change
-from node.ledger.apps.governance_proposals import Proposal, proposal_key, ready_digest
 from node.ledger.codes import Code
 from node.ledger.execution import BlockToExecute, Execution
+from node.ledger.governance.changes import AddValidator, Change
+from node.ledger.governance.proposals import Proposal, proposal_key, ready_digest
 from node.ledger.params import Params
 from node.ledger.receipts import Receipt
 from node.ledger.roster import ValidatorRecord

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from node.ledger import authority
-from node.ledger.apps.governance_changes import Change, RemoveMember, SetMember, SetPolicy
 from node.ledger.codes import Code
+from node.ledger.governance.changes import Change, RemoveMember, SetMember, SetPolicy
 from node.ledger.members import Member, find_member
 from node.ledger.policy import Policy
 from tests.node.ledger.parliament import Parliament, operator, was_executed

@@ -16,7 +16,7 @@ from consensus import (
     ValidatorIndex,
 )
 from node import wire
-from node.ledger.apps.governance_changes import Reweigh
+from node.ledger.governance.changes import Reweigh
 from node.validator.border import EARLY_BYTES_MAX, EARLY_FRAMES_MAX, Border
 from node.validator.epochs import EpochLink, Epochs
 from node.validator.inputs import Frame

@@ -12,7 +12,7 @@ from bench.sim.remembered import remembered
 from bench.sim.setting import make_setting
 from bench.sim.world import World
 from node import wire
-from node.ledger.apps.governance_changes import AddValidator, Change, RemoveValidator, Reweigh, RotateKeys
+from node.ledger.governance.changes import AddValidator, Change, RemoveValidator, Reweigh, RotateKeys
 from node.ledger.transactions import Transaction
 from node.pool.messages import FetchedBatch
 from node.storage import ChainTable

@@ -8,11 +8,11 @@ from bench.sim.remembered import remembered
 from bench.sim.setting import key_of, make_setting
 from bench.sim.world import World
 from node.anchoring.lanes import Mode, Result, plan
-from node.ledger.apps.governance_changes import Change
 from node.ledger.apps.sharing import Outcome, outcome_key, shared_key
 from node.ledger.federation import serving
 from node.ledger.federation.changes import SetLanePolicy, federation_change_of
 from node.ledger.federation.records import LanePolicy
+from node.ledger.governance.changes import Change
 from node.ledger.transactions import Transaction
 from node.storage import Reader, StateTable
 from tests.node.ledger.world import put_args

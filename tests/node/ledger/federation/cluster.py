@@ -16,12 +16,12 @@ from node.anchoring.lanes import BundleRequest, InboundBundle, Mode, Offer, plan
 from node.daemon.memory_store import MemoryStore
 from node.genesis import Genesis
 from node.ledger.apps import Apps
-from node.ledger.apps.governance_changes import Change
 from node.ledger.beginning import state_root_of
 from node.ledger.execution import BlockToExecute, Execution, Ledger
 from node.ledger.federation import queries, serving
 from node.ledger.federation.changes import AdmitCluster, SetLanePolicy, federation_change_of
 from node.ledger.federation.records import LanePolicy, client_of
+from node.ledger.governance.changes import Change
 from node.ledger.members import Member
 from node.ledger.params import Params
 from node.ledger.receipts import Receipt

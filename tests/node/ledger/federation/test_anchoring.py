@@ -9,14 +9,14 @@ from node.anchoring.client.lightclient import Update
 from node.anchoring.cluster.anchors import Anchor, AnchorProof, ClientStatus
 from node.anchoring.lanes import InboundBundle
 from node.anchoring.lanes.inbound import BundledLeaf
-from node.ledger.apps.governance_changes import AddValidator, RemoveValidator, RotateKeys
-from node.ledger.apps.governance_proposals import ready_digest
 from node.ledger.codes import Code
 from node.ledger.federation import queries, serving
 from node.ledger.federation.changes import SetFederation, VouchForHeader
 from node.ledger.federation.delivering import Seen
 from node.ledger.federation.records import FederationParams
 from node.ledger.federation.tables import anchor_nodes
+from node.ledger.governance.changes import AddValidator, RemoveValidator, RotateKeys
+from node.ledger.governance.proposals import ready_digest
 from node.proofs import smt
 from tests.node.ledger.federation.cluster import Cluster, federate, key_of, settle
 from tests.node.ledger.federation.test_sharing import outcome, shared, two

@@ -11,7 +11,6 @@ import pytest
 
 from consensus import CodecError, Digest, Value, decode, encode
 from node.anchoring.lanes import Mode
-from node.ledger.apps.governance_changes import change_of
 from node.ledger.federation.changes import (
     ApproveRecovery,
     FederationChange,
@@ -23,6 +22,7 @@ from node.ledger.federation.changes import (
 )
 from node.ledger.federation.keys import client_key, name_key, outbox_key, peer_key, policy_key
 from node.ledger.federation.records import Address, FederationParams, LanePolicy, Peering
+from node.ledger.governance.changes import change_of
 from node.ledger.receipts import Receipt
 from node.proofs.header import EMPTY_MAP_ROOT, Header
 from tests.node.ledger.federation.cluster import Cluster, federate

@@ -27,7 +27,7 @@ from consensus import (
     encode,
     encode_trusted,
 )
-from node.ledger.apps.governance_changes import Change, changes_of
+from node.ledger.governance.changes import Change, changes_of
 
 PROPOSAL_VERSION = 1
 OPEN_MAX = 64

@@ -4,14 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from consensus import Digest, LocalError, PublicKey, SignatureScheme
-from node.ledger.apps.governance_proposals import (
+from node.ledger.codes import Code, RejectedTransaction
+from node.ledger.governance.proposals import (
     OPEN_KEY,
     OpenProposal,
     Proposal,
     decode_open,
     proposal_key,
 )
-from node.ledger.codes import Code, RejectedTransaction
 from node.ledger.members import member_key
 from node.ledger.roster import ROSTER_KEY, Roster
 from node.ledger.state import BlockState

@@ -11,7 +11,8 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from consensus import Digest
-from node.ledger.apps.governance_changes import (
+from node.ledger.codes import Code
+from node.ledger.governance.changes import (
     AddValidator,
     Change,
     RemoveValidator,
@@ -19,8 +20,7 @@ from node.ledger.apps.governance_changes import (
     RotateKeys,
     moves_too_much,
 )
-from node.ledger.apps.governance_proposals import PROPOSAL_LIFETIME_MS, READY_LIFETIME_MS
-from node.ledger.codes import Code
+from node.ledger.governance.proposals import PROPOSAL_LIFETIME_MS, READY_LIFETIME_MS
 from node.ledger.receipts import Receipt
 from node.ledger.roster import Roster, ValidatorRecord
 from node.ledger.transactions import Transaction

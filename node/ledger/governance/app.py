@@ -6,7 +6,7 @@ more than two thirds of the current weight have approved, judged anew each time,
 it brings has proved that its holder is synced. What changes validators ends the epoch with its block; another
 such proposal in the same block waits, and any later approval, proof or `execute` completes it.
 
-    propose  [[change, ...], sweeping]                              approves too; changes: governance_changes
+    propose  [[change, ...], sweeping]                              approves too; changes: `changes.py`
     approve  [id]
     withdraw [id]                                                   by its proposer
     ready    [id, consensus_key, height, header_hash, signature]    the signature is over `ready_digest`
@@ -17,10 +17,9 @@ All but withdraw answer `[id, executed 0 | 1, approving weight, total weight, jo
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any
 
 from consensus import (
-    CodecError,
     Digest,
     PublicKey,
     Signature,
@@ -29,10 +28,12 @@ from consensus import (
     as_int,
     as_tuple,
 )
-from node.ledger.apps.governance_changes import Change, brought_keys, changes_of, joining_keys
-from node.ledger.apps.governance_history import RECENT_KEY, RECENT_MAX, first_recent, recent_hash
-from node.ledger.apps.governance_outcome import close, judge, settle
-from node.ledger.apps.governance_proposals import (
+from node.ledger import methods
+from node.ledger.codes import Code, RejectedTransaction
+from node.ledger.governance.changes import Change, brought_keys, changes_of, joining_keys
+from node.ledger.governance.history import RECENT_KEY, RECENT_MAX, first_recent, recent_hash
+from node.ledger.governance.outcome import close, judge, settle
+from node.ledger.governance.proposals import (
     OPEN_KEY,
     OPEN_MAX,
     OPEN_PER_OPERATOR_MAX,
@@ -44,8 +45,8 @@ from node.ledger.apps.governance_proposals import (
     proposal_key,
     ready_digest,
 )
-from node.ledger.apps.governance_session import Session
-from node.ledger.codes import Code, RejectedTransaction
+from node.ledger.governance.session import Session
+from node.ledger.methods import Arguments, Deed
 
 NAME = "governance"
 
@@ -182,19 +183,7 @@ def _parse_ready(args: tuple[Value, ...]) -> Ready:
     )
 
 
-Parsed = TypeVar("Parsed")
-Arguments: TypeAlias = tuple[Value, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Deed(Generic[Parsed]):
-    """One method of governance. `parse` raises CodecError."""
-
-    parse: Callable[[Arguments], Parsed]
-    run: Callable[[Session, Parsed], Value]
-
-
-METHODS: dict[str, Deed[Any]] = {
+METHODS: dict[str, Deed[Session, Any]] = {
     "propose": Deed(_parse_propose, propose),
     "approve": Deed(_parse_id, approve),
     "withdraw": Deed(_parse_id, withdraw),
@@ -206,13 +195,4 @@ METHODS: dict[str, Deed[Any]] = {
 def parse(method: str, args: Arguments) -> Callable[[Session], Value]:
     """The call with its arguments checked, pure in them. Raises RejectedTransaction UNKNOWN_METHOD or
     INVALID_ARGUMENTS."""
-    deed = METHODS.get(method)
-    if deed is None:
-        raise RejectedTransaction(
-            Code.UNKNOWN_METHOD, f"{NAME} has no method {method!a:.40}, but {', '.join(METHODS)}"
-        )
-    try:
-        parsed = deed.parse(args)
-    except CodecError as error:
-        raise RejectedTransaction(Code.INVALID_ARGUMENTS, str(error)) from error
-    return lambda session: deed.run(session, parsed)
+    return methods.parse(NAME, METHODS, method, args)

@@ -5,7 +5,9 @@ from dataclasses import replace
 import pytest
 
 from consensus import Epoch, LocalError, PublicKey, Value
-from node.ledger.apps.governance_changes import (
+from node.ledger.codes import Code
+from node.ledger.execution import BlockToExecute
+from node.ledger.governance.changes import (
     AddValidator,
     RemoveMember,
     RemoveValidator,
@@ -14,8 +16,8 @@ from node.ledger.apps.governance_changes import (
     SetMember,
     SetPolicy,
 )
-from node.ledger.apps.governance_history import RECENT_KEY, RECENT_MAX
-from node.ledger.apps.governance_proposals import (
+from node.ledger.governance.history import RECENT_KEY, RECENT_MAX
+from node.ledger.governance.proposals import (
     OPEN_KEY,
     OPEN_MAX,
     OPEN_PER_OPERATOR_MAX,
@@ -23,8 +25,6 @@ from node.ledger.apps.governance_proposals import (
     READY_LIFETIME_MS,
     decode_open,
 )
-from node.ledger.codes import Code
-from node.ledger.execution import BlockToExecute
 from node.ledger.members import ORGANISATIONS_KEY, Member, find_member, organisations_of
 from node.ledger.policy import Policy
 from node.ledger.roster import ROSTER_KEY, Roster
@@ -470,7 +470,7 @@ def test_a_member_may_act_in_the_block_that_admits_it(world: Parliament) -> None
 
 def test_members_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     world = Parliament()
-    monkeypatch.setattr("node.ledger.apps.governance_outcome.MEMBERS_MAX", 3)
+    monkeypatch.setattr("node.ledger.governance.outcome.MEMBERS_MAX", 3)
     member = Member(key_of("carol").public_key, "crates", ("client",), "carol")
     assert world.refused(operator(0), SetMember(member)) == Code.TOO_MANY_MEMBERS
     world.propose(operator(0), SetMember(member), RemoveMember(BOB.public_key))

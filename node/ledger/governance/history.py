@@ -7,7 +7,7 @@ proposal brings a consensus key, so that blocks cost nothing more the rest of th
 """
 
 from consensus import Digest, as_bytes, as_int, as_tuple, decode, encode_trusted
-from node.ledger.apps.governance_proposals import OPEN_KEY, decode_open
+from node.ledger.governance.proposals import OPEN_KEY, decode_open
 from node.ledger.state import BlockState
 from node.proofs.header import Header
 

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from consensus import Digest, Value, encode
-from node.ledger.apps.governance_changes import (
+from node.ledger.codes import Code, RejectedTransaction
+from node.ledger.federation.changes import FederationChange, leaves_after
+from node.ledger.governance.changes import (
     Change,
     RemoveMember,
     SetMember,
@@ -13,10 +15,8 @@ from node.ledger.apps.governance_changes import (
     joining_keys,
     moves_too_much,
 )
-from node.ledger.apps.governance_proposals import OPEN_KEY, Proposal, encode_open, proposal_key
-from node.ledger.apps.governance_session import Session
-from node.ledger.codes import Code, RejectedTransaction
-from node.ledger.federation.changes import FederationChange, leaves_after
+from node.ledger.governance.proposals import OPEN_KEY, Proposal, encode_open, proposal_key
+from node.ledger.governance.session import Session
 from node.ledger.members import (
     MEMBERS_MAX,
     ORGANISATIONS_KEY,

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from consensus import Digest
-from node.ledger.apps.governance_changes import joining_keys
-from node.ledger.apps.governance_proposals import OPEN_KEY, Proposal, decode_open, proposal_key
+from node.ledger.governance.changes import joining_keys
+from node.ledger.governance.proposals import OPEN_KEY, Proposal, decode_open, proposal_key
 from node.ledger.roster import Roster, ValidatorRecord
 
 Get: TypeAlias = Callable[[bytes], bytes | None]

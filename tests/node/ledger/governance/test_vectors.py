@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from consensus import CodecError, Epoch, Value, decode, encode
-from node.ledger.apps.governance_changes import (
+from node.ledger.governance.changes import (
     AddValidator,
     Change,
     RemoveMember,
@@ -21,8 +21,8 @@ from node.ledger.apps.governance_changes import (
     SetPolicy,
     change_of,
 )
-from node.ledger.apps.governance_history import RECENT_KEY
-from node.ledger.apps.governance_proposals import (
+from node.ledger.governance.history import RECENT_KEY
+from node.ledger.governance.proposals import (
     OPEN_KEY,
     Proposal,
     decode_open,
@@ -37,7 +37,7 @@ from node.ledger.state import Space
 from tests.node.ledger.parliament import Parliament, consensus, joining, operator, record
 from tests.node.ledger.world import BOB, key_of
 
-VECTORS = Path(__file__).parents[2] / "vectors" / "governance.json"
+VECTORS = Path(__file__).parents[3] / "vectors" / "governance.json"
 CHANGES: dict[str, Change] = {
     "add-validator": AddValidator(record(4, 2)),
     "remove-validator": RemoveValidator("v3"),
