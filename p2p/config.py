@@ -84,7 +84,7 @@ class GossipConfig:
     pulls_max: int = 4_096
     """Ids missing and being asked for, all peers together."""
     announced_ids_per_second: int = 4_096
-    """Ids one peer may announce in a second; more is ignored and scored."""
+    """Ids one peer may announce in a second; more is ignored, and 16 times as much is scored."""
     served_bytes_per_second: int = 8 * 1024 * 1024
     """Bodies one peer may pull in a second; more is ignored."""
 
@@ -131,6 +131,15 @@ class P2PConfig:
     """Inbound connections that have not finished the handshake, all addresses together."""
     pending_per_address: int = 16
     """The same from one address (an IPv6 address counts by its /64)."""
+    handshakes_per_second: int = 16
+    """Handshakes that one address may begin in a second, each about 5 ms of CPU; 0 means any number."""
+    handshakes_burst: int = 128
+    """The same at once after a pause: a whole cluster behind one address may come back together."""
+    strangers_per_second: int = 32
+    """Handshakes in a second of all addresses that no pinned key has come from; 0 means any number."""
+    strangers_burst: int = 256
+    addresses_max: int = 4_096
+    """Addresses remembered for their allowance, and as many from which a pinned key has come."""
 
     foreign_queue: QueueLimit = QueueLimit(items=64, bytes=4 * 1024 * 1024)
     """Each send queue of a node of another cluster."""

@@ -23,6 +23,8 @@ from p2p.gossip_effects import Deliver, Effect, Penalise, SendAnnounce, SendBody
 from p2p.identity import PeerId
 
 ID_BYTES = 20
+FLOOD_FACTOR = 16
+"""How many times the ids that are heard in a second a neighbour may announce before it is blamed."""
 _DOMAIN = b"isthmus/gossip/v1"
 
 
@@ -68,6 +70,10 @@ class _Peer:
     window_ms: int = 0
     announced_in_window: int = 0
     served_in_window: int = 0
+    answered_in_window: int = 0
+    """Bodies it sent that were asked of it."""
+    answered_before: int = 0
+    """The same in the window before."""
     penalised_in_window: bool = False
 
 
@@ -81,6 +87,7 @@ class GossipCounters:
     pulled: int = 0
     served: int = 0
     pulls_failed: int = 0
+    announcements_dropped: int = 0
 
 
 @dataclass(slots=True)
@@ -160,7 +167,9 @@ class Gossip:
         identity = message_id(topic, body)
         if (wanted := self._wanted.pop(identity, None)) is not None:
             self._answered(wanted)
-            self.counters.pulled += wanted.asked == peer
+            if wanted.asked == peer and (state := self._peers.get(peer)) is not None:
+                self.counters.pulled += 1
+                state.answered_in_window += 1
         if not self._see(identity):
             self.counters.duplicates += 1
             known = self._store.entries.get(identity)
@@ -197,7 +206,10 @@ class Gossip:
         self._roll_window(state, now_ms)
         state.announced_in_window += len(ids)
         if state.announced_in_window > self._config.announced_ids_per_second:
-            return self._penalise(peer, state, "too-many-announcements")
+            # A busy network announces more than one neighbour need hear; only what none can mean is blamed.
+            self.counters.announcements_dropped += len(ids)
+            flood = state.announced_in_window > FLOOD_FACTOR * self._config.announced_ids_per_second
+            return self._penalise(peer, state, "too-many-announcements") if flood else []
         ask: list[bytes] = []
         for identity in ids:
             if identity in self._seen:
@@ -297,7 +309,9 @@ class Gossip:
             state = self._peers.get(wanted.asked)
             if state is not None and wanted.deadline_ms:
                 self._roll_window(state, now_ms)
-                effects.extend(self._penalise(wanted.asked, state, "unanswered-pull"))
+                # Who answers some is at its own bound, or lost a frame.
+                if not state.answered_in_window + state.answered_before:
+                    effects.extend(self._penalise(wanted.asked, state, "unanswered-pull"))
             self._answered(wanted)
             wanted.others.append(wanted.asked)
             source = self._next_source(wanted)
@@ -353,5 +367,6 @@ class Gossip:
     def _roll_window(self, state: _Peer, now_ms: int) -> None:
         if now_ms - state.window_ms >= 1000:
             state.window_ms = now_ms
+            state.answered_before, state.answered_in_window = state.answered_in_window, 0
             state.announced_in_window = state.served_in_window = 0
             state.penalised_in_window = False

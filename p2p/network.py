@@ -188,7 +188,7 @@ class Network:
         table = {
             "inbox_items": (self._inbox.items, config.inbox_items_per_peer * 3 * peers),
             "inbox_bytes": (self._inbox.bytes, config.inbox_bytes_per_peer * 3 * peers),
-            "pending_connections": (self._sessions.pending, config.pending_max),
+            **self._sessions.doorstep.limits(),
             "connections": (len(self._connections), peers),
             **self._gossip.sizes(),
             **self.foreign.limits(),
@@ -204,7 +204,7 @@ class Network:
     def counters(self) -> dict[str, int]:
         """Counts since the start, for metrics; `internal_faults` above zero is a bug."""
         return {
-            "refused_connections": self._sessions.refused_connections,
+            **self._sessions.doorstep.counters(),
             "failed_handshakes": self._sessions.failed_handshakes,
             "internal_faults": self._sessions.internal_faults,
             **{f"gossip_{name}": count for name, count in asdict(self._gossip.counters).items()},

@@ -2,12 +2,10 @@
 
 One TCP connection a pair. The node with the smaller id dials; the other one waits `dial_patience_ms`
 longer, so that it only dials when it is not dialled. Everything before admission is bounded: the number of
-unauthenticated connections (in all and per address), the bytes read, and the time.
+unauthenticated connections and of handshakes a second (`doorstep.py`), the bytes read, and the time.
 """
 
-import ipaddress
 import logging
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -15,6 +13,7 @@ import trio
 
 from p2p.config import P2PConfig, Priority
 from p2p.connection import GOODBYE, Connection, control, exchange_hello
+from p2p.doorstep import Doorstep, address_group
 from p2p.errors import (
     ConnectionLost,
     DuplicateConnection,
@@ -55,29 +54,18 @@ class Sessions:
         """Whom TLS trusts from the next connection on."""
         self._links = links
         self._hello = hello
-        self._pending: Counter[str] = Counter()
-        self.refused_connections = 0
-        """Inbound connections closed at once because too many had not finished the handshake."""
+        self.doorstep = Doorstep(config)
         self.failed_handshakes = 0
         """Inbound connections that ended before they were admitted."""
         self.last_refused = ""
         """Why the latest of them ended, in words: a stranger has no status of its own."""
         self.internal_faults = 0
 
-    @property
-    def pending(self) -> int:
-        """Inbound connections that have not finished the handshake."""
-        return self._pending.total()
-
     async def accept(self, transport: trio.SocketStream) -> None:
         """Serves one inbound connection from its first byte to its end."""
         host = _remote_host(transport)
-        source = _address_group(host)
-        if (
-            self._pending.total() >= self._config.pending_max
-            or self._pending[source] >= self._config.pending_per_address
-        ):
-            self.refused_connections += 1
+        source = address_group(host)
+        if not self.doorstep.lets_in(source, now_ms()):
             await trio.aclose_forcefully(transport)
             return
         await self._session(transport, None, f"connection from {host}", source)
@@ -126,8 +114,10 @@ class Sessions:
         """
         link = dialled
         try:
-            with self._charged(source):
+            with self.doorstep.waiting(source):
                 stream, link = await self._authenticate(transport, dialled, who)
+                if source is not None:
+                    self.doorstep.know(source)
                 connection, early = await self._introduce(stream, link, dialled_by_us=dialled is not None)
             await self._live(connection, link, early)
         except PeerError as error:
@@ -143,20 +133,6 @@ class Sessions:
                 link.failed(InternalFault(f"internal error, please report it: {error!r}"), now_ms())
         finally:
             await trio.aclose_forcefully(transport)
-
-    @contextmanager
-    def _charged(self, source: str | None) -> Iterator[None]:
-        """Counts an inbound connection as waiting while it is not admitted."""
-        if source is None:
-            yield
-            return
-        self._pending[source] += 1
-        try:
-            yield
-        finally:
-            self._pending[source] -= 1
-            if not self._pending[source]:
-                del self._pending[source]
 
     async def _authenticate(
         self, transport: trio.abc.Stream, dialled: Link | None, who: str
@@ -271,14 +247,3 @@ def _remote_host(transport: trio.SocketStream) -> str:
         return str(transport.socket.getpeername()[0])
     except OSError:
         return "an address already gone"
-
-
-def _address_group(host: str) -> str:
-    """What counts as one address: an IPv4 address, or the /64 of an IPv6 address."""
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return host
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is None:
-        return str(ipaddress.IPv6Network((address.packed[:8] + bytes(8), 64)))
-    return host

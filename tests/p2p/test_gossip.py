@@ -208,13 +208,36 @@ def test_one_peer_can_neither_make_us_ask_nor_serve_without_bound() -> None:
     assert isinstance(pull, SendPull)
     assert len(pull.ids) == 10
     assert gossip.announced(peer(0), ids, 1) == []
-    assert gossip.announced(peer(0), ids, 2) == [Penalise(peer(0), "too-many-announcements", 1)]
-    assert gossip.announced(peer(0), ids, 3) == [], "a fault costs once a second"
     gossip.publish(TOPIC, b"twelve bytes")
     wanted = (message_id(TOPIC, b"twelve bytes"),)
     assert len(gossip.pulled(peer(1), wanted, 0)) == 1
     assert gossip.pulled(peer(1), wanted, 999) == []
     assert len(gossip.pulled(peer(1), wanted, 1_000)) == 1
+
+
+def test_announcements_of_a_busy_network_are_dropped_and_only_a_flood_is_blamed() -> None:
+    gossip = make_gossip(1, announced_ids_per_second=100)
+    ids = tuple(number.to_bytes(ID_BYTES, "big") for number in range(100))
+    assert gossip.announced(peer(0), ids, 0), "asked for"
+    new = tuple(number.to_bytes(ID_BYTES, "big") for number in range(100, 200))
+    heard = [gossip.announced(peer(0), new, 1 + frame) for frame in range(15)]
+    assert heard == [[]] * 15, "16 times what is heard is dropped without blame"
+    assert gossip.counters.announcements_dropped == 1_500
+    assert gossip.announced(peer(0), new, 20) == [Penalise(peer(0), "too-many-announcements", 1)]
+    assert gossip.announced(peer(0), new, 30) == [], "a fault costs once a second"
+    assert gossip.announced(peer(0), new, 1_000), "and the next second everything is heard again"
+
+
+def test_a_neighbour_that_answers_some_pulls_is_not_blamed_for_the_others() -> None:
+    gossip = make_gossip(1, pull_timeout_ms=500, pull_attempts_max=1)
+    bodies = [bytes([number]) for number in range(1, 3)]
+    gossip.announced(peer(0), tuple(message_id(TOPIC, body) for body in bodies), 0)
+    gossip.receive(peer(0), TOPIC, b"\0" + bodies[0])
+    assert not [effect for effect in gossip.tick(500) if isinstance(effect, Penalise)]
+    gossip.announced(peer(0), (message_id(TOPIC, b"three"),), 2_100)
+    gossip.tick(2_600)
+    gossip.announced(peer(0), (message_id(TOPIC, b"four"),), 4_000)
+    assert Penalise(peer(0), "unanswered-pull", 1) in gossip.tick(4_500)
 
 
 def test_store_and_memory_of_ids_stay_within_their_bounds() -> None:

@@ -1,15 +1,17 @@
 """Peers and strangers that do what they must not: each costs itself its connection, and nothing else."""
 
+import contextlib
 import random
 
 import pytest
 import trio
 
 from p2p import Network
-from p2p.connection import ANNOUNCE, GOODBYE, HELLO, PING, control
+from p2p.connection import ANNOUNCE, GOODBYE, HELLO, PING, control, exchange_hello
 from p2p.frames import encode, encode_header
 from p2p.hello import Hello
 from p2p.identity import issue
+from p2p.tls import TlsContexts, handshake
 from tests.p2p.nodes import (
     BATCHES,
     PENDING,
@@ -262,3 +264,76 @@ async def test_a_bug_reached_by_a_peer_is_told_loudly_and_ends_that_link_only(
         async with admitted(node, peer.identity) as stream:
             await stream.send_all(encode(VOTES.code, b"the node still works")[0])
             assert (await next_delivery(network)).body == b"the node still works"
+
+
+async def test_a_flood_of_handshakes_is_rationed_by_address_and_ends() -> None:
+    async with (
+        make_places(2) as [node, friend],
+        running(node, allowed=[friend], handshakes_per_second=1, handshakes_burst=6) as network,
+    ):
+        for _ in range(20):
+            async with plain(node) as stream:
+                await wait_closed_after(stream, b"no TLS at all, but work for us")
+        assert network.counters()["failed_handshakes"] <= 8, "six at once, and one a second"
+        assert network.counters()["hurried_connections"] >= 12
+        assert network.limits()["handshake_addresses"] == (1, 4_096)
+        await still_works(network, node, friend)  # from the same address, as soon as it may again
+
+
+async def wait_closed_after(stream: trio.SocketStream, data: bytes) -> None:
+    """Sends `data`, if the other side still takes it, and reads until it closes."""
+    try:
+        await stream.send_all(data)
+    except trio.BrokenResourceError:
+        return
+    await wait_closed(stream)
+
+
+async def test_a_recorded_handshake_played_again_proves_nothing() -> None:
+    async with make_places(3) as [node, peer, friend], running(node, allowed=[peer, friend]) as network:
+        recorded: list[bytes] = []
+        async with plain(node) as transport:
+            secure = TlsContexts(peer.identity, [node.peer_id]).wrap(
+                Recording(transport, recorded), server_side=False
+            )
+            await handshake(secure, "node")
+            await exchange_hello(secure, make_hello(), "node", speaks_first=False)
+            assert await connected(network) == peer.peer_id
+        await disconnected(network)
+        assert len(b"".join(recorded)) > 500, "a whole handshake with its certificate was recorded"
+        async with plain(node) as stream:
+            for flight in recorded:
+                await wait_sent(stream, flight)
+            await wait_closed(stream)
+        await eventually(lambda: network.counters()["failed_handshakes"] == 1)
+        status = next(one for one in network.status() if one.peer == peer.peer_id)
+        assert not status.connected
+        assert status.score == 0, "whose handshake it was is not blamed for who plays it"
+        await still_works(network, node, friend)
+
+
+async def wait_sent(stream: trio.SocketStream, data: bytes) -> None:
+    """Sends what the other side may have stopped reading."""
+    with contextlib.suppress(trio.BrokenResourceError):
+        await stream.send_all(data)
+
+
+class Recording(trio.abc.Stream):
+    """A transport that keeps what is sent over it."""
+
+    def __init__(self, transport: trio.SocketStream, sent: list[bytes]) -> None:
+        self._transport = transport
+        self._sent = sent
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        self._sent.append(bytes(data))
+        await self._transport.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._transport.wait_send_all_might_not_block()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        return await self._transport.receive_some(max_bytes)
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
