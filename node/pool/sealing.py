@@ -1,7 +1,8 @@
 """Own admitted transactions on their way into a batch.
 
 Alone, a transaction must not wait: with nothing of ours in flight a batch is sealed at once. Under load,
-batches form by themselves while earlier ones are in flight, and the delay bound only caps the wait. Sealing
+batches form by themselves while earlier ones are in flight: part-filled ones are sealed at most once in the
+delay bound, so that one which comes after a pause of that length has no company to wait for. Sealing
 stops when our share of everybody's memory is used; then admission fills up and clients are told to wait.
 """
 
@@ -43,6 +44,7 @@ class Sealer:
         self._is_opaque = config.batch.content is BatchContent.CHUNKS
         self._items_max = CHUNKS_MAX if self._is_opaque else config.batch.transactions_max
         self._sequence = 0
+        self._flushed_ms: int | None = None  # when a part-filled batch was sealed last
         self.bytes = 0
 
     def __len__(self) -> int:
@@ -118,7 +120,10 @@ class Sealer:
         return effects
 
     def _oldest_due_ms(self) -> int | None:
-        return self._waiting[0][1] + self._config.seal_delay_ms if self._waiting else None
+        if not self._waiting:
+            return None
+        since_ms, flushed_ms = self._waiting[0][1], self._flushed_ms
+        return since_ms if flushed_ms is None else max(since_ms, flushed_ms + self._config.seal_delay_ms)
 
     def _seal(
         self, author: ValidatorIndex, created_ms: int, elapsed_ms: int, *, idle: bool, room_bytes: int
@@ -134,6 +139,8 @@ class Sealer:
             if not full and not flush:
                 break
             taken = self._take(created_ms)
+            if not full:
+                self._flushed_ms = elapsed_ms
             if taken:
                 batch = self._sealed(author, taken, created_ms)
                 batches.append((batch, taken))

@@ -110,6 +110,20 @@ def test_under_load_transactions_wait_for_company_at_most_the_delay() -> None:
     assert [len(Batch.decode(m.data, CONFIG.batch).transactions) for m in pushed] == [1, 2]
 
 
+def test_one_that_comes_a_delay_after_the_last_batch_has_no_company_to_wait_for() -> None:
+    n = node()
+    n.submit(transaction(1))
+    n.now_ms += CONFIG.seal_delay_ms
+    n.submit(transaction(2))
+    assert len(n.out) == 2
+    n.now_ms += CONFIG.seal_delay_ms - 1
+    n.submit(transaction(3))
+    assert len(n.out) == 2
+    n.now_ms += 1
+    n.tick()
+    assert len(n.out) == 3
+
+
 def test_waiting_transactions_leave_when_the_batch_in_flight_is_committed() -> None:
     n = node()
     n.submit(transaction(1))
