@@ -20,6 +20,9 @@ MAX_KEY_BYTES = 511
 HEIGHT_KEY = b"height"
 """StateTable.META: the height the state shows, u64."""
 
+PRUNED_KEY = b"pruned"
+"""ChainTable.META: the height, u64, below which blocks, batches and bodies were pruned; absent: none were."""
+
 SCAN_BYTES = 16 * 1024 * 1024
 """One scan returns no more than this in keys and values, but always one entry if there is any."""
 

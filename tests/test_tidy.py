@@ -23,6 +23,7 @@ PURE = (
     "p2p/gossip.py",
     "p2p/hello.py",
     "p2p/peers.py",
+    "node/diagnosis/*.py",
     "node/genesis.py",
     "node/proofs/*.py",
     "node/anchoring/*.py",

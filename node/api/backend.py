@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from node.diagnosis import NodeFacts, PeerFacts
 from node.genesis import Genesis
 from node.storage import Snapshot
 
@@ -95,6 +96,8 @@ class NodeStatus:
     peers: tuple[PeerStatus, ...]
     benchmark: str = ""
     """`opaque` on a benchmark cluster, whose ledger is none; empty everywhere else."""
+    pruned_below: int = 0
+    """Transactions below this height were pruned here; 0 when none were."""
 
 
 class Backend(Protocol):
@@ -139,6 +142,9 @@ class Backend(Protocol):
 
     def status(self) -> NodeStatus:
         """One look at the node."""
+
+    def look(self) -> tuple[NodeFacts, tuple[PeerFacts, ...]]:
+        """The facts that a diagnosis is made of: the node's own, and those of each peer."""
 
     def metrics_text(self) -> bytes:
         """The node's metrics in the Prometheus text format."""

@@ -219,11 +219,6 @@ async def get_status(call: Call) -> Response:
     return call.answer(call.door.backend.status())
 
 
-async def get_peers(call: Call) -> Response:
-    """GET /v1/peers."""
-    return call.answer(call.door.backend.status().peers)
-
-
 async def get_livez(call: Call) -> Response:
     """GET /livez: answering at all is the statement, the event loop turns."""
     return PlainTextResponse("alive\n")

@@ -21,10 +21,12 @@ from node.api.limits import ApiLimits
 from node.api.server import bind_listener, serve_api
 from node.config import NodeConfig
 from node.daemon.daemon import Node, TooManyRequests, software_version
+from node.daemon.looking import look, pruned_below
 from node.daemon.metrics import render_metrics
 from node.daemon.readiness import reasons_against
 from node.daemon.startup import wall_ms
 from node.daemon.waiters import TooManyWaiters
+from node.diagnosis import NodeFacts, PeerFacts
 from node.genesis import Genesis
 from node.ledger.codes import Code
 from node.ledger.params import OPAQUE
@@ -154,7 +156,12 @@ class LiveBackend:
             pending_transactions=len(node.validator.data.desk.admission),
             peers=peers,
             benchmark=_benchmark(genesis),
+            pruned_below=pruned_below(node),
         )
+
+    def look(self) -> tuple[NodeFacts, tuple[PeerFacts, ...]]:
+        """The facts that a diagnosis is made of."""
+        return look(self._node)
 
     def metrics_text(self) -> bytes:
         """The node's metrics in the Prometheus text format."""

@@ -1,7 +1,7 @@
 """The route table: the only list of what this node answers. The router and the document are made from it."""
 
 from node.api import handlers
-from node.api.backend import NodeStatus, PeerStatus, Readiness
+from node.api.backend import NodeStatus, Readiness
 from node.api.call import Media, Operation
 from node.api.events import FROM, LAST_EVENT_ID, stream_events
 from node.api.faults import BODY_FAULTS, Fault
@@ -23,6 +23,7 @@ from node.api.handlers import (
 from node.api.links import OPERATION as LINKS_OPERATION
 from node.api.opaque import OPERATION as OPAQUE_OPERATION
 from node.api.openapi import get_document
+from node.api.peer_queries import OPERATIONS as PEER_OPERATIONS
 from node.api.record_queries import HistoryAnswer, RecordAnswer
 from node.api.submitting import TIMEOUT, WAIT, submit_many, submit_one
 from node.api.views import (
@@ -179,15 +180,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *GOVERNANCE_OPERATIONS,
     *FEDERATION_OPERATIONS,
     LINKS_OPERATION,
-    Operation(
-        "GET",
-        "/v1/peers",
-        "getPeers",
-        "The peers as this node sees them.",
-        handlers.get_peers,
-        (),
-        tuple[PeerStatus, ...],
-    ),
+    *PEER_OPERATIONS,
     Operation(
         "GET",
         "/v1/evidence",

@@ -5,12 +5,14 @@ are defined. Those that are a bare word at their place, because it is pure or sa
 get their sentence here; a test looks through the source for words that are missing or no longer said.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from node.anchoring.lanes import Refusal
 from node.anchoring.refusals import Code as ClientCode
 from node.api.faults import Fault
 from node.cli.exits import Exit
+from node.diagnosis import CLUSTER_RULES, DOWN_RULES, NODE_RULES, PEER_RULES
 from node.ledger.codes import Code
 
 
@@ -152,6 +154,13 @@ LINK: dict[str, str] = {
 }
 
 
+def _diagnoses() -> Iterator[tuple[str, str]]:
+    """What `isthmus why` can say, with the way out behind it."""
+    for table in (CLUSTER_RULES, NODE_RULES, PEER_RULES, DOWN_RULES):
+        for rule in table:
+            yield rule.code, f"{rule.meaning} {rule.remedy[:1].upper()}{rule.remedy[1:]}".strip()
+
+
 def entries() -> tuple[Entry, ...]:
     """Everything, kind by kind; a name may mean something in more than one."""
     return (
@@ -164,4 +173,5 @@ def entries() -> tuple[Entry, ...]:
         *(Entry("doctor check", None, name, sentence) for name, sentence in DOCTOR.items()),
         *(Entry("start", None, name, sentence) for name, sentence in START.items()),
         *(Entry("link", None, name, sentence) for name, sentence in LINK.items()),
+        *(Entry("diagnosis", None, name, sentence) for name, sentence in _diagnoses()),
     )

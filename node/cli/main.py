@@ -31,6 +31,8 @@ COMMANDS: dict[str, str] = {
     "lanes": "Show what passes between this cluster and others.",
     "governance": "Change validators, members and policies: propose, approve, show.",
     "status": "Show what nodes say about themselves.",
+    "why": "Say why a node or its cluster stands still, and what to do.",
+    "peers": "Show the other validators as a node sees them.",
     "tx": "Send transactions: put, supersede, share, raw.",
     "query": "Read: record, history, tx, header.",
     "prove": "Export a proof of a transaction or a record as one file.",

@@ -47,6 +47,7 @@ from node.validator.outputs import (
     Tell,
 )
 from node.validator.recovered import Recovered, first_writes, is_empty, recover
+from node.validator.sightings import Sighting
 from node.validator.storing import together
 from node.validator.validator import Validator
 
@@ -79,6 +80,7 @@ __all__ = [
     "SendFrame",
     "ServeBlocks",
     "ServeSync",
+    "Sighting",
     "SignaturesChecked",
     "Start",
     "StartTimer",

@@ -29,6 +29,7 @@ from node.validator.mail import Mail
 from node.validator.orders import HANDOVER_TIMER, Orders
 from node.validator.outputs import Append, Output
 from node.validator.records import encode_persist, split_persist
+from node.validator.sightings import Sightings
 from node.validator.term import Term, Terms
 
 _TIMER_NAMES = {kind: f"consensus-{kind.name.lower()}" for kind in TimerKind}
@@ -61,6 +62,7 @@ class Validator:
         self._border = Border(terms.epochs)
         self._crossing = Crossing(mail, data, terms, self._border)
         self._orders = Orders(mail, data)
+        self.sightings = Sightings()
         self._beginning, self._left = beginning, left
         self._timers: dict[str, Timer] = {}
 
@@ -107,6 +109,7 @@ class Validator:
             *data.line.limits(),
             *data.book.limits(),
             *self._border.limits(),
+            *self.sightings.limits(),
             ("handed_transactions", len(data.outgoing), handover.HANDED_MAX),
         )
 
@@ -227,9 +230,9 @@ class Validator:
 
     def _on_agreement(self, identity: bytes, message: agreement.Message, frame: inputs.Frame) -> None:
         mail, data = self._mail, self.data
+        self.sightings.note(frame.peer, message, mail.now_ms)
         if isinstance(message, agreement.Status):
-            height = message.certified_height
-            data.serve_catchup(data.catchup.on_peer_height(identity, height, mail.now_ms))
+            data.serve_catchup(data.catchup.on_peer_height(identity, message.certified_height, mail.now_ms))
         epoch = agreement.epoch_of(message)
         if epoch is not None and epoch != self.term.epoch:
             answer = self._border.answer(frame, message, self.term.epoch, self.replica.view)

@@ -78,6 +78,10 @@ def _the_looks_agree(backend: Backend) -> None:
     status = backend.status()
     assert status.cluster_id == backend.genesis.cluster_id
     assert status.stored_height <= status.certified_height <= status.committed_height
+    node, peers = backend.look()
+    assert (node.name, node.cluster_id) == (status.node_name, status.cluster_id)
+    assert node.node_key not in [peer.node_key for peer in peers]
+    assert node.total_weight >= node.weight + sum(peer.weight for peer in peers)
     readiness = backend.readiness()
     assert readiness.ready or readiness.reasons
     assert backend.metrics_text().endswith(b"\n")

@@ -7,6 +7,7 @@ that proofs through the history tree occur.
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 
 import trio
 
@@ -32,6 +33,7 @@ from node.api.backend import (
 )
 from node.api.queries import HEIGHT_KEY, height_key
 from node.daemon.memory_store import MemorySnapshot, MemoryStore
+from node.diagnosis import NodeFacts, PeerFacts
 from node.genesis import Genesis
 from node.ledger.codes import Code, RejectedTransaction
 from node.ledger.execution import BlockToExecute, Ledger
@@ -48,6 +50,7 @@ from node.proofs.header import Header
 from node.proofs.rfc6962 import StoredNode
 from node.storage import ChainTable, SnapshotLimit, StateTable, Write
 from node.validator.epochs import EpochLink
+from tests.node.diagnosis.scene import A_NODE, A_PEER
 
 _TABLES = {Space.STATE: StateTable.STATE, Space.NODES: StateTable.NODES, Space.REPLAY: StateTable.REPLAY}
 VALIDATOR_KEYS = tuple(SigningKey(bytes((number,)) * 32) for number in range(1, 5))
@@ -214,6 +217,15 @@ class FakeBackend:
             peers,
             self.benchmark,
         )
+
+    def look(self) -> tuple[NodeFacts, tuple[PeerFacts, ...]]:
+        status = self.status()
+        seen = tuple(
+            replace(A_PEER, name=f"node-{number}", node_key=NODE_KEYS[number].public_key)
+            for number in range(1, 4)
+        )
+        node = replace(A_NODE, name=status.node_name, cluster_id=status.cluster_id, round=status.round)
+        return replace(node, stored_height=status.stored_height), seen
 
     def metrics_text(self) -> bytes:
         return b"# TYPE isthmus_consensus_height gauge\nisthmus_consensus_height 1\n"

@@ -1,0 +1,49 @@
+"""Peers as rows of a table: what a node sees of the others."""
+
+from node.diagnosis import PeerFacts
+
+PEER_HEADINGS = (
+    "validator",
+    "weight",
+    "link",
+    "heard",
+    "round",
+    "height",
+    "last vote",
+    "gave up",
+    "clock",
+    "queue",
+    "in",
+    "out",
+    "score",
+)
+
+
+def peer_row(peer: PeerFacts) -> tuple[object, ...]:
+    """One line of the table."""
+    gave_up = "-" if peer.timeout_round is None else f"{peer.timeout_round} {peer.timeout_reason}"
+    return (
+        peer.name,
+        peer.weight or "-",
+        "up" if peer.connected else "banned" if peer.banned_for_ms else "DOWN",
+        "-" if peer.heard_ms_ago is None else f"{peer.heard_ms_ago / 1000:.1f} s ago",
+        _shown(peer.round),
+        _shown(peer.certified_height),
+        _shown(peer.last_vote_round),
+        gave_up,
+        "-" if peer.clock_skew_ms is None else f"{peer.clock_skew_ms:+d} ms",
+        f"{peer.queue_frames} / {_bytes(peer.queue_bytes)}",
+        _bytes(peer.bytes_in),
+        _bytes(peer.bytes_out),
+        peer.score,
+    )
+
+
+def _shown(number: int | None) -> object:
+    return "-" if number is None else number
+
+
+def _bytes(size: int) -> str:
+    if size < 10_000:
+        return f"{size} B"
+    return f"{size / 1000:.0f} kB" if size < 10_000_000 else f"{size / 1_000_000:.0f} MB"

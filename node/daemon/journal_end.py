@@ -1,0 +1,49 @@
+"""The end of a journal that nobody holds open, read without changing it: to explain a node that is down."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from consensus import LocalError, SafetyRecord
+from node.daemon.segment import UnreadableHeader, read_header, scan_groups
+from node.validator.records import PersistRecord, decode_record
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEnd:
+    """What the last readable segment holds. `record` is the last safety record in it, None without one;
+    `is_closed` says that the last thing in it is the mark of an orderly end."""
+
+    words: str
+    is_closed: bool
+    record: SafetyRecord | None
+
+
+def read_end(directory: Path) -> JournalEnd:
+    """The end of the journal in `directory`; it never raises for what is missing or damaged."""
+    segments = sorted(directory.glob("journal-*.seg"), reverse=True)
+    if not segments:
+        return JournalEnd("there is no journal", False, None)
+    try:
+        with segments[0].open("rb") as file:
+            return _end_of(file.fileno())
+    except (OSError, UnreadableHeader, LocalError) as error:
+        return JournalEnd(f"the journal cannot be read: {error}", False, None)
+
+
+def _end_of(fd: int) -> JournalEnd:
+    record: SafetyRecord | None = None
+    last_seq, is_closed = 0, False
+    for group in scan_groups(fd, read_header(fd)):
+        is_closed = group.record_count == 0
+        for seq, data in group.records():
+            decoded = decode_record(data)
+            last_seq = seq
+            if isinstance(decoded, PersistRecord) and decoded.record is not None:
+                record = decoded.record
+    if record is None:
+        return JournalEnd(f"the journal goes to record {last_seq}", is_closed, None)
+    words = (
+        f"the journal goes to record {last_seq}: epoch {record.epoch}, signed up to round "
+        f"{record.highest_signed_round} and height {record.last_signed_height}"
+    )
+    return JournalEnd(words, is_closed, record)

@@ -1,0 +1,247 @@
+"""What is the matter with one other validator: the table of rules, the worst cause first."""
+
+from dataclasses import dataclass
+
+from node.diagnosis.facts import NodeFacts, PeerFacts
+from node.diagnosis.verdict import Rule, Verdict
+
+SILENT_MS = 10_000
+"""Every node tells where it is each second; ten of those missed in a row are no jitter."""
+BEHIND_HEIGHTS = 8
+BEHIND_ROUNDS = 8
+VOTELESS_ROUNDS = 64
+"""Certified rounds since its last vote, above which it is said not to vote; less may be a busy machine."""
+QUEUE_BYTES = 4 * 1024 * 1024
+SCORE = 40
+"""Points of misbehaviour that do not decay at once; 100 end a link."""
+CLOCK_SLACK_MS = 1_000
+"""How much later than it was made a proposal may arrive before its maker's clock is suspected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One peer, and the node that looks at it."""
+
+    peer: PeerFacts
+    node: NodeFacts
+
+
+def clock_is_off(skew_ms: int | None, tolerance_ms: int) -> bool:
+    """Whether proposals with this skew are held back or come as if from the past."""
+    return skew_ms is not None and not -(tolerance_ms + CLOCK_SLACK_MS) <= skew_ms <= tolerance_ms
+
+
+def _other_cluster(seen: Seen) -> str | None:
+    peer = seen.peer
+    if peer.connected or "another cluster" not in peer.last_error:
+        return None
+    return f"{peer.name} has another genesis: {peer.last_error}"
+
+
+def _other_version(seen: Seen) -> str | None:
+    peer = seen.peer
+    if peer.connected or "speaks protocol" not in peer.last_error:
+        return None
+    return f"{peer.name} runs another protocol version: {peer.last_error}"
+
+
+def _banned(seen: Seen) -> str | None:
+    peer = seen.peer
+    if not peer.banned_for_ms:
+        return None
+    return f"{peer.name} misbehaved and is kept out for another {peer.banned_for_ms // 1000} s"
+
+
+def _stranger(seen: Seen) -> str | None:
+    peer = seen.peer
+    if peer.connected or not any(word in peer.last_error for word in ("node key", "certificate", "pinned")):
+        return None
+    return f"{peer.name} and this node do not accept each other's node key: {peer.last_error}"
+
+
+def _unreachable(seen: Seen) -> str | None:
+    peer = seen.peer
+    if peer.connected:
+        return None
+    where = f" at {peer.address}" if peer.address else ", which this node expects to dial in,"
+    return f"{peer.name}{where} is not connected{': ' + peer.last_error if peer.last_error else ''}"
+
+
+def _silent(seen: Seen) -> str | None:
+    heard = seen.peer.heard_ms_ago
+    if heard is None or heard <= SILENT_MS:
+        return None
+    return f"{seen.peer.name} is connected and has said nothing for {heard // 1000} s"
+
+
+def _clock(seen: Seen) -> str | None:
+    skew = seen.peer.clock_skew_ms
+    if skew is None or not clock_is_off(skew, seen.node.clock_tolerance_ms):
+        return None
+    return (
+        f"the clock of {seen.peer.name} is {abs(skew)} ms {'ahead of' if skew > 0 else 'behind'} this one's"
+    )
+
+
+def _gave_up_lately(seen: Seen, reason: str) -> bool:
+    peer = seen.peer
+    is_fresh = peer.timeout_round is not None and peer.timeout_round >= seen.node.round - 1
+    return is_fresh and peer.timeout_reason == reason
+
+
+def _lacks_batches(seen: Seen) -> str | None:
+    if not _gave_up_lately(seen, "payload_unavailable"):
+        return None
+    return f"{seen.peer.name} gave round {seen.peer.timeout_round} up because a batch of it was missing there"
+
+
+def _refuses(seen: Seen) -> str | None:
+    if not _gave_up_lately(seen, "proposal_refused"):
+        return None
+    return f"{seen.peer.name} refused the proposal of round {seen.peer.timeout_round}"
+
+
+def _behind(seen: Seen) -> str | None:
+    height = seen.peer.certified_height
+    if height is None or height + BEHIND_HEIGHTS > seen.node.certified_height:
+        return None
+    return f"{seen.peer.name} is at height {height}, {seen.node.certified_height - height} behind this node"
+
+
+def _round_behind(seen: Seen) -> str | None:
+    at = seen.peer.round
+    if at is None or at + BEHIND_ROUNDS > seen.node.round:
+        return None
+    return f"{seen.peer.name} is in round {at}, {seen.node.round - at} behind this node"
+
+
+def _voteless(seen: Seen) -> str | None:
+    peer = seen.peer
+    if not peer.is_validator or (peer.connected_for_ms or 0) < SILENT_MS:
+        return None
+    if (peer.last_vote_round or 0) + VOTELESS_ROUNDS > seen.node.certified_round:
+        return None
+    last = "has not voted" if peer.last_vote_round is None else f"voted last in round {peer.last_vote_round}"
+    return f"{peer.name} follows, and {last} (round {seen.node.certified_round} is certified)"
+
+
+def _slow_reader(seen: Seen) -> str | None:
+    if seen.peer.queue_bytes <= QUEUE_BYTES:
+        return None
+    return f"{seen.peer.queue_bytes // 1024} KiB wait to be read by {seen.peer.name}"
+
+
+def _scored(seen: Seen) -> str | None:
+    if seen.peer.score < SCORE:
+        return None
+    return f"{seen.peer.name} breaks rules: {seen.peer.score} points of 100"
+
+
+def _in_order(seen: Seen) -> str | None:
+    peer = seen.peer
+    where = "" if peer.round is None else f", round {peer.round}, height {peer.certified_height}"
+    return f"{peer.name} takes part{where}" if peer.is_validator else f"{peer.name} is connected{where}"
+
+
+PEER_RULES: tuple[Rule[Seen], ...] = (
+    Rule(
+        "other-genesis",
+        Verdict.FAULT,
+        "The other node has another genesis.json, so it belongs to another cluster.",
+        "compare cluster ids with its operator and put the same genesis.json into both homes",
+        _other_cluster,
+    ),
+    Rule(
+        "other-protocol",
+        Verdict.FAULT,
+        "The other node speaks another version of the protocol.",
+        "upgrade the older of the two",
+        _other_version,
+    ),
+    Rule(
+        "peer-banned",
+        Verdict.FAULT,
+        "The other node broke rules so often that it is kept out for a while.",
+        "look for peer_fault in this node's log and talk with its operator; the ban ends by itself",
+        _banned,
+    ),
+    Rule(
+        "keys-not-pinned",
+        Verdict.FAULT,
+        "One of two nodes does not accept the other's node key.",
+        "compare `isthmus show-node-id` there with the peer entry here, and the other way round",
+        _stranger,
+    ),
+    Rule(
+        "unreachable",
+        Verdict.FAULT,
+        "There is no link to the other node.",
+        "is it started, is the address right, does a firewall stand between? `isthmus doctor` there tells",
+        _unreachable,
+    ),
+    Rule(
+        "silent",
+        Verdict.FAULT,
+        "The link is open, and nothing comes over it.",
+        "look at that machine: the process may be stopped or starved; `isthmus why` there",
+        _silent,
+    ),
+    Rule(
+        "clock-skew",
+        Verdict.WARNING,
+        "The other node's clock is off: its proposals are held back or come as if from the past.",
+        "run chrony or systemd-timesyncd on the machine whose clock is wrong",
+        _clock,
+    ),
+    Rule(
+        "lacks-batches",
+        Verdict.WARNING,
+        "The other node could not vote because it lacked transactions that were ordered.",
+        "look at the links between it and the other validators; it fetches them from whoever it reaches",
+        _lacks_batches,
+    ),
+    Rule(
+        "refuses-proposals",
+        Verdict.WARNING,
+        "The other node found a proposal against the rules.",
+        "compare software versions and clocks; its log says which rule",
+        _refuses,
+    ),
+    Rule(
+        "behind",
+        Verdict.WARNING,
+        "The other node is behind in height; it catches up.",
+        "wait; if it does not come nearer, look at its disk and machine (`isthmus why` there)",
+        _behind,
+    ),
+    Rule(
+        "round-behind",
+        Verdict.WARNING,
+        "The other node is in an older round.",
+        "wait some seconds: rounds follow by certificates; then look at the link's bytes and queue",
+        _round_behind,
+    ),
+    Rule(
+        "does-not-vote",
+        Verdict.WARNING,
+        "The other validator follows and does not vote.",
+        "ask its operator for `isthmus why` there: its guard may be lost, or its data was restored",
+        _voteless,
+    ),
+    Rule(
+        "slow-reader",
+        Verdict.WARNING,
+        "The other node reads more slowly than it is sent to.",
+        "look at its machine and at the bandwidth between",
+        _slow_reader,
+    ),
+    Rule(
+        "breaks-rules",
+        Verdict.WARNING,
+        "The other node sent what it must not send.",
+        "look for peer_fault in this node's log; at 100 points the link ends",
+        _scored,
+    ),
+    Rule("in-order", Verdict.GOOD, "Nothing is the matter with the other node.", "", _in_order),
+)
+"""In this order; the last one always applies."""

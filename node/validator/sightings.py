@@ -1,0 +1,69 @@
+"""What peers were last seen to do: where they say they are, their last vote, and how their clocks differ.
+
+For operators only: nothing is decided from it, and it is neither verified beyond the link nor kept.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from consensus import Message, Proposal, Round, Status, Timeout, TimeoutReason, Vote
+
+SIGHTINGS_MAX = 256
+"""Peers remembered, by node key; the one not heard of for longest makes room."""
+_SKEWS = 8
+"""Proposals of which the clock is judged: travelling only delays them, so the least delayed one counts."""
+
+
+@dataclass(slots=True)
+class Sighting:
+    """The last that was seen of one peer; None is never. `heard_ms` and the skew are by our wall clock."""
+
+    heard_ms: int
+    round: Round | None = None
+    certified_height: int | None = None
+    vote_round: Round | None = None
+    timeout_round: Round | None = None
+    timeout_reason: TimeoutReason | None = None
+    skews_ms: deque[int] = field(default_factory=lambda: deque(maxlen=_SKEWS))
+
+    @property
+    def clock_skew_ms(self) -> int | None:
+        """How far its proposals were ahead of our clock as they came; a little too low, by their way here."""
+        return max(self.skews_ms, default=None)
+
+
+class Sightings:
+    """Bounded, by node key."""
+
+    def __init__(self) -> None:
+        self._seen: dict[bytes, Sighting] = {}
+
+    def of(self, node_key: bytes) -> Sighting | None:
+        """What was seen of a peer, or None."""
+        return self._seen.get(node_key)
+
+    def note(self, node_key: bytes, message: Message, now_ms: int) -> None:
+        """A message of agreement came over the link of `node_key`."""
+        seen = self._seen.get(node_key)
+        if seen is None:
+            seen = self._begin(node_key, now_ms)
+        seen.heard_ms = now_ms
+        if isinstance(message, Vote):
+            seen.round = seen.vote_round = message.round
+        elif isinstance(message, Proposal):
+            if seen.round is None or message.block.round >= seen.round:  # not one that is sent again
+                seen.skews_ms.append(message.block.time_ms - now_ms)
+        elif isinstance(message, Status):
+            seen.round, seen.certified_height = message.round, message.certified_height
+        elif isinstance(message, Timeout):
+            seen.timeout_round, seen.timeout_reason = message.round, message.reason
+
+    def limits(self) -> tuple[tuple[str, int, int], ...]:
+        """(name, current, bound)."""
+        return (("sightings", len(self._seen), SIGHTINGS_MAX),)
+
+    def _begin(self, node_key: bytes, now_ms: int) -> Sighting:
+        if len(self._seen) >= SIGHTINGS_MAX:
+            del self._seen[min(self._seen, key=lambda key: self._seen[key].heard_ms)]
+        seen = self._seen[node_key] = Sighting(now_ms)
+        return seen

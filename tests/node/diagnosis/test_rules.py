@@ -1,0 +1,158 @@
+"""Every rule of diagnosis: what makes it speak, the worst cause first, and none that is silent."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from node.diagnosis import (
+    CLUSTER_RULES,
+    DOWN_RULES,
+    NODE_RULES,
+    PEER_RULES,
+    Diagnosis,
+    HomeFacts,
+    Verdict,
+    diagnose,
+    elsewhere,
+    why_down,
+)
+from tests.node.diagnosis.scene import A_NODE, A_PEER
+
+PEERS = tuple(replace(A_PEER, name=f"node-{number}") for number in range(1, 4))
+HOME = HomeFacts("node-0", "http://127.0.0.1:27601", True, True, False, "", (), "to record 9", True, "")
+
+OTHER_GENESIS = "node-1: it belongs to another cluster: its genesis is 0102, ours is 0304"
+OF_A_PEER: list[tuple[str, dict[str, Any], str]] = [
+    ("other-genesis", {"connected": False, "last_error": OTHER_GENESIS}, "its genesis is 0102"),
+    ("other-protocol", {"connected": False, "last_error": "it speaks protocol 2 (x), we speak 1"}, "2"),
+    ("peer-banned", {"connected": False, "banned_for_ms": 90_500}, "another 90 s"),
+    ("keys-not-pinned", {"connected": False, "last_error": "its node key is unknown"}, "node key"),
+    ("unreachable", {"connected": False, "last_error": "no route"}, "127.0.0.1:27610 is not connected: no"),
+    ("unreachable", {"connected": False, "address": ""}, "expects to dial in"),
+    ("silent", {"heard_ms_ago": 12_000}, "nothing for 12 s"),
+    ("clock-skew", {"clock_skew_ms": 501}, "501 ms ahead of"),
+    ("clock-skew", {"clock_skew_ms": -1_501}, "1501 ms behind"),
+    ("lacks-batches", {"timeout_round": 999, "timeout_reason": "payload_unavailable"}, "round 999"),
+    ("refuses-proposals", {"timeout_round": 1_000, "timeout_reason": "proposal_refused"}, "round 1000"),
+    ("behind", {"certified_height": 492}, "8 behind"),
+    ("round-behind", {"round": 992}, "8 behind"),
+    ("does-not-vote", {"last_vote_round": 935}, "voted last in round 935"),
+    ("does-not-vote", {"last_vote_round": None}, "has not voted"),
+    ("slow-reader", {"queue_bytes": 5 * 2**20}, "5120 KiB"),
+    ("breaks-rules", {"score": 40}, "40 points"),
+    ("in-order", {}, "takes part, round 1000, height 500"),
+    ("in-order", {"weight": 0, "last_vote_round": None}, "is connected"),
+]
+OF_THE_NODE: list[tuple[str, dict[str, Any], str]] = [
+    ("ledger-diverged", {"is_diverged": True}, "differs"),
+    ("guard-lost", {"never_signs": True}, "never signs"),
+    ("disk-full", {"disk_free_bytes": 2**28 - 1}, "clients are refused"),
+    ("catching-up", {"sync_target": 900}, "height 500 of 900"),
+    ("below-floor", {"floor_round": 1_064}, "above round 1064 (now 1000)"),
+    ("below-floor", {"floor_height": 564}, "height 564 (now 500)"),
+    ("own-batches-missing", {"missing_batches": 3, "failed_rounds": 1}, "3 batches"),
+    ("overloaded", {"inbox": 5_000}, "5000 inputs"),
+    ("map-nearly-full", {"map_used_permille": 900}, "90 %"),
+    ("disk-nearly-full", {"disk_free_bytes": 2**30}, "1024 MiB are free"),
+    ("well", {}, "it votes"),
+    ("well", {"weight": 0}, "observer"),
+]
+OF_THE_CLUSTER: list[tuple[str, dict[str, Any], str]] = [
+    (
+        "rounds-fail",
+        {"failed_rounds": 3, "timed_out_now": ("node-1", "node-3")},
+        "nothing is heard of node-2",
+    ),
+    ("certification-lags", {"committed_height": 532}, "32 committed heights"),
+    ("node-behind", {"certified_height": 492, "committed_height": 492}, "the cluster is at height 500"),
+    ("commits", {"pending_transactions": 7}, "7 transactions wait"),
+]
+OF_A_HOME: list[tuple[str, HomeFacts, str]] = [
+    ("no-answer", elsewhere("x", "http://there"), "http://there does not answer"),
+    ("validator-given-away", replace(HOME, given_away="to move.json"), "to move.json"),
+    ("runs-and-is-mute", replace(HOME, is_running=True), "its process runs"),
+    (
+        "would-not-start",
+        replace(HOME, faults=(("genesis", "is missing", "put it"), ("a", "b", "c"))),
+        "1 more",
+    ),
+    ("never-started", replace(HOME, has_data=False, ended_in_order=False), "has never run"),
+    (
+        "ended-abruptly",
+        replace(HOME, ended_in_order=False, last_words="disk_full"),
+        "its log ends: disk_full",
+    ),
+    ("stopped", HOME, "in good order (to record 9)"),
+]
+
+
+def check(found: Diagnosis, code: str, words: str) -> None:
+    assert found.code == code
+    assert words in found.words
+    assert not found.words.endswith(".")
+    assert (found.remedy == "") == (found.verdict == Verdict.GOOD.value)
+
+
+@pytest.mark.parametrize(("code", "change", "words"), OF_A_PEER)
+def test_a_peer_is_diagnosed(code: str, change: dict[str, Any], words: str) -> None:
+    found = diagnose(A_NODE, (replace(A_PEER, **change),))[2]
+    assert found.about == "node-1"
+    check(found, code, words)
+
+
+@pytest.mark.parametrize(("code", "change", "words"), OF_THE_NODE)
+def test_the_node_itself_is_diagnosed(code: str, change: dict[str, Any], words: str) -> None:
+    found = diagnose(replace(A_NODE, **change), PEERS)[1]
+    assert found.about == "node-0"
+    check(found, code, words)
+
+
+@pytest.mark.parametrize(("code", "change", "words"), OF_THE_CLUSTER)
+def test_the_cluster_is_diagnosed(code: str, change: dict[str, Any], words: str) -> None:
+    found = diagnose(replace(A_NODE, **change), PEERS)[0]
+    assert found.about == "cluster"
+    check(found, code, words)
+
+
+@pytest.mark.parametrize(("code", "home", "words"), OF_A_HOME)
+def test_a_node_that_is_down_is_diagnosed(code: str, home: HomeFacts, words: str) -> None:
+    check(why_down(home), code, words)
+
+
+def test_a_lost_quorum_names_who_is_missing_and_a_weakened_cluster_what_it_can_still_lose() -> None:
+    away = replace(PEERS[1], connected=False), replace(PEERS[2], connected=False)
+    lost = diagnose(replace(A_NODE, reachable_weight=2), (PEERS[0], *away))[0]
+    check(lost, "no-quorum", "weight 2 of 4")
+    assert lost.words.endswith("missing are node-2, node-3")
+    weak = diagnose(replace(A_NODE, reachable_weight=3), (PEERS[0], PEERS[1], away[1]))[0]
+    check(weak, "weakened", "without node-3; weight 0 more may fail")
+    roomy = diagnose(replace(A_NODE, total_weight=7, reachable_weight=6), (*PEERS[:2], away[1]))[0]
+    check(roomy, "weakened", "weight 1 more may fail")
+
+
+def test_the_own_clock_is_blamed_when_most_others_agree_against_it() -> None:
+    def with_skews(*skews: int | None) -> Diagnosis:
+        peers = tuple(replace(p, clock_skew_ms=skew) for p, skew in zip(PEERS, skews, strict=True))
+        return diagnose(A_NODE, peers)[1]
+
+    check(with_skews(3_000, 2_900, 3_100), "own-clock", "3000 ms behind the others'")
+    check(with_skews(-3_000, -2_900, -4), "own-clock", "2900 ms ahead of the others'")
+    assert with_skews(3_000, -1, -2).code == "well"
+    assert with_skews(3_000, None, None).code == "well"
+
+
+def test_the_worst_cause_is_told_first() -> None:
+    bad = replace(A_NODE, is_diverged=True, never_signs=True, disk_free_bytes=0, sync_target=900)
+    assert diagnose(bad, PEERS)[1].code == "ledger-diverged"
+    silent = replace(A_PEER, heard_ms_ago=60_000, clock_skew_ms=9_000, certified_height=1)
+    assert diagnose(A_NODE, (silent,))[2].code == "silent"
+
+
+def test_every_rule_is_shown_here_and_has_a_code_of_its_own() -> None:
+    tables = (CLUSTER_RULES, NODE_RULES, PEER_RULES, DOWN_RULES)
+    codes = [rule.code for table in tables for rule in table]
+    assert len(set(codes)) == len(codes)
+    shown = {case[0] for cases in (OF_A_PEER, OF_THE_NODE, OF_THE_CLUSTER) for case in cases}
+    shown |= {case[0] for case in OF_A_HOME} | {"no-quorum", "weakened", "own-clock"}
+    assert shown == set(codes)

@@ -1,0 +1,46 @@
+"""What is noted of peers: the last of each kind, clocks by fresh proposals, never too many peers."""
+
+from consensus import Epoch, Height, Round, Status
+from node.validator.sightings import SIGHTINGS_MAX, Sightings
+from tests.node.validator.world import world_of
+
+PEER = b"\x01" * 32
+
+
+def status(round: int, height: int) -> Status:
+    zero = Round(0)
+    return Status(Epoch(0), Round(round), zero, zero, Height(height), Height(height))
+
+
+def test_a_status_is_remembered_with_its_time_and_strangers_make_room() -> None:
+    seen = Sightings()
+    assert seen.of(PEER) is None
+    seen.note(PEER, status(7, 5), 1_000)
+    found = seen.of(PEER)
+    assert found is not None
+    assert (found.heard_ms, found.round, found.certified_height) == (1_000, 7, 5)
+    assert (found.vote_round, found.timeout_round, found.clock_skew_ms) == (None, None, None)
+    for number in range(SIGHTINGS_MAX):
+        seen.note(number.to_bytes(32, "big"), status(1, 1), 2_000 + number)
+    assert seen.of(PEER) is None
+    assert seen.limits() == (("sightings", SIGHTINGS_MAX, SIGHTINGS_MAX),)
+
+
+def test_a_running_cluster_sees_rounds_votes_and_clocks_of_everybody() -> None:
+    world = world_of().start()
+    world.run(500)
+    sent = [t for turn in range(8) for t in world.submit(turn % 4)]
+    assert world.stored(sent, 5_000)
+    watcher = world.hosts[0].validator
+    others = watcher.directory.links()
+    assert len(others) == 3
+    for key in others:
+        found = watcher.sightings.of(key)
+        assert found is not None
+        assert found.vote_round is not None
+        assert found.round is not None
+        assert found.certified_height is not None
+    skews = [seen.clock_skew_ms for key in others if (seen := watcher.sightings.of(key)) is not None]
+    known = [skew for skew in skews if skew is not None]
+    assert known
+    assert all(abs(skew) < 1_000 for skew in known)
