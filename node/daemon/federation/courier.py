@@ -14,11 +14,11 @@ import structlog
 import trio
 
 from node.anchoring.exchange import PATIENCE_MS_MAX, BundleAsked, Offered
-from node.anchoring.lanes.courier import BundleRequest, plan
+from node.anchoring.lanes.courier import BundleRequest, Offer, plan
 from node.anchoring.lanes.inbound import InboundBundle
 from node.daemon.federation.exchange import AskFailed
 from node.daemon.federation.ledgerside import FOLLOWED, BundleFault, Seat, Standing
-from node.daemon.federation.turns import backoff_ms, rank, wait_ms
+from node.daemon.federation.turns import backoff_ms, rank, turn_of, wait_ms
 from node.storage import SnapshotExpired, SnapshotLimit
 from p2p import PeerId
 
@@ -31,6 +31,8 @@ ROUND_SECONDS = 60.0
 PAUSE_MIN_MS = 200
 """Between rounds that brought nothing: a server that answers before its time cannot make us spin."""
 PAUSE_MAX_MS = 10_000
+GLANCE_MS = 50
+"""The shortest time between two looks at our ledger while another validator has its turn."""
 FALSE_BUNDLE_WEIGHT = 40
 
 _log = structlog.get_logger("isthmus")
@@ -78,6 +80,16 @@ class OwnLedger(Protocol):
         ...
 
 
+class Stored(Protocol):
+    """What is stored of our own, and waiting for more; `Waiters` is one."""
+
+    stored_height: int
+
+    async def wait_height(self, height: int) -> int:
+        """The stored height once it is at least `height`."""
+        ...
+
+
 class SubmitFailed(Exception):
     """Our own node did not take the transaction; `code` is its refusal's, in words."""
 
@@ -116,6 +128,7 @@ class Courier:
         ledger: OwnLedger,
         asked: Asked,
         peers: Peers,
+        stored: Stored,
         submit: Callable[[InboundBundle], Awaitable[None]],
         seat: Callable[[], Seat | None],
         unreachable: Callable[[bytes], None],
@@ -127,12 +140,15 @@ class Courier:
         self._ledger = ledger
         self._asked = asked
         self._peers = peers
+        self._stored = stored
         self._submit = submit
         self._seat = seat
         self._unreachable = unreachable
         self._wall_ms = wall_ms
         self._turn = 0
         self._failures = 0
+        self._took_over = -1
+        """The turn of another validator in which we brought what it did not."""
         self.counts = CourierCounts()
 
     async def run(self) -> None:
@@ -172,22 +188,41 @@ class Courier:
             await trio.sleep(PATIENCE_MS / 1000)
             return False
         peer = await self._next_peer(seat)
-        request = await self._ask_and_plan(peer, standing)
-        if request is None:
+        offer = await self._ask_offer(peer, standing)
+        if self._plan(standing, offer) is None:
             return False
-        position = rank(seat.index, seat.count, standing.held.height)
-        if position:
-            await trio.sleep(wait_ms(position) / 1000)
-            if await self._is_forestalled(standing):
-                return True
-        bundle = await self._fetch(peer, standing, request)
-        if await self._is_forestalled(standing):
+        turn = turn_of(standing.held.anchored_ms)
+        position = 0 if turn == self._took_over else rank(seat.index, seat.count, turn)
+        waited = await self._wait_turn(standing, position)
+        request = None if waited is None else self._plan(waited, offer)
+        if waited is None or request is None:
+            self.counts.forestalled += 1
+            return True
+        bundle = await self._fetch(peer, waited, request)
+        if await self._is_forestalled(waited):
             return True
         await self._submit(bundle)
         self.counts.submitted += 1
-        if not await self._has_moved(standing):
+        if not await self._has_moved(waited):
             raise SubmitFailed("no-progress", "the ledger took nothing of the bundle yet")
+        if position:
+            self._took_over = turn
         return True
+
+    async def _wait_turn(self, standing: Standing, position: int) -> Standing | None:
+        """How we stand once it is our turn; None as soon as another validator brought leaves. One that only
+        anchors, again and again, keeps nobody from bringing them."""
+        if not position:
+            return standing
+        now: Standing | None = standing
+        height = self._stored.stored_height
+        with trio.move_on_after(wait_ms(position) / 1000):
+            while now is not None and now.held.leaves_taken <= standing.held.leaves_taken:
+                height = await self._stored.wait_height(height + 1)
+                await trio.sleep(GLANCE_MS / 1000)
+                now = await self._ledger.standing(self.cluster_id)
+            return None
+        return await self._ledger.standing(self.cluster_id)
 
     async def _next_peer(self, seat: Seat) -> PeerId:
         """The node whose turn it is; validators begin at different ones."""
@@ -201,7 +236,7 @@ class Courier:
             raise AskFailed("unreachable", "no node of the cluster is connected")
         return nodes[(seat.index + self._turn) % len(nodes)]
 
-    async def _ask_and_plan(self, peer: PeerId, standing: Standing) -> BundleRequest | None:
+    async def _ask_offer(self, peer: PeerId, standing: Standing) -> Offer:
         held = standing.held
         due_ms = held.anchored_ms + standing.heartbeat_ms - self._wall_ms()
         patience_ms = max(0, min(PATIENCE_MS, PATIENCE_MS_MAX, due_ms))
@@ -211,7 +246,10 @@ class Courier:
             patience_ms,
             patience_ms / 1000 + ANSWER_SECONDS,
         )
-        return plan(held, offered.offer, self._wall_ms(), standing.heartbeat_ms)
+        return offered.offer
+
+    def _plan(self, standing: Standing, offer: Offer) -> BundleRequest | None:
+        return plan(standing.held, offer, self._wall_ms(), standing.heartbeat_ms)
 
     async def _fetch(self, peer: PeerId, standing: Standing, request: BundleRequest) -> InboundBundle:
         """The peer's bundle, verified. Raises AskFailed, and BundleFault once the peer is scored."""

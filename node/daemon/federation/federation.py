@@ -211,6 +211,7 @@ class Federation:
             self._ledger,
             self.exchange,
             self._links,
+            self._heights,
             self._submit,
             lambda: self._seat,
             self._unreachable,

@@ -1,21 +1,29 @@
-"""Whose turn it is to bring a bundle: usually one of n validators does, and no validator is waited for long.
+"""Whose turn it is to bring bundles: usually one of n validators does, and no validator is waited for long.
 
-All of them know the height at which they hold the other cluster, so they agree on the order; it moves on with
-each anchor. A duplicate costs a little and changes nothing.
+All of them know when they anchored the other cluster last, so they agree on the order. A turn lasts some
+seconds: who brings one bundle knows the most about the next, and nobody has to find out that the turn is his.
+A duplicate costs a little and changes nothing.
 """
 
-TURN_MS = 600
+STEP_MS = 600
 """How much longer each validator waits than the one before it: about what it takes to see that one's."""
+TURN_MS = 8_000
+"""Of the ledger's time. What a courier that brings nothing useful can delay is one step a bundle, so long."""
 
 
-def rank(index: int, count: int, anchored_height: int) -> int:
+def turn_of(anchored_ms: int) -> int:
+    """The turn in which the next bundle is brought, by the block time of the last anchor."""
+    return anchored_ms // TURN_MS
+
+
+def rank(index: int, count: int, turn: int) -> int:
     """How many validators come before the one at `index`."""
-    return (index - anchored_height) % count
+    return (index - turn) % count
 
 
-def wait_ms(position: int, turn_ms: int = TURN_MS) -> int:
+def wait_ms(position: int, step_ms: int = STEP_MS) -> int:
     """How long the validator of this rank holds back: growing, for those before it come to a height, too."""
-    return turn_ms * position * (position + 1) // 2
+    return step_ms * position * (position + 1) // 2
 
 
 def backoff_ms(failures: int, base_ms: int, max_ms: int) -> int:

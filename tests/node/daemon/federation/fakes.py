@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+import trio
+
 from consensus import Digest, Epoch, PublicKey, Validator, ValidatorSet
 from node import wire
 from node.anchoring.client.state import ClientState, Tip
@@ -10,7 +12,10 @@ from node.anchoring.cluster.anchors import ClientStatus
 from node.anchoring.exchange import BundleAsked, OfferAsked, Question, Reply
 from node.anchoring.lanes.courier import BundleRequest, Held, Offer
 from node.anchoring.lanes.inbound import InboundBundle
+from node.anchoring.lanes.messages import Mode
+from node.anchoring.lanes.progress import Progress
 from node.daemon.federation.ledgerside import BundleFault, Neighbour, Seat, Standing
+from node.daemon.federation.turns import rank, turn_of
 from node.ledger.federation.queries import ClusterView
 from node.ledger.federation.records import Peering
 from node.wire import Code
@@ -21,6 +26,8 @@ OTHERS = Digest(b"O" * 32)
 US = Digest(b"U" * 32)
 HEARTBEAT_MS = 60_000
 NOW_MS = 1_700_000_000_000
+FIRST = rank(0, 4, -turn_of(NOW_MS))
+"""The seat whose turn it is."""
 NODES = tuple(PeerId(bytes([number]) * 32) for number in range(1, 5))
 
 Server = Callable[[PeerId, Question], Reply | bytes | None]
@@ -36,8 +43,9 @@ def client(
     return ClientState(cluster_id, "them", 0, validators, validators, validators, tip, status, True)
 
 
-def standing(height: int = 5, *, anchored_ms: int = NOW_MS, **changes: object) -> Standing:
-    held = Held(0, height, anchored_ms)
+def standing(height: int = 5, *, anchored_ms: int = NOW_MS, leaves: int = 0, **changes: object) -> Standing:
+    lanes = (Progress("records", Mode.UNORDERED, leaves),) if leaves else ()
+    held = Held(0, height, anchored_ms, lanes)
     return replace(Standing(client(height=height), held, HEARTBEAT_MS, 10**9), **changes)  # type: ignore[arg-type]  # each test names real fields
 
 
@@ -100,12 +108,19 @@ class FakeLedger:
     """Our ledger: how it stands with the other cluster, which bundles it refuses, and what it can prove."""
 
     now: Standing | None = field(default_factory=standing)
-    own_seat: Seat | None = field(default_factory=lambda: Seat(1, 4))
+    own_seat: Seat | None = field(default_factory=lambda: Seat(FIRST, 4))
     faults: dict[bytes, BundleFault] = field(default_factory=dict)
     known: tuple[Neighbour, ...] = ()
     offered: dict[bytes, Offer] = field(default_factory=dict)
     bundle: bytes | None = None
     looks: int = 0
+    stored_height: int = 100
+    _grown: trio.Event = field(default_factory=trio.Event)
+
+    async def wait_height(self, height: int) -> int:
+        while self.stored_height < height:
+            await self._grown.wait()
+        return self.stored_height
 
     async def standing(self, cluster_id: bytes) -> Standing | None:
         return self.now
@@ -128,9 +143,12 @@ class FakeLedger:
     async def answer(self, cluster_id: bytes, request: BundleRequest) -> bytes | None:
         return self.bundle
 
-    def moves(self, height: int) -> None:
+    def moves(self, height: int, leaves: int = 3) -> None:
         """Somebody's bundle was executed."""
-        self.now = standing(height)
+        self.now = standing(height, leaves=leaves)
+        self.stored_height += 1
+        self._grown.set()
+        self._grown = trio.Event()
 
 
 def neighbour(

@@ -15,9 +15,10 @@ from node.anchoring.lanes.inbound import InboundBundle
 from node.daemon.federation.courier import PATIENCE_MS, PAUSE_MAX_MS, Courier, SubmitFailed
 from node.daemon.federation.exchange import Exchange
 from node.daemon.federation.ledgerside import BundleFault, Seat
-from node.daemon.federation.turns import TURN_MS, backoff_ms, rank, wait_ms
+from node.daemon.federation.turns import STEP_MS, TURN_MS, backoff_ms, rank, turn_of, wait_ms
 from p2p import PeerId
 from tests.node.daemon.federation.fakes import (
+    FIRST,
     HEARTBEAT_MS,
     NODES,
     NOW_MS,
@@ -78,6 +79,7 @@ async def office(
         own,
         exchange,
         links,
+        own,
         submit,
         lambda: own.own_seat,
         unreachable,
@@ -146,34 +148,88 @@ async def test_the_tip_of_a_silent_cluster_is_anchored_at_the_heartbeat(
     assert len(made.submitted) == 1
 
 
+def seat(position: int) -> Seat:
+    """Of the validator before whom so many come."""
+    return Seat((FIRST + position) % 4, 4)
+
+
 async def test_another_validators_turn_is_waited_for_and_its_success_is_no_work_for_us(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    ledger = FakeLedger(own_seat=Seat(2, 4))  # at height 5 validator 1 comes first, then we
-    async with office(honest(), ledger=ledger, seconds=TURN_MS / 1000 - 0.1) as made:
+    async with office(honest(), ledger=FakeLedger(own_seat=seat(1)), seconds=STEP_MS / 1000 - 0.1) as made:
         pass
     assert made.asked(BundleAsked) == []
     assert made.submitted == []
+    ledger = FakeLedger(own_seat=seat(1))
     async with office(honest(), ledger=ledger, seconds=5) as made:
-        await trio.sleep(TURN_MS / 2000)
+        await trio.sleep(STEP_MS / 2000)
         ledger.moves(9)
     assert made.submitted == []
     assert made.courier.counts.forestalled == 1
 
 
+async def test_who_sees_leaves_arrive_asks_for_more_at_once(autojump_clock: trio.testing.MockClock) -> None:
+    ledger = FakeLedger(own_seat=seat(3))
+    async with office(honest(), ledger=ledger, seconds=0) as made:
+        await trio.sleep(0.01)
+        assert len(made.asked(OfferAsked)) == 1
+        ledger.moves(9)
+        await trio.sleep(0.1)
+        assert len(made.asked(OfferAsked)) == 2
+
+
+async def test_a_courier_that_only_anchors_keeps_nobody_from_bringing_leaves(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    ledger = FakeLedger(own_seat=seat(1))
+    async with office(honest(Offer(0, 50, 3)), ledger=ledger, seconds=0) as made:
+        for height in range(6, 6 + 2 * STEP_MS // 100):
+            await trio.sleep(0.1)
+            if made.submitted:
+                break
+            ledger.moves(height, leaves=0)
+    assert len(made.submitted) == 1
+
+
+async def test_who_took_over_a_turn_goes_on_at_once_until_the_next_turn(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    times: list[float] = []
+    offered = [NEWS]
+
+    async def submit(bundle: InboundBundle) -> None:
+        times.append(trio.current_time())
+        later = len(times) * TURN_MS if len(times) > 2 else 0
+        ledger.now = standing(8 + len(times), leaves=3 * len(times), anchored_ms=NOW_MS + later)
+        offered[0] = Offer(0, 9 + len(times), 3 * (len(times) + 1))
+
+    ledger = FakeLedger(own_seat=seat(2))
+    async with office(lambda peer, asked: honest(offered[0])(peer, asked), ledger=ledger, seconds=0) as made:
+        made.courier._submit = submit
+        await trio.sleep(wait_ms(2) / 1000 + 0.1)
+        assert len(times) == 3
+        # Turns have passed to the validator before us: we are the second again, and wait.
+        assert rank(seat(2).index, 4, turn_of(NOW_MS + 3 * TURN_MS)) != 0
+        await trio.sleep(wait_ms(3) / 1000 + 0.1)
+        assert len(times) > 3
+    assert times[1] - times[0] < STEP_MS / 1000
+    assert times[2] - times[1] < STEP_MS / 1000
+    assert times[3] - times[2] >= STEP_MS / 1000
+
+
 async def test_who_comes_later_brings_it_when_those_before_do_not(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    ledger = FakeLedger(own_seat=Seat(0, 4))  # the last of four
+    ledger = FakeLedger(own_seat=seat(3))
     async with office(honest(), ledger=ledger, seconds=wait_ms(3) / 1000 + 1) as made:
         pass
     assert len(made.submitted) == 1
 
 
 def test_every_validator_has_its_turn_and_the_order_is_agreed() -> None:
-    for height in range(20):
-        assert sorted(rank(index, 4, height) for index in range(4)) == [0, 1, 2, 3]
-    assert {rank(0, 4, height) for height in range(4)} == {0, 1, 2, 3}
+    for turn in range(20):
+        assert sorted(rank(index, 4, turn) for index in range(4)) == [0, 1, 2, 3]
+    assert {rank(0, 4, turn_of(NOW_MS + turn * TURN_MS)) for turn in range(4)} == {0, 1, 2, 3}
     assert [wait_ms(position, 100) for position in range(4)] == [0, 100, 300, 600]
     assert [backoff_ms(failures, 200, 1_000) for failures in (0, 1, 2, 3, 99)] == [
         200,
@@ -254,7 +310,7 @@ async def test_a_node_that_leaves_in_between_is_not_waited_for(
     def leaves(peer: PeerId, question: Question) -> Reply | bytes | None:
         if isinstance(question, OfferAsked):
             return honest()(peer, question)
-        if peer != NODES[0]:
+        if peer == NODES[FIRST]:
             made.links.leave(peer)
             return None
         return BundleSent(question.ticket, a_bundle())

@@ -1,0 +1,1 @@
+"""Messages between federated clusters of real daemons: how long they take, how many pass, what they cost."""

@@ -1,0 +1,163 @@
+"""`isthmus-bench lanes`: messages between local clusters of real daemons, lightly loaded and at a rate.
+
+Exit code 0 when both loads were carried, 1 when not or without figures. Floors are told beside the figures;
+missing them is told, and is no failure of the command.
+"""
+
+import json
+import secrets
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+import trio
+
+from bench.cluster.connection import BadAnswer
+from bench.cluster.figures import Latency
+from bench.lanes.ground import CLUSTERS_MAX, GroundError, open_federation
+from bench.lanes.sailing import Lane
+from bench.lanes.trial import Trial, run_trial
+from bench.machine import Machine, Noise, describe_machine, probe_noise
+from bench.results import HISTORY, append, record_now
+from node.cli.failures import root_of
+from node.client import ClientError
+from node.local.interruption import INTERRUPTED, until_interrupted
+from node.local.testnet import NODES_MAX, TestnetError
+
+LIGHT_PER_SECOND = 4
+ONE_WAY_MS_FLOOR = 1_000.0
+"""Median under light load, three clusters of four."""
+RATE_FLOOR = 200
+MEMBERS = 16
+_WARM_SECONDS = 2.0
+
+
+async def measure(
+    directory: Path, clusters: int, nodes: int, rate: int, seconds: float
+) -> tuple[Trial, Trial]:
+    """The light load and the rate, one after the other on one federation."""
+    async with open_federation(directory, clusters, nodes, MEMBERS) as ground:
+        source, destination = ground.local.testnets[:2]
+        lane = Lane(source, destination, ground.seeds, secrets.token_hex(4))
+        async with lane.watching():
+            await run_trial(ground, lane, LIGHT_PER_SECOND, _WARM_SECONDS)
+            _say(f"{LIGHT_PER_SECOND} messages/s for {seconds:g} s")
+            light = await run_trial(ground, lane, LIGHT_PER_SECOND, seconds)
+            _say(f"{rate} messages/s for {seconds:g} s")
+            return light, await run_trial(ground, lane, rate, seconds)
+
+
+@click.command("lanes")
+@click.option("--clusters", type=click.IntRange(2, CLUSTERS_MAX), default=3, show_default=True)
+@click.option("--nodes", type=click.IntRange(1, NODES_MAX), default=4, show_default=True)
+@click.option("--rate", type=click.IntRange(1, 10_000), default=RATE_FLOOR, show_default=True)
+@click.option("--seconds", type=click.FloatRange(1, 300), default=20.0, show_default=True)
+@click.option("--json", "as_json", is_flag=True)
+@click.option(
+    "--record",
+    is_flag=False,
+    flag_value=HISTORY,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Add the figures to a history, by default bench/results/history.jsonl.",
+)
+def command(clusters: int, nodes: int, rate: int, seconds: float, as_json: bool, record: Path | None) -> None:
+    """Messages from one local cluster to another: how long they take, and whether a rate is carried."""
+    machine, noise = describe_machine(), probe_noise()
+    directory = Path(tempfile.mkdtemp(prefix="isthmus-lanes-"))
+    done, problem = None, ""
+    try:
+        _say(f"{clusters} clusters of {nodes}: starting, admitting each other")
+        done = trio.run(until_interrupted, lambda: measure(directory, clusters, nodes, rate, seconds))
+        problem = "interrupted; there are no figures" if done is None else ""
+    except* (ClientError, GroundError, TestnetError, BadAnswer, OSError) as group:
+        problem = f"there are no figures: {root_of(group)}"
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+    if done is None:
+        if as_json:
+            click.echo(json.dumps({"success": False, "problems": [problem]}))
+        else:
+            click.echo(f"Error: {problem}", err=True)
+        sys.exit(INTERRUPTED if problem.startswith("interrupted") else 1)
+    figures = _figures(*done, clusters, nodes)
+    if record is not None:
+        label = f"lanes clusters={clusters} nodes={nodes} rate={rate}"
+        append(record_now("lanes", label, machine, noise, figures), record)
+    if as_json:
+        click.echo(json.dumps({**figures, "machine": machine.to_json(), "noise": noise.to_json()}))
+    else:
+        _show(figures, machine, noise)
+    sys.exit(0 if figures["success"] else 1)
+
+
+def _figures(light: Trial, loaded: Trial, clusters: int, nodes: int) -> dict[str, Any]:
+    problems = [*light.problems, *loaded.problems]
+    one_way = light.passage.one_way_ms
+    floors = {
+        "one_way_p50_ms": {
+            "floor": ONE_WAY_MS_FLOOR,
+            "reached": one_way is not None and one_way.p50 < ONE_WAY_MS_FLOOR,
+        },
+        "rate": {
+            "floor": RATE_FLOOR,
+            "reached": loaded.passage.rate >= RATE_FLOOR and not loaded.problems,
+        },
+    }
+    return {
+        "success": not problems,
+        "problems": problems,
+        "clusters": clusters,
+        "nodes": nodes,
+        "floors": floors,
+        "light": light.to_json(),
+        "loaded": loaded.to_json(),
+    }
+
+
+def _show(figures: Mapping[str, Any], machine: Machine, noise: Noise) -> None:
+    click.echo(f"{figures['clusters']} clusters of {figures['nodes']} on {machine}")
+    if noise.is_noisy:
+        click.echo(f"NOISY MACHINE: {noise}")
+    for name in ("light", "loaded"):
+        trial = figures[name]
+        verdict = "carried" if trial["success"] else "NOT CARRIED"
+        click.echo(
+            f"{name}: {trial['rate']} messages/s for {trial['seconds']:g} s, {verdict}: "
+            f"{trial['acknowledged_per_s']:.1f}/s acknowledged in the time, "
+            f"{trial['cpu_us_per_message']:,.0f} us of CPU a message, all {figures['clusters']} clusters"
+        )
+        for what, words in (
+            ("certified_ms", "said, certified at the source"),
+            ("one_way_ms", "handled at the destination"),
+            ("round_trip_ms", "acknowledged at the source"),
+        ):
+            click.echo(f"  {words:32} {_latency_words(trial[what])}")
+        for side in ("receiving", "hearing"):
+            click.echo(f"  {side + ' couriers':32} {_courier_words(trial[side])}")
+    for problem in figures["problems"]:
+        click.echo(f"  {problem}")
+    for name, floor in figures["floors"].items():
+        click.echo(f"floor {name} {floor['floor']:g}: {'reached' if floor['reached'] else 'NOT REACHED'}")
+
+
+def _latency_words(latency: Mapping[str, float] | Latency | None) -> str:
+    if not isinstance(latency, Mapping):
+        return "none"
+    return "  ".join(f"{name} {latency[name]:,.0f} ms" for name in ("p50", "p90", "p99", "max"))
+
+
+def _courier_words(side: Mapping[str, Mapping[str, int]]) -> str:
+    counts = side["counts"]
+    leaves = counts["leaves"] / max(1, counts["bundles"])
+    words = (
+        f"{counts['submitted']} bundles submitted of {counts['bundles']} fetched, {leaves:.1f} leaves each"
+    )
+    return words + (f"; failed rounds {dict(side['errors'])}" if side["errors"] else "")
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
