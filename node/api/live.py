@@ -104,12 +104,12 @@ class LiveBackend:
     async def wait_height(self, height: int, timeout_ms: int) -> bool:
         """Whether `height` became readable in time."""
         with trio.move_on_after(timeout_ms / 1000):
-            await self._node.waiters.wait_height(height)
-        return self._node.waiters.stored_height >= height
+            await self._node.waiters.wait_readable(height)
+        return self._node.waiters.readable_height >= height
 
     async def wait_new_height(self, after: int) -> int:
-        """The stored height as soon as it is above `after`."""
-        return await self._node.waiters.wait_height(after + 1, patient=True)
+        """The readable height as soon as it is above `after`."""
+        return await self._node.waiters.wait_readable(after + 1)
 
     def snapshot(self) -> AbstractContextManager[Snapshot]:
         """One unchanging view."""

@@ -27,7 +27,7 @@ from node.daemon.links import Links
 from node.daemon.membership import Membership
 from node.daemon.performer import Performer
 from node.daemon.postbox import Postbox
-from node.daemon.recent import RecentChain
+from node.daemon.recent import RecentHeights
 from node.daemon.recorder import Recorder, RecorderCounts, opening_of, recording
 from node.daemon.startup import OpenedHome, open_home, wall_ms
 from node.daemon.telling import configure_log, tell_start
@@ -96,7 +96,7 @@ class Node:
         self.postbox = postbox
         self.waiters = waiters
         self.workers = workers
-        self.recent = RecentChain()
+        self.recent = RecentHeights()
         self.recorded = RecorderCounts()
         self.started_ms = wall_ms()
         self.driver: Driver
@@ -163,7 +163,7 @@ class Node:
         except* (TooManyWaiters, SnapshotLimit):
             known.clear()
         if place := known.get(transaction_id):
-            await self.waiters.wait_height(int.from_bytes(place[:8], "big"), patient=True)
+            await self.waiters.wait_height(int.from_bytes(place[:8], "big"))
 
     async def _release_if_stored(self, transaction_id: bytes) -> None:
         with self.recent.over(self.opened.store) as snapshot:

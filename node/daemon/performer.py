@@ -16,14 +16,14 @@ import trio
 from node import wire
 from node.daemon.journal import Journal
 from node.daemon.postbox import Postbox
-from node.daemon.recent import RecentChain
+from node.daemon.recent import Layer, RecentHeights
 from node.daemon.serving import blocks_answer, sync_answer
 from node.daemon.store import Store
 from node.daemon.timers import Timers
 from node.daemon.waiters import Waiters
 from node.daemon.workers import Workers
 from node.pool.config import PoolConfig
-from node.storage import ChainTable, SnapshotExpired, SnapshotLimit, StoreFull
+from node.storage import ChainTable, SnapshotExpired, SnapshotLimit, StoreFull, WriteSet
 from node.validator import (
     Answer,
     Append,
@@ -61,7 +61,7 @@ SERVED_TO_ONE_MAX = 8
 ranges and some walks under way."""
 FLUSH_PAUSE_SECONDS = 0.04
 """Answers leave before storing competes with them for the interpreter and the disk, and what is certified
-meanwhile shares two syncs. Who waits for a height to be stored ends the pause."""
+meanwhile shares two syncs. Nobody who reads waits for it (recent.py)."""
 FLUSH_BUSY_WRITES = 256
 """Entries that came in such a pause, above which more come soon and are waited for: a flush of ten times the
 size costs half as much an entry, because entries share pages of the database."""
@@ -99,7 +99,7 @@ class Performer:
         journal: Journal,
         workers: Workers,
         waiters: Waiters,
-        recent: RecentChain,
+        recent: RecentHeights,
         rules: PoolConfig,
         answered: Callable[[Answer], None],
     ) -> None:
@@ -208,8 +208,8 @@ class Performer:
 
     def _begin_flush(self, flush: Flush) -> None:
         """Who waits for a receipt is told before anything is stored (recent.py), without waiting a turn."""
-        self._recent.begin(flush.chain)
-        self._waiters.certified(flush.chain)
+        self._recent.begin(Layer(flush.height, WriteSet.of(flush.chain), WriteSet.of(flush.state)))
+        self._waiters.certified(flush.chain, flush.height)
         self._flushes.append(flush)
         if len(self._flushes) == 1:
             self._nursery.start_soon(self._store_flushes)
@@ -233,25 +233,15 @@ class Performer:
                 self._postbox.put(Flushed(stored.number))
 
     async def _gather(self) -> None:
-        """Let flushes come together: for a moment, or longer while many entries come; never while somebody
-        waits for what they hold."""
-        with trio.move_on_after(FLUSH_PAUSE_SECONDS):
-            await self._waiters.wanted()
-            return
+        """Let flushes come together: for a moment, or longer while many entries come."""
+        await trio.sleep(FLUSH_PAUSE_SECONDS)
         if sum(len(flush.chain) + len(flush.state) for flush in self._flushes) < FLUSH_BUSY_WRITES:
             return
         self._group_is_full = trio.Event()
         if len(self._flushes) >= FLUSH_GROUP_MAX:
             return
         with trio.move_on_after(FLUSH_BUSY_PAUSE_SECONDS - FLUSH_PAUSE_SECONDS):
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._until_wanted, nursery.cancel_scope)
-                await self._group_is_full.wait()
-                nursery.cancel_scope.cancel()
-
-    async def _until_wanted(self, pause: trio.CancelScope) -> None:
-        await self._waiters.wanted()
-        pause.cancel()
+            await self._group_is_full.wait()
 
     async def _apply(self, flush: Flush) -> None:
         """Commit and sync; on a full disk again and again."""

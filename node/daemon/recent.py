@@ -1,66 +1,84 @@
-"""What is certified and on its way to the database, read together with it: no receipt waits for a sync.
+"""What is final and on its way to the database, read together with it: nobody waits for a sync.
 
-A certified height is final before this node has stored it: a quorum holds it durably. Clients get their
-receipts at once, from the chain entries of the flushes under way laid over a snapshot. The state is not laid
-over: queries of state see stored heights only, each with its certificate.
+A certified height is final before this node has stored it: a quorum holds it durably. So whoever was told of
+a certified receipt reads it, and the state that it made, from the next request on. What is executed here and
+not certified yet can be laid on top for who asks for it (the read level `committed`).
+
+A layer is what one flush, or one executed height, changes. Layers are looked through from the newest to the
+oldest; nothing is merged on the node's own thread, and scans merge the one table they are about.
 """
 
 from bisect import bisect_left, bisect_right
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
-from node.storage import SCAN_BYTES, Contents, Database, Snapshot, Table, Write, WriteSet
+from node.storage import (
+    HEIGHT_KEY,
+    SCAN_BYTES,
+    ChainTable,
+    Contents,
+    Database,
+    Snapshot,
+    StateTable,
+    Table,
+    WriteSet,
+)
 
-_Entries = dict[Table, Contents]
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """What leads to `height`, in both environments."""
+
+    height: int
+    chain: WriteSet
+    state: WriteSet
 
 
-class RecentChain:
-    """The chain entries of the flushes under way, which begin and end in the same order."""
+class RecentHeights:
+    """The flushes under way, which begin and end in the same order."""
 
     def __init__(self) -> None:
-        self._flushes: deque[WriteSet] = deque()
-        self._entries: _Entries = {}
+        self._layers: tuple[Layer, ...] = ()  # replaced, never changed: threads read it
 
-    def begin(self, chain: Iterable[Write]) -> None:
-        """A flush of these entries starts."""
-        self._flushes.append(WriteSet.of(chain))
-        self._lay()
+    def __len__(self) -> int:
+        return len(self._layers)
+
+    def begin(self, layer: Layer) -> None:
+        """A flush of this starts."""
+        self._layers = (*self._layers, layer)
 
     def end(self, count: int) -> None:
         """The `count` oldest flushes are on disk."""
-        for _ in range(count):
-            self._flushes.popleft()
-        self._lay()
-
-    def _lay(self) -> None:
-        # Made anew each time: threads may be reading the ones before.
-        laid = WriteSet()
-        for chain in self._flushes:
-            laid.update(chain)
-        self._entries = laid.contents
+        self._layers = self._layers[count:]
 
     @contextmanager
-    def over(self, database: Database) -> Iterator[Snapshot]:
-        """A snapshot with the flushes under way laid over it."""
-        # Taken before the snapshot: what is stored in between stands in both, which is harmless.
-        entries = self._entries
+    def over(self, database: Database, executed: tuple[Layer, ...] = ()) -> Iterator[Snapshot]:
+        """A snapshot with the flushes under way laid over it, and on top what is `executed`, oldest first."""
+        # Taken before the snapshot: what is stored in between stands in both. Of the chain that is harmless;
+        # of the state only what is newer than the snapshot counts, for an older value would hide a newer.
+        layers = self._layers
+        newest = layers[-1].height if layers else -1
         with database.snapshot() as snapshot:
-            yield _Overlaid(snapshot, entries) if entries else snapshot
+            layers += tuple(layer for layer in executed if layer.height > newest)
+            yield _Overlaid(snapshot, layers) if layers else snapshot
 
 
 class _Overlaid:
-    """A snapshot under newer entries."""
+    """A snapshot under newer layers."""
 
-    def __init__(self, below: Snapshot, entries: _Entries) -> None:
+    def __init__(self, below: Snapshot, layers: tuple[Layer, ...]) -> None:
         self._below = below
-        self._entries = entries
+        height = int.from_bytes(below.get(StateTable.META, HEIGHT_KEY) or b"", "big")
+        self._chain = tuple(layer.chain for layer in reversed(layers))
+        self._state = tuple(layer.state for layer in reversed(layers) if layer.height > height)
+        self._newest_first: dict[Table, tuple[Contents, ...]] = {}
 
     def get(self, table: Table, key: bytes) -> bytes | None:
-        """The newer value, or the stored one."""
-        newer = self._entries.get(table)
-        if newer is not None and key in newer:
-            return newer[key]
+        """The newest value, or the stored one."""
+        for entries in self._layers_of(table):
+            if key in entries:
+                return entries[key]
         return self._below.get(table, key)
 
     def scan(
@@ -72,8 +90,8 @@ class _Overlaid:
         reverse: bool = False,
         limit_bytes: int = SCAN_BYTES,
     ) -> list[tuple[bytes, bytes]]:
-        """Entries of both in order of their keys; see `Snapshot.scan`."""
-        newer = self._entries.get(table)
+        """Entries of all in order of their keys; see `Snapshot.scan`."""
+        newer = self._merged(table)
         if not newer:
             return self._below.scan(table, start, limit=limit, reverse=reverse, limit_bytes=limit_bytes)
         deleted = sum(1 for value in newer.values() if value is None)
@@ -99,12 +117,30 @@ class _Overlaid:
 
     def count(self, table: Table) -> int:
         """Stored entries and those that are only newer."""
-        newer = self._entries.get(table, {})
         change = 0
-        for key, value in newer.items():
+        for key, value in self._merged(table).items():
             known = self._below.get(table, key) is not None
             change += (value is not None) - known
         return self._below.count(table) + change
+
+    def _layers_of(self, table: Table) -> tuple[Contents, ...]:
+        found = self._newest_first.get(table)
+        if found is None:
+            layers = self._chain if isinstance(table, ChainTable) else self._state
+            found = tuple(layer.contents[table] for layer in layers if table in layer.contents)
+            self._newest_first[table] = found
+        return found
+
+    def _merged(self, table: Table) -> Contents:
+        """All layers of one table as one; kept for the next scan of it."""
+        layers = self._layers_of(table)
+        if len(layers) < 2:
+            return layers[0] if layers else {}
+        merged: Contents = {}
+        for entries in reversed(layers):
+            merged.update(entries)
+        self._newest_first[table] = (merged,)
+        return merged
 
 
 def _within(keys: list[bytes], start: bytes, reached: bytes | None, reverse: bool) -> list[bytes]:

@@ -1,6 +1,7 @@
 """Who waits for what to be readable: clients for receipts, readers for a height, event streams for news.
 
-Receipts are told when their height is certified and readable (C26), heights when they are stored.
+Receipts and readers are told when a height is certified, for then it is readable (C26, recent.py); couriers,
+who read the database alone, when it is stored.
 """
 
 from collections.abc import Iterable, Sequence
@@ -32,17 +33,22 @@ class Waiters:
 
     def __init__(self, stored_height: int) -> None:
         self.stored_height = stored_height
+        self.readable_height = stored_height
+        """The highest certified height, from the moment this node can show it; never below the stored one."""
         self.limit = WAITERS_MAX
+        self._stored = trio.Event()
         self._grown = trio.Event()
-        self._readers = 0
-        self._wanted = trio.Event()
         self._waits: dict[bytes, _Wait] = {}
 
     def __len__(self) -> int:
         return len(self._waits)
 
-    def certified(self, chain: Iterable[Write]) -> None:
-        """These entries are final and readable (see recent.py): wake who waits for their transactions."""
+    def certified(self, chain: Iterable[Write], height: int) -> None:
+        """These entries, up to `height`, are final and readable (see recent.py): wake who waits for them."""
+        if height > self.readable_height:
+            self.readable_height = height
+            self._grown.set()
+            self._grown = trio.Event()
         if not self._waits:
             return
         for tx_id, place in WriteSet.of(chain).contents.get(ChainTable.TRANSACTIONS, {}).items():
@@ -55,8 +61,8 @@ class Waiters:
         """The database holds `height`: wake who waits for it."""
         if height > self.stored_height:
             self.stored_height = height
-            self._grown.set()
-            self._grown = trio.Event()
+            self._stored.set()
+            self._stored = trio.Event()
 
     def release(self, tx_id: bytes, place: bytes) -> None:
         """Whoever waits for this transaction: it was found in storage."""
@@ -65,23 +71,17 @@ class Waiters:
             wait.place = place
             wait.event.set()
 
-    async def wait_height(self, height: int, *, patient: bool = False) -> int:
-        """The stored height once it is at least `height`; storing hurries unless who waits is `patient`."""
-        if not patient:
-            self._readers += 1
-            self._wanted.set()
-        try:
-            while self.stored_height < height:
-                await self._grown.wait()
-        finally:
-            self._readers -= not patient
+    async def wait_height(self, height: int) -> int:
+        """The stored height once it is at least `height`."""
+        while self.stored_height < height:
+            await self._stored.wait()
         return self.stored_height
 
-    async def wanted(self) -> None:
-        """Returns as soon as somebody waits for a height to be stored, and is not patient."""
-        while not self._readers:
-            self._wanted = trio.Event()
-            await self._wanted.wait()
+    async def wait_readable(self, height: int) -> int:
+        """The readable height once it is at least `height`."""
+        while self.readable_height < height:
+            await self._grown.wait()
+        return self.readable_height
 
     async def wait_transactions(self, ids: Sequence[bytes], known: dict[bytes, bytes]) -> None:
         """Until each of `ids` is certified; their places (height u64, index u32) go into `known`, also

@@ -41,7 +41,7 @@ class Heights(Protocol):
 
     stored_height: int
 
-    async def wait_height(self, height: int, *, patient: bool = False) -> int:
+    async def wait_height(self, height: int) -> int:
         """The stored height once it is at least `height`."""
         ...
 
@@ -135,7 +135,7 @@ class Answering:
         offer = await self._look(cluster_id)
         with trio.move_on_after(question.patience_ms / 1000):
             while offer is not None and offer.log_size <= question.log_size:
-                await self._heights.wait_height(self._looked[0] + 1, patient=True)
+                await self._heights.wait_height(self._looked[0] + 1)
                 offer = await self._look(cluster_id)
         return offer
 

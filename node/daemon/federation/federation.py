@@ -146,7 +146,7 @@ class Federation:
                 is_done = await self._look(spawn)
                 await trio.sleep(WATCH_SECONDS)
                 if is_done:
-                    await self._heights.wait_height(height + 1, patient=True)
+                    await self._heights.wait_height(height + 1)
 
     def _take(self, peer: PeerId, cluster_id: bytes, question: Question) -> None:
         if self.answering is not None:

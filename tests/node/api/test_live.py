@@ -11,7 +11,7 @@ from consensus import SigningKey
 from node.api.backend import Busy, Location, Rejected
 from node.api.live import LiveBackend
 from node.daemon.daemon import TICKETS_MAX
-from node.daemon.recent import RecentChain
+from node.daemon.recent import Layer, RecentHeights
 from node.daemon.waiters import WAITERS_MAX, Waiters
 from node.home import read_key
 from node.ledger.apps.records import Content
@@ -42,7 +42,7 @@ async def test_the_daemon_keeps_the_contract(tmp_path: Path) -> None:
         await check_backend(LiveBackend(node), transactions_of(testnet).__getitem__)
 
 
-class Watched(RecentChain):
+class Watched(RecentHeights):
     """Notes how many transactions were waited for whenever somebody looks into storage."""
 
     def __init__(self, waiters: Waiters) -> None:
@@ -51,9 +51,9 @@ class Watched(RecentChain):
         self.waited_for: list[int] = []
 
     @contextmanager
-    def over(self, database: Database) -> Iterator[Snapshot]:
+    def over(self, database: Database, executed: tuple[Layer, ...] = ()) -> Iterator[Snapshot]:
         self.waited_for.append(len(self._waiters))
-        with super().over(database) as snapshot:
+        with super().over(database, executed) as snapshot:
             yield snapshot
 
 
@@ -65,7 +65,7 @@ async def test_a_wait_is_registered_before_storage_is_looked_into(tmp_path: Path
         transaction = transactions_of(testnet)[1]
         await backend.submit([transaction.encoded])
         assert await backend.wait_certified([transaction.id], 30_000) == (Location(1, 0),)
-        assert await backend.wait_height(1, 30_000)
+        await node.waiters.wait_height(1)
         watched = node.recent = Watched(node.waiters)
         for _ in range(100):
             assert await backend.wait_certified([transaction.id], 30_000) == (Location(1, 0),)

@@ -13,7 +13,7 @@ from node.daemon.daemon import Node
 from node.daemon.performer import SERVED_AT_ONCE_MAX, SERVED_TO_ONE_MAX, Performer
 from node.daemon.postbox import Postbox
 from node.daemon.store import Store
-from node.storage import ChainTable, StoreFull, Write
+from node.storage import HEIGHT_KEY, ChainTable, StateTable, StoreFull, Write, height_key
 from node.validator import (
     Append,
     BatchChecked,
@@ -141,17 +141,20 @@ async def test_a_busy_node_waits_longer_for_company_until_a_group_is_full(
         assert hands.performer.counts.flushes == 1
 
 
-async def test_whoever_waits_for_a_height_ends_the_pause_of_a_busy_node(
+async def test_readers_do_not_wait_until_a_height_is_stored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(performer, "FLUSH_PAUSE_SECONDS", 0)
-    monkeypatch.setattr(performer, "FLUSH_BUSY_PAUSE_SECONDS", 3600)
+    monkeypatch.setattr(performer, "FLUSH_PAUSE_SECONDS", 3600)
     async with running_node(config_of(written(tmp_path / "net"))) as node, trio.open_nursery() as nursery:
         hands = Hands(node, nursery, node.opened.store)
-        hands.performer.perform(_large_flush(1))
-        await trio.testing.wait_all_tasks_blocked(0.05)
-        assert hands.performer.counts.flushes == 0
-        assert await node.waiters.wait_height(1) == 1
+        state = (Write(StateTable.STATE, NAME, b"new"), Write(StateTable.META, HEIGHT_KEY, height_key(1)))
+        hands.performer.perform(Flush(1, (Write(ChainTable.HEADERS, height_key(1), b"header"),), state, 1, 0))
+        assert await node.waiters.wait_readable(1) == 1
+        with node.recent.over(node.opened.store) as snapshot:
+            assert snapshot.get(StateTable.STATE, NAME) == b"new"
+            assert snapshot.get(StateTable.META, HEIGHT_KEY) == height_key(1)
+        assert (node.waiters.stored_height, hands.performer.counts.flushes) == (0, 0)
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_full_disk_refuses_payload_until_the_flush_went_through(

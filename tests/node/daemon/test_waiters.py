@@ -1,7 +1,5 @@
 """Waiting for receipts and heights: no order of events loses a wake-up, and nobody keeps a place for ever."""
 
-from functools import partial
-
 import pytest
 import trio
 import trio.testing
@@ -31,17 +29,17 @@ async def test_a_client_wakes_once_all_of_its_transactions_are_certified() -> No
         async with trio.open_nursery() as nursery:
             known = await waiting(waiters, nursery, ONE, TWO)
             assert len(waiters) == 2
-            waiters.certified([entry(ONE), entry(THREE), Write(ChainTable.HEADERS, TWO, b"no place")])
+            waiters.certified([entry(ONE), entry(THREE), Write(ChainTable.HEADERS, TWO, b"no place")], 1)
             await trio.testing.wait_all_tasks_blocked()
             assert len(waiters) == 2
-            waiters.certified([entry(TWO)])
+            waiters.certified([entry(TWO)], 1)
     assert known == {ONE: PLACE, TWO: PLACE}
     assert len(waiters) == 0
 
 
 async def test_what_was_stored_before_anybody_waited_is_released_by_whoever_looks_it_up() -> None:
     waiters = Waiters(0)
-    waiters.certified([entry(ONE)])
+    waiters.certified([entry(ONE)], 1)
     with trio.fail_after(10):
         async with trio.open_nursery() as nursery:
             known = await waiting(waiters, nursery, ONE)
@@ -55,7 +53,7 @@ async def test_a_client_that_gives_up_keeps_what_there_was_and_frees_its_places(
     waiters = Waiters(0)
     async with trio.open_nursery() as nursery:
         known = await waiting(waiters, nursery, ONE, TWO)
-        waiters.certified([entry(ONE)])
+        waiters.certified([entry(ONE)], 1)
         await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
     assert known == {ONE: PLACE}
@@ -72,7 +70,7 @@ async def test_one_clients_giving_up_does_not_take_the_wake_up_from_another() ->
                 hasty.cancel_scope.cancel()
             assert hasty_known == {}
             assert len(waiters) == 2
-            waiters.certified([entry(ONE), entry(TWO)])
+            waiters.certified([entry(ONE), entry(TWO)], 1)
     assert patient_known == {ONE: PLACE, TWO: PLACE}
     assert len(waiters) == 0
 
@@ -84,7 +82,7 @@ async def test_two_clients_of_one_transaction_are_both_told() -> None:
             first = await waiting(waiters, nursery, ONE)
             second = await waiting(waiters, nursery, ONE)
             assert len(waiters) == 1
-            waiters.certified([entry(ONE)])
+            waiters.certified([entry(ONE)], 1)
     assert first == second == {ONE: PLACE}
 
 
@@ -125,27 +123,23 @@ async def test_heights_wake_whoever_waits_for_them_and_never_go_back() -> None:
     assert reached == [(7, 8), (9, 9)]
 
 
-@pytest.mark.parametrize("patient", [False, True])
-async def test_storing_is_wanted_while_somebody_waits_for_a_height_and_has_no_patience(patient: bool) -> None:
+async def test_a_height_is_readable_before_it_is_stored() -> None:
     waiters = Waiters(3)
-    wanted: list[bool] = []
+    stored: list[int] = []
 
-    async def store() -> None:
-        await waiters.wanted()
-        wanted.append(True)
+    async def until_stored() -> None:
+        stored.append(await waiters.wait_height(4))
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(store)
-        await trio.testing.wait_all_tasks_blocked()
-        assert wanted == []
-        async with trio.open_nursery() as clients:
-            clients.start_soon(partial(waiters.wait_height, 4, patient=patient))
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(until_stored)
+            nursery.start_soon(waiters.wait_readable, 4)
             await trio.testing.wait_all_tasks_blocked()
-            assert wanted == [True] * (not patient)
+            waiters.certified([], 4)
+            assert await waiters.wait_readable(4) == 4
+            await trio.testing.wait_all_tasks_blocked()
+            assert (stored, waiters.stored_height) == ([], 3)
+            waiters.certified([], 2)
+            assert waiters.readable_height == 4, "it never goes back"
             waiters.stored(4)
-        nursery.cancel_scope.cancel()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(waiters.wanted)
-        await trio.testing.wait_all_tasks_blocked()  # and not afterwards
-        assert nursery.child_tasks
-        nursery.cancel_scope.cancel()
+    assert stored == [4]
