@@ -38,6 +38,8 @@ class Media(Enum):
     JSON_ONLY = "json"
     TEXT = "text"
     EVENTS = "events"
+    PAGE = "page"
+    """What browsers show: the explorer and its files."""
     FILE = "file"
 
 

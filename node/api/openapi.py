@@ -84,6 +84,8 @@ def _operation(operation: Operation) -> dict[str, object]:
 def _content(operation: Operation) -> dict[str, object]:
     if operation.media is Media.TEXT:
         return {"text/plain": {"schema": {"type": "string"}}}
+    if operation.media is Media.PAGE:
+        return {"text/html": {"schema": {"type": "string"}}}
     if operation.media is Media.EVENTS:
         return {"text/event-stream": {"schema": {"type": "string"}}}
     if operation.media is Media.FILE:

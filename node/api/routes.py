@@ -4,6 +4,7 @@ from node.api import handlers
 from node.api.backend import NodeStatus, Readiness
 from node.api.call import Media, Operation
 from node.api.events import FROM, LAST_EVENT_ID, stream_events
+from node.api.explorer import OPERATIONS as EXPLORER_OPERATIONS
 from node.api.faults import BODY_FAULTS, Fault
 from node.api.federation import OPERATIONS as FEDERATION_OPERATIONS
 from node.api.governance import OPERATIONS as GOVERNANCE_OPERATIONS
@@ -21,6 +22,7 @@ from node.api.handlers import (
     TX_ID,
 )
 from node.api.links import OPERATION as LINKS_OPERATION
+from node.api.listing import OPERATIONS as LISTING_OPERATIONS
 from node.api.opaque import OPERATION as OPAQUE_OPERATION
 from node.api.openapi import get_document
 from node.api.peer_queries import OPERATIONS as PEER_OPERATIONS
@@ -177,6 +179,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "GET", "/v1/status", "getStatus", "One look at this node.", handlers.get_status, (), NodeStatus
     ),
+    *LISTING_OPERATIONS,
     *GOVERNANCE_OPERATIONS,
     *FEDERATION_OPERATIONS,
     LINKS_OPERATION,
@@ -236,6 +239,7 @@ OPERATIONS: tuple[Operation, ...] = (
         get_document,
         media=Media.JSON_ONLY,
     ),
+    *EXPLORER_OPERATIONS,
 )
 
 

@@ -1,0 +1,83 @@
+// The only way into the document. Text becomes text nodes, never markup; attributes are those named here or by
+// the caller's own code, and addresses lead into this page or to files made in it. What stands on the ledger
+// was written by others: nothing of it can become an element, a script or a link elsewhere.
+
+const SVG = "http://www.w3.org/2000/svg";
+const LINKS = /^(#|blob:)/;
+
+/** An element: `el("p", { class: "calm", on: { click } }, "text", child, [more])`; null children are left out. */
+export function el(tag, attributes = {}, ...children) {
+  return fill(document.createElement(tag), attributes, children);
+}
+
+/** An element of a drawing. */
+export function svg(tag, attributes = {}, ...children) {
+  return fill(document.createElementNS(SVG, tag), attributes, children);
+}
+
+function fill(element, { on = {}, ...attributes }, children) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (/^(on|style$|src)/i.test(name)) throw new TypeError(`the attribute ${name} is never set from here`);
+    if (name === "href" && !LINKS.test(value)) throw new TypeError("links lead into this page only");
+    element.setAttribute(name, value === true ? "" : String(value));
+  }
+  for (const [event, listener] of Object.entries(on)) element.addEventListener(event, listener);
+  append(element, children);
+  return element;
+}
+
+function append(element, children) {
+  for (const child of children) {
+    if (Array.isArray(child)) append(element, child);
+    else if (child instanceof Node) element.append(child);
+    else if (child !== null && child !== undefined && child !== false) {
+      element.append(document.createTextNode(String(child)));
+    }
+  }
+}
+
+/** Give `element` these children instead of its own. */
+export function refill(element, ...children) {
+  element.replaceChildren();
+  append(element, children);
+}
+
+/** A table that narrow screens show as cards; `columns` are {title, of, kind} with `of(row)` a cell's content. */
+export function table(caption, columns, rows, { empty = "Nothing yet." } = {}) {
+  if (!rows.length) return el("p", { class: "empty" }, empty);
+  return el("table", { class: "rows" },
+    el("caption", { class: "unseen" }, caption),
+    el("thead", {}, el("tr", {}, columns.map(({ title, kind }) => el("th", { scope: "col", class: kind }, title)))),
+    el("tbody", {}, rows.map((row) => el("tr", {},
+      columns.map(({ title, of, kind }) => el("td", { class: kind, "data-title": title }, of(row)))))));
+}
+
+/** Names and values as a definition list; rows without a value are left out. */
+export function facts(rows) {
+  const kept = rows.filter(([, value]) => value !== null && value !== undefined && value !== "");
+  return el("dl", { class: "facts" }, kept.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
+}
+
+/** A word with a colour and a mark of its own, so that colour alone says nothing. */
+export function badge(kind, ...words) {
+  return el("span", { class: `badge ${kind}` }, ...words);
+}
+
+/** A button that saves bytes as a file. */
+export function saveButton(label, name, fetchBytes) {
+  const button = el("button", { type: "button", class: "quiet", on: { click: save } }, label);
+  async function save() {
+    button.disabled = true;
+    try {
+      const address = URL.createObjectURL(new Blob([await fetchBytes()], { type: "application/octet-stream" }));
+      el("a", { href: address, download: name }).click();
+      setTimeout(() => URL.revokeObjectURL(address), 10_000);
+    } catch (error) {
+      button.textContent = `${label}: ${error.message}`;
+    } finally {
+      button.disabled = false;
+    }
+  }
+  return button;
+}

@@ -1,0 +1,1 @@
+"""The explorer: its files and their headers, its pages in a real browser, its proofs against the vectors."""
