@@ -49,9 +49,15 @@ def reap(group: int) -> list[int]:
 class RunningCluster:
     """The daemons of one testnet by name. `close` ends all of them, whatever state they are in."""
 
-    def __init__(self, testnet: Testnet, environment: Mapping[str, str] | None = None) -> None:
-        """`environment` is for every daemon, at each of its starts."""
+    def __init__(
+        self,
+        testnet: Testnet,
+        environment: Mapping[str, str] | None = None,
+        through: tuple[str, ...] = (),
+    ) -> None:
+        """`environment` is for every daemon, at each of its starts; `through` a program that becomes it."""
         self.testnet = testnet
+        self._through = through
         self._environment = {**os.environ, **(environment or {}), VARIABLE: "0"}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._groups: list[int] = []
@@ -84,7 +90,7 @@ class RunningCluster:
         program.log_file.parent.mkdir(parents=True, exist_ok=True)
         with program.log_file.open("ab") as log:
             process = subprocess.Popen(
-                program.command,
+                (*self._through, *program.command),
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -107,9 +113,9 @@ class RunningCluster:
         for name in names:
             assert self._wait(name) == -signal.SIGKILL
 
-    def stop(self, name: str) -> int:
-        """SIGTERM; the exit code."""
-        self._processes[name].terminate()
+    def stop(self, name: str, number: signal.Signals = signal.SIGTERM) -> int:
+        """SIGTERM, or Ctrl-C's SIGINT; the exit code."""
+        self._processes[name].send_signal(number)
         return self._wait(name)
 
     def exit_code(self, name: str) -> int | None:
