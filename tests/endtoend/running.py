@@ -118,6 +118,10 @@ class RunningCluster:
         self._processes[name].send_signal(number)
         return self._wait(name)
 
+    def end_of(self, name: str) -> int:
+        """Wait for the end of a node that was asked to; its exit code."""
+        return self._wait(name)
+
     def exit_code(self, name: str) -> int | None:
         """How a node ended by itself; None while it runs."""
         return None if self._processes[name].poll() is None else self._wait(name)
