@@ -102,7 +102,7 @@ from consensus.keys import (
     digest,
     verify,
 )
-from consensus.leader import LeaderSchedule, Schedule
+from consensus.leader import MEMORY_ROUNDS, LeaderSchedule, Schedule, standing_after
 from consensus.messages import (
     BLOCKS_BYTES_MAX,
     BLOCKS_COUNT_MAX,
@@ -124,6 +124,7 @@ from consensus.messages import (
 )
 from consensus.replica import Replica, ReplicaView
 from consensus.safety import NO_SEAT, GuardRecord, SafetyRecord, SafetyRules
+from consensus.standing import Fault, Standing
 from consensus.timers import Timer, TimerKind
 from consensus.validators import (
     VALIDATORS_MAX,
@@ -144,6 +145,7 @@ __all__ = [
     "BLOCKS_COUNT_MAX",
     "BLOCK_BYTES_MAX",
     "ED25519",
+    "MEMORY_ROUNDS",
     "MESSAGE_BYTES_MAX",
     "NO_SEAT",
     "PAYLOAD_BYTES_MAX",
@@ -169,6 +171,7 @@ __all__ = [
     "Epoch",
     "Event",
     "Evidence",
+    "Fault",
     "FellBehind",
     "GuardRecord",
     "HeaderCertificate",
@@ -217,6 +220,7 @@ __all__ = [
     "SigningFloor",
     "SigningKey",
     "SigningRefused",
+    "Standing",
     "StartKind",
     "Started",
     "Status",
@@ -255,6 +259,7 @@ __all__ = [
     "proposal_digest",
     "root_certificate",
     "root_id",
+    "standing_after",
     "timeout_digest",
     "verify",
     "verify_signatures",

@@ -1,22 +1,23 @@
 """Blocks: what is proposed, ordered and committed; and the identity that everything signs.
 
-`Block = [version, cluster_id, epoch, round, qc, tc, certified, payload, author, ts]` (C21). The id hashes
-all of it, certificate signatures included. The payload is opaque bytes here: agreement asks the data
-plane whether it is held and valid, and counts only whether it is empty.
+`Block = [version, cluster_id, epoch, round, qc, tc, certified, payload, author, ts, standing]` (C21, E14).
+The id hashes all of it, certificate signatures included. The payload is opaque bytes here: agreement asks the
+data plane whether it is held and valid, and counts only whether it is empty.
 """
 
 from consensus.certificates import HeaderCertificate, QuorumCertificate, TimeoutCertificate
 from consensus.codec import Value, as_bytes, as_int, as_tuple, decode, encode_trusted
 from consensus.errors import CodecError
 from consensus.keys import DIGEST_BYTES, Digest, digest
+from consensus.standing import Standing, standing_from, standing_value
 from consensus.validators import Epoch, Height, Round, ValidatorIndex
 from consensus.values import immutable
 
-BLOCK_VERSION = 1
+BLOCK_VERSION = 2
 PAYLOAD_BYTES_MAX = 1024 * 1024
 BLOCK_BYTES_MAX = PAYLOAD_BYTES_MAX + 64 * 1024
 _ITEMS_MAX = 1024
-"""A block with a timeout certificate of 128 signers has under 200 items."""
+"""A block with a timeout certificate of 128 signers, and faults of as many, has under 900 items."""
 _BLOCK_DOMAIN = "isthmus/block/v1"
 _PROPOSAL_DOMAIN = "isthmus/proposal/v1"
 
@@ -32,7 +33,8 @@ class Block:
 
     `qc` certifies the parent; `tc` is present iff the parent's round is not `round - 1`; `certified` is
     the highest header certificate its author held (None before the first); `payload` is b"" when empty;
-    `time_ms` is the proposer's timestamp (C8); `author` the leader's index.
+    `time_ms` is the proposer's timestamp (C8); `author` the leader's index; `standing` what this chain shows
+    of failed leaders (C12).
     """
 
     cluster_id: bytes
@@ -44,6 +46,7 @@ class Block:
     payload: bytes
     author: ValidatorIndex
     time_ms: int
+    standing: Standing
     encoded: bytes
     id: Digest
 
@@ -80,8 +83,9 @@ class Block:
         payload: bytes,
         author: ValidatorIndex,
         time_ms: int,
+        standing: Standing = (),
     ) -> "Block":
-        """A block with its encoding and id."""
+        """A block with its encoding and id; nobody has failed, unless `standing` says so."""
         encoded = encode_trusted(
             (
                 BLOCK_VERSION,
@@ -94,17 +98,30 @@ class Block:
                 payload,
                 author,
                 time_ms,
+                standing_value(standing),
             )
         )
-        block_id = digest(_BLOCK_DOMAIN, encoded)
-        return Block(cluster_id, epoch, round, qc, tc, certified, payload, author, time_ms, encoded, block_id)
+        return Block(
+            cluster_id,
+            epoch,
+            round,
+            qc,
+            tc,
+            certified,
+            payload,
+            author,
+            time_ms,
+            standing,
+            encoded,
+            digest(_BLOCK_DOMAIN, encoded),
+        )
 
     @staticmethod
     def decode(data: bytes) -> "Block":
         """The block these bytes encode; raises CodecError. Certificates are parsed, not yet believed."""
         value = decode(data, max_bytes=BLOCK_BYTES_MAX, max_items=_ITEMS_MAX)
-        version, cluster_id, epoch, round, qc, tc, certified, payload, author, time_ms = as_tuple(
-            value, 10, "block"
+        version, cluster_id, epoch, round, qc, tc, certified, payload, author, time_ms, standing = as_tuple(
+            value, 11, "block"
         )
         if version != BLOCK_VERSION:
             raise CodecError(f"block version {version!r} is not {BLOCK_VERSION}")
@@ -118,6 +135,7 @@ class Block:
             as_bytes(payload, "payload", max_length=PAYLOAD_BYTES_MAX),
             ValidatorIndex(as_int(author, "author")),
             as_int(time_ms, "time"),
+            standing_from(standing),
             data,
             digest(_BLOCK_DOMAIN, data),
         )

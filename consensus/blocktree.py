@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from consensus.blocks import Block, CommittedBlock
 from consensus.keys import Digest, Signature
 from consensus.messages import Proposal
+from consensus.standing import Standing
 from consensus.validators import Height, Round
 from consensus.values import immutable
 
@@ -31,6 +32,11 @@ class Node:
     yields_header: bool
     block: Block | None
     signature: Signature | None
+
+    @property
+    def standing(self) -> Standing:
+        """What the chain up to this block shows of failed leaders; an epoch begins with nothing (C4, C12)."""
+        return () if self.block is None else self.block.standing
 
 
 def yields_header(block: Block, last_header_time_ms: int, heartbeat_ms: int) -> bool:

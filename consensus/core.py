@@ -5,6 +5,7 @@ certification.py (headers) and fetching.py (missing blocks). None of them calls 
 message changes what is known here, and `Replica` then lets each room do what follows from it.
 """
 
+from consensus.blocks import Block
 from consensus.blocktree import BlockTree, Node
 from consensus.certificates import HeaderCertificate, QuorumCertificate, TimeoutCertificate
 from consensus.config import RecoveredState, ReplicaConfig
@@ -12,12 +13,13 @@ from consensus.effects import Commit, Diverged, KeepEvidence, Penalise
 from consensus.errors import InvalidBlock, InvalidCertificate, InvalidMessage, PeerError
 from consensus.evidence import Evidence, EvidenceLog, Statement
 from consensus.keys import Digest, SignatureCache, SignatureScheme
-from consensus.leader import LeaderSchedule, Schedule
+from consensus.leader import LeaderSchedule, Schedule, standing_after
 from consensus.messages import HeaderSignature, Proposal, Timeout, Vote
 from consensus.outbox import Outbox
 from consensus.pacemaker import Pacemaker
 from consensus.safety import SafetyRules, extends_safely
-from consensus.validators import Height, ValidatorIndex, ValidatorSet
+from consensus.standing import Standing
+from consensus.validators import Height, Round, ValidatorIndex, ValidatorSet
 
 
 class ReplicaCore:
@@ -56,6 +58,7 @@ class ReplicaCore:
         self.diverged: Diverged | None = None
         self.pending_payload = False  # set by the data plane
         self.now_ms = 0  # the driver's clock, for timestamps only
+        self._leader: tuple[QuorumCertificate | TimeoutCertificate, ValidatorIndex] | None = None
         self._commit_proof: QuorumCertificate | None = None
         self._prune_due = False
         self._forget_below: Digest | None = None
@@ -76,31 +79,57 @@ class ReplicaCore:
     @property
     def is_leader(self) -> bool:
         """Whether the current round is ours to propose in."""
-        return self.me is not None and self.me == self.schedule.leader_of(
-            self.pacemaker.round, self.pacemaker.opened_by
-        )
+        return self.me is not None and self.me == self.leader
+
+    @property
+    def leader(self) -> ValidatorIndex | None:
+        """Who leads the current round; asked often, found once. None while the block that decides it is
+        missing here."""
+        opened_by, known = self.pacemaker.opened_by, self._leader
+        if known is not None and known[0] is opened_by:
+            return known[1]
+        leader = self.leader_after(self.pacemaker.round, opened_by)
+        if leader is not None and self.validators.contains(leader):  # a scenario may have nobody lead, yet
+            self._leader = opened_by, leader
+        return leader
+
+    def leader_after(
+        self, round: Round, opened_by: QuorumCertificate | TimeoutCertificate
+    ) -> ValidatorIndex | None:
+        """Who leads `round` when this opens it (C12); None while the block of a QC is not in the tree."""
+        if isinstance(opened_by, TimeoutCertificate):
+            return self.schedule.leader_of(round, None)
+        node = self.tree.get(opened_by.block_id)
+        return None if node is None else self.schedule.leader_of(round, node.standing)
+
+    def standing_on(
+        self, parent: Node, qc: QuorumCertificate, round: Round, author: ValidatorIndex
+    ) -> Standing:
+        """What a block of `round` on `parent`, certified by `qc`, must say of failed leaders (C12)."""
+        return standing_after(parent.standing, qc, round, author, self.schedule, self.validators)
 
     # --- certificates -------------------------------------------------------------------------
 
-    def verify_proposal(self, proposal: Proposal) -> None:
-        """The author may propose this, signed it, and every embedded certificate is good (V3, C6)."""
+    def verify_proposal(self, proposal: Proposal) -> bool:
+        """The author may propose this, signed it, and every embedded certificate is good (V3, C6). Whether it
+        could be told who leads its round: see `is_led`. Raises InvalidBlock and InvalidCertificate."""
         block = proposal.block
         if block.cluster_id != self.config.cluster_id or block.epoch != self.validators.epoch:
             raise InvalidBlock("block-epoch", f"epoch {block.epoch}, expected {self.validators.epoch}")
-        leader = self.schedule.leader_of(block.round, block.qc if block.tc is None else block.tc)
-        if block.author != leader:
-            raise InvalidBlock(
-                "block-leader", f"author {block.author}, but round {block.round} belongs to {leader}"
-            )
+        if not self.validators.contains(block.author):
+            raise InvalidBlock("block-leader", f"author {block.author} is no validator")
+        is_led = self.is_led(block)
         unsafe = extends_safely(block)
         if unsafe is not None:
             raise InvalidBlock("block-parent", unsafe)
         self._verify_author(proposal)
+        self._verify_standing(block)
         self.verify_qc(block.qc)
         if block.tc is not None:
             self.verify_tc(block.tc)
         if block.certified is not None:
             self.verify_header(block.certified)
+        return is_led
 
     def verify_fetched(self, proposal: Proposal) -> None:
         """A block asked for by a certified id: the quorum checked its content, we check its signature, so
@@ -109,6 +138,21 @@ class ReplicaCore:
         if block.epoch != self.validators.epoch or not self.validators.contains(block.author):
             raise InvalidBlock("block-epoch", f"epoch {block.epoch}, author {block.author}")
         self._verify_author(proposal)
+        self._verify_standing(block)
+
+    def is_led(self, block: Block) -> bool:
+        """Whether the block is by the leader of its round; False while that cannot be told, its parent being
+        missing here. Raises InvalidBlock when it is by another."""
+        leader = self.leader_after(block.round, block.qc if block.tc is None else block.tc)
+        if leader is not None and block.author != leader:
+            raise InvalidBlock(
+                "block-leader", f"author {block.author}, but round {block.round} belongs to {leader}"
+            )
+        return leader is not None
+
+    def _verify_standing(self, block: Block) -> None:
+        if block.standing and not self.validators.contains(block.standing[-1].author):
+            raise InvalidBlock("block-standing", f"a fault of validator {block.standing[-1].author}")
 
     def _verify_author(self, proposal: Proposal) -> None:
         key = self.validators.validators[proposal.block.author].public_key

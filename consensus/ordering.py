@@ -1,26 +1,18 @@
-"""Proposals, our vote and payload: the happy path of a round.
+"""Our proposal, our vote and payload: the happy path of a round.
 
 The settle methods (`propose`, `vote`) look at what is known and do what is due and not done yet, so it does
 not matter which event made it possible: a certificate, a fetched parent, an answer of the data plane.
 """
 
+from consensus.arrivals import Arrivals
 from consensus.blocks import Block
 from consensus.blocktree import Node
-from consensus.certification import Certification
 from consensus.core import ReplicaCore
 from consensus.effects import CheckPayload, RequestPayload
 from consensus.events import PayloadChecked, PayloadReady, Verdict
-from consensus.evidence import ProposalClaim
-from consensus.fetching import Fetching
 from consensus.keys import Digest
-from consensus.messages import Proposal, TimeoutReason
+from consensus.messages import TimeoutReason
 from consensus.validators import Round, ValidatorIndex
-
-PROPOSALS_KEPT_PER_ROUND = 2
-"""E9: the second one is evidence; more are not needed unless certified, and then fetched by id."""
-ROUNDS_KEPT_BELOW = 2
-"""Proposals of the last rounds stay for evidence that arrives late."""
-
 
 BRANCH_ROUNDS_KEPT = 16
 """Uncertified blocks of failed rounds are dropped after so many rounds; certified late, they are fetched."""
@@ -29,11 +21,9 @@ BRANCH_ROUNDS_KEPT = 16
 class Ordering:
     """The current round's candidate block, and our own proposal."""
 
-    def __init__(self, core: ReplicaCore, fetching: Fetching, certification: Certification) -> None:
+    def __init__(self, core: ReplicaCore, arrivals: Arrivals) -> None:
         self._core = core
-        self._fetching = fetching
-        self._certification = certification
-        self._seen: dict[Round, list[Proposal]] = {}
+        self._arrivals = arrivals
         self._decided: Digest | None = None  # the candidate we voted for, or refused for good
         self._checking: Digest | None = None  # the candidate whose payload is being looked at
         self._verdict: PayloadChecked | None = None
@@ -44,67 +34,19 @@ class Ordering:
         self.deferred_ms: int | None = None  # the candidate's timestamp lies this far ahead (C8)
         self.refusal: str | None = None  # why the current candidate got no vote
 
-    @property
-    def proposals_seen(self) -> int:
-        """Proposals kept for the current rounds."""
-        return sum(len(proposals) for proposals in self._seen.values())
-
     def enter_round(self) -> None:
         """The round changed: forget what is superseded."""
         core, round = self._core, self._core.pacemaker.round
-        floor = Round(round - ROUNDS_KEPT_BELOW)
         core.tree.drop_branches(core.pacemaker.hqc.block_id, Round(round - BRANCH_ROUNDS_KEPT))
         core.outbox.unstage_except(core.tree)
-        for past in [known for known in self._seen if known < floor]:
-            del self._seen[past]
         self._decided = self._checking = self._verdict = self._requested = None
         self._answers_due = 0
         self.deferred_ms = self.refusal = None
 
-    # --- proposals ----------------------------------------------------------------------------
-
-    def on_proposal(self, peer: bytes, proposal: Proposal) -> None:
-        """Verify, keep and place a proposal; raises PeerError."""
-        core, block = self._core, proposal.block
-        if block.id in core.tree or block.round <= core.tree.committed.round:
-            return
-        if self._is_late(block.round) and not self._fetching.is_wanted(block.id):
-            return  # dead, or fetched by its id once a certificate names it: its leader may make any number
-        core.verify_proposal(proposal)
-        core.adopt_qc(block.qc)
-        if block.tc is not None:
-            core.adopt_tc(block.tc)
-        if block.certified is not None:
-            self._certification.adopt(block.certified, peer)
-        if self._see(proposal):
-            self._fetching.place(proposal, peer)
-
-    def _is_late(self, round: Round) -> bool:
-        return round < self._core.pacemaker.round - ROUNDS_KEPT_BELOW
-
-    def _see(self, proposal: Proposal) -> bool:
-        """Whether a verified proposal is worth keeping; a second one of a round is evidence (C20)."""
-        block = proposal.block
-        if self._is_late(block.round):
-            return True  # a certificate names it
-        seen = self._seen.setdefault(block.round, [])
-        if any(other.block.id == block.id for other in seen):
-            return True
-        if len(seen) >= PROPOSALS_KEPT_PER_ROUND:
-            return False
-        if seen:
-            self._core.accuse(ProposalClaim.of(seen[0]), ProposalClaim.of(proposal))
-        seen.append(proposal)
-        return True
-
     def candidate(self) -> Node | None:
         """The first proposal of the current round, once it is in the tree."""
-        seen = self._seen.get(self._core.pacemaker.round)
-        return None if not seen else self._core.tree.get(seen[0].block.id)
-
-    def recall(self, proposal: Proposal) -> None:
-        """A proposal from our own journal counts as seen."""
-        self._see(proposal)
+        first = self._arrivals.first(self._core.pacemaker.round)
+        return None if first is None else self._core.tree.get(first.block.id)
 
     # --- voting -------------------------------------------------------------------------------
 
@@ -137,6 +79,8 @@ class Ordering:
         parent = core.tree.get(block.parent_id)
         if parent is None:
             return "the parent was dropped"
+        if block.standing != core.standing_on(parent, block.qc, block.round, block.author):  # V8
+            return "its standing is not what the chain shows of failed leaders"
         certified = block.certified
         if certified is not None:  # V5
             if certified.height > parent.height:
@@ -283,10 +227,11 @@ class Ordering:
             payload=payload,
             author=core.me,
             time_ms=time_ms,
+            standing=core.standing_on(parent, core.pacemaker.hqc, core.pacemaker.round, core.me),
         )
         proposal = core.safety.sign_proposal(block)
         core.signatures.add(core.safety.public_key, proposal.digest(), proposal.signature)
-        self._see(proposal)
+        self._arrivals.see(proposal)
         core.tree.insert(proposal)
         core.outbox.stage_proposal(proposal)
         core.outbox.release(proposal)
@@ -296,10 +241,11 @@ class Ordering:
     def timeout_reason(self) -> tuple[TimeoutReason, ValidatorIndex | None]:
         """What to say when this round is given up, and the batch author to blame, if any (C9)."""
         core = self._core
-        seen = self._seen.get(core.pacemaker.round)
-        if not seen:
-            return TimeoutReason.PROPOSAL_NOT_RECEIVED, None
-        if seen[0].block.id not in core.tree:
+        first = self._arrivals.first(core.pacemaker.round)
+        if first is None:
+            is_held = self._arrivals.holds(core.pacemaker.round)
+            return TimeoutReason.PARENT_MISSING if is_held else TimeoutReason.PROPOSAL_NOT_RECEIVED, None
+        if first.block.id not in core.tree:
             return TimeoutReason.PARENT_MISSING, None
         if self._verdict is not None and self._verdict.verdict is not Verdict.AVAILABLE:
             return TimeoutReason.PAYLOAD_UNAVAILABLE, self._verdict.blamed

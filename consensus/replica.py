@@ -8,6 +8,7 @@ event made something possible. The same events give the same effects, on every m
 from dataclasses import dataclass
 from typing import assert_never
 
+from consensus.arrivals import Arrivals
 from consensus.blocktree import Node
 from consensus.certificates import HeaderCertificate, QuorumCertificate, TimeoutCertificate
 from consensus.certification import Certification
@@ -31,7 +32,7 @@ from consensus.events import (
 )
 from consensus.fetching import Fetching
 from consensus.keys import ED25519, Digest, SignatureCache, SignatureScheme
-from consensus.leader import Schedule
+from consensus.leader import Schedule, excluded
 from consensus.messages import (
     Blocks,
     BlocksRequest,
@@ -59,6 +60,9 @@ class ReplicaView:
     epoch: Epoch
     round: Round
     leader: ValidatorIndex
+    """By its turn alone while the block that decides it is being fetched (C12)."""
+    left_out: tuple[ValidatorIndex, ...]
+    """Who leads no round now, unless a TC opens it, because they failed to (C12)."""
     hqc: QuorumCertificate
     htc: TimeoutCertificate | None
     committed_height: Height
@@ -99,7 +103,8 @@ class Replica:
         self._core = ReplicaCore(config, validators, me, safety, recovered, scheme, schedule)
         self._fetching = Fetching(self._core)
         self._certification = Certification(self._core)
-        self._ordering = Ordering(self._core, self._fetching, self._certification)
+        self._arrivals = Arrivals(self._core, self._fetching, self._certification)
+        self._ordering = Ordering(self._core, self._arrivals)
         self._votes = Votes(self._core)
         self._rounds = Rounds(self._core, self._votes, self._ordering, self._fetching, self._certification)
         self._round = Round(0)
@@ -114,10 +119,12 @@ class Replica:
         Raises LocalError when a local invariant is broken, and nothing that a peer can cause.
         """
         self._core.now_ms = now_ms
-        self._core.prune()
+        message = event.message if isinstance(event, Received) else None
+        if not isinstance(message, BlocksRequest):  # whoever let it through saw the block here: answer first
+            self._core.prune()
         hqc = self._core.pacemaker.hqc
         self._learn(event)
-        is_vote = isinstance(event, Received) and isinstance(event.message, Vote)
+        is_vote = isinstance(message, Vote)
         if not is_vote or self._core.pacemaker.hqc is not hqc:
             self._settle()  # nothing follows from a vote that completes no QC: the hot path ends here
         return self._core.outbox.flush()
@@ -161,8 +168,11 @@ class Replica:
         if core.pacemaker.round != self._round:
             self._round = core.pacemaker.round
             self._votes.enter_round()
+            self._arrivals.enter_round()
             self._ordering.enter_round()
             self._rounds.enter_round()
+        if self._arrivals.held:
+            self._arrivals.judge_held()
         self._ordering.propose()
         self._ordering.vote()
         self._rounds.give_up()
@@ -182,7 +192,7 @@ class Replica:
             case Vote():
                 self._votes.on_vote(peer, message)
             case Proposal():
-                self._ordering.on_proposal(peer, message)
+                self._arrivals.on_proposal(peer, message)
             case HeaderSignature():
                 self._certification.on_header_signature(peer, message)
             case Timeout():
@@ -240,7 +250,7 @@ class Replica:
             if block.epoch == core.validators.epoch and block.parent_id in core.tree:
                 core.tree.insert(proposal)
                 core.adopt_qc(block.qc)
-                self._ordering.recall(proposal)
+                self._arrivals.see(proposal)
         core.adopt_qc(core.pacemaker.hqc)
 
     def _on_started(self) -> None:
@@ -302,10 +312,12 @@ class Replica:
         """A snapshot of where this replica is."""
         core = self._core
         record = None if core.safety is None else core.safety.record
+        round, leader, node = core.pacemaker.round, core.leader, core.tree.get(core.pacemaker.hqc.block_id)
         return ReplicaView(
             epoch=core.validators.epoch,
-            round=core.pacemaker.round,
-            leader=core.schedule.leader_of(core.pacemaker.round, core.pacemaker.opened_by),
+            round=round,
+            leader=core.schedule.leader_of(round, None) if leader is None else leader,
+            left_out=() if node is None else excluded(node.standing, round, core.validators),
             hqc=core.pacemaker.hqc,
             htc=core.pacemaker.htc,
             committed_height=core.tree.committed.height,
@@ -341,7 +353,8 @@ class Replica:
             ("orphan_bytes", self._fetching.orphan_bytes, config.orphan_bytes_max),
             ("wants", self._fetching.wants, config.wants_max),
             ("votes", self._votes.kept, 2 * rounds * n),
-            ("proposals_seen", self._ordering.proposals_seen, 8),
+            ("proposals_seen", self._arrivals.seen, 8),
+            ("proposals_held", self._arrivals.held, 4 * n),
             ("timeouts", self._rounds.timeouts, n),
             ("header_signatures", self._certification.signatures, 2 * config.heights_ahead_max * n),
             ("headers_computed", self._certification.computed, config.heights_ahead_max),

@@ -69,6 +69,7 @@ def remade(
         payload=block.payload if payload is None else payload,
         author=block.author if author is None else author,
         time_ms=block.time_ms if time_ms is None else time_ms,
+        standing=block.standing,
     )
 
 

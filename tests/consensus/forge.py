@@ -8,12 +8,14 @@ from consensus import (
     HeaderCertificate,
     HeaderSignature,
     Height,
+    LeaderSchedule,
     Proposal,
     QuorumCertificate,
     Round,
     SafetyRecord,
     SafetyRules,
     SigningKey,
+    Standing,
     Timeout,
     TimeoutCertificate,
     TimeoutReason,
@@ -22,6 +24,7 @@ from consensus import (
     bitmap_of,
     header_digest,
     proposal_digest,
+    standing_after,
     timeout_digest,
     vote_digest,
 )
@@ -53,8 +56,12 @@ def block(
     certified: HeaderCertificate | None = None,
     author: int | None = None,
     time_ms: int | None = None,
+    before: Standing = (),
 ) -> Block:
-    """A block of the round-robin leader of its round."""
+    """A block of the leader of its round, on one whose standing is `before`."""
+    schedule = LeaderSchedule(VALIDATORS)
+    turn = schedule.leader_of(Round(round), before if tc is None else None)
+    leader = turn if author is None else ValidatorIndex(author)
     return Block.make(
         cluster_id=CLUSTER_ID,
         epoch=E0,
@@ -63,8 +70,9 @@ def block(
         tc=tc,
         certified=certified,
         payload=payload,
-        author=ValidatorIndex(round % 4 if author is None else author),
+        author=leader,
         time_ms=START_MS + round if time_ms is None else time_ms,
+        standing=standing_after(before, qc, Round(round), leader, schedule, VALIDATORS),
     )
 
 

@@ -224,7 +224,7 @@ def test_committing_in_reversed_order_is_caught(monkeypatch: pytest.MonkeyPatch)
         cluster = Cluster().start()
         cluster.filter = without(Proposal, "c", "d")
         cluster.submit(b"one")
-        cluster.run(1_500)
+        cluster.run(6_000)
 
     assert not caught(schedule)
     honest = BlockTree.commit

@@ -214,7 +214,9 @@ def test_a_replica_far_behind_catches_up_by_headers_and_votes_again() -> None:
     before = cluster.node("d").replica.view().last_voted_round
     cluster.submit(b"after")
     assert cluster.run(5_000, until=lambda: settled(cluster))
-    assert cluster.node("d").replica.view().last_voted_round > before
+    cluster.submit(b"and after that")
+    assert cluster.run(5_000, until=lambda: cluster.node("d").replica.view().last_voted_round > before)
+    assert cluster.run(5_000, until=lambda: settled(cluster))
     assert cluster.node("d").life == life, "no restart was needed"
 
 

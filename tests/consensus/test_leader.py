@@ -7,11 +7,10 @@ from hypothesis import strategies as st
 
 from consensus import (
     LeaderSchedule,
-    QuorumCertificate,
     RecoveredState,
     Replica,
     Round,
-    TimeoutCertificate,
+    Standing,
     ValidatorIndex,
 )
 from consensus.leader import SCHEDULE_SLOTS_MAX, scaled_weights, smooth_turns
@@ -21,7 +20,7 @@ from tests.consensus.cluster import ROOT, START_MS, config_of, keys_of, validato
 
 def test_equal_weights_take_turns() -> None:
     schedule = LeaderSchedule(validators_of(keys_of(4), [7, 7, 7, 7]))
-    assert [schedule.leader_of(Round(r), ROOT) for r in range(8)] == [0, 1, 2, 3, 0, 1, 2, 3]
+    assert [schedule.leader_of(Round(r), ()) for r in range(8)] == [0, 1, 2, 3, 0, 1, 2, 3]
 
 
 def test_a_heavy_validator_leads_more_often_but_not_in_a_row() -> None:
@@ -60,9 +59,7 @@ def test_turns_are_spread_evenly(weights: list[int]) -> None:
 class OneLeads:
     """A schedule of a single leader."""
 
-    def leader_of(
-        self, round: Round, opened_by: QuorumCertificate | TimeoutCertificate | None
-    ) -> ValidatorIndex:
+    def leader_of(self, round: Round, standing: Standing | None) -> ValidatorIndex:
         return ValidatorIndex(2)
 
 

@@ -177,8 +177,8 @@ def test_non_minimal_integers_are_refused() -> None:
 
 def test_a_block_of_another_version_is_refused() -> None:
     data = bytearray(FIRST.encoded)
-    assert data[1] == 1
-    data[1] = 2
+    assert data[1] == 2
+    data[1] = 1
     with pytest.raises(CodecError, match="version"):
         Block.decode(bytes(data))
 

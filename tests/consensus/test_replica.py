@@ -321,8 +321,8 @@ def test_a_missing_block_that_a_commit_has_cut_off_is_asked_for_no_more() -> Non
     wants = dict((name, current) for name, current, _ in replica.limits())["wants"]
     assert wants == 1
     third = block(3, tc=give_up(2))
-    fourth = block(4, certify(third))
-    fifth = block(5, certify(fourth))
+    fourth = block(4, certify(third), before=third.standing)
+    fifth = block(5, certify(fourth), before=fourth.standing)
     for made in (third, fourth, fifth):
         give(replica, propose(made), made.author)
     assert replica.view().committed_round == 3

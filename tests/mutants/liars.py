@@ -15,6 +15,7 @@ from consensus import (
     HeaderCertificate,
     HeaderSignature,
     Height,
+    LeaderSchedule,
     Message,
     Proposal,
     QuorumCertificate,
@@ -24,6 +25,7 @@ from consensus import (
     Vote,
     decode_message,
     proposal_digest,
+    standing_after,
     vote_digest,
 )
 from node import wire
@@ -93,6 +95,7 @@ def vote_for(host: Host, block: Block) -> Vote:
 
 
 def remade(
+    host: Host,
     block: Block,
     *,
     qc: QuorumCertificate | None = None,
@@ -100,17 +103,23 @@ def remade(
     payload: bytes | None = None,
     time_ms: int | None = None,
 ) -> Block:
-    """The block with something else in it."""
+    """The block with something else in it, and the standing that its chain then shows."""
+    chosen, validators = qc or block.qc, host.validator.validators
+    parent = host.validator.replica.proposal(chosen.block_id)
+    before = () if parent is None else parent.block.standing
+    schedule = LeaderSchedule(validators)
+    standing = standing_after(before, chosen, block.round, block.author, schedule, validators)
     return Block.make(
         cluster_id=block.cluster_id,
         epoch=block.epoch,
         round=block.round,
-        qc=qc or block.qc,
+        qc=chosen,
         tc=tc or block.tc,
         certified=block.certified,
         payload=block.payload if payload is None else payload,
         author=block.author,
         time_ms=time_ms or block.time_ms,
+        standing=standing if qc else block.standing,
     )
 
 
@@ -126,7 +135,7 @@ def below(host: Host, block: Block) -> QuorumCertificate | None:
 def extend_below(host: Host, block: Block) -> Block | None:
     """After a failed round: extend what lies below the highest certificate, in spite of the TC."""
     qc = None if block.tc is None else below(host, block)
-    return None if qc is None else remade(block, qc=qc, payload=b"")
+    return None if qc is None else remade(host, block, qc=qc, payload=b"")
 
 
 def belittle(host: Host, block: Block) -> Block | None:
@@ -135,26 +144,26 @@ def belittle(host: Host, block: Block) -> Block | None:
     if qc is None or block.tc is None:
         return None
     claimed = tuple(Round(min(qc.round, reported)) for reported in block.tc.hqc_rounds)
-    return remade(block, qc=qc, tc=replace(block.tc, hqc_rounds=claimed), payload=b"")
+    return remade(host, block, qc=qc, tc=replace(block.tc, hqc_rounds=claimed), payload=b"")
 
 
 def embed_junk(host: Host, block: Block) -> Block | None:
     """One signature of the embedded QC is junk (C6)."""
     if block.qc.is_root:
         return None
-    return remade(block, qc=replace(block.qc, signatures=bytes(64) + block.qc.signatures[64:]))
+    return remade(host, block, qc=replace(block.qc, signatures=bytes(64) + block.qc.signatures[64:]))
 
 
 def run_ahead(host: Host, block: Block) -> Block:
     """An hour ahead of every clock (C8)."""
-    return remade(block, time_ms=block.time_ms + _HOUR_MS)
+    return remade(host, block, time_ms=block.time_ms + _HOUR_MS)
 
 
 def name_a_phantom(host: Host, block: Block) -> Block:
     """Order a batch that nobody has ever seen (C9)."""
     phantom = Digest(host.world.random.randbytes(32))
     payload = Payload((Reference(ValidatorIndex(host.index), phantom),), ())
-    return remade(block, payload=payload.encode())
+    return remade(host, block, payload=payload.encode())
 
 
 def leads_by(rewrite: Rewrite) -> Callable[[int], Leader]:
@@ -196,7 +205,7 @@ class Equivocator:
         if known is None:
             block = proposal.block
             known = self._twins[block.id] = signed(
-                host, remade(block, time_ms=block.time_ms + 1, payload=b"")
+                host, remade(host, block, time_ms=block.time_ms + 1, payload=b"")
             )
         return known
 

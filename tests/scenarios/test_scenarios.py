@@ -167,6 +167,7 @@ def _twin_of(proposal: Proposal, key: SigningKey) -> Proposal:
         payload=block.payload,
         author=block.author,
         time_ms=block.time_ms + 1,
+        standing=block.standing,
     )
     return Proposal(twin, key.sign(proposal_digest(CLUSTER_ID, twin.epoch, twin.round, twin.id)))
 

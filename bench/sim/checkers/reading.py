@@ -93,7 +93,7 @@ class BlockReader:
         """The block in `data`; raises ValueError for what is none."""
         known = self._read.get(data)
         if known is None:
-            _, _, epoch, round, qc, tc, certified, payload, author, time_ms = unpack(data)
+            _, _, epoch, round, qc, tc, certified, payload, author, time_ms, _ = unpack(data)
             block_id = tagged(_BLOCK_DOMAIN, data)
             known = SeenBlock(
                 block_id, epoch, place(epoch, round), qc, tc, certified, payload, author, time_ms

@@ -22,6 +22,7 @@ from consensus import (
     SafetyRecord,
     SafetyRules,
     Signer,
+    Standing,
     TimeoutCertificate,
     TimerKind,
     ValidatorIndex,
@@ -44,10 +45,8 @@ class Turns:
         self.rounds = rounds
         self.correct = tuple(ValidatorIndex(identity) for identity in range(twins, nodes))
 
-    def leader_of(
-        self, round: Round, opened_by: QuorumCertificate | TimeoutCertificate | None
-    ) -> ValidatorIndex:
-        """See `consensus.Schedule`."""
+    def leader_of(self, round: Round, standing: Standing | None) -> ValidatorIndex:
+        """See `consensus.Schedule`; a scenario chooses its leaders whatever they failed in."""
         if round <= len(self.opened):
             return self.opened[round - 1]
         if round <= self.rounds:

@@ -22,6 +22,7 @@ from consensus import (
     SafetyRecord,
     SafetyRules,
     Signer,
+    Standing,
     Timeout,
     TimeoutCertificate,
     TimeoutReason,
@@ -34,6 +35,7 @@ from consensus import (
     guard,
     proposal_digest,
     safety,
+    standing_after,
     vote_digest,
 )
 from consensus.core import ReplicaCore
@@ -240,6 +242,11 @@ class StaleLeader:
                 return Vote(*fields, message.author, signature)
         return message
 
+    def _standing(self, instance: Instance, block: Block) -> Standing:
+        """What every voter finds: the rounds since the root have failed."""
+        turns, validators = instance.replica._core.schedule, instance.replica._core.validators
+        return standing_after((), self._root, block.round, block.author, turns, validators)
+
     def _forge(self, instance: Instance, block: Block, tc: TimeoutCertificate) -> Proposal:
         forged = Block.make(
             cluster_id=block.cluster_id,
@@ -251,6 +258,7 @@ class StaleLeader:
             payload=block.payload,
             author=block.author,
             time_ms=block.time_ms,
+            standing=self._standing(instance, block),
         )
         self._forged[instance.index, block.round] = forged
         digest = proposal_digest(block.cluster_id, block.epoch, block.round, forged.id)

@@ -326,6 +326,7 @@ def another_block_with_the_same_payload(response: SyncResponse) -> SyncResponse:
         payload=block.payload,
         author=block.author,
         time_ms=block.time_ms + 1,
+        standing=block.standing,
     )
     return first_item(response, proposal=encode(proposal_of(other).to_value()))
 

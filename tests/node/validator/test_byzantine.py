@@ -37,6 +37,7 @@ def other_block(world: World, proposal: Proposal) -> bytes:
         payload=b"",
         author=block.author,
         time_ms=block.time_ms + 1,
+        standing=block.standing,
     )
     signed = proposal_digest(twin.cluster_id, twin.epoch, twin.round, twin.id)
     return wire.frame_of_agreement(Proposal(twin, world.hosts[LIAR].key.sign(signed)))[1]

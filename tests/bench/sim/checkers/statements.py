@@ -123,7 +123,7 @@ def block_of(
     certified: Fields | None = None,
 ) -> Made:
     """A block."""
-    data = pack((1, CLUSTER, 0, round, qc, tc, certified, payload, author, time_ms))
+    data = pack((2, CLUSTER, 0, round, qc, tc, certified, payload, author, time_ms, ()))
     return Made(data, BlockReader().read(data))
 
 
