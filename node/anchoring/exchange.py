@@ -1,4 +1,4 @@
-"""What nodes of two clusters say to each other: four messages, two questions and their answers, or a refusal.
+"""What nodes of two clusters say to each other: three questions and their answers, or a refusal.
 
 Who asks chooses the ticket, who answers repeats it. A question for an offer may be answered late: the server
 keeps it until it has more to say than the asker knows of, or until the asker's patience is over, so that news
@@ -10,6 +10,8 @@ travels at once between clusters that otherwise say nothing. Canonical msgpack:
     3 bundle asked   request bytes                               (`lanes/courier.py`)
     4 bundle         inbound bundle bytes, not looked into here  (`lanes/inbound.py`)
     5 declined       reason, a word
+    6 fact asked     what is asked for                           (`questions.py`)
+    7 fact           fact bytes, not looked into here            (`questions.py`)
 """
 
 from dataclasses import dataclass
@@ -18,12 +20,13 @@ from typing import TypeAlias
 from consensus import CodecError, Value, as_bytes, as_int, as_text, as_tuple, decode, encode
 from node.anchoring.lanes.courier import BundleRequest, Offer
 from node.anchoring.lanes.inbound import INBOUND_BYTES_MAX
+from node.anchoring.questions import FactAsked, fact_asked_from_value, fact_asked_value
 
 EXCHANGE_VERSION = 1
 EXCHANGE_BYTES_MAX = INBOUND_BYTES_MAX + 128
 PATIENCE_MS_MAX = 20_000
 REASON_CHARACTERS_MAX = 32
-_OFFER_ASKED, _OFFER, _BUNDLE_ASKED, _BUNDLE, _DECLINED = range(1, 6)
+_OFFER_ASKED, _OFFER, _BUNDLE_ASKED, _BUNDLE, _DECLINED, _FACT_ASKED, _FACT = range(1, 8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +66,30 @@ class BundleSent:
 
 @dataclass(frozen=True, slots=True)
 class Declined:
-    """No answer, and why: `busy`, `nothing`, `unknown-cluster`."""
+    """No answer, and why: `busy`, `nothing`, `unknown-cluster`, or a word of `questions.Refusal`."""
 
     ticket: int
     reason: str
 
 
-Question: TypeAlias = OfferAsked | BundleAsked
-Reply: TypeAlias = Offered | BundleSent | Declined
+@dataclass(frozen=True, slots=True)
+class FactQuestion:
+    """Tell me one thing."""
+
+    ticket: int
+    asked: FactAsked
+
+
+@dataclass(frozen=True, slots=True)
+class FactTold:
+    """The answer to `FactQuestion`; nothing in `fact` is believed or decoded yet."""
+
+    ticket: int
+    fact: bytes
+
+
+Question: TypeAlias = OfferAsked | BundleAsked | FactQuestion
+Reply: TypeAlias = Offered | BundleSent | FactTold | Declined
 Exchanged: TypeAlias = Question | Reply
 
 
@@ -97,6 +116,10 @@ def decode_exchanged(data: bytes) -> Exchanged:
             return BundleSent(ticket, as_bytes(body, "bundle", max_length=INBOUND_BYTES_MAX))
         case 5:
             return Declined(ticket, as_text(body, "reason", max_length=REASON_CHARACTERS_MAX))
+        case 6:
+            return FactQuestion(ticket, fact_asked_from_value(body))
+        case 7:
+            return FactTold(ticket, as_bytes(body, "fact", max_length=INBOUND_BYTES_MAX))
     raise CodecError(f"message kind {kind!r:.20} is unknown")
 
 
@@ -113,6 +136,10 @@ def _fields(message: Exchanged) -> tuple[Value, ...]:
             return (_BUNDLE, ticket, bundle)
         case Declined(_, reason):
             return (_DECLINED, ticket, reason)
+        case FactQuestion(_, asked):
+            return (_FACT_ASKED, ticket, fact_asked_value(asked))
+        case FactTold(_, fact):
+            return (_FACT, ticket, fact)
 
 
 def _offer_asked(ticket: int, body: Value) -> OfferAsked:

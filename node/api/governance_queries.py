@@ -13,8 +13,10 @@ from node.ledger.federation.changes import (
     RetireCluster,
     SetFederation,
     SetLanePolicy,
+    SetReaders,
     VouchForHeader,
 )
+from node.ledger.federation.grants import Grant
 from node.ledger.federation.records import Address, FederationParams, LanePolicy
 from node.ledger.governance.changes import (
     AddValidator,
@@ -48,9 +50,10 @@ KINDS: dict[type, str] = {
     SetLanePolicy: "lane-policy",
     SetFederation: "federation",
     VouchForHeader: "vouch-for-header",
+    SetReaders: "readers",
 }
 """How each change is called in words, in the order of their numbers."""
-_NESTED = ValidatorRecord | Member | Policy | Address | FederationParams | LanePolicy
+_NESTED = ValidatorRecord | Member | Policy | Address | FederationParams | LanePolicy | Grant
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +143,9 @@ def change_fields(change: Change) -> dict[str, object]:
 
 
 def _plain(value: object) -> object:
-    """A nested dataclass as names and values, an enumeration as its name."""
+    """A nested dataclass as names and values, several as an array of these, an enumeration as its name."""
+    if isinstance(value, tuple):
+        return tuple(map(_plain, value))
     if isinstance(value, Mode):
         return value.name.lower()
     return {f.name: getattr(value, f.name) for f in fields(value)} if isinstance(value, _NESTED) else value

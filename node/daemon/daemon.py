@@ -23,6 +23,7 @@ from node.daemon.driver import Driver
 from node.daemon.federation.directory import ConfiguredAddress
 from node.daemon.federation.federation import Federation
 from node.daemon.federation.ledgerside import InThreads, LedgerSide
+from node.daemon.federation.readings import Readings, ReadingsInThreads
 from node.daemon.links import Links
 from node.daemon.membership import Membership
 from node.daemon.performer import Performer
@@ -271,6 +272,7 @@ def _federation(node: Node) -> Federation:
         genesis.params.max_transaction_bytes,
         node.network.foreign,
         InThreads(LedgerSide(opened.store, genesis.cluster_id)),
+        ReadingsInThreads(Readings(opened.store, genesis.cluster_id, genesis.body)),
         node.waiters,
         node,
         tuple(

@@ -1,7 +1,8 @@
 """The bundle: the one file in which any fact leaves a cluster, and which anybody checks offline.
 
 A bundle holds everything between a genesis hash that the reader pins and one fact: a transaction with
-its receipt, a state entry (or its absence), or a header. Canonical msgpack:
+its receipt, a state entry (or its absence), a header, or what the cluster said to another one. Canonical
+msgpack:
 
     [ "isthmus-bundle/1", kind, genesis body, epoch links, header, certificate, certified header | nil,
       history path | nil, checkpoint | nil, statement ]
@@ -9,6 +10,7 @@ its receipt, a state entry (or its absence), or a header. Canonical msgpack:
     kind 1  TRANSACTION  [transaction, receipt, index, size, transaction path, receipt path]
     kind 2  STATE        [key, value | nil (absent), [depth, bitmap, siblings, other leaf | nil]]
     kind 3  HEADER       nil
+    kind 4  OUTBOX       [destination cluster id, leaf, outbox proof]      (`lanes/outbox.py`)
     checkpoint           [height, header hash, history path]
 
 A certificate of height H proves every header h <= H. Where the fact's header has none of its own, the
@@ -23,7 +25,7 @@ receipt, proven at that index, states it; `size` is a hint for the shape of the 
 Sources: DESIGN 5 and 8; federation rules F1, F2, F9; RFC 9162 2.1.3; ICS-23 `SmtSpec`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import TypeAlias
 
@@ -41,6 +43,8 @@ from consensus import (
 )
 from node.anchoring.cluster.epochs import LINKS_BYTES_MAX, EpochLink, links_from_value, links_value
 from node.anchoring.cluster.identity import GENESIS_BODY_BYTES_MAX
+from node.anchoring.lanes.messages import LEAF_BYTES_MAX
+from node.anchoring.lanes.outbox import OUTBOX_PROOF_BYTES_MAX, OutboxProof
 from node.proofs import SmtProof
 from node.proofs.header import HEADER_BYTES_MAX
 from node.proofs.rfc6962 import MAX_PATH_HASHES
@@ -69,6 +73,7 @@ class BundleKind(IntEnum):
     TRANSACTION = 1
     STATE = 2
     HEADER = 3
+    OUTBOX = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +102,16 @@ class HeaderStatement:
     """The header itself is the fact."""
 
 
-Statement: TypeAlias = TransactionStatement | StateStatement | HeaderStatement
+@dataclass(frozen=True, slots=True)
+class OutboxStatement:
+    """`leaf` is in the log of what the cluster said to cluster `destination`."""
+
+    destination: bytes
+    leaf: bytes
+    proof: OutboxProof
+
+
+Statement: TypeAlias = TransactionStatement | StateStatement | HeaderStatement | OutboxStatement
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +156,12 @@ class Bundle:
                 return BundleKind.STATE
             case HeaderStatement():
                 return BundleKind.HEADER
+            case OutboxStatement():
+                return BundleKind.OUTBOX
+
+    def of_genesis(self, genesis_body: bytes) -> "Bundle":
+        """The same bundle with this genesis, for one that came without."""
+        return replace(self, genesis_body=genesis_body)
 
     def encode(self) -> bytes:
         """The canonical bytes of the file."""
@@ -217,6 +237,8 @@ def _statement_value(statement: Statement) -> Value:
             return (statement.key, statement.value, statement.proof.to_value())
         case HeaderStatement():
             return None
+        case OutboxStatement():
+            return (statement.destination, statement.leaf, statement.proof.encode())
 
 
 def _statement(kind: Value, value: Value) -> Statement:
@@ -241,6 +263,13 @@ def _statement(kind: Value, value: Value) -> Statement:
         if value is not None:
             raise CodecError("a header bundle has no statement beside its header")
         return HeaderStatement()
+    if kind == BundleKind.OUTBOX:
+        destination, leaf, proof = as_tuple(value, 3, "statement")
+        return OutboxStatement(
+            as_bytes(destination, "destination", length=32),
+            as_bytes(leaf, "leaf", max_length=LEAF_BYTES_MAX),
+            OutboxProof.decode(as_bytes(proof, "outbox proof", max_length=OUTBOX_PROOF_BYTES_MAX)),
+        )
     raise CodecError(f"kind {kind!r:.20} is none that this version knows")
 
 

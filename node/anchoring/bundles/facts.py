@@ -25,10 +25,12 @@ from node.anchoring.bundles.bundle import (
     RECEIPT_BYTES_MAX,
     TRANSACTION_BYTES_MAX,
     HeaderStatement,
+    OutboxStatement,
     Statement,
     StateStatement,
     TransactionStatement,
 )
+from node.anchoring.lanes.messages import Acknowledgement, Leaf, Message, decode_leaf
 from node.proofs import ProofError, rfc6962, smt
 from node.proofs.header import Header
 
@@ -62,7 +64,15 @@ class HeaderFact:
     """The verified header is all there is to say."""
 
 
-Fact: TypeAlias = TransactionFact | StateFact | HeaderFact
+@dataclass(frozen=True, slots=True)
+class OutboxFact:
+    """The cluster said `leaf` to cluster `destination`."""
+
+    destination: bytes
+    leaf: Leaf
+
+
+Fact: TypeAlias = TransactionFact | StateFact | HeaderFact | OutboxFact
 
 
 @contextmanager
@@ -91,6 +101,30 @@ def check_statement(statement: Statement, header: Header) -> tuple[Fact, str]:
             ), f"After header {header.height} the state holds {holds} at key {key!r}."
         case HeaderStatement():
             return HeaderFact(), f"Header {header.height} is the fact."
+        case OutboxStatement():
+            return _check_outbox(statement, header)
+
+
+def _check_outbox(statement: OutboxStatement, header: Header) -> tuple[Fact, str]:
+    """The leaf under the outbox root, and that its lane is one of these two clusters."""
+    with step("outbox proof"):
+        statement.proof.verify(header.outbox_root, statement.destination, statement.leaf)
+    with step("leaf"):
+        leaf = decode_leaf(statement.leaf)
+        speaker, hearer = leaf.lane.source, leaf.lane.destination
+        if not isinstance(leaf, Message):
+            speaker, hearer = hearer, speaker
+        if (speaker, hearer) != (header.cluster_id, statement.destination):
+            raise ProofError(
+                f"it is of lane {leaf.lane}, not of what {header.cluster_id.hex()} says to "
+                f"{statement.destination.hex()}"
+            )
+    told = f"said how far lane {leaf.lane} is closed"
+    if isinstance(leaf, Message):
+        told = f"sent message {leaf.sequence} on lane {leaf.lane}, {len(leaf.payload)} bytes"
+    elif isinstance(leaf, Acknowledgement):
+        told = f"said that message {leaf.sequence} of lane {leaf.lane} ended {leaf.result.name}"
+    return OutboxFact(statement.destination, leaf), f"By header {header.height} the cluster {told}."
 
 
 def _check_transaction(statement: TransactionStatement, header: Header) -> tuple[Fact, str]:

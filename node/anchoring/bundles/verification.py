@@ -331,6 +331,7 @@ def _not_checked(
         BundleKind.TRANSACTION: f"Revocation: whether another transaction superseded this one {after}.",
         BundleKind.STATE: f"Revocation: whether this entry was written, superseded or revoked {after}.",
         BundleKind.HEADER: f"Revocation: whether anything that this header proves was superseded {after}.",
+        BundleKind.OUTBOX: f"Revocation: whether a recovery dropped the branch of this header {after}.",
     }
     recovery: tuple[str, ...] = ()
     if is_recovered:

@@ -7,7 +7,7 @@ has nothing costs one round, and the next one asks another node. Every round has
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import structlog
@@ -33,6 +33,8 @@ PAUSE_MIN_MS = 200
 PAUSE_MAX_MS = 10_000
 GLANCE_MS = 50
 """The shortest time between two looks at our ledger while another validator has its turn."""
+HURRY_SECONDS = 20.0
+"""How long a height that somebody waits for is hurried after: one that never comes is no reason for ever."""
 FALSE_BUNDLE_WEIGHT = 40
 
 _log = structlog.get_logger("isthmus")
@@ -149,7 +151,21 @@ class Courier:
         self._failures = 0
         self._took_over = -1
         """The turn of another validator in which we brought what it did not."""
+        self._wanted = (0, 0.0)
+        """A height that somebody waits for, and until when."""
+        self._listening = trio.CancelScope()
         self.counts = CourierCounts()
+
+    def hurry(self, height: int) -> None:
+        """Somebody waits for this height: the tip is brought now, without a turn and before the heartbeat."""
+        wanted, until = self._wanted
+        if height > wanted or trio.current_time() >= until:
+            self._wanted = (height, trio.current_time() + HURRY_SECONDS)
+            self._listening.cancel()
+
+    def _is_hurried(self, standing: Standing) -> bool:
+        height, until = self._wanted
+        return standing.held.height < height and trio.current_time() < until
 
     async def run(self) -> None:
         """Round after round until cancelled; raises only what is a fault of our own."""
@@ -187,12 +203,15 @@ class Courier:
         if seat is None or standing is None or standing.client.status not in FOLLOWED:
             await trio.sleep(PATIENCE_MS / 1000)
             return False
+        is_hurried = self._is_hurried(standing)
+        if is_hurried:
+            standing = replace(standing, heartbeat_ms=0)
         peer = await self._next_peer(seat)
         offer = await self._ask_offer(peer, standing)
-        if self._plan(standing, offer) is None:
+        if offer is None or self._plan(standing, offer) is None:
             return False
         turn = turn_of(standing.held.anchored_ms)
-        position = 0 if turn == self._took_over else rank(seat.index, seat.count, turn)
+        position = 0 if is_hurried or turn == self._took_over else rank(seat.index, seat.count, turn)
         waited = await self._wait_turn(standing, position)
         request = None if waited is None else self._plan(waited, offer)
         if waited is None or request is None:
@@ -236,17 +255,20 @@ class Courier:
             raise AskFailed("unreachable", "no node of the cluster is connected")
         return nodes[(seat.index + self._turn) % len(nodes)]
 
-    async def _ask_offer(self, peer: PeerId, standing: Standing) -> Offer:
+    async def _ask_offer(self, peer: PeerId, standing: Standing) -> Offer | None:
+        """What the peer offers; None when somebody does not wait for its patience to end."""
         held = standing.held
         due_ms = held.anchored_ms + standing.heartbeat_ms - self._wall_ms()
         patience_ms = max(0, min(PATIENCE_MS, PATIENCE_MS_MAX, due_ms))
-        offered = await self._asked.ask_offer(
-            peer,
-            (held.incarnation, held.height, held.leaves_taken),
-            patience_ms,
-            patience_ms / 1000 + ANSWER_SECONDS,
-        )
-        return offered.offer
+        with trio.CancelScope() as self._listening:
+            offered = await self._asked.ask_offer(
+                peer,
+                (held.incarnation, held.height, held.leaves_taken),
+                patience_ms,
+                patience_ms / 1000 + ANSWER_SECONDS,
+            )
+            return offered.offer
+        return None
 
     def _plan(self, standing: Standing, offer: Offer) -> BundleRequest | None:
         return plan(standing.held, offer, self._wall_ms(), standing.heartbeat_ms)

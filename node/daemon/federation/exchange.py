@@ -13,7 +13,19 @@ import trio
 
 from consensus import CodecError
 from node import wire
-from node.anchoring.exchange import BundleAsked, BundleSent, Declined, Exchanged, OfferAsked, Offered, Reply
+from node.anchoring.exchange import (
+    BundleAsked,
+    BundleSent,
+    Declined,
+    Exchanged,
+    FactQuestion,
+    FactTold,
+    OfferAsked,
+    Offered,
+    Question,
+    Reply,
+)
+from node.anchoring.questions import FactAsked
 from p2p import Delivery, Inbox, PeerConnected, PeerId
 
 MALFORMED_WEIGHT = 60
@@ -74,9 +86,7 @@ class _Open:
 class Exchange:
     """The only reader of the foreign inbox."""
 
-    def __init__(
-        self, links: Links, answer: Callable[[PeerId, bytes, OfferAsked | BundleAsked], None]
-    ) -> None:
+    def __init__(self, links: Links, answer: Callable[[PeerId, bytes, Question], None]) -> None:
         """`answer(peer, its cluster, question)` takes what others ask; it returns at once."""
         self._links = links
         self._answer = answer
@@ -134,9 +144,20 @@ class Exchange:
             raise self._wrong(peer, reply)
         return reply.bundle
 
-    async def _ask(
-        self, peer: PeerId, question: Callable[[int], OfferAsked | BundleAsked], seconds: float
-    ) -> Reply:
+    async def ask_fact(self, peer: PeerId, asked: FactAsked, seconds: float) -> bytes:
+        """What `peer` tells, unchecked. Raises AskFailed, whose code is the peer's word where it declined."""
+        reply = await self._ask(peer, lambda ticket: FactQuestion(ticket, asked), seconds)
+        if isinstance(reply, Declined):
+            raise AskFailed(reply.reason, f"{peer.hex()[:12]} declined")
+        if not isinstance(reply, FactTold):
+            raise self._wrong(peer, reply)
+        return reply.fact
+
+    def blame(self, peer: PeerId, code: str, weight: int) -> None:
+        """Count and score what a peer must not send."""
+        self._blame(peer, code, weight)
+
+    async def _ask(self, peer: PeerId, question: Callable[[int], Question], seconds: float) -> Reply:
         if len(self._open) >= OPEN_MAX:
             raise AskFailed("busy", f"{OPEN_MAX} questions are open")
         self._ticket += 1
@@ -171,7 +192,7 @@ class Exchange:
         except CodecError:
             self._blame(peer, "malformed", MALFORMED_WEIGHT)
             return
-        if isinstance(message, OfferAsked | BundleAsked):
+        if isinstance(message, OfferAsked | BundleAsked | FactQuestion):
             self._answer(peer, cluster_id, message)
             return
         entry = self._open.get(message.ticket)

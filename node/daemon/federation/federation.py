@@ -15,13 +15,15 @@ import trio
 
 from consensus import Signer, digest
 from node.anchoring.cluster.anchors import ClientStatus
-from node.anchoring.exchange import Question
+from node.anchoring.exchange import FactQuestion, Question
 from node.anchoring.lanes.inbound import InboundBundle
 from node.daemon.federation.answering import Answering, Heights, Served
+from node.daemon.federation.asking import Asking, Reads
 from node.daemon.federation.courier import Courier, OwnLedger, SubmitFailed
 from node.daemon.federation.directory import ConfiguredAddress, foreign_peers
 from node.daemon.federation.exchange import Exchange, Links
 from node.daemon.federation.ledgerside import Neighbour, Seat
+from node.daemon.federation.telling import Telling, Tells
 from node.ledger.codes import RejectedTransaction
 from node.ledger.federation.queries import ClusterView
 from node.ledger.transactions import Transaction
@@ -61,6 +63,10 @@ class Ledger(Served, OwnLedger, Protocol):
         ...
 
 
+class Reading(Tells, Reads, Protocol):
+    """Our ledger as questions of members need it; `ReadingsInThreads` is one."""
+
+
 class Door(Protocol):
     """How couriers submit, as clients do."""
 
@@ -89,6 +95,7 @@ class Federation:
         transaction_bytes_max: int,
         links: ForeignSide,
         ledger: Ledger,
+        reading: Reading,
         heights: Heights,
         door: Door,
         configured: tuple[ConfiguredAddress, ...],
@@ -99,6 +106,7 @@ class Federation:
         self._transaction_bytes_max = transaction_bytes_max
         self._links = links
         self._ledger = ledger
+        self._reading = reading
         self._heights = heights
         self._door = door
         self._configured = configured
@@ -110,6 +118,8 @@ class Federation:
         self._running: dict[bytes, _Running] = {}
         self.exchange = Exchange(links, self._take)
         self.answering: Answering | None = None
+        self.telling: Telling | None = None
+        self.asking = Asking(own_id, links, self.exchange, reading, heights, self._hurry, wall_ms)
         self.internal_faults = 0
         """Bugs of ours that other clusters' bytes have reached; above zero should alarm."""
 
@@ -130,7 +140,8 @@ class Federation:
     def limits(self) -> tuple[tuple[str, int, int], ...]:
         """(name, current, bound)."""
         answering = () if self.answering is None else self.answering.limits()
-        return (*self.exchange.limits(), *answering)
+        telling = () if self.telling is None else self.telling.limits()
+        return (*self.exchange.limits(), *self.asking.limits(), *answering, *telling)
 
     async def run(self) -> None:
         """Serve, follow the stored state, and keep the couriers, until cancelled."""
@@ -140,6 +151,7 @@ class Federation:
                 nursery.start_soon(self._contained, task, *args)
 
             self.answering = Answering(spawn, self._ledger, self._heights, self.exchange.reply)
+            self.telling = Telling(spawn, self._reading, self.exchange.reply, self._wall_ms)
             nursery.start_soon(self._again, self.exchange.run)
             while True:
                 height = self._heights.stored_height
@@ -149,7 +161,10 @@ class Federation:
                     await self._heights.wait_height(height + 1)
 
     def _take(self, peer: PeerId, cluster_id: bytes, question: Question) -> None:
-        if self.answering is not None:
+        if isinstance(question, FactQuestion):
+            if self.telling is not None:
+                self.telling.take(peer, cluster_id, question)
+        elif self.answering is not None:
             self.answering.take(peer, cluster_id, question)
 
     # --- which clusters there are ----------------------------------------------------------------------
@@ -172,6 +187,8 @@ class Federation:
         self._shifts = {each: shift for each, shift in self._shifts.items() if each in wanted}
         if self.answering is not None:
             self.answering.forget(frozenset(wanted))
+        if self.telling is not None:
+            self.telling.forget(frozenset(wanted))
         self._tell_links()
         return True
 
@@ -202,6 +219,11 @@ class Federation:
         """No node of it is connected: dial other ones."""
         self._shifts[cluster_id] = self._shifts.get(cluster_id, 0) + 1
         self._tell_links()
+
+    def _hurry(self, cluster_id: bytes, height: int) -> None:
+        running = self._running.get(cluster_id)
+        if running is not None:
+            running.courier.hurry(height)
 
     # --- couriers --------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@
     [11, cluster id, port, mode, send, receive, quota | nil, window_ms]       a lane's policy
     [12, witnesses, heartbeat_ms, stale_after_ms]                  the federation's parameters
     [13, cluster id, height, header hash]                          operators vouch for a header (F8)
+    [14, cluster id, [grant, ...]]                                 what its members may read (`grants.py`)
 
 They are judged together and in order, so that one proposal admits a cluster and opens its lanes. An admitted
 cluster is held from its genesis, of which nothing but the hash need be believed: it is ACTIVE at once, and
@@ -25,6 +26,7 @@ from node.anchoring.lanes.messages import PORT_CHARACTERS_MAX, Mode
 from node.anchoring.lanes.recovery import park
 from node.ledger.codes import Code, RejectedTransaction
 from node.ledger.federation.draft import Draft
+from node.ledger.federation.grants import Grant, grants_from_value, stored_grants
 from node.ledger.federation.keys import (
     CLUSTERS_KEY,
     PARAMS_KEY,
@@ -33,6 +35,7 @@ from node.ledger.federation.keys import (
     name_key,
     peer_key,
     policy_key,
+    readers_key,
 )
 from node.ledger.federation.records import (
     CLUSTERS_MAX,
@@ -132,10 +135,28 @@ class VouchForHeader:
         return (13, self.cluster_id, self.height, self.header_hash)
 
 
+@dataclass(frozen=True, slots=True)
+class SetReaders:
+    """Members of a cluster get these grants and no others."""
+
+    cluster_id: Digest
+    grants: tuple[Grant, ...]
+
+    def to_value(self) -> tuple[Value, ...]:
+        """`[14, cluster id, [grant, ...]]`."""
+        return (14, self.cluster_id, tuple(grant.to_value() for grant in self.grants))
+
+
 FederationChange: TypeAlias = (
-    AdmitCluster | RetireCluster | ApproveRecovery | SetLanePolicy | SetFederation | VouchForHeader
+    AdmitCluster
+    | RetireCluster
+    | ApproveRecovery
+    | SetLanePolicy
+    | SetFederation
+    | VouchForHeader
+    | SetReaders
 )
-FEDERATION_KINDS = range(8, 14)
+FEDERATION_KINDS = range(8, 15)
 
 
 def federation_change_of(kind: int, value: Value) -> FederationChange:
@@ -164,6 +185,9 @@ def federation_change_of(kind: int, value: Value) -> FederationChange:
         case 13:
             _, cluster_id, height, header_hash = as_tuple(value, 4, "header vouched for")
             return VouchForHeader(_id(cluster_id), as_int(height, "height", low=1), _id(header_hash))
+        case 14:
+            _, cluster_id, grants = as_tuple(value, 3, "readers")
+            return SetReaders(_id(cluster_id), grants_from_value(grants))
         case _:
             raise CodecError(f"kind of change {kind} is none of the federation's")
 
@@ -212,6 +236,13 @@ def leaves_after(
                 draft.put(policy_key(change.cluster_id, change.port, change.mode), stored(change.policy))
             case SetFederation():
                 draft.put(PARAMS_KEY, stored(change.params))
+            case SetReaders():
+                _require_known(draft, change.cluster_id)
+                key = readers_key(change.cluster_id)
+                if change.grants:
+                    draft.put(key, stored_grants(change.grants))
+                else:
+                    draft.delete(key)
             case VouchForHeader():
                 _require_known(draft, change.cluster_id)
                 known = peering_of(draft.get, change.cluster_id)

@@ -7,6 +7,7 @@ federation/peer/<id hex>                  what only the holder knows of it (`rec
 federation/genesis/<id hex>               its genesis body
 federation/name/<name>                    cluster id
 federation/policy/<id hex>/<port>/<o|u>   what operators allow on a lane (`records.LanePolicy`)
+federation/readers/<id hex>               who of it may read what of ours (`grants.Grant`)
 federation/quota/<id hex>/<port>/<o|u>    [window, messages received in it]
 federation/evidence/<id hex>              [evidence id, ...], federation/evidence/<id hex>/<id hex> each
 federation/outbox/<id hex>                the compact range of what was ever said to it
@@ -46,6 +47,11 @@ def name_key(name: str) -> bytes:
 def policy_key(cluster_id: bytes, port: str, mode: Mode) -> bytes:
     """Where a `LanePolicy` stands."""
     return b"federation/policy/%s" % _lane(cluster_id, port, mode)
+
+
+def readers_key(cluster_id: bytes) -> bytes:
+    """Where the grants to a cluster's members stand."""
+    return b"federation/readers/" + cluster_id.hex().encode()
 
 
 def quota_key(cluster_id: bytes, port: str, mode: Mode) -> bytes:

@@ -41,7 +41,7 @@ _LEAVES_LOOKED_AT_MAX = 4
 
 def offer(reader: Reader, peer_id: bytes) -> Offer:
     """What this node can prove to cluster `peer_id`."""
-    tip = _tip(reader)
+    tip = tip_of(reader)
     return Offer(tip.incarnation, tip.height, log_of(_state(reader), peer_id).size)
 
 
@@ -51,7 +51,7 @@ def held(reader: Reader, peer_id: bytes) -> Held | None:
     client = client_of(get, peer_id)
     if client is None:
         return None
-    lanes = progress_with(Draft(get), _tip(reader).cluster_id, peer_id)
+    lanes = progress_with(Draft(get), tip_of(reader).cluster_id, peer_id)
     return Held(
         client.incarnation,
         client.last.height,
@@ -67,7 +67,7 @@ def answer(reader: Reader, peer_id: bytes, request: BundleRequest) -> InboundBun
     Who follows another branch than ours, or a later incarnation, gets nothing. One that is many epochs behind
     gets links first, and leaves once it holds our epoch.
     """
-    tip = _tip(reader)
+    tip = tip_of(reader)
     if request.incarnation != tip.incarnation or request.height > tip.height:
         return None
     bytes_max = min(request.bytes_max - OUTBOX_PROOF_BYTES_MAX, INBOUND_UPDATE_BYTES_MAX)
@@ -84,7 +84,7 @@ def answer(reader: Reader, peer_id: bytes, request: BundleRequest) -> InboundBun
 def takes_any(reader: Reader, bundle: InboundBundle, view: AnchoredView) -> bool:
     """Whether our lanes, as they stand, would take at least one of a bundle's leaves; `view` is what
     `inbound.check` answered. A bundle that only repeats is not worth a block (F11)."""
-    tip = _tip(reader)
+    tip = tip_of(reader)
     block = OwnBlock(tip.cluster_id, tip.incarnation, tip.height + 1, tip.time_ms + 1)
     state = Draft(_state(reader))
     return lanes_take_any(state, block, view, bundle, lambda message: admits(state, block, message))
@@ -106,13 +106,13 @@ def roster(reader: Reader) -> tuple[bytes, SmtProof]:
     leaf = reader.get(StateTable.STATE, ROSTER_KEY)
     if leaf is None:
         raise LocalError("the state holds no roster of validators")
-    return leaf, smt.prove(_StateNodes(reader), ROSTER_KEY)
+    return leaf, smt.prove(state_nodes(reader), ROSTER_KEY)
 
 
 def history_path(reader: Reader, low: int, high: int) -> tuple[bytes, ...]:
     """The path of our header `low` in the history of header `high`, empty at one height: what a witness of us
     needs beside its anchor. Raises ValueError unless low <= high <= our height."""
-    if high > _tip(reader).height:
+    if high > tip_of(reader).height:
         raise ValueError(f"header {high} is not stored yet")
     return () if low == high else rfc6962.inclusion_path_from(_History(reader), low, high)
 
@@ -140,7 +140,7 @@ def _update(reader: Reader, tip: Header, since: int, bytes_max: int) -> Update:
     """From height `since` to the tip, or as many epochs towards it as fit."""
     links: list[EpochLink] = []
     room = bytes_max - _PROOFS_BYTES
-    target = Certified(tip, _certificate(reader, tip.height))
+    target = Certified(tip, certificate_at(reader, tip.height))
     for epoch in range(_header(reader, since).epoch + 1, tip.epoch + 1):
         link = stored_link(reader, epoch)
         room -= len(link.validators) * _MEMBER_BYTES + len(link.ending.header.encoded) + _CERTIFICATE_BYTES
@@ -185,7 +185,7 @@ def _state(reader: Reader) -> Get:
     return lambda key: reader.get(StateTable.STATE, key)
 
 
-def _tip(reader: Reader) -> Header:
+def tip_of(reader: Reader) -> Header:
     """The header whose state the reader shows."""
     height = reader.get(StateTable.META, HEIGHT_KEY)
     return _header(reader, 0 if height is None else int.from_bytes(height, "big"))
@@ -198,7 +198,8 @@ def _header(reader: Reader, height: int) -> Header:
     return Header.decode(data)
 
 
-def _certificate(reader: Reader, height: int) -> HeaderCertificate:
+def certificate_at(reader: Reader, height: int) -> HeaderCertificate:
+    """The certificate of a stored header. Raises LocalError when it is missing."""
     data = reader.get(ChainTable.CERTIFICATES, height_key(height))
     if data is None:
         raise LocalError(f"the certificate of height {height} is missing from the database")
@@ -219,6 +220,11 @@ class _History:
         if found is None:
             raise LocalError(f"history node {level}/{index} is missing from the database")
         return found
+
+
+def state_nodes(reader: Reader) -> smt.NodeReader:
+    """The state tree at the height that the reader shows."""
+    return _StateNodes(reader)
 
 
 class _StateNodes:
@@ -250,4 +256,4 @@ class _LogNodes:
 
 def own_id(reader: Reader) -> Digest:
     """Our cluster's id, as the tip says."""
-    return Digest(_tip(reader).cluster_id)
+    return Digest(tip_of(reader).cluster_id)

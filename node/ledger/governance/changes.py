@@ -167,7 +167,7 @@ def change_of(value: Value) -> Change:
         case _ if kind in FEDERATION_KINDS:
             return federation_change_of(kind, value)
         case _:
-            raise CodecError(f"kind of change {kind} is none of 1 to 13")
+            raise CodecError(f"kind of change {kind} is none of 1 to 14")
 
 
 def _rotation(value: Value) -> RotateKeys:

@@ -12,15 +12,24 @@ from node.anchoring.exchange import (
     BundleSent,
     Declined,
     Exchanged,
+    FactQuestion,
+    FactTold,
     OfferAsked,
     Offered,
     decode_exchanged,
     encode_exchanged,
 )
-from node.anchoring.lanes.courier import BundleRequest, Offer
+from node.anchoring.lanes.courier import BundleRequest, LeafName, Offer
 from node.anchoring.lanes.inbound import INBOUND_BYTES_MAX
 from node.anchoring.lanes.messages import Mode
 from node.anchoring.lanes.progress import Progress
+from node.anchoring.questions import (
+    CREDENTIAL_BYTES_MAX,
+    QUESTION_BYTES_MAX,
+    LeafAsked,
+    MemberAsked,
+    PathAsked,
+)
 
 REQUEST = BundleRequest(0, 5, (Progress("records", Mode.ORDERED, 3),), (), 64, 64 * 1024)
 MESSAGES: list[Exchanged] = [
@@ -29,6 +38,10 @@ MESSAGES: list[Exchanged] = [
     BundleAsked(3, REQUEST),
     BundleSent(4, b"bundle"),
     Declined(2**63 - 1, "nothing"),
+    FactQuestion(5, MemberAsked(b"question", b"credential")),
+    FactQuestion(6, PathAsked(3, 3)),
+    FactQuestion(7, LeafAsked(LeafName(True, "records", Mode.ORDERED, 1))),
+    FactTold(8, b"fact"),
 ]
 
 
@@ -56,6 +69,17 @@ def test_the_largest_bundle_fits() -> None:
         (1, 5, 1, b"nothing"),
         (1, 5, 1),
         (1, 5, 1, "nothing", 0),
+        (1, 6, 1, ()),
+        (1, 6, 1, (1, b"question")),
+        (1, 6, 1, (1, bytes(QUESTION_BYTES_MAX + 1), b"")),
+        (1, 6, 1, (1, b"", bytes(CREDENTIAL_BYTES_MAX + 1))),
+        (1, 6, 1, (2, 4, 3)),
+        (1, 6, 1, (3, 2, "records", 1, 1)),
+        (1, 6, 1, (3, 1, "records", 3, 1)),
+        (1, 6, 1, (3, 1, "records", 1, 0)),
+        (1, 6, 1, (4, 1)),
+        (1, 7, 1, "fact"),
+        (1, 8, 1, "fact"),
         (1, 1, 1, (0, 5, 7)),
         (1, 1, 1, (0, 5, 7, PATIENCE_MS_MAX + 1)),
         (1, 1, 1, (0, 5, -7, 0)),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import node.anchoring
 from node.anchoring.bundles.bundle import MAGIC
+from node.anchoring.bundles.message import MESSAGE_MAGIC
 from node.anchoring.cluster.epochs import LINKS_MAGIC, LINKS_MAX
 from node.anchoring.forks.evidence import EVIDENCE_MAGIC
 from node.anchoring.refusals import Code
@@ -31,7 +32,7 @@ def test_every_domain_that_is_hashed_here_stands_in_the_table() -> None:
 
 
 def test_formats_limits_and_vector_files_are_those_of_the_code() -> None:
-    for magic in (MAGIC, LINKS_MAGIC, EVIDENCE_MAGIC):
+    for magic in (MAGIC, LINKS_MAGIC, EVIDENCE_MAGIC, MESSAGE_MAGIC):
         assert f'"{magic}"' in SPEC
     assert f"at most {LINKS_MAX}" in SPEC
     files = re.findall(r"`([a-z0-9_]+\.json)`", SPEC)

@@ -7,17 +7,23 @@ import trio
 
 from consensus import Digest, Epoch, PublicKey, Validator, ValidatorSet
 from node import wire
+from node.anchoring.bundles.bundle import Bundle
 from node.anchoring.client.state import ClientState, Tip
 from node.anchoring.cluster.anchors import ClientStatus
-from node.anchoring.exchange import BundleAsked, OfferAsked, Question, Reply
-from node.anchoring.lanes.courier import BundleRequest, Held, Offer
+from node.anchoring.exchange import BundleAsked, FactQuestion, OfferAsked, Question, Reply
+from node.anchoring.lanes.courier import BundleRequest, Held, LeafName, Offer
 from node.anchoring.lanes.inbound import InboundBundle
 from node.anchoring.lanes.messages import Mode
 from node.anchoring.lanes.progress import Progress
+from node.anchoring.questions import FactAsked, Refusal
 from node.daemon.federation.ledgerside import BundleFault, Neighbour, Seat, Standing
+from node.daemon.federation.readings import HeldProof, NoAnswer
 from node.daemon.federation.turns import rank, turn_of
 from node.ledger.federation.queries import ClusterView
+from node.ledger.federation.reading import ReadRefused
 from node.ledger.federation.records import Peering
+from node.proofs import ProofError
+from node.proofs.header import Header
 from node.wire import Code
 from p2p import Delivery, ForeignPeer, ForeignRefused, Inbox, PeerConnected, PeerDisconnected, PeerId
 
@@ -71,7 +77,7 @@ class FakeLinks:
         if peer not in self.nodes:
             return False
         message = wire.exchanged_message(body)
-        if not isinstance(message, OfferAsked | BundleAsked):
+        if not isinstance(message, OfferAsked | BundleAsked | FactQuestion):
             self.sent.append((peer, body))
             return True
         self.asked.append((peer, message))
@@ -149,6 +155,35 @@ class FakeLedger:
         self.stored_height += 1
         self._grown.set()
         self._grown = trio.Event()
+
+
+@dataclass
+class FakeReading:
+    """Our ledger for questions of members: it tells one thing, or refuses; our members ask through others."""
+
+    fact: bytes | Refusal = b"a fact"
+    told: list[FactAsked] = field(default_factory=list)
+
+    async def tell(self, cluster_id: bytes, asked: FactAsked, now_ms: int) -> bytes:
+        self.told.append(asked)
+        if isinstance(self.fact, Refusal):
+            raise ReadRefused(self.fact)
+        return self.fact
+
+    async def credential(self, public_key: bytes) -> bytes:
+        raise NoAnswer("not-a-member", "nobody is")
+
+    async def held(self, cluster_id: bytes) -> HeldProof:
+        raise NoAnswer("unknown-cluster", "nobody is")
+
+    async def check_state(self, cluster_id: bytes, key: bytes, data: bytes) -> tuple[Bundle, Header]:
+        raise ProofError("nothing is proven")
+
+    async def sent(self, cluster_id: bytes, name: LeafName) -> Bundle:
+        raise NoAnswer("not-sent", "nothing was")
+
+    async def check_answered(self, cluster_id: bytes, sent: Bundle, data: bytes) -> bytes:
+        raise ProofError("nothing is proven")
 
 
 def neighbour(

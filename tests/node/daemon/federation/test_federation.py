@@ -26,6 +26,7 @@ from tests.node.daemon.federation.fakes import (
     US,
     FakeLedger,
     FakeLinks,
+    FakeReading,
     Server,
     a_bundle,
     neighbour,
@@ -71,7 +72,7 @@ def quiet(peer: PeerId, question: Question) -> None:
 async def federation(ledger: FakeLedger, server: Server = quiet) -> AsyncIterator[Running]:
     links, waiters, door = FakeLinks(server), Waiters(1), FakeDoor()
     key = SigningKey(b"k" * 32)
-    made = Federation(US, key, 65_536, links, ledger, waiters, door, (), lambda: NOW_MS)
+    made = Federation(US, key, 65_536, links, ledger, FakeReading(), waiters, door, (), lambda: NOW_MS)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(made.run)
         await trio.testing.wait_all_tasks_blocked()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from consensus import CodecError, Digest, Value, decode, encode
+from consensus import CodecError, Digest, PublicKey, Value, decode, encode
 from node.anchoring.lanes import Mode
 from node.ledger.federation.changes import (
     ApproveRecovery,
@@ -17,9 +17,11 @@ from node.ledger.federation.changes import (
     RetireCluster,
     SetFederation,
     SetLanePolicy,
+    SetReaders,
     VouchForHeader,
     federation_change_of,
 )
+from node.ledger.federation.grants import Grant
 from node.ledger.federation.keys import client_key, name_key, outbox_key, peer_key, policy_key
 from node.ledger.federation.records import Address, FederationParams, LanePolicy, Peering
 from node.ledger.governance.changes import change_of
@@ -41,6 +43,14 @@ def changes() -> dict[str, FederationChange]:
         "lane policy without quota": SetLanePolicy(ID, "records", Mode.ORDERED, LanePolicy(True, True)),
         "parameters": SetFederation(FederationParams(2, 60_000, 86_400_000)),
         "vouch": VouchForHeader(ID, 7, HASH),
+        "readers": SetReaders(
+            ID,
+            (
+                Grant("records/", True),
+                Grant("records/port/", False, ("acme",), ("client",), (PublicKey(KEY),)),
+            ),
+        ),
+        "readers, none": SetReaders(ID, ()),
     }
 
 
@@ -59,7 +69,12 @@ def damaged() -> dict[str, Value]:
         "lane policy: neither 0 nor 1": (11, ID, "records", 1, 2, 1, None, 60_000),
         "parameters: heartbeat not well below": (12, 2, 60_000, 100_000),
         "vouch: height 0": (13, ID, 0, HASH),
-        "kind 14": (14, ID),
+        "readers: no prefix": (14, ID, (("", 1, (), (), ()),)),
+        "readers: an organisation of capitals": (14, ID, (("records/", 1, ("Acme",), (), ()),)),
+        "readers: short key": (14, ID, (("records/", 1, (), (), (KEY[1:],)),)),
+        "readers: neither 0 nor 1": (14, ID, (("records/", 2, (), (), ()),)),
+        "readers: more than 32 grants": (14, ID, (("records/", 1, (), (), ()),) * 33),
+        "kind 15": (15, ID),
     }
 
 
