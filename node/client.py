@@ -162,10 +162,10 @@ class AsyncClient:
         return await self._run(self._talk.record(record_id, min_height, verify))
 
     async def history(
-        self, record_id: str, *, limit: int = 100, verify: bool = False
+        self, record_id: str, *, limit: int = 100, min_height: int | None = None, verify: bool = False
     ) -> tuple[RecordVersion, ...]:
         """A record's versions, newest first."""
-        return await self._run(self._talk.history(record_id, limit, verify))
+        return await self._run(self._talk.history(record_id, limit, min_height, verify))
 
     async def prove_transaction(self, tx_id: bytes, *, checkpoint: int | None = None) -> bytes:
         """A bundle for `isthmus verify`."""
@@ -199,8 +199,7 @@ class AsyncClient:
     async def events(
         self, from_cursor: str | None = None
     ) -> AsyncIterator[trio.MemoryReceiveChannel[ClusterEvent]]:
-        """`async with client.events("0:0") as events: async for event in events`: all events from a place
-        (by default from now) on, across reconnects and nodes. Ends with the block."""
+        """All events from a place (by default from now) on, across nodes; ends with the block."""
         start = from_cursor or f"{(await self.status()).stored_height + 1}:0"
         sender, receiver = trio.open_memory_channel[ClusterEvent](0)
         async with trio.open_nursery() as nursery:
@@ -255,9 +254,8 @@ class Client:
     """The blocking client; use it as a context manager. Methods are those of AsyncClient."""
 
     def __init__(self, urls: Sequence[str], *, trust: bytes | None = None, timeout_ms: int = 10_000) -> None:
-        """`urls` are nodes of one cluster; `trust` is its pinned genesis hash, needed to verify."""
-        cluster = Cluster(urls, clock=_clock_ms, timeout_ms=timeout_ms)
-        self._talk = Conversation(cluster, trust)
+        """As AsyncClient."""
+        self._talk = Conversation(Cluster(urls, clock=_clock_ms, timeout_ms=timeout_ms), trust)
         self._http = httpx2.Client(trust_env=False, limits=CONNECTIONS, headers=HEADERS)
 
     def __enter__(self) -> "Client":
@@ -324,9 +322,11 @@ class Client:
         """A record's newest version, at `min_height` or later."""
         return self._run(self._talk.record(record_id, min_height, verify))
 
-    def history(self, record_id: str, *, limit: int = 100, verify: bool = False) -> tuple[RecordVersion, ...]:
-        """A record's versions, newest first."""
-        return self._run(self._talk.history(record_id, limit, verify))
+    def history(
+        self, record_id: str, *, limit: int = 100, min_height: int | None = None, verify: bool = False
+    ) -> tuple[RecordVersion, ...]:
+        """Versions of a record."""
+        return self._run(self._talk.history(record_id, limit, min_height, verify))
 
     def prove_transaction(self, tx_id: bytes, *, checkpoint: int | None = None) -> bytes:
         """A bundle for `isthmus verify`."""

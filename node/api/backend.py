@@ -5,7 +5,7 @@ daemon implements it; tests implement it over the in-memory store; both pass the
 (`tests/node/api/backend_contract.py`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -100,6 +100,16 @@ class NodeStatus:
     """Transactions below this height were pruned here; 0 when none were."""
 
 
+@dataclass(frozen=True, slots=True)
+class CommittedView:
+    """What is ordered and executed here, certified or not; `open` is used as `snapshot` is."""
+
+    certified_height: int
+    """What is above it is not certified yet."""
+    committed_height: int
+    open: Callable[[], AbstractContextManager[Snapshot]]
+
+
 class Backend(Protocol):
     """One node, seen from its HTTP door. Times are milliseconds from now."""
 
@@ -135,7 +145,10 @@ class Backend(Protocol):
         """The stored height as soon as it is above `after`."""
 
     def snapshot(self) -> AbstractContextManager[Snapshot]:
-        """One unchanging view; taken, used and left inside one worker-thread call."""
+        """One unchanging view of what is certified; taken, used and left inside one worker-thread call."""
+
+    def committed(self) -> CommittedView:
+        """What is executed here at this moment. Asked for on the node's own thread."""
 
     def readiness(self) -> Readiness:
         """Whether this node can commit."""

@@ -6,7 +6,7 @@ hangs on the `Door`, made once per node.
 
 import json
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, TypeVar
@@ -70,11 +70,17 @@ class Door:
     shutdown: trio.Event
     reading: trio.CapacityLimiter
 
-    async def read(self, query: Callable[[Snapshot], T]) -> T:
-        """The result of `query` over one snapshot, in a worker thread. Raises ApiFault."""
+    async def read(
+        self,
+        query: Callable[[Snapshot], T],
+        view: Callable[[], AbstractContextManager[Snapshot]] | None = None,
+    ) -> T:
+        """The result of `query` over one snapshot, by default a certified one, in a worker thread. Raises
+        ApiFault."""
         self.gauges.reads += 1
         try:
-            return await trio.to_thread.run_sync(self._query, query, limiter=self.reading)
+            opening = view or self.backend.snapshot
+            return await trio.to_thread.run_sync(_query, query, opening, limiter=self.reading)
         except (SnapshotLimit, SnapshotExpired) as error:
             raise self.busy(error) from error
         finally:
@@ -84,10 +90,6 @@ class Door:
         """The database's own limits as an answer."""
         self.gauges.refuse("busy")
         return fault(Fault.BUSY, f"{error}.", retry_after_ms=self.limits.retry_after_ms)
-
-    def _query(self, query: Callable[[Snapshot], T]) -> T:
-        with self.backend.snapshot() as snapshot:
-            return query(snapshot)
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
@@ -160,6 +162,11 @@ class Call:
             shown = self.request.headers.get("accept", "")[:80]
             raise fault(Fault.NOT_ACCEPTABLE, f"None of {shown!r} can be given.")
         return False
+
+
+def _query(query: Callable[[Snapshot], T], opening: Callable[[], AbstractContextManager[Snapshot]]) -> T:
+    with opening() as snapshot:
+        return query(snapshot)
 
 
 def json_response(content: object, status: int = 200) -> Response:

@@ -86,6 +86,9 @@ class Conversation:
     def __init__(self, cluster: Cluster, trust: bytes | None) -> None:
         self.cluster = cluster
         self.trust = trust
+        self._known_height = 0
+        """The highest certified height this client was told of: what it reads next is not older, whichever
+        node answers."""
         self._genesis_body: bytes | None = None
         self._links: tuple[int, bytes] | None = None
         """How many epoch links are known, and the file they are in."""
@@ -101,7 +104,7 @@ class Conversation:
                 return (yield from self._receipt_after_refusal(transaction.id, reply))
             outcome = read_view(Outcome, reply)
             if outcome.receipt is not None:
-                return _receipt(outcome.receipt, transaction.id)
+                return self._known(_receipt(outcome.receipt, transaction.id))
             if self.cluster.clock() >= deadline:
                 raise StillPending(transaction.id, timeout_ms)
             yield Pause(_AGAIN_MS)
@@ -130,6 +133,7 @@ class Conversation:
                 if outcome.code == Code.REPLAYED:
                     outcome = yield from self._outcome_of_replayed(transactions[position].id, outcome)
                 outcomes[position] = outcome
+                self._known_height = max(self._known_height, outcome.height or 0)
             todo = [position for position in todo if _is_open(outcomes[position], certified)]
             if todo and self.cluster.clock() >= deadline:
                 break
@@ -147,7 +151,7 @@ class Conversation:
                 Ask("GET", hash_path("/v1/receipts", tx_id), query, None, wait_ms)
             )
             if reply.status != 404 or self.cluster.clock() >= deadline:
-                return _receipt(read_view(ReceiptAnswer, reply).receipt, tx_id)
+                return self._known(_receipt(read_view(ReceiptAnswer, reply).receipt, tx_id))
             yield Pause(_AGAIN_MS)
 
     def status(self) -> Flow[NodeStatus]:
@@ -194,7 +198,7 @@ class Conversation:
     def record(self, record_id: str, min_height: int | None, verify: bool) -> Flow[RecordVersion]:
         """A record's newest version. `verify` also proves the absence of one; otherwise it is an
         ApiError `not-found`."""
-        query = options(proof=verify, min_height=min_height)
+        query = options(proof=verify, min_height=self._at_least(min_height))
         ask = Ask("GET", record_path("/v1/records", record_id), query, None, _WAIT_STEP_MS)
         answer = yield from self.cluster.get(RecordAnswer, ask)
         if verify:
@@ -202,14 +206,17 @@ class Conversation:
             yield from self._check(answer.entry, key, answer.header, answer.height)
         return RecordVersion(record_id, answer.height, _entry(answer.entry), verify)
 
-    def history(self, record_id: str, limit: int, verify: bool) -> Flow[tuple[RecordVersion, ...]]:
+    def history(
+        self, record_id: str, limit: int, min_height: int | None, verify: bool
+    ) -> Flow[tuple[RecordVersion, ...]]:
         """Up to `limit` versions, newest first. Raises ApiError `not-found`."""
         versions: list[RecordVersion] = []
         before: int | None = None
         for _ in range(_PAGES_MAX):
-            query = options(proof=verify, before=before, limit=min(limit - len(versions), 100))
+            page, least = min(limit - len(versions), 100), self._at_least(min_height)
+            query = options(proof=verify, before=before, limit=page, min_height=least)
             path = record_path("/v1/history", record_id)
-            answer = yield from self.cluster.get(HistoryAnswer, Ask("GET", path, query))
+            answer = yield from self.cluster.get(HistoryAnswer, Ask("GET", path, query, None, _WAIT_STEP_MS))
             for state in answer.entries:
                 entry = _entry(state)
                 if entry is None or (before is not None and entry.number != before - 1):
@@ -231,12 +238,14 @@ class Conversation:
 
     def prove_record(self, record_id: str, checkpoint: int | None) -> Flow[bytes]:
         """The bundle that proves a record's newest version, or its absence, offline."""
-        ask = Ask("GET", record_path("/v1/prove/record", record_id), options(checkpoint=checkpoint))
+        query = options(checkpoint=checkpoint, min_height=self._at_least(None))
+        ask = Ask("GET", record_path("/v1/prove/record", record_id), query, None, _WAIT_STEP_MS)
         return read_file((yield from self.cluster.ask(ask)))
 
     def validators(self, min_height: int | None) -> Flow[ValidatorsAnswer]:
         """Who certifies headers in the current epoch."""
-        ask = Ask("GET", "/v1/validators", options(min_height=min_height), None, _WAIT_STEP_MS)
+        least = self._at_least(min_height)
+        ask = Ask("GET", "/v1/validators", options(min_height=least), None, _WAIT_STEP_MS)
         return (yield from self.cluster.get(ValidatorsAnswer, ask))
 
     def look(self, question: Question[T]) -> Flow[T]:
@@ -245,7 +254,8 @@ class Conversation:
 
     def governance(self, min_height: int | None) -> Flow[GovernanceAnswer]:
         """The open proposals. Raises NotTrusted when one is not what its id binds."""
-        ask = Ask("GET", "/v1/governance", options(min_height=min_height), None, _WAIT_STEP_MS)
+        least = self._at_least(min_height)
+        ask = Ask("GET", "/v1/governance", options(min_height=least), None, _WAIT_STEP_MS)
         answer = yield from self.cluster.get(GovernanceAnswer, ask)
         for proposal in answer.proposals:
             _check_binding(proposal)
@@ -254,7 +264,8 @@ class Conversation:
     def proposal(self, proposal_id: bytes, min_height: int | None) -> Flow[ProposalAnswer]:
         """One proposal. Raises ApiError `not-found`, NotTrusted when it is not what the id binds."""
         path = hash_path("/v1/governance", proposal_id)
-        ask = Ask("GET", path, options(min_height=min_height), None, _WAIT_STEP_MS)
+        least = self._at_least(min_height)
+        ask = Ask("GET", path, options(min_height=least), None, _WAIT_STEP_MS)
         answer = yield from self.cluster.get(ProposalAnswer, ask)
         if answer.proposal_id != proposal_id:
             raise NotTrusted(f"The answer is about another proposal than {proposal_id.hex()}.")
@@ -276,6 +287,15 @@ class Conversation:
                 raise NotReachable(self.cluster.urls, "no answer" if answer is None else answer.reason)
             self.cluster.move_on()
             yield Pause(_AGAIN_MS)
+
+    def _known(self, receipt: Receipt) -> Receipt:
+        """The receipt, whose height is known from now on."""
+        self._known_height = max(self._known_height, receipt.height)
+        return receipt
+
+    def _at_least(self, min_height: int | None) -> int | None:
+        """The height below which nothing is to be read."""
+        return max(min_height or 0, self._known_height) or None
 
     def _receipt_after_refusal(self, tx_id: bytes, reply: Reply) -> Flow[Receipt]:
         """A refusal as replayed may be about our own first sending, whose answer was lost. A node refuses

@@ -7,6 +7,7 @@ from node.api import bundles, queries, record_queries
 from node.api.backend import Busy
 from node.api.call import Call, json_response
 from node.api.faults import Fault, fault
+from node.api.levels import answer_at_level, is_committed
 from node.api.parameters import (
     Parameter,
     Place,
@@ -18,7 +19,7 @@ from node.api.parameters import (
 )
 from node.api.shapes import to_json
 from node.api.submitting import TIMEOUT, busy, wait_ms
-from node.api.views import GenesisAnswer
+from node.api.views import BlockAnswer, GenesisAnswer
 from node.ledger.apps.records import check_record_id
 from node.ledger.codes import RejectedTransaction
 from node.storage import Snapshot
@@ -91,8 +92,9 @@ AFTER = Parameter(
 async def get_transaction(call: Call) -> Response:
     """GET /v1/tx/{tx_id}."""
     tx_id, with_proof = call.need(TX_ID), call.need(PROOF)
-    return call.answer(
-        await call.door.read(lambda view: queries.transaction(view, tx_id, with_proof=with_proof))
+    await reach_min_height(call)
+    return await answer_at_level(
+        call, lambda view: queries.transaction(view, tx_id, with_proof=with_proof), with_proof=with_proof
     )
 
 
@@ -105,43 +107,43 @@ async def get_receipt(call: Call) -> Response:
                 await call.door.backend.wait_certified((tx_id,), wait_ms(call))
             except Busy as error:
                 raise busy(call, error) from error
-    return call.answer(await call.door.read(lambda view: queries.receipt(view, tx_id)))
+    return await answer_at_level(call, lambda view: queries.receipt(view, tx_id))
 
 
 async def get_header(call: Call) -> Response:
     """GET /v1/headers/{height}."""
-    height = call.get(HEADER_HEIGHT)
+    height, uncertified = call.get(HEADER_HEIGHT), is_committed(call)
     await reach_min_height(call)
-    return call.answer(
-        await call.door.read(
-            lambda view: queries.proven_header(
-                view, queries.stored_height(view) if height is None else height
-            )
-        )
+    return await answer_at_level(
+        call,
+        lambda view: queries.proven_header(
+            view, queries.stored_height(view) if height is None else height, uncertified=uncertified
+        ),
     )
 
 
 async def get_block(call: Call) -> Response:
     """GET /v1/blocks/{block}."""
-    wanted = call.get(BLOCK)
-    if isinstance(wanted, bytes):
-        block_id = wanted
-        return call.answer(
-            await call.door.read(lambda view: queries.block(view, queries.height_of_block(view, block_id)))
-        )
-    return call.answer(
-        await call.door.read(
-            lambda view: queries.block(view, queries.stored_height(view) if wanted is None else wanted)
-        )
-    )
+    wanted, uncertified = call.get(BLOCK), is_committed(call)
+    await reach_min_height(call)
+
+    def find(view: Snapshot) -> BlockAnswer:
+        height = queries.stored_height(view) if wanted is None else wanted
+        if isinstance(height, bytes):
+            height = queries.height_of_block(view, height)
+        return queries.block(view, height, uncertified=uncertified)
+
+    return await answer_at_level(call, find)
 
 
 async def get_record(call: Call) -> Response:
     """GET /v1/records/{record_id}."""
     record_id, with_proof = call.need(RECORD_ID), call.need(PROOF)
     await reach_min_height(call)
-    return call.answer(
-        await call.door.read(lambda view: record_queries.record(view, record_id, with_proof=with_proof))
+    return await answer_at_level(
+        call,
+        lambda view: record_queries.record(view, record_id, with_proof=with_proof),
+        with_proof=with_proof,
     )
 
 
@@ -150,12 +152,12 @@ async def get_history(call: Call) -> Response:
     record_id, with_proof, before = call.need(RECORD_ID), call.need(PROOF), call.get(BEFORE)
     limit = _page(call)
     await reach_min_height(call)
-    return call.answer(
-        await call.door.read(
-            lambda view: record_queries.history(
-                view, record_id, before=before, limit=limit, with_proof=with_proof
-            )
-        )
+    return await answer_at_level(
+        call,
+        lambda view: record_queries.history(
+            view, record_id, before=before, limit=limit, with_proof=with_proof
+        ),
+        with_proof=with_proof,
     )
 
 
@@ -163,13 +165,16 @@ async def get_state(call: Call) -> Response:
     """GET /v1/state/{key}."""
     key, with_proof = call.need(STATE_KEY), call.need(PROOF)
     await reach_min_height(call)
-    return call.answer(await call.door.read(lambda view: queries.state(view, key, with_proof=with_proof)))
+    return await answer_at_level(
+        call, lambda view: queries.state(view, key, with_proof=with_proof), with_proof=with_proof
+    )
 
 
 async def prove_transaction(call: Call) -> Response:
     """GET /v1/prove/tx/{tx_id}."""
     tx_id, checkpoint = call.need(TX_ID), call.get(CHECKPOINT)
     genesis = call.door.backend.genesis
+    await reach_min_height(call)
     return _file(
         await call.door.read(
             lambda view: bundles.transaction_bundle(view, genesis, tx_id, checkpoint=checkpoint)
@@ -194,6 +199,7 @@ async def prove_header(call: Call) -> Response:
     """GET /v1/prove/header/{height}."""
     height, checkpoint = call.get(HEADER_HEIGHT), call.get(CHECKPOINT)
     genesis = call.door.backend.genesis
+    await reach_min_height(call)
 
     def prove(view: Snapshot) -> Bundle:
         at = queries.stored_height(view) if height is None else height
@@ -238,10 +244,12 @@ async def get_metrics(call: Call) -> Response:
 
 
 async def reach_min_height(call: Call) -> None:
-    """Wait for the height that the call asks for, if any. Raises ApiFault HEIGHT_NOT_REACHED when it is not
-    stored in time."""
+    """Wait for the height that the call asks for, if any, at the level that it asks for. Raises ApiFault
+    HEIGHT_NOT_REACHED when it is not readable in time."""
     wanted = call.get(MIN_HEIGHT)
     if wanted is None:
+        return
+    if is_committed(call) and call.door.backend.committed().committed_height >= wanted:
         return
     timeout_ms = wait_ms(call)
     with call.door.waiting():
@@ -250,10 +258,10 @@ async def reach_min_height(call: Call) -> None:
         except Busy as error:
             raise busy(call, error) from error
     if not reached:
-        at = call.door.backend.status().stored_height
+        at = call.door.backend.committed().certified_height
         raise fault(
             Fault.HEIGHT_NOT_REACHED,
-            f"Height {wanted} was not reached within {timeout_ms} ms; this node stores up to {at}.",
+            f"Height {wanted} was not reached within {timeout_ms} ms; this node shows up to {at}.",
             retry_after_ms=call.door.limits.retry_after_ms,
         )
 

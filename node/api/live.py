@@ -10,6 +10,7 @@ from consensus import Digest
 from node.api.app import build_api
 from node.api.backend import (
     Busy,
+    CommittedView,
     Location,
     NodeStatus,
     PeerStatus,
@@ -24,6 +25,7 @@ from node.daemon.daemon import Node, TooManyRequests, software_version
 from node.daemon.looking import look, pruned_below
 from node.daemon.metrics import render_metrics
 from node.daemon.readiness import reasons_against
+from node.daemon.recent import executed_layer
 from node.daemon.startup import wall_ms
 from node.daemon.waiters import TooManyWaiters
 from node.diagnosis import NodeFacts, PeerFacts
@@ -112,8 +114,20 @@ class LiveBackend:
         return await self._node.waiters.wait_readable(after + 1)
 
     def snapshot(self) -> AbstractContextManager[Snapshot]:
-        """One unchanging view."""
+        """One unchanging view of what is certified."""
         return self._node.recent.over(self._node.opened.store)
+
+    def committed(self) -> CommittedView:
+        """What is executed here at this moment; what a quorum contradicts is not shown."""
+        node, data = self._node, self._node.validator.data
+        executed = data.line.executed if data.diverged is None else ()
+        certified_height = node.waiters.readable_height
+        top = executed[-1].execution.header.height if executed else certified_height
+        return CommittedView(
+            certified_height,
+            max(top, certified_height),
+            lambda: node.recent.over(node.opened.store, tuple(map(executed_layer, executed))),
+        )
 
     def readiness(self) -> Readiness:
         """Whether this node can commit."""

@@ -17,7 +17,9 @@ _DESCRIPTION = (
     "One node of an Isthmus cluster. JSON for people, with bytes in hexadecimal digits; canonical msgpack "
     "for programs (Accept: application/msgpack), where an answer is the array of its fields in the order "
     "given here, without the decoded ones. Errors are always JSON. A submission succeeds when its receipt "
-    "is certified."
+    "is certified. A query reads what is certified, and what this node has reported as certified it shows "
+    "from then on; `level=committed` adds what is ordered and executed here but not certified yet (where "
+    "nothing is in between, the answers are the same). `min_height` waits until that height can be read."
 )
 
 

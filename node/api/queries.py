@@ -1,8 +1,9 @@
 """Reading one storage snapshot: pure functions from a view of the tables to the API's answers.
 
-Everything stored is certified, and a query never mixes two heights: state is read at the height that the
-state view names, whose header has its own certificate; transactions are read from the chain, which is at
-or ahead of the state (C17). A missing row that another row promises is this node's own fault.
+Everything stored is certified (`levels.py` has the exception), and a query never mixes two heights: state is
+read at the height that the state view names, whose header has its own certificate; transactions are read from
+the chain, which is at or ahead of the state (C17). A missing row that another row promises is this node's own
+fault.
 """
 
 from collections.abc import Sequence
@@ -45,14 +46,14 @@ def state_height(snapshot: Snapshot) -> int:
     return int.from_bytes(_required(snapshot, StateTable.META, HEIGHT_KEY, "the height of the state"), "big")
 
 
-def proven_header(snapshot: Snapshot, height: int) -> ProvenHeader:
+def proven_header(snapshot: Snapshot, height: int, *, uncertified: bool = False) -> ProvenHeader:
     """The header of `height` with the nearest certificate at or above it. Raises ApiFault NOT_FOUND.
 
-    Header 0 may have none yet: it follows from the genesis document.
+    Header 0 may have none yet: it follows from the genesis document. With `uncertified` any may have none.
     """
     header = snapshot.get(ChainTable.HEADERS, height_key(height))
     certificates = snapshot.scan(ChainTable.CERTIFICATES, height_key(height), limit=1)
-    if header is not None and height == 0 and not certificates:
+    if header is not None and (height == 0 or uncertified) and not certificates:
         return ProvenHeader(header, None, None, ())
     if header is None or not certificates:
         raise _no_height(snapshot, height)
@@ -128,9 +129,9 @@ def leaves_stored(snapshot: Snapshot, height: int) -> tuple[tuple[bytes, ...], t
     return _leaves(transactions, "transactions"), _leaves(receipts, "receipts")
 
 
-def block(snapshot: Snapshot, height: int) -> BlockAnswer:
+def block(snapshot: Snapshot, height: int, *, uncertified: bool = False) -> BlockAnswer:
     """Everything about one height. Raises ApiFault NOT_FOUND."""
-    header = proven_header(snapshot, height)
+    header = proven_header(snapshot, height, uncertified=uncertified)
     transactions, receipts = body(snapshot, height)
     return BlockAnswer(height, header, transactions, receipts)
 

@@ -24,6 +24,8 @@ from node.storage import (
     Table,
     WriteSet,
 )
+from node.validator.layout import chain_writes, state_writes, tip_writes
+from node.validator.line import Settled
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,13 @@ class Layer:
     height: int
     chain: WriteSet
     state: WriteSet
+
+
+def executed_layer(settled: Settled) -> Layer:
+    """An executed height as a layer, certified or not."""
+    state = state_writes(settled.execution)
+    state.update(WriteSet.of(tip_writes(settled.tip)))
+    return Layer(settled.execution.header.height, chain_writes(settled.execution), state)
 
 
 class RecentHeights:

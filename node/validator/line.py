@@ -74,6 +74,11 @@ class ExecutionLine:
         return self._ledger.tip.height
 
     @property
+    def executed(self) -> tuple[Settled, ...]:
+        """The executed heights that wait for their certificate, in order."""
+        return tuple(self._executed)
+
+    @property
     def certified_height(self) -> Height:
         """The highest certified height seen, executed here or not."""
         return self._certified

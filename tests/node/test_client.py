@@ -15,7 +15,15 @@ from node.api.limits import ApiLimits
 from node.api.server import bind_listener
 from node.api.transport import batches_of
 from node.api.views import Outcome
-from node.client import ApiError, AsyncClient, Client, NotReachable, StillPending, UnexpectedAnswer
+from node.client import (
+    ApiError,
+    AsyncClient,
+    Client,
+    NotReachable,
+    RecordVersion,
+    StillPending,
+    UnexpectedAnswer,
+)
 from node.ledger.apps.records import Content
 from node.ledger.codes import Code
 from node.storage import ChainTable, StateTable, Write
@@ -45,6 +53,31 @@ async def talking(
     trust = backend.genesis.cluster_id if trusting else None
     async with serving(backend, limits) as live, AsyncClient([live.url], trust=trust) as client:
         yield client, live
+
+
+async def test_what_a_client_was_told_of_it_reads_from_any_node() -> None:
+    ahead, behind = FakeBackend(), FakeBackend()
+    transaction = wallet_of(ahead).put("docs/a", content_of("one"))
+    async with (
+        serving(ahead) as first,
+        serving(behind) as second,
+        AsyncClient([first.url, second.url]) as client,
+        trio.open_nursery() as nursery,
+    ):
+        receipt = await client.submit(transaction)
+        client._talk.cluster.move_on()
+        found: list[RecordVersion] = []
+
+        async def read() -> None:
+            found.append(await client.record("docs/a"))
+
+        nursery.start_soon(read)
+        while not second.api.gauges.waits:  # noqa: ASYNC110  # a gauge has no event to wait for
+            await trio.sleep(0.005)
+        assert not found, "the other node is behind: the client waits for the height it knows"
+        await behind.submit([transaction.encoded])
+    assert (found[0].height, receipt.height) == (1, 1)
+    assert found[0].entry is not None
 
 
 async def test_a_put_and_a_supersede_come_back_as_receipts_and_verified_versions() -> None:

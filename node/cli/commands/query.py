@@ -56,13 +56,16 @@ def record(record_id: str, min_height: int | None, output: Output, **options: An
 @click.option(
     "--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="At most so many."
 )
+@click.option("--min-height", type=click.IntRange(0), help="Not older than this height; waits for it.")
 @access_options
 @json_option
-def history(record_id: str, limit: int, output: Output, **options: Any) -> None:
+def history(record_id: str, limit: int, min_height: int | None, output: Output, **options: Any) -> None:
     """Each version carries the hash of the one before."""
     access = _access(options)
     with access.client() as client:
-        versions = client.history(record_id, limit=limit, verify=access.trust is not None)
+        versions = client.history(
+            record_id, limit=limit, min_height=min_height, verify=access.trust is not None
+        )
     entries = [version.entry for version in versions if version.entry is not None]
     document = {
         "record_id": record_id,

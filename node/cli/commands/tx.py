@@ -74,6 +74,7 @@ def _content_options(function: _Decorated) -> _Decorated:
 def put(record_id: str, output: Output, **options: Any) -> int:
     """RECORD_ID is namespace/name."""
     content = _content(options)
+    options["read_back"] = record_id
     return _send(_access(options), output, options, lambda wallet, _: wallet.put(record_id, content))
 
 
@@ -91,6 +92,7 @@ def supersede(record_id: str, previous: str | None, output: Output, **options: A
     def make(wallet: Wallet, client: Client) -> Transaction:
         return wallet.supersede(record_id, _previous(client, record_id, previous), content)
 
+    options["read_back"] = record_id
     return _send(_access(options), output, options, make)
 
 
@@ -211,6 +213,10 @@ def _hand_over(client: Client, transaction: Transaction, output: Output, options
         if receipt.ok:
             console.print(f"  result       {receipt.result!r}", markup=False)
             where = f" --net {options['net']}" if options["net"] else ""
+            if record_id := options.get("read_back"):
+                # Another node may be a moment behind: the height makes it wait.
+                read = f"{program()} query record {record_id} --min-height {receipt.height}{where}"
+                console.print(f"  read it      {read}", markup=False)
             console.print(
                 f"  proof        {program()} prove tx {tx_id} --out proof.bundle{where}", markup=False
             )

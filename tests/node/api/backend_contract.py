@@ -18,6 +18,7 @@ async def check_backend(backend: Backend, make_transaction: Callable[[int], Tran
         await _waits_end_at_their_time(backend, make_transaction)
         await _heights_wake_and_are_stored(backend, make_transaction)
         _the_looks_agree(backend)
+    _the_committed_level_is_at_or_above_the_certified_one(backend)
 
 
 async def _submissions_are_answered_in_order(
@@ -71,6 +72,13 @@ async def _heights_wake_and_are_stored(
     assert await backend.wait_height(height, 0)
     with backend.snapshot() as snapshot:
         assert stored_height(snapshot) >= height
+
+
+def _the_committed_level_is_at_or_above_the_certified_one(backend: Backend) -> None:
+    view = backend.committed()
+    assert view.certified_height <= view.committed_height
+    with view.open() as snapshot:
+        assert view.certified_height <= state_height(snapshot) <= stored_height(snapshot)
 
 
 def _the_looks_agree(backend: Backend) -> None:

@@ -24,6 +24,7 @@ from consensus import (
 )
 from node.api.backend import (
     Busy,
+    CommittedView,
     Location,
     NodeStatus,
     PeerStatus,
@@ -185,6 +186,13 @@ class FakeBackend:
             self.snapshots_refused -= 1
             raise SnapshotLimit("64 queries are being answered already, try again")
         return self.store.snapshot()
+
+    def committed(self) -> CommittedView:
+        newest = self.store.snapshot()
+        with newest as snapshot:
+            certified = snapshot.scan(ChainTable.CERTIFICATES, b"", limit=1, reverse=True)
+        height = int.from_bytes(certified[0][0], "big") if certified else 0
+        return CommittedView(height, self._ledger.tip.height, self.store.snapshot)
 
     def readiness(self) -> Readiness:
         return Readiness(not self.not_ready, self.not_ready, self.benchmark)

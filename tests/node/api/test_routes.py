@@ -153,7 +153,7 @@ def test_operation_names_and_codes_are_unique_and_apart_from_the_ledgers() -> No
         ("/v1/records/docs/1?prof=1", 400, "bad-parameter", "did you mean proof?"),
         ("/v1/records/docs/1?proof=yes", 400, "bad-parameter", "must be 0 or 1"),
         ("/v1/records/docs/1?proof=1&proof=1", 400, "bad-parameter", "more than once"),
-        ("/v1/records/docs/1?min_height=99&timeout_ms=10", 503, "height-not-reached", "stores up to 4"),
+        ("/v1/records/docs/1?min_height=99&timeout_ms=10", 503, "height-not-reached", "shows up to 4"),
         ("/v1/events?from=1", 400, "bad-parameter", "height:index"),
         ("/v1/events?from=1:2:3", 400, "bad-parameter", "height:index"),
         (f"/v1/prove/tx/{'00' * 32}", 404, "not-found", "(yet)"),
