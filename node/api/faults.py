@@ -59,6 +59,9 @@ class Fault(Enum):
     SHUTTING_DOWN = FaultKind(
         9021, "shutting-down", 503, "Ask another node, or this one after it has started again."
     )
+    PRUNED = FaultKind(
+        9022, "pruned", 410, "Ask a node that keeps the whole history; state and headers are proven here."
+    )
 
 
 BODY_FAULTS = (

@@ -113,10 +113,10 @@ def receipts_at(snapshot: Snapshot, places: Sequence[Location | None]) -> tuple[
 
 
 def body(snapshot: Snapshot, height: int) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
-    """The transactions and receipts of a stored height, in leaf order. Raises ApiFault NOT_FOUND."""
+    """The transactions and receipts of a stored height, in leaf order. Raises ApiFault PRUNED."""
     leaves = leaves_stored(snapshot, height)
     if leaves is None:
-        raise fault(Fault.NOT_FOUND, f"The transactions of height {height} are no longer stored here.")
+        raise fault(Fault.PRUNED, f"The transactions of height {height} were pruned on this node.")
     return leaves
 
 

@@ -41,7 +41,7 @@ from node.api.views import (
 )
 from node.ledger.params import Params
 
-_READ_FAULTS = (Fault.BAD_PARAMETER, Fault.NOT_ACCEPTABLE, Fault.NOT_FOUND, Fault.BUSY)
+_READ_FAULTS = (Fault.BAD_PARAMETER, Fault.NOT_ACCEPTABLE, Fault.NOT_FOUND, Fault.PRUNED, Fault.BUSY)
 _WAIT_FAULTS = (*_READ_FAULTS, Fault.HEIGHT_NOT_REACHED)
 
 OPERATIONS: tuple[Operation, ...] = (

@@ -131,6 +131,16 @@ START: dict[str, str] = {
     "snapshot-expired": "A reader took too long and was ended; ask for less at a time.",
 }
 
+MAINTENANCE: dict[str, str] = {
+    "backup-damaged": "A file of the backup is not what was written; take another backup.",
+    "backup-foreign": "The backup is of another cluster; take one of this cluster.",
+    "data-foreign": "The data is of another cluster than genesis.json; put the right genesis.json back.",
+    "destination-taken": "Something lies where the backup was to go; choose another place.",
+    "keep-too-few": "So few heights cannot be kept; say a larger --keep.",
+    "no-backup": "The folder is no backup of this version; name the folder that `isthmus db backup` made.",
+    "no-room": "The disk has too little room for it; make room first.",
+}
+
 LINK: dict[str, str] = {
     "config": "The network cannot be set up like this; the message says what to change.",
     "port-in-use": "Another process listens on the port; stop it, or choose another.",
@@ -172,6 +182,7 @@ def entries() -> tuple[Entry, ...]:
         *(Entry("genesis", None, name, sentence) for name, sentence in GENESIS.items()),
         *(Entry("doctor check", None, name, sentence) for name, sentence in DOCTOR.items()),
         *(Entry("start", None, name, sentence) for name, sentence in START.items()),
+        *(Entry("maintenance", None, name, sentence) for name, sentence in MAINTENANCE.items()),
         *(Entry("link", None, name, sentence) for name, sentence in LINK.items()),
         *(Entry("diagnosis", None, name, sentence) for name, sentence in _diagnoses()),
     )

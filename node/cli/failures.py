@@ -30,6 +30,7 @@ EXITS: dict[str, Exit] = {
     "node.api.exchange.StillPending": Exit.TIMEOUT,
     "node.api.conversation.NotTrusted": Exit.NEGATIVE,
     "node.daemon.startup.StartupError": Exit.CONFIGURATION,
+    "node.daemon.maintenance.MaintenanceError": Exit.STORAGE,
     "node.local.demo.DemoFailed": Exit.NEGATIVE,
     "node.local.inventory.InventoryError": Exit.USAGE,
     "node.local.testnet.TestnetError": Exit.CONFIGURATION,

@@ -40,7 +40,7 @@ COMMANDS: dict[str, str] = {
     "evidence": "Evidence that a cluster signed two histories: list, check offline.",
     "show-node-id": "Print a node's public keys.",
     "config": "Show or check a node's configuration.",
-    "db": "Check a node's database.",
+    "db": "Look after a node's database: check, backup, restore, prune.",
     "explain": "Say what a code means and what to do about it.",
 }
 """Name -> one line of help; the command is `node.cli.commands.<name, dashes as underscores>.command`."""

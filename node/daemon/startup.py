@@ -97,7 +97,7 @@ def open_home(config: NodeConfig) -> OpenedHome:
             if config.role == "validator":
                 _check_membership(genesis, key, identity)
             claim = KeyClaim.take(key.public_key)
-        store = _open_store(config, genesis)
+        store = open_store(config, genesis)
         journal, journal_lost = _open_journal(config, store)
         recovered = recover(store.reader(), journal.records(), journal.last_seq)
         guard, floor, safety = None, None, None
@@ -133,7 +133,9 @@ def _check_membership(genesis: Genesis, key: SigningKey, identity: NodeIdentity)
     )
 
 
-def _open_store(config: NodeConfig, genesis: Genesis) -> Store:
+def open_store(config: NodeConfig, genesis: Genesis) -> Store:
+    """The databases of a home whose lock the caller holds, begun when they are new. Raises StartupError,
+    StorageError."""
     if config.home.chain_dir.exists():
         problems = verify_files(config.home.data_dir)
         if problems:

@@ -52,13 +52,13 @@ DEFAULT_MAP_BYTES = 256 * 1024**3
 """Address space reserved for each environment; the file takes only what is used."""
 
 _LMDB_ENGINE = 0
-_FORMAT_TABLE, _FORMAT_KEY = b"isthmus", b"format"
+FORMAT_TABLE, FORMAT_KEY = b"isthmus", b"format"
 _SPARE_READERS = 62
 
 
 @dataclass(frozen=True, slots=True)
-class _Environment:
-    """One open LMDB environment with its tables."""
+class Environment:
+    """One open LMDB environment with its tables; for those who import lmdb."""
 
     name: str
     path: Path
@@ -107,7 +107,7 @@ class LmdbReader:
 class LmdbSnapshot:
     """One unchanging view of both environments. Made by `Store.snapshot`."""
 
-    def __init__(self, chain: _Environment, state: _Environment) -> None:
+    def __init__(self, chain: Environment, state: Environment) -> None:
         """The state first: what it rests on was in the chain before, so the chain view holds it too."""
         self._lock = threading.Lock()
         self._ended: str | None = None
@@ -171,7 +171,7 @@ class Store:
     """The tables of one node on disk. Open it with `Store.open`."""
 
     def __init__(
-        self, directory: Path, chain: _Environment, state: _Environment, snapshots: SnapshotPool[LmdbSnapshot]
+        self, directory: Path, chain: Environment, state: Environment, snapshots: SnapshotPool[LmdbSnapshot]
     ) -> None:
         """Not for callers."""
         self._directory = directory
@@ -256,22 +256,6 @@ class Store:
         """What is wrong with the contents, one sentence each; `verify_files` comes first."""
         return check(self)
 
-    def copy_to(self, path: Path) -> None:
-        """A compact copy for a backup, complete or absent: it gets its name last.
-
-        The state is copied first, so that the copied chain is at or ahead of it. Raises StoreFailed.
-        """
-        try:
-            with durability.complete_or_absent(path) as partial:
-                for environment in (self._state, self._chain):
-                    target = partial / environment.name
-                    target.mkdir(mode=0o700)
-                    environment.env.copy(str(target), compact=True)
-        except FileExistsError as error:
-            raise StoreFailed(f"{error.filename} exists already: choose another place") from error
-        except (OSError, lmdb.Error) as error:
-            raise StoreFailed(f"the database cannot be copied to {path}: {error}") from error
-
     def close(self) -> None:
         """End all snapshots and close the files; no thread may be inside `apply` or a read."""
         self.snapshots.end_all()
@@ -279,7 +263,7 @@ class Store:
         for environment in self._environments:
             environment.env.close()
 
-    def _commit(self, place: _Environment, contents: Mapping[Table, Contents], before: str) -> None:
+    def _commit(self, place: Environment, contents: Mapping[Table, Contents], before: str) -> None:
         """One write transaction from begin to commit in this thread."""
         try:
             with place.env.begin(write=True) as transaction:
@@ -337,7 +321,7 @@ def _write_table(transaction: "lmdb.Transaction[bytes]", database: lmdb._Databas
 
 def _open_environment(
     name: str, directory: Path, kind: TablesOfOne, map_bytes: int, max_snapshots: int, fsync: bool
-) -> _Environment:
+) -> Environment:
     """Open one environment and see that it is ours; raises StoreForeign, StoreFailed, StoreFull."""
     path = directory / name
     env: lmdb.Environment | None = None
@@ -358,7 +342,7 @@ def _open_environment(
             durability.sync_directory(named)
         env.reader_check()
         _check_format(env, path)
-        return _Environment(name, path, env, {table: env.open_db(table.value.encode()) for table in kind})
+        return Environment(name, path, env, {table: env.open_db(table.value.encode()) for table in kind})
     except (OSError, lmdb.Error, StoreForeign) as error:
         if env is not None:
             env.close()
@@ -386,10 +370,10 @@ def _check_format(env: lmdb.Environment, path: Path) -> None:
     is_new = env.stat()["entries"] == 0
     try:
         with env.begin(write=True) as transaction:
-            database = env.open_db(_FORMAT_TABLE, txn=transaction, create=is_new)
+            database = env.open_db(FORMAT_TABLE, txn=transaction, create=is_new)
             if is_new:
-                transaction.put(_FORMAT_KEY, str(FORMAT).encode(), db=database)
-            marked = transaction.get(_FORMAT_KEY, db=database)
+                transaction.put(FORMAT_KEY, str(FORMAT).encode(), db=database)
+            marked = transaction.get(FORMAT_KEY, db=database)
     except lmdb.NotFoundError as error:
         raise StoreForeign(f"{path} holds a database that another program made") from error
     if marked != str(FORMAT).encode():

@@ -1,26 +1,41 @@
-"""`isthmus db`: looks after a stopped node's database."""
+"""`isthmus db`: looks after a node's database: check, backup, restore, prune."""
 
 import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.progress import Progress
 
 from node.cli.exits import Exit
 from node.cli.failures import Failure
 from node.cli.options import home_option, json_option
 from node.cli.output import Output
-from node.config import load_config
+from node.config import NodeConfig, load_config
+from node.daemon.backup import restore_backup, write_backup
 from node.daemon.keylock import KeyLock
-from node.daemon.startup import check_data
+from node.daemon.pruning import KEEP_MIN, Pruned, prune
+from node.daemon.pruning import Progress as Report
+from node.daemon.reading import compact_chain
+from node.daemon.startup import check_data, open_store
+from node.genesis import Genesis
 from node.home import Home
+from node.storage import StoreFull
+from node.validator import Tuning, pool_config
 
 _WAY_OUT = (
     "While a quorum of the other nodes is in order, move the data folder away (never keys) and start: the "
     "node fetches everything again. One node at a time, and keep what was moved until it has caught up."
 )
+_NEW = click.Path(path_type=Path)
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
-@click.group("db", help="Check a node's database.")
+@click.group("db", help="Look after a node's database: check, backup, restore, prune.")
 def command() -> None:
     """The group."""
 
@@ -32,9 +47,7 @@ def command() -> None:
 @json_option
 def check(home: Home, output: Output) -> int:
     """Takes the node's lock, so that nothing writes meanwhile."""
-    config = load_config(home, os.environ).config
-    if not home.chain_dir.exists():
-        raise Failure(Exit.NEGATIVE, f"there is no database in {home.data_dir} yet; a first start makes it")
+    config = _config_of(home)
     with KeyLock.acquire(home.keys_dir):
         findings = check_data(config)
     document = {"home": str(home.path), "ok": not findings, "findings": findings}
@@ -49,3 +62,136 @@ def check(home: Home, output: Output) -> int:
 
     output.answer(document, for_people)
     return Exit.NEGATIVE if findings else Exit.OK
+
+
+@command.command("backup", help="Copy the database of a node, running or not, to a new folder DEST.")
+@click.argument("dest", type=_NEW)
+@home_option
+@json_option
+def backup(dest: Path, home: Home, output: Output) -> None:
+    """Consistent, compact, without keys, guard and journal."""
+    config = _config_of(home)
+    manifest = write_backup(home, config.name, dest, _now_ms())
+    document = {"backup": str(dest), **asdict(manifest), "bytes": manifest.bytes}
+
+    def for_people(console: Console) -> None:
+        console.print(
+            f"{dest}: height {manifest.height} of cluster {manifest.cluster_id[:12]}, {manifest.bytes} bytes",
+            markup=False,
+        )
+        console.print(
+            "It holds no keys and no guard: copy the keys folder apart, and never put it back older."
+        )
+
+    output.answer(document, for_people)
+
+
+@command.command("restore", help="Put a backup in the place of a stopped node's data, which is kept.")
+@click.argument("source", metavar="BACKUP", type=_FOLDER)
+@home_option
+@json_option
+def restore(source: Path, home: Home, output: Output) -> None:
+    """The node then follows, and signs only above what its guard has reserved."""
+    load_config(home, os.environ)
+    with KeyLock.acquire(home.keys_dir):
+        manifest, kept = restore_backup(source, home, _now_ms())
+    document = {
+        "restored": str(source),
+        "height": manifest.height,
+        "kept": None if kept is None else str(kept),
+    }
+
+    def for_people(console: Console) -> None:
+        console.print(f"{home.data_dir} holds height {manifest.height} again", markup=False)
+        if kept is not None:
+            console.print(
+                f"what was there lies in {kept}: remove it once the node has caught up", markup=False
+            )
+        console.print(
+            "Start it: it catches up from the others, and signs again only above what its guard reserved.\n"
+            "Restore one validator at a time, while the others hold a quorum."
+        )
+
+    output.answer(document, for_people)
+
+
+@command.command("prune", help="Forget the transactions of all but the newest heights of a stopped node.")
+@click.option(
+    "--keep",
+    type=click.IntRange(1),
+    required=True,
+    metavar="BLOCKS",
+    help=f"Heights to keep, from {KEEP_MIN}.",
+)
+@click.option("--compact/--no-compact", default=True, help="Give the room back to the disk.  [default: do]")
+@home_option
+@json_option
+def prune_old(keep: int, compact: bool, home: Home, output: Output) -> None:
+    """State, headers and proofs of them stay; old transactions are answered with code 410."""
+    config = _config_of(home)
+    genesis = Genesis.from_json(home.genesis_file.read_text(encoding="utf-8"))
+    with KeyLock.acquire(home.keys_dir):
+        with _shown(output, "blocks looked at") as progress:
+            pruned = _prune(config, genesis, keep, progress)
+        sizes = _compact(home, output) if compact and pruned.below else None
+    document = {
+        **asdict(pruned),
+        "bytes_before": None if sizes is None else sizes[0],
+        "bytes_after": None if sizes is None else sizes[1],
+    }
+
+    def for_people(console: Console) -> None:
+        if not pruned.below:
+            console.print(f"there is nothing to forget: the chain has {pruned.tip} heights")
+            return
+        console.print(
+            f"forgot {pruned.bodies} heights below {pruned.below}: {pruned.blocks} blocks, "
+            f"{pruned.batches} batches"
+        )
+        if sizes is not None:
+            console.print(f"the chain's database has {sizes[1]} bytes (before: {sizes[0]})")
+        console.print(
+            "Keep one node of the cluster unpruned: new nodes catch up from it, and it alone proves old "
+            "transactions."
+        )
+
+    output.answer(document, for_people)
+
+
+def _config_of(home: Home) -> NodeConfig:
+    config = load_config(home, os.environ).config
+    if not home.chain_dir.exists():
+        raise Failure(Exit.NEGATIVE, f"there is no database in {home.data_dir} yet; a first start makes it")
+    return config
+
+
+def _prune(config: NodeConfig, genesis: Genesis, keep: int, progress: Report) -> Pruned:
+    store = open_store(config, genesis)
+    try:
+        return prune(store, pool_config(genesis, Tuning()), keep, progress)
+    finally:
+        store.close()
+
+
+def _compact(home: Home, output: Output) -> tuple[int, int] | None:
+    """None where there is no room for the copy: what was freed is then used by what comes."""
+    try:
+        return compact_chain(home.data_dir)
+    except StoreFull as error:
+        output.remark(f"not compacted: {error}. The file stays as large as it is and is filled again first")
+        return None
+
+
+@contextmanager
+def _shown(output: Output, title: str) -> Iterator[Report]:
+    """A bar on standard error for people who wait."""
+    if output.as_json:
+        yield lambda _done, _total: None
+        return
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

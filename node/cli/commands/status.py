@@ -38,6 +38,9 @@ def command(directory: Path | None, output: Output, **options: Any) -> int:
             if look.status is not None and look.status.benchmark:
                 kind = look.status.benchmark
                 console.print(f"{look.name}: a benchmark cluster ({kind}); it is no ledger", markup=False)
+            if look.status is not None and look.status.pruned_below:
+                words = f"transactions below height {look.status.pruned_below} were pruned"
+                console.print(f"{look.name}: {words}", markup=False)
             for reason in look.reasons:
                 console.print(f"{look.name}: {reason}", markup=False)
 

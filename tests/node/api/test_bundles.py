@@ -157,5 +157,5 @@ def test_a_transaction_whose_body_was_pruned_cannot_be_exported_here(
     chain: Chain, view: MemorySnapshot
 ) -> None:
     pruned = Without(view, ChainTable.BODIES)
-    with pytest.raises(ApiFault, match="not-found"):
+    with pytest.raises(ApiFault, match="pruned"):
         transaction_bundle(pruned, chain.genesis, chain.transactions[2][0].id)

@@ -192,30 +192,6 @@ def test_pages_are_used_again_once_old_snapshots_are_gone(store: Store) -> None:
     assert store.size_bytes() == before
 
 
-def test_a_copy_opens_and_holds_the_same(store: Store, tmp_path: Path) -> None:
-    store.apply(*_step(9))
-    store.copy_to(tmp_path / "copy")
-    store.apply(*_step(10))
-    copy = Store.open(tmp_path / "copy")
-    assert copy.reader().get(ChainTable.META, b"step") == (9).to_bytes(8, "big")
-    assert copy.check() == []
-    copy.close()
-    assert not (tmp_path / "copy.partial").exists()
-
-
-@pytest.mark.parametrize("taken", ["copy", "copy.partial"])
-def test_a_copy_never_goes_over_something_else(store: Store, tmp_path: Path, taken: str) -> None:
-    (tmp_path / taken).mkdir()
-    with pytest.raises(StoreFailed, match=f"{taken} exists already"):
-        store.copy_to(tmp_path / "copy")
-    assert list((tmp_path / taken).iterdir()) == []
-
-
-def test_a_copy_to_nowhere_is_a_sentence(store: Store, tmp_path: Path) -> None:
-    with pytest.raises(StoreFailed, match="No such file"):
-        store.copy_to(tmp_path / "missing" / "copy")
-
-
 def test_a_closed_store_refuses(tmp_path: Path) -> None:
     store = Store.open(tmp_path)
     reader = store.reader()
