@@ -22,7 +22,7 @@ from node.daemon.allocation import keep_freed_memory
 from node.daemon.driver import Driver
 from node.daemon.federation.directory import ConfiguredAddress
 from node.daemon.federation.federation import Federation
-from node.daemon.federation.ledgerside import InThreads, LedgerSide
+from node.daemon.federation.ledgerside import InThreads, LedgerSide, Readable
 from node.daemon.federation.readings import Readings, ReadingsInThreads
 from node.daemon.links import Links
 from node.daemon.membership import Membership
@@ -153,18 +153,15 @@ class Node:
             return "too many requests are under way"
         return outcome.sentence if isinstance(outcome, Refusal) else None
 
-    async def wait_stored(self, transaction_id: bytes) -> None:
-        """Returns once the transaction is certified and its height stored, or when too many wait already."""
-        known: dict[bytes, bytes] = {}
+    async def wait_certified(self, transaction_id: bytes) -> None:
+        """Returns once the transaction is certified and readable, or when too many wait already."""
         try:
             async with trio.open_nursery() as nursery:
                 # The wait is registered before this task first yields, and so before the look-up.
                 nursery.start_soon(self._release_if_stored, transaction_id)
-                await self.waiters.wait_transactions((transaction_id,), known)
+                await self.waiters.wait_transactions((transaction_id,), {})
         except* (TooManyWaiters, SnapshotLimit):
-            known.clear()
-        if place := known.get(transaction_id):
-            await self.waiters.wait_height(int.from_bytes(place[:8], "big"))
+            pass
 
     async def _release_if_stored(self, transaction_id: bytes) -> None:
         with self.recent.over(self.opened.store) as snapshot:
@@ -263,16 +260,17 @@ async def _run(
 
 
 def _federation(node: Node) -> Federation:
-    """The node's side of the federation: it reads the store, and submits like a client."""
+    """The node's side of the federation: it reads what is certified, and submits like a client."""
     opened = node.opened
     genesis, config = opened.genesis, opened.config
+    readable = Readable(node.recent, opened.store)
     return Federation(
         genesis.cluster_id,
         SigningKey(read_key(config.home.node_key_file)),
         genesis.params.max_transaction_bytes,
         node.network.foreign,
-        InThreads(LedgerSide(opened.store, genesis.cluster_id)),
-        ReadingsInThreads(Readings(opened.store, genesis.cluster_id, genesis.body)),
+        InThreads(LedgerSide(readable, genesis.cluster_id)),
+        ReadingsInThreads(Readings(readable, genesis.cluster_id, genesis.body)),
         node.waiters,
         node,
         tuple(

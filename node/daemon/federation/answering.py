@@ -1,7 +1,7 @@
 """What nodes of other clusters ask, answered from storage: bounded a peer, a cluster, and in all.
 
 A question for an offer waits, at no cost, until there is more to say to its cluster than it knows of, or
-until its patience is over. All who wait share one look at each stored height, in one thread. Bundles are
+until its patience is over. All who wait share one look at each height, in one thread. Bundles are
 made in threads, two at a time whoever asks.
 """
 
@@ -37,12 +37,12 @@ class Served(Protocol):
 
 
 class Heights(Protocol):
-    """What is stored, and waiting for more; `Waiters` is one."""
+    """What is certified and can be read, and waiting for more; `Waiters` is one."""
 
-    stored_height: int
+    readable_height: int
 
-    async def wait_height(self, height: int) -> int:
-        """The stored height once it is at least `height`."""
+    async def wait_readable(self, height: int) -> int:
+        """The readable height once it is at least `height`."""
         ...
 
 
@@ -135,16 +135,16 @@ class Answering:
         offer = await self._look(cluster_id)
         with trio.move_on_after(question.patience_ms / 1000):
             while offer is not None and offer.log_size <= question.log_size:
-                await self._heights.wait_height(self._looked[0] + 1)
+                await self._heights.wait_readable(self._looked[0] + 1)
                 offer = await self._look(cluster_id)
         return offer
 
     async def _look(self, cluster_id: bytes) -> Offer | None:
-        """Our offer as of the stored height; one look for all who wait."""
+        """Our offer as of the newest height; one look for all who wait."""
         async with self._looking:
             height, offers = self._looked
-            if height < self._heights.stored_height or cluster_id not in offers:
-                height, wanted = self._heights.stored_height, tuple(self._wanted)
+            if height < self._heights.readable_height or cluster_id not in offers:
+                height, wanted = self._heights.readable_height, tuple(self._wanted)
                 offers = await self._served.offers(wanted)
                 self._looked = (height, offers)
         return offers.get(cluster_id)

@@ -95,12 +95,12 @@ class Reads(Protocol):
 
 
 class Heights(Protocol):
-    """What is stored, and waiting for more; `Waiters` is one."""
+    """What is certified and can be read, and waiting for more; `Waiters` is one."""
 
-    stored_height: int
+    readable_height: int
 
-    async def wait_height(self, height: int) -> int:
-        """The stored height once it is at least `height`."""
+    async def wait_readable(self, height: int) -> int:
+        """The readable height once it is at least `height`."""
         ...
 
 
@@ -231,13 +231,13 @@ class Asking:
     async def _anchored(self, cluster_id: bytes, header: Header, cutoff: float) -> HeldProof:
         """How we hold the cluster once a header of at least this height is anchored."""
         while True:
-            height = self._heights.stored_height
+            height = self._heights.readable_height
             held = await self._ledger.held(cluster_id)
             if held.client.last.height >= header.height:
                 return held
             self._hurry(cluster_id, header.height)
             with trio.move_on_after(max(0, cutoff - trio.current_time())) as scope:
-                await self._heights.wait_height(height + 1)
+                await self._heights.wait_readable(height + 1)
             if scope.cancelled_caught:
                 raise NoAnswer(
                     "not-anchored",

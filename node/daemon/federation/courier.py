@@ -82,13 +82,13 @@ class OwnLedger(Protocol):
         ...
 
 
-class Stored(Protocol):
-    """What is stored of our own, and waiting for more; `Waiters` is one."""
+class Heights(Protocol):
+    """What is certified of our own and can be read, and waiting for more; `Waiters` is one."""
 
-    stored_height: int
+    readable_height: int
 
-    async def wait_height(self, height: int) -> int:
-        """The stored height once it is at least `height`."""
+    async def wait_readable(self, height: int) -> int:
+        """The readable height once it is at least `height`."""
         ...
 
 
@@ -130,7 +130,7 @@ class Courier:
         ledger: OwnLedger,
         asked: Asked,
         peers: Peers,
-        stored: Stored,
+        heights: Heights,
         submit: Callable[[InboundBundle], Awaitable[None]],
         seat: Callable[[], Seat | None],
         unreachable: Callable[[bytes], None],
@@ -142,7 +142,7 @@ class Courier:
         self._ledger = ledger
         self._asked = asked
         self._peers = peers
-        self._stored = stored
+        self._heights = heights
         self._submit = submit
         self._seat = seat
         self._unreachable = unreachable
@@ -234,10 +234,10 @@ class Courier:
         if not position:
             return standing
         now: Standing | None = standing
-        height = self._stored.stored_height
+        height = self._heights.readable_height
         with trio.move_on_after(wait_ms(position) / 1000):
             while now is not None and now.held.leaves_taken <= standing.held.leaves_taken:
-                height = await self._stored.wait_height(height + 1)
+                height = await self._heights.wait_readable(height + 1)
                 await trio.sleep(GLANCE_MS / 1000)
                 now = await self._ledger.standing(self.cluster_id)
             return None

@@ -74,8 +74,8 @@ class Door(Protocol):
         """Admit; answers why not, or None."""
         ...
 
-    async def wait_stored(self, transaction_id: bytes) -> None:
-        """Returns once the transaction is certified and its height stored, or nobody more can wait."""
+    async def wait_certified(self, transaction_id: bytes) -> None:
+        """Returns once the transaction is certified and readable, or nobody more can wait."""
         ...
 
 
@@ -154,11 +154,11 @@ class Federation:
             self.telling = Telling(spawn, self._reading, self.exchange.reply, self._wall_ms)
             nursery.start_soon(self._again, self.exchange.run)
             while True:
-                height = self._heights.stored_height
+                height = self._heights.readable_height
                 is_done = await self._look(spawn)
                 await trio.sleep(WATCH_SECONDS)
                 if is_done:
-                    await self._heights.wait_height(height + 1)
+                    await self._heights.wait_readable(height + 1)
 
     def _take(self, peer: PeerId, cluster_id: bytes, question: Question) -> None:
         if isinstance(question, FactQuestion):
@@ -279,7 +279,7 @@ class Federation:
         if reason is not None:
             raise SubmitFailed("not-submitted", reason)
         with trio.move_on_after(FINAL_SECONDS):
-            await self._door.wait_stored(transaction.id)
+            await self._door.wait_certified(transaction.id)
 
 
 def _is_followed(view: ClusterView) -> bool:

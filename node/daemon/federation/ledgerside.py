@@ -18,13 +18,14 @@ from node.anchoring.lanes.courier import AnchorReason, BundleRequest, Held, Offe
 from node.anchoring.lanes.inbound import InboundBundle, check, takes_any
 from node.anchoring.lanes.views import AnchoredView, OwnBlock
 from node.anchoring.refusals import Code, Refused
+from node.daemon.recent import RecentHeights
 from node.ledger.federation import queries, serving
 from node.ledger.federation.draft import Draft
 from node.ledger.federation.posting import admits, view_of
 from node.ledger.federation.records import Get
 from node.ledger.roster import ROSTER_KEY, Roster
 from node.proofs import ProofError
-from node.storage import Snapshot, StateTable
+from node.storage import Database, Snapshot, StateTable
 
 FOLLOWED = (ClientStatus.PENDING, ClientStatus.ACTIVE, ClientStatus.STALE)
 """Clusters that take updates; the others wait for their operators."""
@@ -43,6 +44,19 @@ class Snapshots(Protocol):
 
     def snapshot(self) -> AbstractContextManager[Snapshot]:
         """A view for one reader; raises SnapshotLimit."""
+
+
+class Readable:
+    """The store with what is certified and not stored yet laid over it: what is final needs no sync of ours
+    to be told, and waiting for one on both sides, twice a message, would be most of what a message takes."""
+
+    def __init__(self, recent: RecentHeights, database: Database) -> None:
+        self._recent = recent
+        self._database = database
+
+    def snapshot(self) -> AbstractContextManager[Snapshot]:
+        """A view for one reader; raises SnapshotLimit."""
+        return self._recent.over(self._database)
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,13 +120,13 @@ class FakeLedger:
     offered: dict[bytes, Offer] = field(default_factory=dict)
     bundle: bytes | None = None
     looks: int = 0
-    stored_height: int = 100
+    readable_height: int = 100
     _grown: trio.Event = field(default_factory=trio.Event)
 
-    async def wait_height(self, height: int) -> int:
-        while self.stored_height < height:
+    async def wait_readable(self, height: int) -> int:
+        while self.readable_height < height:
             await self._grown.wait()
-        return self.stored_height
+        return self.readable_height
 
     async def standing(self, cluster_id: bytes) -> Standing | None:
         return self.now
@@ -152,7 +152,7 @@ class FakeLedger:
     def moves(self, height: int, leaves: int = 3) -> None:
         """Somebody's bundle was executed."""
         self.now = standing(height, leaves=leaves)
-        self.stored_height += 1
+        self.readable_height += 1
         self._grown.set()
         self._grown = trio.Event()
 

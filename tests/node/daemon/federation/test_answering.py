@@ -82,11 +82,11 @@ async def test_without_news_the_question_waits_for_them(autojump_clock: trio.tes
     async with desk() as made:
         made.ask_offer(NODES[0], 7, patience_ms=5_000)
         await trio.sleep(1)
-        made.waiters.stored(6)
+        made.waiters.certified((), 6)
         await trio.sleep(1)
         assert made.replies == []
         made.served.offered[THEM] = Offer(0, 7, 1)
-        made.waiters.stored(7)
+        made.waiters.certified((), 7)
         await trio.testing.wait_all_tasks_blocked()
         assert made.replies == [(NODES[0], Offered(7, Offer(0, 7, 1)))]
 
@@ -108,7 +108,7 @@ async def test_all_who_wait_share_one_look_at_each_height(autojump_clock: trio.t
             made.ask_offer(node, ticket, patience_ms=9_000)
         await trio.sleep(1)
         before = made.served.looks
-        made.waiters.stored(6)
+        made.waiters.certified((), 6)
         await trio.sleep(1)
         assert made.served.looks == before + 1
 

@@ -105,7 +105,7 @@ class World:
 
     def anchor(self) -> None:
         assert self.a.pull(self.b) is not None
-        self.waiters.stored(self.a.ledger.tip.height)
+        self.waiters.certified((), self.a.ledger.tip.height)
 
     def question(self, subject: Subject | None = None, **changes: object) -> bytes:
         asked = {

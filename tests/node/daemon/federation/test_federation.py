@@ -45,7 +45,7 @@ class FakeDoor:
         self.taken.append(transaction)
         return self.refusal
 
-    async def wait_stored(self, transaction_id: bytes) -> None:
+    async def wait_certified(self, transaction_id: bytes) -> None:
         await trio.sleep(0.1)
 
 
@@ -60,7 +60,7 @@ class Running:
     door: FakeDoor
 
     async def store(self, height: int) -> None:
-        self.waiters.stored(height)
+        self.waiters.certified((), height)
         await trio.sleep(3)
 
 
