@@ -23,6 +23,7 @@ from node.anchoring.cluster.anchors import ClientStatus
 from node.anchoring.forks.evidence import ForkEvidence, ForkKind, Statement
 from node.anchoring.lanes import BundleRequest, InboundBundle
 from node.anchoring.lanes.inbound import INBOUND_BYTES_MAX, INBOUND_LEAVES_MAX
+from node.anchoring.lanes.records import Heard
 
 
 class Forked:
@@ -113,13 +114,17 @@ class Forked:
                 continue
             convicted = None if client.convicted is None else client.convicted.epoch
             certificate = self._chosen.history.recovery(*self._next, client.accused, convicted)
-            root = ledger.proven_last(subject)
-            dropped = next((d for ledger in self._dropped if (d := ledger.outbox.at(root))), None)
-            prefix = None
-            if dropped is not None:
-                prefix = self._chosen.outbox.common_prefix(dropped, peer.cluster_id)
-            data = None if prefix is None else prefix.encode()
+            data = self._prefix(ledger.heard(subject), peer.cluster_id)
             peer.submit(Recover(certificate.encode(), data))
+
+    def _prefix(self, heard: Heard | None, peer: bytes) -> bytes | None:
+        """What the chosen branch shares with the one of which a peer was proven this."""
+        if heard is None or self._chosen is None:
+            return None
+        outbox = self._chosen.outbox
+        found = (outbox.common_prefix(dropped.outbox, peer, heard) for dropped in self._dropped)
+        prefix = next((each for each in found if each is not None), None)
+        return None if prefix is None else prefix.encode()
 
 
 def _only(peer: bytes) -> int:

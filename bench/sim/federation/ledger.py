@@ -41,6 +41,7 @@ from node.anchoring.lanes import (
     Acknowledgement,
     AnchoredView,
     Arrival,
+    Closing,
     CommonPrefix,
     Held,
     InboundBundle,
@@ -53,13 +54,16 @@ from node.anchoring.lanes import (
     Refusal,
     WriteSet,
     acknowledge,
+    close,
     decode_leaf,
     deliver,
+    heard_of,
     park,
     progress_with,
     resume,
     send,
 )
+from node.anchoring.lanes.records import Heard
 from node.anchoring.refusals import Refused
 from node.proofs import ProofError, smt
 from node.proofs.header import EMPTY_MAP_ROOT
@@ -85,7 +89,6 @@ class Ledger:
         self._writes = sha256(history.cluster_id)
         self._state_root = Digest(self._writes.digest())
         self._outbox_root, self._anchors_root = Digest(EMPTY_MAP_ROOT), Digest(EMPTY_MAP_ROOT)
-        self._dropped_root: dict[bytes, Digest] = {}
         self._block = OwnBlock(history.cluster_id, 0, 0, history.tip.time_ms)
 
     @property
@@ -242,27 +245,26 @@ class Ledger:
         self.freeze(after)
 
     def freeze(self, client: ClientState) -> None:
-        """Nothing moves with a frozen cluster; the log that was proven last is remembered for a recovery."""
-        self._dropped_root[client.cluster_id] = client.last.outbox_root
+        """Nothing moves with a frozen cluster."""
         self._set_client(client)
         park(self, client.cluster_id, client.incarnation)
         self._tell(Frozen(client))
 
-    def proven_last(self, subject: bytes) -> Digest:
-        """The outbox root against which leaves of a frozen cluster were proven last."""
-        return self._dropped_root.get(subject, self.clients[subject].last.outbox_root)
+    def heard(self, subject: bytes) -> Heard | None:
+        """The log of another cluster in which all that we took was proven."""
+        return heard_of(self, subject)
 
     def _recover(self, certificate: RecoveryCertificate, prefix: bytes | None) -> None:
         subject = certificate.base.header.cluster_id
         client = self.clients[subject]
-        dropped = self.proven_last(subject)
+        heard = self.heard(subject)
         after = lightclient.recover(client, certificate, self.cache)
-        size = 0
-        if prefix is not None:
+        size, root = 0, None
+        if prefix is not None and heard is not None:
             common = CommonPrefix.decode(prefix)
-            common.verify(dropped, after.last.outbox_root, self.cluster_id)
-            size = common.size
-        resume(self, self.cluster_id, subject, after.incarnation, size)
+            common.verify(heard.size, heard.root, after.last.outbox_root, self.cluster_id)
+            size, root = common.size, common.root
+        resume(self, self.cluster_id, subject, after.incarnation, size, root)
         self._set_client(after)
         self._tell(Recovered(after))
 
@@ -296,10 +298,13 @@ class Ledger:
 
     def _take(self, view: AnchoredView, arrival: Arrival) -> None:
         writes = WriteSet(self)
-        if isinstance(decode_leaf(arrival.leaf), Message):
-            deliver(writes, self._block, view, arrival, app.admits, self._handler(view, arrival))
-        else:
-            acknowledge(writes, self._block, view, arrival, self._callback)
+        match decode_leaf(arrival.leaf):
+            case Message():
+                deliver(writes, self._block, view, arrival, app.admits, self._handler(view, arrival))
+            case Acknowledgement():
+                acknowledge(writes, self._block, view, arrival, self._callback)
+            case Closing():
+                close(writes, self._block, view, arrival)
         writes.commit()
 
     def _handler(self, view: AnchoredView, arrival: Arrival) -> Callable[[LaneState, Message], bytes]:
@@ -337,6 +342,7 @@ class Ledger:
             self.anchored_ms[subject],
             progress.received,
             progress.answered,
+            progress.besides,
         )
 
     def prove_anchor(self, subject: bytes) -> AnchorProof:
@@ -351,7 +357,7 @@ class Ledger:
         other.clients, other.anchored_ms = dict(self.clients), dict(self.anchored_ms)
         other.entries, other.blocks = dict(self.entries), list(self.blocks)
         other.outbox = self.outbox.copy()
-        other._anchors, other._dropped_root = dict(self._anchors), dict(self._dropped_root)
+        other._anchors = dict(self._anchors)
         other._outbox_root, other._anchors_root = self._outbox_root, self._anchors_root
         other._writes = self._writes.copy()
         other._state_root = self._state_root

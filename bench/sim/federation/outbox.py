@@ -1,10 +1,11 @@
 """The outbox of a simulated cluster: every leaf ever said, where it stands, and the proofs of it."""
 
 from consensus import Digest
-from node.anchoring.lanes import LeafName, LogProof, append, decode_leaf, prove_log
+from node.anchoring.lanes import LeafName, LogProof, append, decode_leaf, prove_common, prove_log
+from node.anchoring.lanes.courier import name_of
 from node.anchoring.lanes.inbound import BundledLeaf
-from node.anchoring.lanes.messages import Acknowledgement, Lane
 from node.anchoring.lanes.outbox import CommonPrefix
+from node.anchoring.lanes.records import Heard
 from node.proofs import CompactRange, rfc6962
 
 
@@ -37,7 +38,7 @@ class Outbox:
         for log in update.logs:
             known = self.leaves.setdefault(log.destination, [])
             for index, leaf in enumerate(log.leaves, len(known)):
-                self._places[log.destination, name_of(leaf)] = index
+                self._places[log.destination, name_of(decode_leaf(leaf))] = index
             known += log.leaves
             self.logs[log.destination] = log.log
             for level, index, node in log.nodes:
@@ -86,23 +87,16 @@ class Outbox:
         path = rfc6962.inclusion_path_from(reader, index, self.log(destination).size)
         return BundledLeaf(index, self.leaves[destination][index], path)
 
-    def common_prefix(self, dropped: "Outbox", destination: bytes) -> CommonPrefix | None:
-        """What this branch and a dropped one both said to `destination`; None where that is nothing."""
-        ours, theirs = self.log_proof(destination), dropped.log_proof(destination)
-        if ours is None or theirs is None:
+    def common_prefix(self, dropped: "Outbox", destination: bytes, heard: Heard) -> CommonPrefix | None:
+        """What this branch and the dropped one, of which `heard` was proven, both said to `destination`; None
+        where that is nothing, or where another branch said what was heard."""
+        mine, others = self.leaves.get(destination, []), dropped.leaves.get(destination, [])[: heard.size]
+        if rfc6962.root([rfc6962.leaf_hash(leaf) for leaf in others]) != heard.root:
             return None
-        mine, others = self.leaves[destination], dropped.leaves[destination]
         size = 0
         while size < min(len(mine), len(others)) and mine[size] == others[size]:
             size += 1
-        if not size:
-            return None
-        root = Digest(rfc6962.root([rfc6962.leaf_hash(leaf) for leaf in mine[:size]]))
-        paths = (
-            rfc6962.consistency_path_from(_Log(branch, destination), size, log.size)
-            for branch, log in ((dropped, theirs), (self, ours))
-        )
-        return CommonPrefix(theirs, ours, size, root, *paths)
+        return prove_common(self, dropped, destination, size, heard.size)
 
 
 class _Log:
@@ -113,10 +107,3 @@ class _Log:
 
     def node(self, level: int, index: int) -> bytes:
         return self._outbox.node(self._destination, level, index)
-
-
-def name_of(leaf: bytes) -> LeafName:
-    """What couriers call it."""
-    decoded = decode_leaf(leaf)
-    lane: Lane = decoded.lane
-    return LeafName(isinstance(decoded, Acknowledgement), lane.port, lane.mode, decoded.sequence)

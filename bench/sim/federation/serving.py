@@ -20,7 +20,7 @@ def answer(ledger: Ledger, peer: bytes, request: BundleRequest) -> InboundBundle
     if history.height > request.height:
         update = history.update(request.incarnation, request.height, history.height).encode()
     progress = progress_with(ledger, ledger.cluster_id, peer)
-    names = wanted(request, progress.sent, progress.received)
+    names = wanted(request, progress.sent, progress.answers, progress.closed)
     leaves = (found for name in names if (found := _found(ledger, peer, name)) is not None)
     return pack(
         ledger.cluster_id,

@@ -8,7 +8,7 @@ how leaves travel; `tracing` where a message is. Formats and rules: LANES.md. Pu
 from node.anchoring.lanes.courier import BundleRequest, Held, LeafName, Offer, plan, should_anchor, wanted
 from node.anchoring.lanes.destination import Received, ReceivePolicy, Verdict, deliver
 from node.anchoring.lanes.inbound import BundledLeaf, InboundBundle, check, takes_any
-from node.anchoring.lanes.messages import Acknowledgement, Lane, Message, Mode, Result, decode_leaf
+from node.anchoring.lanes.messages import Acknowledgement, Closing, Lane, Message, Mode, Result, decode_leaf
 from node.anchoring.lanes.outbox import (
     CommonPrefix,
     LogProof,
@@ -16,14 +16,15 @@ from node.anchoring.lanes.outbox import (
     OutboxProof,
     OutboxUpdate,
     append,
+    prove_common,
     prove_leaf,
     prove_log,
 )
 from node.anchoring.lanes.progress import PeerProgress, Progress, progress_with
-from node.anchoring.lanes.recovery import disputed, park, resume, unresolved
+from node.anchoring.lanes.recovery import disputed, heard_of, park, resume, unresolved
 from node.anchoring.lanes.refusals import LaneRefused, Refusal
 from node.anchoring.lanes.rules import Arrival, HandlerFailed
-from node.anchoring.lanes.source import Acknowledged, SendPolicy, Standing, acknowledge, send
+from node.anchoring.lanes.source import Acknowledged, SendPolicy, Standing, acknowledge, close, send
 from node.anchoring.lanes.state import LaneState, WriteSet
 from node.anchoring.lanes.tracing import Explanation, Sightings, Step, explain, limits, pending
 from node.anchoring.lanes.views import AnchoredView, OwnBlock
@@ -35,6 +36,7 @@ __all__ = [
     "Arrival",
     "BundleRequest",
     "BundledLeaf",
+    "Closing",
     "CommonPrefix",
     "Explanation",
     "HandlerFailed",
@@ -67,15 +69,18 @@ __all__ = [
     "acknowledge",
     "append",
     "check",
+    "close",
     "decode_leaf",
     "deliver",
     "disputed",
     "explain",
+    "heard_of",
     "limits",
     "park",
     "pending",
     "plan",
     "progress_with",
+    "prove_common",
     "prove_leaf",
     "prove_log",
     "resume",

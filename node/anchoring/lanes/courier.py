@@ -17,7 +17,7 @@ from enum import Enum
 
 from consensus import CodecError, Value, as_array, as_int, as_tuple, decode, encode
 from node.anchoring.lanes.inbound import INBOUND_BYTES_MAX, INBOUND_LEAVES_MAX
-from node.anchoring.lanes.messages import PORT_CHARACTERS_MAX, Mode
+from node.anchoring.lanes.messages import PORT_CHARACTERS_MAX, Closing, Leaf, Message, Mode
 from node.anchoring.lanes.progress import BITMAP_BYTES_MAX, Progress
 from node.anchoring.lanes.records import LANES_PER_PEER_MAX
 from node.proofs.rfc6962 import MAX_SIZE
@@ -34,7 +34,7 @@ class Held:
     """What our ledger holds of another cluster: its anchored tip, and the lanes.
 
     `anchored_ms` is our block time when that tip was anchored. `incoming` are lanes from it, `outgoing`
-    lanes to it (what it has answered): `received` and `answered` of `progress_with`.
+    lanes to it (what it has answered): `received` and `answered` of `progress_with`, and `besides`.
     """
 
     incarnation: int
@@ -42,11 +42,12 @@ class Held:
     anchored_ms: int
     incoming: tuple[Progress, ...] = ()
     outgoing: tuple[Progress, ...] = ()
+    besides: int = 0
 
     @property
     def leaves_taken(self) -> int:
         """How many leaves of its log to us were taken."""
-        return sum(progress.count for progress in (*self.incoming, *self.outgoing))
+        return max(0, sum(progress.count for progress in (*self.incoming, *self.outgoing)) + self.besides)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +174,8 @@ def plan(
 
 @dataclass(frozen=True, slots=True)
 class LeafName:
-    """A leaf by what it is about: a message of a lane from the server, or its answer on a lane to it."""
+    """A leaf by what it is about: a message of a lane from the server, or its answer on a lane to it. The
+    answer about CLOSING, which is no message's sequence, is what closes the lane."""
 
     is_answer: bool
     port: str
@@ -181,16 +183,34 @@ class LeafName:
     sequence: int
 
 
+def name_of(leaf: Leaf) -> LeafName:
+    """What couriers call a leaf."""
+    lane = leaf.lane
+    sequence = CLOSING if isinstance(leaf, Closing) else leaf.sequence
+    return LeafName(not isinstance(leaf, Message), lane.port, lane.mode, sequence)
+
+
+CLOSING = 0
+"""The sequence of a `LeafName` that is a lane's newest closing."""
+
+
 def wanted(
-    request: BundleRequest, sent: Sequence[Progress], answered: Sequence[Progress]
+    request: BundleRequest,
+    sent: Sequence[Progress],
+    answered: Sequence[Progress],
+    closed: Sequence[Progress] = (),
 ) -> Iterator[LeafName]:
     """What the requester lacks and the server has, in the order to bring it.
 
     `sent` are the server's lanes to the requester (`done` is the last sequence), `answered` the lanes from
-    it with the receipts they hold. Answers come first: they free the windows of senders. Then one message
-    a lane in turn, ascending within its lane; the caller takes as many as fit.
+    it with the receipts they hold, `closed` those that a recovery closed. Closings and answers come first:
+    they free the windows of senders. Then one message a lane in turn, ascending within its lane; the caller
+    takes as many as fit.
     """
     lacks = {(progress.port, progress.mode): progress for progress in request.outgoing}
+    for has in closed:
+        if _key(has) in lacks and lacks[_key(has)].done < has.done:
+            yield LeafName(True, has.port, has.mode, CLOSING)
     yield from _in_turn(True, [(has, lacks[has.port, has.mode]) for has in answered if _key(has) in lacks])
     knows = {(progress.port, progress.mode): progress for progress in request.incoming}
     yield from _in_turn(False, [(has, knows.get(_key(has), Progress(has.port, has.mode))) for has in sent])

@@ -10,12 +10,12 @@ from enum import Enum
 from typing import TypeAlias
 
 from consensus import CodecError
+from node.anchoring.lanes.disputes import Dispute, disputes_of, settle_dispute
 from node.anchoring.lanes.messages import ANSWER_BYTES_MAX, Acknowledgement, Message, Mode, Result
+from node.anchoring.lanes.outbox import OutboxProof
 from node.anchoring.lanes.records import (
     PRUNED_PER_STEP_MAX,
     TAIL,
-    Dispute,
-    Disputes,
     InLane,
     Peer,
     Receipt,
@@ -26,13 +26,13 @@ from node.anchoring.lanes.rules import (
     HandlerFailed,
     check_proof,
     check_room,
-    settle_dispute,
+    failed_answer,
+    note_heard,
     usable_peer,
 )
 from node.anchoring.lanes.state import (
     LaneState,
     WriteSet,
-    disputes_key,
     in_key,
     load,
     peer_key,
@@ -59,7 +59,8 @@ class Verdict(Enum):
 ReceivePolicy: TypeAlias = Callable[[Message], Verdict]
 """What this cluster says of a message that is proven and in time."""
 Handler: TypeAlias = Callable[[LaneState, Message], bytes]
-"""Runs a message in a write set of its own and answers with at most 4 KiB; may raise HandlerFailed."""
+"""Runs a message in a write set of its own and answers with at most 4 KiB; may raise HandlerFailed, or what
+a lane that it sends on refuses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,12 +163,16 @@ class _Incoming:
     """A message that is proven and next, with the records that its receipt changes."""
 
     message: Message
-    leaf_index: int
+    proof: OutboxProof
     key: bytes
     lane: InLane
     peer: Peer
-    is_first: bool
     dispute: Dispute | None
+
+    @property
+    def port(self) -> tuple[str, Mode]:
+        """The lane, as its peer's record lists it."""
+        return (self.message.lane.port, self.message.lane.mode)
 
 
 def _proven_message(state: LaneState, block: OwnBlock, view: AnchoredView, arrival: Arrival) -> _Incoming:
@@ -187,13 +192,11 @@ def _proven_message(state: LaneState, block: OwnBlock, view: AnchoredView, arriv
         )
     check_proof(view, block.cluster_id, arrival)
     key = in_key(lane)
-    known = load(state, key, InLane.from_value)
-    _check_sequence(state, key, known or InLane(), message)
-    if known is None:
-        check_room(lane, peer.incoming)
-    disputes = load(state, disputes_key(key), Disputes.from_value)
-    dispute = None if disputes is None else disputes.of(message.sequence, message.hash)
-    return _Incoming(message, arrival.proof.index, key, known or InLane(), peer, known is None, dispute)
+    known = load(state, key, InLane.from_value) or InLane(opened=arrival.proof.index)
+    _check_sequence(state, key, known, message)
+    check_room(lane, peer.incoming)
+    dispute = disputes_of(state, key).of(message.sequence, message.hash)
+    return _Incoming(message, arrival.proof, key, known, peer, dispute)
 
 
 def _run_handler(state: LaneState, incoming: _Incoming, handler: Handler) -> tuple[Result, bytes]:
@@ -202,8 +205,8 @@ def _run_handler(state: LaneState, incoming: _Incoming, handler: Handler) -> tup
     writes = WriteSet(state)
     try:
         answer = handler(writes, incoming.message)
-    except HandlerFailed as failure:
-        return Result.ERROR, failure.answer
+    except (HandlerFailed, LaneRefused) as failure:
+        return Result.ERROR, failed_answer(failure)
     if len(answer) > ANSWER_BYTES_MAX:
         return Result.ERROR, ANSWER_TOO_LONG
     writes.commit()
@@ -214,9 +217,13 @@ def _run_handler(state: LaneState, incoming: _Incoming, handler: Handler) -> tup
 def _write_receipt(state: LaneState, incoming: _Incoming, result: Result) -> None:
     """The receipt, and the lane as it stands with it."""
     key, message, known = incoming.key, incoming.message, incoming.lane
-    if incoming.is_first:
-        ports = (*incoming.peer.incoming, (message.lane.port, message.lane.mode))
-        save(state, peer_key(message.lane.source), replace(incoming.peer, incoming=ports))
+    peer, port = incoming.peer, incoming.port
+    if port not in peer.incoming:
+        known = replace(known, opened=incoming.proof.index)
+        left = tuple(other for other in peer.left if other != port)
+        opened = replace(peer, incoming=(*peer.incoming, port), left=left)
+        save(state, peer_key(message.lane.source), opened)
+    note_heard(state, message.lane.source, incoming.proof.log)
     save(state, receipt_key(key, message.sequence), _receipt(incoming, result))
     received = known.received
     while state.get(receipt_key(key, received + 1)) is not None:
@@ -228,11 +235,13 @@ def _write_receipt(state: LaneState, incoming: _Incoming, result: Result) -> Non
         leaves = leaves if forgotten is None else max(leaves, forgotten.leaf_index + 1)
         state.delete(receipt_key(key, sequence))
         pruned = sequence
-    save(state, key, InLane(received, max(known.highest, message.sequence), floor, pruned, leaves))
+    highest = max(known.highest, message.sequence)
+    counted = replace(known, received=received, highest=highest, floor=floor)
+    save(state, key, replace(counted, pruned=pruned, leaves_pruned=leaves))
 
 
 def _receipt(incoming: _Incoming, result: Result) -> Receipt:
-    return Receipt(incoming.message.hash, result, incoming.leaf_index)
+    return Receipt(incoming.message.hash, result, incoming.proof.index)
 
 
 def _answer(state: LaneState, message: Message, result: Result, answer: bytes) -> Received:

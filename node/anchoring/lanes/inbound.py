@@ -28,13 +28,14 @@ from node.anchoring.lanes.messages import (
     CLUSTER_ID_BYTES,
     LEAF_BYTES_MAX,
     Acknowledgement,
+    Closing,
     Message,
     decode_leaf,
 )
 from node.anchoring.lanes.outbox import OUTBOX_PROOF_BYTES_MAX, LogProof, OutboxProof, as_path
 from node.anchoring.lanes.refusals import LaneRefused
 from node.anchoring.lanes.rules import Arrival
-from node.anchoring.lanes.source import acknowledge
+from node.anchoring.lanes.source import acknowledge, close
 from node.anchoring.lanes.state import LaneState, WriteSet
 from node.anchoring.lanes.views import AnchoredView, OwnBlock
 from node.proofs import ProofError, rfc6962
@@ -149,10 +150,13 @@ def takes_any(
     """
     for arrival in bundle.arrivals():
         try:
-            if isinstance(decode_leaf(arrival.leaf), Acknowledgement):
-                acknowledge(WriteSet(state), block, view, arrival, _hear_nothing)
-            else:
-                deliver(WriteSet(state), block, view, arrival, policy, _answer_nothing)
+            match decode_leaf(arrival.leaf):
+                case Acknowledgement():
+                    acknowledge(WriteSet(state), block, view, arrival, _hear_nothing)
+                case Closing():
+                    close(WriteSet(state), block, view, arrival)
+                case Message():
+                    deliver(WriteSet(state), block, view, arrival, policy, _answer_nothing)
         except LaneRefused:
             continue
         return True
@@ -191,11 +195,9 @@ def _check_concerns(bundled: BundledLeaf, source: bytes, own_id: bytes) -> None:
     try:
         leaf = decode_leaf(bundled.leaf)
     except CodecError as error:
-        raise ProofError(
-            f"leaf {bundled.index} of the outbox is neither message nor answer: {error}"
-        ) from error
+        raise ProofError(f"leaf {bundled.index} of the outbox is nothing that lanes say: {error}") from error
     ends = (leaf.lane.source, leaf.lane.destination)
-    expected = (own_id, source) if isinstance(leaf, Acknowledgement) else (source, own_id)
+    expected = (source, own_id) if isinstance(leaf, Message) else (own_id, source)
     if ends != expected:
         raise ProofError(f"leaf {bundled.index} is of lane {leaf.lane}, which does not concern this cluster")
 

@@ -1,17 +1,19 @@
-"""What one cluster says to another: a message, and the one answer it gets.
+"""What one cluster says to another: a message, the one answer it gets, and how far a lane is closed.
 
-Both are leaves of the sender's outbox log. A `Message` asks its destination to do something before a
+All are leaves of the sender's outbox log. A `Message` asks its destination to do something before a
 deadline on the destination's clock; the `Acknowledgement` is the destination's positive word on what became
 of it, a leaf of the reverse outbox, and is never acknowledged itself (F10). Canonical msgpack:
 
     message          [version, 1, lane, sequence, deadline_ms, acked_floor, incarnation, payload]
     acknowledgement  [version, 2, lane, sequence, H(message), result, answer]
+    closing          [version, 3, lane, closed, reopened]
     lane             [source cluster id, destination cluster id, port, mode]
 
 `H(message) = H("isthmus/message/v1", bytes)`. An acknowledgement carries the lane of its message, whose
 destination speaks it. `acked_floor` tells the destination that every sequence up to it has been
 acknowledged at the source, so that it may forget those; a message outside the window above its own floor
-is malformed. `incarnation` is the source's (F6).
+is malformed. `incarnation` is the source's (F6). A `Closing` is said by the destination after a recovery of
+the source that dropped what it had answered and forgotten: see LANES.md, section 4.
 """
 
 import re
@@ -46,6 +48,7 @@ _PORT = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _MESSAGE_DOMAIN = "isthmus/message/v1"
 _KIND_MESSAGE = 1
 _KIND_ACKNOWLEDGEMENT = 2
+_KIND_CLOSING = 3
 _DEPTH_MAX = 2
 
 
@@ -153,7 +156,7 @@ class Message:
         """The message these bytes encode; raises CodecError."""
         leaf = decode_leaf(data)
         if not isinstance(leaf, Message):
-            raise CodecError("the leaf is an acknowledgement, expected a message")
+            raise CodecError("the leaf is no message")
         return leaf
 
 
@@ -171,30 +174,55 @@ class Acknowledgement:
     @staticmethod
     def make(message: Message, result: Result, answer: bytes) -> "Acknowledgement":
         """The answer to `message`, bound to its hash. Raises CodecError when `answer` is too long."""
-        return Acknowledgement.decode(
-            encode_trusted(
-                (
-                    MESSAGE_VERSION,
-                    _KIND_ACKNOWLEDGEMENT,
-                    message.lane.to_value(),
-                    message.sequence,
-                    message.hash,
-                    int(result),
-                    answer,
-                )
-            )
-        )
+        return Acknowledgement.about(message.lane, message.sequence, message.hash, result, answer)
+
+    @staticmethod
+    def about(
+        lane: Lane, sequence: int, message_hash: bytes, result: Result, answer: bytes
+    ) -> "Acknowledgement":
+        """The answer to the message with this hash. Raises CodecError when `answer` is too long."""
+        fields = (lane.to_value(), sequence, message_hash, int(result), answer)
+        return Acknowledgement.decode(encode_trusted((MESSAGE_VERSION, _KIND_ACKNOWLEDGEMENT, *fields)))
 
     @staticmethod
     def decode(data: bytes) -> "Acknowledgement":
         """The acknowledgement these bytes encode; raises CodecError."""
         leaf = decode_leaf(data)
         if not isinstance(leaf, Acknowledgement):
-            raise CodecError("the leaf is a message, expected an acknowledgement")
+            raise CodecError("the leaf is no acknowledgement")
         return leaf
 
 
-Leaf: TypeAlias = Message | Acknowledgement
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """The destination's word that it will take no message up to sequence `closed` any more which it has not
+    acknowledged: what it had said there was to a branch that a recovery dropped, and is forgotten here.
+
+    Sequences up to `reopened` may have been answered twice, by recoveries before; above it at most once.
+    """
+
+    lane: Lane
+    closed: int
+    reopened: int
+    encoded: bytes
+
+    @staticmethod
+    def make(lane: Lane, closed: int, reopened: int) -> "Closing":
+        """A closing with its encoding. Raises CodecError when a number is out of its range."""
+        return Closing.decode(
+            encode_trusted((MESSAGE_VERSION, _KIND_CLOSING, lane.to_value(), closed, reopened))
+        )
+
+    @staticmethod
+    def decode(data: bytes) -> "Closing":
+        """The closing these bytes encode; raises CodecError."""
+        leaf = decode_leaf(data)
+        if not isinstance(leaf, Closing):
+            raise CodecError("the leaf is no closing")
+        return leaf
+
+
+Leaf: TypeAlias = Message | Acknowledgement | Closing
 """All that an outbox log holds."""
 
 
@@ -204,7 +232,7 @@ def message_hash(encoded: bytes) -> Digest:
 
 
 def decode_leaf(data: bytes) -> Leaf:
-    """The message or acknowledgement in one leaf's bytes; raises CodecError for every other thing."""
+    """The message, acknowledgement or closing in these bytes; raises CodecError for every other thing."""
     value = decode(data, max_bytes=LEAF_BYTES_MAX, max_depth=_DEPTH_MAX, max_items=12)
     if type(value) is not tuple or len(value) < 2:
         raise CodecError("an outbox leaf must be an array")
@@ -214,7 +242,9 @@ def decode_leaf(data: bytes) -> Leaf:
         return _message(value, data)
     if value[1] == _KIND_ACKNOWLEDGEMENT:
         return _acknowledgement(value, data)
-    raise CodecError(f"leaf kind {value[1]!r:.20} is neither message nor acknowledgement")
+    if value[1] == _KIND_CLOSING:
+        return _closing(value, data)
+    raise CodecError(f"leaf kind {value[1]!r:.20} is neither message nor acknowledgement nor closing")
 
 
 def _message(value: Value, data: bytes) -> Message:
@@ -240,5 +270,15 @@ def _acknowledgement(value: Value, data: bytes) -> Acknowledgement:
         Digest(as_bytes(message_digest, "message hash", length=32)),
         Result(as_int(result, "result", low=1, high=3)),
         as_bytes(answer, "answer", max_length=ANSWER_BYTES_MAX),
+        data,
+    )
+
+
+def _closing(value: Value, data: bytes) -> Closing:
+    _, _, lane, closed, reopened = as_tuple(value, 5, "closing")
+    return Closing(
+        Lane.from_value(lane),
+        as_int(closed, "closed sequence", low=1, high=SEQUENCE_MAX),
+        as_int(reopened, "reopened sequence", high=SEQUENCE_MAX),
         data,
     )

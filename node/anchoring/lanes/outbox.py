@@ -13,7 +13,7 @@ compact range and the complete subtrees that appending hands out, as header hist
 
     log proof     [size, root, state proof]            the destination's log in the map
     outbox proof  [log proof, index, path]             one leaf in that log
-    common prefix [log proof, log proof, size, root, path, path]   what two branches' logs share
+    common prefix [log proof, size, root, path, path]  what the log shares with that of a dropped branch
 
 Sources: federation 3.1, 3.8 and section 4; RFC 9162 2.1.3 and 2.1.4; ICS-23 `SmtSpec`.
 """
@@ -109,35 +109,40 @@ class OutboxProof:
 class CommonPrefix:
     """What two branches of one cluster both said to us: the first `size` leaves of either log (F6).
 
-    Claiming less than they share is no lie, and does no harm but more disputes.
+    The dropped branch's log is the one in which we were proven what we took: the holder knows its size and
+    root, so that nobody need prove it again. Claiming less than they share is no lie, and does no harm but
+    more disputes.
     """
 
-    dropped: LogProof
     chosen: LogProof
     size: int
     root: Digest
     path_to_dropped: tuple[bytes, ...]
     path_to_chosen: tuple[bytes, ...]
 
-    def verify(self, dropped_root: bytes, chosen_root: bytes, destination: bytes) -> None:
-        """Raises ProofError unless both logs stand under these outbox roots and share the prefix."""
-        self.dropped.verify(dropped_root, destination)
-        self.chosen.verify(chosen_root, destination)
-        for log, path in ((self.dropped, self.path_to_dropped), (self.chosen, self.path_to_chosen)):
-            rfc6962.verify_consistency(self.size, self.root, log.size, log.root, path)
+    def verify(
+        self, dropped_size: int, dropped_root: bytes, chosen_outbox_root: bytes, destination: bytes
+    ) -> None:
+        """Raises ProofError unless the prefix is one of the dropped log of this size and root, and of the log
+        that stands under the chosen outbox root."""
+        self.chosen.verify(chosen_outbox_root, destination)
+        for size, root, path in (
+            (dropped_size, dropped_root, self.path_to_dropped),
+            (self.chosen.size, self.chosen.root, self.path_to_chosen),
+        ):
+            rfc6962.verify_consistency(self.size, self.root, size, root, path)
 
     def encode(self) -> bytes:
         """The canonical bytes."""
-        logs = (self.dropped.to_value(), self.chosen.to_value())
-        return encode((*logs, self.size, self.root, self.path_to_dropped, self.path_to_chosen))
+        paths = (self.path_to_dropped, self.path_to_chosen)
+        return encode((self.chosen.to_value(), self.size, self.root, *paths))
 
     @staticmethod
     def decode(data: bytes) -> "CommonPrefix":
         """The inverse of `encode`; raises CodecError for every other shape or length."""
         value = decode(data, max_bytes=2 * OUTBOX_PROOF_BYTES_MAX, max_depth=_PROOF_DEPTH_MAX, max_items=256)
-        dropped, chosen, size, root, to_dropped, to_chosen = as_tuple(value, 6, "common prefix")
+        chosen, size, root, to_dropped, to_chosen = as_tuple(value, 5, "common prefix")
         return CommonPrefix(
-            LogProof.from_value(dropped),
             LogProof.from_value(chosen),
             as_int(size, "common size", low=1, high=MAX_SIZE),
             Digest(as_bytes(root, "common root", length=32)),
@@ -228,6 +233,33 @@ def prove_leaf(reader: OutboxReader, destination: bytes, index: int) -> OutboxPr
         raise ValueError(f"nothing was ever said to cluster {destination.hex()}")
     path = rfc6962.inclusion_path_from(_LogNodes(reader, destination), index, log.size)
     return OutboxProof(log, index, path)
+
+
+def prove_common(
+    chosen: OutboxReader, dropped: OutboxReader, destination: bytes, size: int, dropped_size: int
+) -> CommonPrefix | None:
+    """The first `size` leaves of both branches' logs to `destination`, of which `dropped_size` were proven to
+    it on the dropped one. The subtrees of logs never change, so a node that went on after the fork can still
+    prove it. None when the branches share nothing, or the chosen one says nothing.
+    """
+    log = prove_log(chosen, destination)
+    if log is None or not 0 < size <= min(log.size, dropped_size):
+        return None
+    ours, theirs = _LogNodes(chosen, destination), _LogNodes(dropped, destination)
+    return CommonPrefix(
+        log,
+        size,
+        Digest(CompactRange(size, _peaks(ours, size)).root()),
+        rfc6962.consistency_path_from(theirs, size, dropped_size),
+        rfc6962.consistency_path_from(ours, size, log.size),
+    )
+
+
+def _peaks(nodes: rfc6962.NodeReader, size: int) -> tuple[bytes, ...]:
+    """The subtrees of the first `size` leaves, largest first."""
+    begins = (size >> level + 1 << level + 1 for level in range(size.bit_length()))
+    levels = [(level, begin) for level, begin in enumerate(begins) if size >> level & 1]
+    return tuple(nodes.node(level, begin >> level) for level, begin in reversed(levels))
 
 
 class _LogNodes:

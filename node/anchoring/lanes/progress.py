@@ -3,15 +3,17 @@
 progress  [port, mode, done, bitmap]   every sequence up to `done`; bit i (lowest first): done + 2 + i
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from consensus import CodecError, Value, as_bytes, as_int, as_text, as_tuple
+from node.anchoring.lanes.disputes import disputes_of
 from node.anchoring.lanes.messages import PORT_CHARACTERS_MAX, SEQUENCE_MAX, Lane, Mode
-from node.anchoring.lanes.records import RECEIPTS_MAX, Disputes, InLane, OutLane, Peer
+from node.anchoring.lanes.records import RECEIPTS_MAX, Closed, InLane, OutLane, Peer
 from node.anchoring.lanes.state import (
     LaneState,
+    closed_key,
     commitment_key,
-    disputes_key,
     in_key,
     load,
     out_key,
@@ -60,12 +62,28 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class PeerProgress:
-    """All lanes with one cluster, in order of first use: what came from it, what it has answered, and what
-    was sent to it (`done` is the last sequence)."""
+    """All lanes with one cluster, in order of first use: what came from it, what it has answered, what was
+    sent to it (`done` is the last sequence), what only dropped branches of it had opened, and the lanes from
+    it that we closed (`done` is up to where).
+    `besides` are leaves of its log to us that count as taken and are not seen in lanes, or, below zero, seen
+    in lanes and not in that log: a recovery dropped them."""
 
     received: tuple[Progress, ...] = ()
     answered: tuple[Progress, ...] = ()
     sent: tuple[Progress, ...] = ()
+    left: tuple[Progress, ...] = ()
+    closed: tuple[Progress, ...] = ()
+    besides: int = 0
+
+    @property
+    def answers(self) -> tuple[Progress, ...]:
+        """The lanes from it on which there are answers to bring."""
+        return (*self.received, *self.left)
+
+    @property
+    def count(self) -> int:
+        """How many sequences are received or answered."""
+        return sum(progress.count for progress in (*self.received, *self.answered))
 
 
 def progress_with(state: LaneState, own_id: bytes, cluster_id: bytes) -> PeerProgress:
@@ -79,7 +97,17 @@ def progress_with(state: LaneState, own_id: bytes, cluster_id: bytes) -> PeerPro
         tuple(received(state, lane) for lane in incoming),
         tuple(answered(state, lane) for lane in outgoing),
         tuple(sent(state, lane) for lane in outgoing),
+        tuple(received(state, Lane(cluster_id, own_id, port, mode)) for port, mode in peer.left),
+        tuple(_closed(state, own_id, cluster_id, peer)),
+        peer.closings - peer.lost,
     )
+
+
+def _closed(state: LaneState, own_id: bytes, cluster_id: bytes, peer: Peer) -> Iterator[Progress]:
+    for port, mode in (*peer.incoming, *peer.left):
+        known = load(state, in_key(Lane(cluster_id, own_id, port, mode)), InLane.from_value)
+        if known is not None and known.closed:
+            yield Progress(port, mode, known.closed)
 
 
 def received(state: LaneState, lane: Lane) -> Progress:
@@ -93,15 +121,17 @@ def received(state: LaneState, lane: Lane) -> Progress:
 
 def answered(state: LaneState, lane: Lane) -> Progress:
     """The results of a lane that we send on; what a recovery disputes counts as open until it is answered
-    again."""
+    again, and what waits in a closed place until it is told what was there. Sequences too far above the first
+    open one to be told are left out."""
     key = out_key(lane)
     known = load(state, key, OutLane.from_value) or OutLane()
-    disputes = load(state, disputes_key(key), Disputes.from_value) or Disputes()
-    open_again = frozenset(item.sequence for item in disputes.listed if item.contradiction is None)
+    disputed = {item.sequence for item in disputes_of(state, key).listed if item.contradiction is None}
+    closed = load(state, closed_key(key), Closed.from_value) or Closed()
+    open_again = disputed | {sequence for sequence, _ in closed.waiting}
     done = min(known.floor, min(open_again, default=known.sent + 1) - 1)
     above = tuple(
         number
-        for number in range(done + 2, known.sent + 1)
+        for number in range(done + 2, min(known.sent, done + 1 + 8 * BITMAP_BYTES_MAX) + 1)
         if number not in open_again and state.get(commitment_key(key, number)) is None
     )
     return Progress(lane.port, lane.mode, done, above)

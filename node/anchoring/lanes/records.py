@@ -4,16 +4,20 @@ Everything a lane must remember is a canonical value under a key of its own, so 
 and rolled back like all other state. A lane is one record on either side and at most `window`-many small
 ones beside it; nothing grows with the number of messages ever sent:
 
-    lanes/PEER/peer                [status, incarnation, [[port, mode] out, ...], [[port, mode] in, ...]]
+    lanes/PEER/peer                [status, incarnation, [[port, mode] out, ...], [[port, mode] in, ...],
+                                    [[port, mode] left, ...], lost, closings]
+    lanes/PEER/heard               [size, root]
     lanes/PEER/out/PORT/o|u        [sent, floor, pruned, leaves pruned]
     ...                  /c/SEQ    [H(message), deadline_ms, height]           until acknowledged
     ...                  /s/SEQ    [H(message), result, leaf index, callback]  TAIL longer
-    lanes/PEER/in/PORT/o|u         [received, highest, floor, pruned, leaves pruned]
+    ...                  /closed   [reopened, [[seq, H(message), deadline_ms, height], ...]]
+    lanes/PEER/in/PORT/o|u         [received, highest, floor, pruned, leaves pruned, closed, reopened, opened]
     ...                 /r/SEQ     [H(message), result, leaf index]            TAIL below the acked floor
     .../disputed                   [complete, [[seq, incarnation, H(message), result, contradiction], ...]]
 
 Exactly-once needs nothing below the acked floor. The tail is kept so that a recovery can tell what rested
-on the branch that was dropped (F6): a leaf index at or above the common prefix of both branches.
+on the branch that was dropped (F6): a leaf index at or above the common prefix of both branches. Disputes:
+`disputes.py`.
 """
 
 from dataclasses import dataclass
@@ -32,9 +36,10 @@ RECEIPTS_MAX = 2 * WINDOW + TAIL
 """Receipts a lane may hold: the window, the tail, and what pruning may lag behind after the floor jumped."""
 COMMITMENTS_MAX = WINDOW
 SETTLED_MAX = 2 * WINDOW + TAIL
-DISPUTES_MAX = 4 * RECEIPTS_MAX
-"""Disputed sequences a lane lists, those of four recoveries that each dispute all that a lane can hold; the
-oldest go first, and the list then says that it is incomplete."""
+CLOSED_WAITING_MAX = 4 * WINDOW
+"""Messages that wait below closed sequences; no further closing is taken while there are so many."""
+LEFT_MAX = 4 * LANES_PER_PEER_MAX
+"""Lanes listed of those that only dropped branches had opened; the oldest go first."""
 
 
 class PeerStatus(IntEnum):
@@ -49,27 +54,57 @@ Ports = tuple[tuple[str, Mode], ...]
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """One other cluster: the incarnation its lanes follow, and the lanes there are, in order of first use."""
+    """One other cluster: the incarnation its lanes follow, and the lanes there are, in order of first use.
+
+    `left` are lanes from it that only a dropped branch had opened; they count against no bound, and are
+    opened anew by their next message. How many leaves of its log to us are taken is what the lanes say,
+    without those `lost` with dropped branches, and with the `closings` among them.
+    """
 
     status: PeerStatus
     incarnation: int
     outgoing: Ports = ()
     incoming: Ports = ()
+    left: Ports = ()
+    lost: int = 0
+    closings: int = 0
 
     def to_value(self) -> Value:
-        """`[status, incarnation, [[port, mode], ...], [[port, mode], ...]]`."""
-        return (int(self.status), self.incarnation, _ports_value(self.outgoing), _ports_value(self.incoming))
+        """`[status, incarnation, out, in, left, lost, closings]`, with lanes as `[[port, mode], ...]`."""
+        ports = (_ports_value(self.outgoing), _ports_value(self.incoming), _ports_value(self.left))
+        return (int(self.status), self.incarnation, *ports, self.lost, self.closings)
 
     @staticmethod
     def from_value(value: Value) -> "Peer":
         """The inverse of `to_value`; raises CodecError."""
-        status, incarnation, outgoing, incoming = as_tuple(value, 4, "peer")
+        status, incarnation, outgoing, incoming, left, lost, closings = as_tuple(value, 7, "peer")
         return Peer(
             PeerStatus(as_int(status, "peer status", low=1, high=2)),
             as_int(incarnation, "incarnation"),
-            _ports(outgoing),
-            _ports(incoming),
+            _ports(outgoing, LANES_PER_PEER_MAX),
+            _ports(incoming, LANES_PER_PEER_MAX),
+            _ports(left, LEFT_MAX),
+            as_int(lost, "lost"),
+            as_int(closings, "closings"),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """The largest log of another cluster to us in which a leaf that we took was proven."""
+
+    size: int
+    root: Digest
+
+    def to_value(self) -> Value:
+        """`[size, root]`."""
+        return (self.size, self.root)
+
+    @staticmethod
+    def from_value(value: Value) -> "Heard":
+        """The inverse of `to_value`; raises CodecError."""
+        size, root = as_tuple(value, 2, "heard")
+        return Heard(as_int(size, "log size", low=1), Digest(as_bytes(root, "log root", length=32)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +138,8 @@ class InLane:
 
     Every sequence up to `received` has its receipt, none above `highest` has; the source has told that all
     up to `floor` are acknowledged there; receipts up to `pruned` are forgotten, and all of those messages
-    were proven by leaves below `leaves_pruned`.
+    were proven by leaves below `leaves_pruned`. A recovery has closed all up to `closed`, and all that one
+    ever opened again are up to `reopened`. Leaf `opened` brought the first message.
     """
 
     received: int = 0
@@ -111,17 +147,19 @@ class InLane:
     floor: int = 0
     pruned: int = 0
     leaves_pruned: int = 0
+    closed: int = 0
+    reopened: int = 0
+    opened: int = 0
 
     def to_value(self) -> Value:
-        """`[received, highest, floor, pruned, leaves pruned]`."""
-        return (self.received, self.highest, self.floor, self.pruned, self.leaves_pruned)
+        """`[received, highest, floor, pruned, leaves pruned, closed, reopened, opened]`."""
+        pruned = (self.pruned, self.leaves_pruned)
+        return (self.received, self.highest, self.floor, *pruned, self.closed, self.reopened, self.opened)
 
     @staticmethod
     def from_value(value: Value) -> "InLane":
         """The inverse of `to_value`; raises CodecError."""
-        fields = as_tuple(value, 5, "incoming lane")
-        received, highest, floor, pruned, leaves_pruned = (as_int(field, "incoming lane") for field in fields)
-        return InLane(received, highest, floor, pruned, leaves_pruned)
+        return InLane(*(as_int(field, "incoming lane") for field in as_tuple(value, 8, "incoming lane")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +178,43 @@ class Commitment:
     def from_value(value: Value) -> "Commitment":
         """The inverse of `to_value`; raises CodecError."""
         message_hash, deadline_ms, height = as_tuple(value, 3, "commitment")
-        return Commitment(_hash(message_hash), as_int(deadline_ms, "deadline_ms"), as_int(height, "height"))
+        return Commitment(hash_of(message_hash), as_int(deadline_ms, "deadline_ms"), as_int(height, "height"))
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """What the destination has closed of a lane that we send on: `waiting` are our messages there, by
+    sequence, until an acknowledgement says what was in their place; for `reopened` see `messages.Closing`."""
+
+    reopened: int = 0
+    waiting: tuple[tuple[int, Commitment], ...] = ()
+
+    def of(self, sequence: int) -> Commitment | None:
+        """The message of ours that waits in this place."""
+        for number, commitment in self.waiting:
+            if number == sequence:
+                return commitment
+        return None
+
+    def without(self, sequence: int) -> "Closed":
+        """Once that message has its outcome."""
+        return Closed(self.reopened, tuple(item for item in self.waiting if item[0] != sequence))
+
+    def to_value(self) -> Value:
+        """`[reopened, [[seq, H(message), deadline_ms, height], ...]]`."""
+        waiting = ((number, c.message_hash, c.deadline_ms, c.height) for number, c in self.waiting)
+        return (self.reopened, tuple(waiting))
+
+    @staticmethod
+    def from_value(value: Value) -> "Closed":
+        """The inverse of `to_value`; raises CodecError."""
+        reopened, waiting = as_tuple(value, 2, "closed sequences")
+        items = []
+        for item in as_array(waiting, CLOSED_WAITING_MAX, "closed sequences"):
+            number, *commitment = as_tuple(item, 4, "closed sequence")
+            sequence = as_int(number, "sequence", low=1)
+            items.append((sequence, Commitment.from_value(tuple(commitment))))
+        return Closed(as_int(reopened, "reopened"), tuple(items))
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +233,7 @@ class Receipt:
     def from_value(value: Value) -> "Receipt":
         """The inverse of `to_value`; raises CodecError."""
         message_hash, result, leaf_index = as_tuple(value, 3, "receipt")
-        return Receipt(_hash(message_hash), _result(result), as_int(leaf_index, "leaf index"))
+        return Receipt(hash_of(message_hash), result_of(result), as_int(leaf_index, "leaf index"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,98 +257,31 @@ class Settled:
         """The inverse of `to_value`; raises CodecError."""
         message_hash, result, leaf_index, failed = as_tuple(value, 4, "settled")
         return Settled(
-            _hash(message_hash),
-            _result(result),
+            hash_of(message_hash),
+            result_of(result),
             as_int(leaf_index, "leaf index"),
             as_int(failed, "callback", high=1) == 1,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Dispute:
-    """A sequence whose outcome rested on a branch that a recovery dropped; `incarnation` is that branch's.
-
-    `contradiction`: what the recovered branch said of the same message instead, outgoing lanes only.
-    """
-
-    sequence: int
-    incarnation: int
-    message_hash: Digest
-    result: Result
-    contradiction: Result | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Disputes:
-    """All disputes of a lane, oldest first; not `is_complete` when some could not be told or kept."""
-
-    is_complete: bool = True
-    listed: tuple[Dispute, ...] = ()
-
-    def of(self, sequence: int, message_hash: bytes) -> Dispute | None:
-        """The dispute about exactly this message, if there is one."""
-        for dispute in self.listed:
-            if dispute.sequence == sequence and dispute.message_hash == message_hash:
-                return dispute
-        return None
-
-    def adding(self, new: tuple[Dispute, ...], is_complete: bool) -> "Disputes":
-        """With `new` at the end, the oldest dropped beyond the bound."""
-        listed = (*self.listed, *new)
-        is_whole = self.is_complete and is_complete and len(listed) <= DISPUTES_MAX
-        return Disputes(is_whole, listed[-DISPUTES_MAX:])
-
-    def replacing(self, old: Dispute, new: Dispute | None) -> "Disputes":
-        """With `old` settled (None) or changed."""
-        changed = (new if item == old else item for item in self.listed)
-        return Disputes(self.is_complete, tuple(item for item in changed if item is not None))
-
-    def to_value(self) -> Value:
-        """`[complete, [[seq, incarnation, H(message), result, contradiction | 0], ...]]`."""
-        return (
-            int(self.is_complete),
-            tuple(
-                (d.sequence, d.incarnation, d.message_hash, int(d.result), int(d.contradiction or 0))
-                for d in self.listed
-            ),
-        )
-
-    @staticmethod
-    def from_value(value: Value) -> "Disputes":
-        """The inverse of `to_value`; raises CodecError."""
-        complete, listed = as_tuple(value, 2, "disputes")
-        items = []
-        for item in as_array(listed, DISPUTES_MAX, "disputes"):
-            sequence, incarnation, message_hash, result, contradiction = as_tuple(item, 5, "dispute")
-            other = as_int(contradiction, "contradiction", high=3)
-            items.append(
-                Dispute(
-                    as_int(sequence, "sequence", low=1),
-                    as_int(incarnation, "incarnation"),
-                    _hash(message_hash),
-                    _result(result),
-                    Result(other) if other else None,
-                )
-            )
-        return Disputes(as_int(complete, "complete", high=1) == 1, tuple(items))
 
 
 def _ports_value(ports: Ports) -> Value:
     return tuple((port, int(mode)) for port, mode in ports)
 
 
-def _ports(value: Value) -> Ports:
+def _ports(value: Value, bound: int) -> Ports:
     ports = []
-    for item in as_array(value, LANES_PER_PEER_MAX, "lanes"):
+    for item in as_array(value, bound, "lanes"):
         port, mode = as_tuple(item, 2, "lane")
         text = as_text(port, "port", max_length=PORT_CHARACTERS_MAX)
         ports.append((text, Mode(as_int(mode, "mode", low=1, high=2))))
     return tuple(ports)
 
 
-def _hash(value: Value) -> Digest:
+def hash_of(value: Value) -> Digest:
+    """A stored message hash; raises CodecError."""
     return Digest(as_bytes(value, "message hash", length=32))
 
 
-def _result(value: Value) -> Result:
+def result_of(value: Value) -> Result:
+    """A stored result; raises CodecError."""
     return Result(as_int(value, "result", low=1, high=3))

@@ -6,7 +6,8 @@ branch, and keeps every lane and sequence. What rested on leaves of the dropped 
 
     messages we received   leave their receipts for the list; their sequences are free again for what the
                            recovered branch says there. If it says the very same message, the receipt
-                           returns and nothing runs twice.
+                           returns and nothing runs twice. Sequences whose receipts are forgotten already
+                           are closed, and the recovered branch is told so, once.
     answers we were given  stand, since their callbacks ran; the recovered branch confirms or contradicts
                            them when it answers the same message.
 
@@ -15,11 +16,15 @@ Sources: federation 3.3 (DEAD) and 3.6 (Recover) with F6.
 
 from dataclasses import dataclass, replace
 
-from node.anchoring.lanes.messages import Lane
+from consensus import Digest
+from node.anchoring.lanes.disputes import Dispute, Disputes, disputes_of
+from node.anchoring.lanes.messages import Closing, Lane
+from node.anchoring.lanes.progress import progress_with
 from node.anchoring.lanes.records import (
+    LEFT_MAX,
+    Closed,
     Commitment,
-    Dispute,
-    Disputes,
+    Heard,
     InLane,
     OutLane,
     Peer,
@@ -30,8 +35,10 @@ from node.anchoring.lanes.records import (
 from node.anchoring.lanes.refusals import LaneRefused, Refusal
 from node.anchoring.lanes.state import (
     LaneState,
+    closed_key,
     commitment_key,
     disputes_key,
+    heard_key,
     in_key,
     load,
     out_key,
@@ -66,12 +73,24 @@ def park(state: LaneState, cluster_id: bytes, incarnation: int) -> None:
     save(state, peer_key(cluster_id), replace(peer, status=PeerStatus.PARKED))
 
 
-def resume(state: LaneState, own_id: bytes, cluster_id: bytes, incarnation: int, common_size: int) -> None:
+def heard_of(state: LaneState, cluster_id: bytes) -> Heard | None:
+    """The log of a cluster in which all that we took of it was proven; None when we took nothing."""
+    return load(state, heard_key(cluster_id), Heard.from_value)
+
+
+def resume(
+    state: LaneState,
+    own_id: bytes,
+    cluster_id: bytes,
+    incarnation: int,
+    common_size: int,
+    common_root: Digest | None = None,
+) -> None:
     """Go on with a recovered cluster in its next incarnation.
 
     `common_size`: the leading leaves of its log to us that the chosen branch shares with the one we had
-    anchored, as `outbox.CommonPrefix` proves; 0 when they share none. Reads and writes every record of
-    its lanes above what is pruned. Raises LaneRefused unless `incarnation` is the next one.
+    anchored, and their root, as `outbox.CommonPrefix` proves; 0 when they share none. Reads and writes every
+    record of its lanes above what is pruned. Raises LaneRefused unless `incarnation` is the next one.
     """
     peer = load(state, peer_key(cluster_id), Peer.from_value)
     if peer is None:
@@ -83,9 +102,22 @@ def resume(state: LaneState, own_id: bytes, cluster_id: bytes, incarnation: int,
         )
     for port, mode in peer.outgoing:
         _dispute_answers(state, out_key(Lane(own_id, cluster_id, port, mode)), peer.incarnation, common_size)
+    left = []
     for port, mode in peer.incoming:
-        _dispute_receipts(state, in_key(Lane(cluster_id, own_id, port, mode)), peer.incarnation, common_size)
-    save(state, peer_key(cluster_id), replace(peer, status=PeerStatus.LIVE, incarnation=incarnation))
+        lane = Lane(cluster_id, own_id, port, mode)
+        if _dispute_receipts(state, lane, peer.incarnation, common_size):
+            left.append((port, mode))
+    _keep_heard(state, cluster_id, common_size, common_root)
+    going_on = replace(
+        peer,
+        status=PeerStatus.LIVE,
+        incarnation=incarnation,
+        incoming=tuple(port for port in peer.incoming if port not in left),
+        left=(*peer.left, *left)[-LEFT_MAX:],
+    )
+    save(state, peer_key(cluster_id), going_on)
+    beyond = progress_with(state, own_id, cluster_id).count + peer.closings - common_size
+    save(state, peer_key(cluster_id), replace(going_on, lost=max(peer.lost, beyond)))
 
 
 def unresolved(state: LaneState, own_id: bytes, cluster_id: bytes) -> tuple[Unresolved, ...]:
@@ -96,6 +128,8 @@ def unresolved(state: LaneState, own_id: bytes, cluster_id: bytes) -> tuple[Unre
     found = []
     for port, mode in peer.outgoing:
         lane = Lane(own_id, cluster_id, port, mode)
+        closed = load(state, closed_key(out_key(lane)), Closed.from_value) or Closed()
+        found += [Unresolved(lane, sequence, commitment) for sequence, commitment in closed.waiting]
         known = load(state, out_key(lane), OutLane.from_value) or OutLane()
         for sequence in range(known.floor + 1, known.sent + 1):
             commitment = load(state, commitment_key(out_key(lane), sequence), Commitment.from_value)
@@ -110,14 +144,14 @@ def disputed(state: LaneState, own_id: bytes, cluster_id: bytes) -> tuple[Disput
     if peer is None:
         return ()
     outgoing = (Lane(own_id, cluster_id, port, mode) for port, mode in peer.outgoing)
-    incoming = (Lane(cluster_id, own_id, port, mode) for port, mode in peer.incoming)
+    incoming = (Lane(cluster_id, own_id, port, mode) for port, mode in (*peer.incoming, *peer.left))
     found = [(lane, False, out_key(lane)) for lane in outgoing]
     found += [(lane, True, in_key(lane)) for lane in incoming]
-    lists = [(lane, is_in, load(state, disputes_key(key), Disputes.from_value)) for lane, is_in, key in found]
+    lists = [(lane, is_in, disputes_of(state, key)) for lane, is_in, key in found]
     return tuple(
         Disputed(lane, is_incoming, disputes)
         for lane, is_incoming, disputes in lists
-        if disputes is not None and (disputes.listed or not disputes.is_complete)
+        if disputes.listed or not disputes.is_complete
     )
 
 
@@ -125,7 +159,7 @@ def _dispute_answers(state: LaneState, key: bytes, incarnation: int, common_size
     """List every result that rests on a leaf beyond the common prefix, and is not listed yet: of an earlier
     recovery's disputes none was confirmed since, or it would not be there."""
     lane = load(state, key, OutLane.from_value) or OutLane()
-    disputes = load(state, disputes_key(key), Disputes.from_value) or Disputes()
+    disputes = disputes_of(state, key)
     known = {(dispute.sequence, dispute.message_hash) for dispute in disputes.listed}
     new = []
     for sequence in range(lane.pruned + 1, lane.sent + 1):
@@ -137,9 +171,12 @@ def _dispute_answers(state: LaneState, key: bytes, incarnation: int, common_size
     _add(state, key, tuple(new), lane.leaves_pruned <= common_size)
 
 
-def _dispute_receipts(state: LaneState, key: bytes, incarnation: int, common_size: int) -> None:
-    """List every receipt that rests on a leaf beyond the common prefix, and free its sequence."""
+def _dispute_receipts(state: LaneState, on: Lane, incarnation: int, common_size: int) -> bool:
+    """List every receipt that rests on a leaf beyond the common prefix, and free its sequence; close those
+    whose receipts are forgotten. Answers whether only the dropped branch ever said anything on the lane."""
+    key = in_key(on)
     lane = load(state, key, InLane.from_value) or InLane()
+    reopened_before = lane.reopened
     new = []
     highest = lane.pruned
     for sequence in range(lane.pruned + 1, lane.highest + 1):
@@ -153,13 +190,35 @@ def _dispute_receipts(state: LaneState, key: bytes, incarnation: int, common_siz
         state.delete(receipt_key(key, sequence))
     if new:
         received = min(lane.received, new[0].sequence - 1)
-        rewound = replace(lane, received=received, highest=highest, floor=min(lane.floor, received))
-        save(state, key, rewound)
-    _add(state, key, tuple(new), lane.leaves_pruned <= common_size)
+        lane = replace(
+            lane,
+            received=received,
+            highest=highest,
+            floor=min(lane.floor, received),
+            reopened=max(lane.reopened, new[-1].sequence),
+        )
+    is_whole = lane.leaves_pruned <= common_size
+    if not is_whole and lane.closed < lane.pruned:
+        state.say(on.source, Closing.make(on, lane.pruned, reopened_before).encoded)
+        lane = replace(lane, closed=lane.pruned)
+    save(state, key, lane)
+    _add(state, key, tuple(new), is_whole)
+    return lane.opened >= common_size and highest == lane.pruned and bool(new or lane.pruned)
+
+
+def _keep_heard(state: LaneState, cluster_id: bytes, size: int, root: Digest | None) -> None:
+    """Of what we were proven only the common prefix is on the branch that goes on."""
+    known = heard_of(state, cluster_id)
+    if known is None or size >= known.size:
+        return
+    if size and root is not None:
+        save(state, heard_key(cluster_id), Heard(size, root))
+    else:
+        state.delete(heard_key(cluster_id))
 
 
 def _add(state: LaneState, key: bytes, new: tuple[Dispute, ...], is_complete: bool) -> None:
     if not new and is_complete:
         return
-    disputes = load(state, disputes_key(key), Disputes.from_value) or Disputes()
+    disputes = disputes_of(state, key)
     save(state, disputes_key(key), disputes.adding(new, is_complete))

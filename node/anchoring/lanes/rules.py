@@ -16,10 +16,10 @@ Sources: federation 3.3 with F6, F7 and F10; section 2, failures 4, 5, 8, 14, 15
 from dataclasses import dataclass
 
 from node.anchoring.lanes.messages import ANSWER_BYTES_MAX, Lane, Mode
-from node.anchoring.lanes.outbox import OutboxProof
-from node.anchoring.lanes.records import LANES_PER_PEER_MAX, Dispute, Disputes, Peer, PeerStatus
+from node.anchoring.lanes.outbox import LogProof, OutboxProof
+from node.anchoring.lanes.records import LANES_PER_PEER_MAX, Heard, Peer, PeerStatus
 from node.anchoring.lanes.refusals import LaneRefused, Refusal
-from node.anchoring.lanes.state import LaneState, disputes_key, load, peer_key, save
+from node.anchoring.lanes.state import LaneState, heard_key, load, peer_key, save
 from node.anchoring.lanes.views import AnchoredView
 from node.proofs import ProofError
 
@@ -33,6 +33,11 @@ class HandlerFailed(Exception):
     def __init__(self, answer: bytes) -> None:
         super().__init__(answer)
         self.answer = answer[:ANSWER_BYTES_MAX]
+
+
+def failed_answer(failure: HandlerFailed | LaneRefused) -> bytes:
+    """What the other side hears of an application that failed; one that may not send has failed as well."""
+    return failure.answer if isinstance(failure, HandlerFailed) else failure.refusal.label.encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +80,16 @@ def check_proof(view: AnchoredView, own_id: bytes, arrival: Arrival) -> None:
         raise LaneRefused(Refusal.PROOF_FAILED, str(error)) from error
 
 
+def note_heard(state: LaneState, peer: bytes, log: LogProof) -> None:
+    """A leaf was taken from a log of this size and root: what a recovery's common prefix is held against."""
+    known = load(state, heard_key(peer), Heard.from_value)
+    if known is None or known.size < log.size:
+        save(state, heard_key(peer), Heard(log.size, log.root))
+
+
 def check_room(lane: Lane, ports: tuple[tuple[str, Mode], ...]) -> None:
     """LaneRefused when one more lane beside `ports` would pass the bound that both sides hold to."""
-    if len(ports) >= LANES_PER_PEER_MAX:
+    if (lane.port, lane.mode) not in ports and len(ports) >= LANES_PER_PEER_MAX:
         raise LaneRefused(
             Refusal.LANES_FULL, f"lane {lane} would be one more than {LANES_PER_PEER_MAX} in its direction"
         )
-
-
-def settle_dispute(state: LaneState, key: bytes, old: Dispute, new: Dispute | None) -> None:
-    """Take `old` off the list of the lane under `key`, or put `new` in its place."""
-    disputes = load(state, disputes_key(key), Disputes.from_value) or Disputes()
-    save(state, disputes_key(key), disputes.replacing(old, new))

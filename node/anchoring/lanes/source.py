@@ -10,29 +10,40 @@ from enum import Enum
 from typing import TypeAlias
 
 from consensus import CodecError
+from node.anchoring.lanes.disputes import disputes_of, settle_dispute
 from node.anchoring.lanes.messages import (
     MESSAGE_PAYLOAD_BYTES_MAX,
     SEQUENCE_MAX,
     WINDOW,
     Acknowledgement,
+    Closing,
     Lane,
     Message,
+    Result,
 )
-from node.anchoring.lanes.records import PRUNED_PER_STEP_MAX, TAIL, Commitment, Disputes, OutLane, Settled
+from node.anchoring.lanes.records import (
+    CLOSED_WAITING_MAX,
+    PRUNED_PER_STEP_MAX,
+    TAIL,
+    Closed,
+    Commitment,
+    OutLane,
+    Settled,
+)
 from node.anchoring.lanes.refusals import LaneRefused, Refusal
 from node.anchoring.lanes.rules import (
     Arrival,
     HandlerFailed,
     check_proof,
     check_room,
-    settle_dispute,
+    note_heard,
     usable_peer,
 )
 from node.anchoring.lanes.state import (
     LaneState,
     WriteSet,
+    closed_key,
     commitment_key,
-    disputes_key,
     load,
     out_key,
     peer_key,
@@ -44,10 +55,14 @@ from node.anchoring.lanes.views import AnchoredView, OwnBlock
 DEADLINE_AHEAD_MAX_MS = 7 * 24 * 3_600_000
 """How far beyond our own block time a deadline may lie (F7)."""
 
+CLOSED_ANSWER = b"closed-by-recovery"
+"""What the application hears with the EXPIRED of a message that came into a closed place."""
+
 SendPolicy: TypeAlias = Callable[[Lane], bool]
 """Whether this cluster admits sending on a lane."""
 Callback: TypeAlias = Callable[[LaneState, Acknowledgement], None]
-"""Hears, once, what became of a message; may raise HandlerFailed, which undoes its own writes."""
+"""Hears, once, what became of a message; may raise HandlerFailed, or what
+a lane that it sends on refuses: either undoes its own writes."""
 
 
 class Standing(Enum):
@@ -58,6 +73,8 @@ class Standing(Enum):
     """It repeats, on the recovered branch, what the dropped branch had said; nobody is told again."""
     CONTRADICTED = "contradicted"
     """It says something else than the dropped branch had; nobody is told again, the dispute stays listed."""
+    CLOSED = "closed"
+    """It says what was in the place of a message of ours that the lane is closed for: ours is EXPIRED."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,23 +160,119 @@ def acknowledge(
         raise LaneRefused(Refusal.WRONG_LANE, f"lane {lane} does not lead from here to the given cluster")
     usable_peer(state, view)
     check_proof(view, block.cluster_id, arrival)
+    taken = _take(state, acknowledgement, arrival.proof.index, callback)
+    note_heard(state, view.cluster_id, arrival.proof.log)
+    return taken
+
+
+def _take(
+    state: LaneState, acknowledgement: Acknowledgement, leaf_index: int, callback: Callback
+) -> Acknowledged:
+    lane, sequence = acknowledgement.lane, acknowledgement.sequence
     key = out_key(lane)
     known = load(state, key, OutLane.from_value) or OutLane()
-    sequence = acknowledgement.sequence
     if sequence > known.sent:
         raise LaneRefused(Refusal.UNKNOWN_SEQUENCE, f"lane {lane} has sent {known.sent}, not {sequence}")
     commitment = load(state, commitment_key(key, sequence), Commitment.from_value)
     if commitment is None:
-        return _take_again(state, key, acknowledgement, arrival.proof.index)
+        closed = load(state, closed_key(key), Closed.from_value)
+        waiting = None if closed is None else closed.of(sequence)
+        if closed is not None and waiting is not None:
+            return _take_closed(state, acknowledgement, leaf_index, callback, closed, waiting)
+        return _take_again(state, key, acknowledgement, leaf_index)
     _check_binding(commitment, acknowledgement)
     state.delete(commitment_key(key, sequence))
-    settled = Settled(commitment.message_hash, acknowledgement.result, arrival.proof.index, False)
+    settled = Settled(commitment.message_hash, acknowledgement.result, leaf_index, False)
     save(state, settled_key(key, sequence), settled)
     save(state, key, _advance_floor(state, key, known))
     failed = not _call_back(state, acknowledgement, callback)
     if failed:
         save(state, settled_key(key, sequence), replace(settled, callback_failed=True))
     return Acknowledged(acknowledgement, Standing.SETTLED, failed)
+
+
+def close(state: LaneState, block: OwnBlock, view: AnchoredView, arrival: Arrival) -> Closing:
+    """Take the destination's proven word that our lane is closed up to a sequence: on a branch of ours that a
+    recovery dropped it answered what this branch never said there, and has forgotten it.
+
+    We go on above that sequence. Messages of ours below it wait for the acknowledgement of their place: the
+    very same message gets its own outcome, in the place of another one it is EXPIRED. Bounded reads and
+    writes, whatever the sequence. Raises LaneRefused, before any write.
+    """
+    try:
+        closing = Closing.decode(arrival.leaf)
+    except CodecError as error:
+        raise LaneRefused(Refusal.MALFORMED_LEAF, str(error)) from error
+    lane = closing.lane
+    if lane.source != block.cluster_id or lane.destination != view.cluster_id:
+        raise LaneRefused(Refusal.WRONG_LANE, f"lane {lane} does not lead from here to the given cluster")
+    peer = usable_peer(state, view)
+    check_proof(view, block.cluster_id, arrival)
+    key = out_key(lane)
+    known = load(state, key, OutLane.from_value)
+    if known is None:
+        raise LaneRefused(Refusal.UNKNOWN_SEQUENCE, f"nothing was ever sent on lane {lane}")
+    if closing.closed <= known.floor:
+        raise LaneRefused(
+            Refusal.ALREADY_ACKNOWLEDGED, f"lane {lane} is settled up to {known.floor}, past {closing.closed}"
+        )
+    closed = load(state, closed_key(key), Closed.from_value) or Closed()
+    open_there = _open_messages(state, key, known, closing.closed)
+    waiting = (*closed.waiting, *open_there)
+    if len(waiting) > CLOSED_WAITING_MAX:
+        raise LaneRefused(
+            Refusal.WINDOW_FULL, f"{len(waiting)} messages of lane {lane} wait in closed places"
+        )
+    for sequence, _ in open_there:
+        state.delete(commitment_key(key, sequence))
+    save(state, closed_key(key), Closed(max(closed.reopened, closing.reopened), waiting))
+    leaves = known.leaves_pruned
+    for sequence in range(known.pruned + 1, min(known.sent, closing.closed) + 1):
+        forgotten = load(state, settled_key(key, sequence), Settled.from_value)
+        if forgotten is not None:
+            leaves = max(leaves, forgotten.leaf_index + 1)
+            state.delete(settled_key(key, sequence))
+    raised = OutLane(max(known.sent, closing.closed), closing.closed, closing.closed, leaves)
+    save(state, key, _advance_floor(state, key, raised))
+    save(state, peer_key(lane.destination), replace(peer, closings=peer.closings + 1))
+    note_heard(state, view.cluster_id, arrival.proof.log)
+    return closing
+
+
+def _open_messages(
+    state: LaneState, key: bytes, known: OutLane, closed: int
+) -> tuple[tuple[int, Commitment], ...]:
+    """What waits for an answer up to sequence `closed`: at most a window."""
+    found = []
+    for sequence in range(known.floor + 1, min(known.sent, closed) + 1):
+        commitment = load(state, commitment_key(key, sequence), Commitment.from_value)
+        if commitment is not None:
+            found.append((sequence, commitment))
+    return tuple(found)
+
+
+def _take_closed(
+    state: LaneState,
+    said: Acknowledgement,
+    leaf_index: int,
+    callback: Callback,
+    closed: Closed,
+    waiting: Commitment,
+) -> Acknowledged:
+    """What was in the place of a message that waits below a closed sequence. Where an earlier recovery had
+    opened the place again it may be an older answer than that to our message, and proves nothing."""
+    key, sequence = out_key(said.lane), said.sequence
+    standing, heard = Standing.SETTLED, said
+    if said.message_hash != waiting.message_hash:
+        if sequence <= closed.reopened:
+            _check_binding(waiting, said)
+        standing = Standing.CLOSED
+        heard = Acknowledgement.about(
+            said.lane, sequence, waiting.message_hash, Result.EXPIRED, CLOSED_ANSWER
+        )
+    save(state, closed_key(key), closed.without(sequence))
+    _rest_on(state, key, sequence, leaf_index)
+    return Acknowledged(heard, standing, not _call_back(state, heard, callback))
 
 
 def _check_binding(commitment: Commitment, acknowledgement: Acknowledgement) -> None:
@@ -189,7 +302,7 @@ def _call_back(state: LaneState, acknowledgement: Acknowledgement, callback: Cal
     writes = WriteSet(state)
     try:
         callback(writes, acknowledgement)
-    except HandlerFailed:
+    except (HandlerFailed, LaneRefused):
         return False
     writes.commit()
     return True
@@ -200,8 +313,7 @@ def _take_again(
 ) -> Acknowledged:
     """An answer to what was answered before: news only where a recovery has disputed that."""
     sequence = acknowledgement.sequence
-    disputes = load(state, disputes_key(key), Disputes.from_value) or Disputes()
-    dispute = disputes.of(sequence, acknowledgement.message_hash)
+    dispute = disputes_of(state, key).of(sequence, acknowledgement.message_hash)
     if dispute is None or dispute.contradiction is not None:
         raise LaneRefused(
             Refusal.ALREADY_ACKNOWLEDGED, f"sequence {sequence} of lane {acknowledgement.lane} is settled"

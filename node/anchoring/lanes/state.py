@@ -100,6 +100,11 @@ def peer_key(peer: bytes) -> bytes:
     return b"lanes/%s/peer" % peer.hex().encode()
 
 
+def heard_key(peer: bytes) -> bytes:
+    """Where a `Heard` stands."""
+    return b"lanes/%s/heard" % peer.hex().encode()
+
+
 def out_key(lane: Lane) -> bytes:
     """Where the `OutLane` of a lane that we send on stands."""
     return _lane_key(lane.destination, b"out", lane)
@@ -123,6 +128,11 @@ def settled_key(lane_key: bytes, sequence: int) -> bytes:
 def receipt_key(lane_key: bytes, sequence: int) -> bytes:
     """Where a `Receipt` stands, below `in_key`."""
     return b"%s/r/%016x" % (lane_key, sequence)
+
+
+def closed_key(lane_key: bytes) -> bytes:
+    """Where a `Closed` stands, below `out_key`."""
+    return lane_key + b"/closed"
 
 
 def disputes_key(lane_key: bytes) -> bytes:

@@ -8,15 +8,16 @@ courier and no memory of a process is needed to know it (federation 3.3; section
 from dataclasses import dataclass
 from enum import Enum
 
+from node.anchoring.lanes.disputes import DISPUTES_MAX, disputes_of
 from node.anchoring.lanes.messages import Lane, Mode, Result
 from node.anchoring.lanes.records import (
+    CLOSED_WAITING_MAX,
     COMMITMENTS_MAX,
-    DISPUTES_MAX,
     LANES_PER_PEER_MAX,
     RECEIPTS_MAX,
     SETTLED_MAX,
+    Closed,
     Commitment,
-    Disputes,
     InLane,
     OutLane,
     Peer,
@@ -25,8 +26,8 @@ from node.anchoring.lanes.records import (
 )
 from node.anchoring.lanes.state import (
     LaneState,
+    closed_key,
     commitment_key,
-    disputes_key,
     in_key,
     load,
     out_key,
@@ -89,11 +90,21 @@ class Explanation:
 
 
 def pending(state: LaneState, lane: Lane) -> tuple[int, ...]:
-    """The sequences that wait for acknowledgement, ascending; at most the window's size."""
+    """The sequences that wait for acknowledgement, ascending: at most the window's size, and below it those
+    that a closing left waiting."""
     key = out_key(lane)
     known = load(state, key, OutLane.from_value) or OutLane()
+    closed = load(state, closed_key(key), Closed.from_value) or Closed()
     waiting = range(known.floor + 1, known.sent + 1)
-    return tuple(number for number in waiting if state.get(commitment_key(key, number)) is not None)
+    above = tuple(number for number in waiting if state.get(commitment_key(key, number)) is not None)
+    return (*(sequence for sequence, _ in closed.waiting), *above)
+
+
+def commitment_of(state: LaneState, lane: Lane, sequence: int) -> Commitment | None:
+    """What a sequence of a lane that we send on is committed to while it waits, None once it does not."""
+    key = out_key(lane)
+    found = load(state, commitment_key(key, sequence), Commitment.from_value)
+    return found or (load(state, closed_key(key), Closed.from_value) or Closed()).of(sequence)
 
 
 def explain(state: LaneState, lane: Lane, sequence: int, seen: Sightings) -> Explanation:
@@ -102,12 +113,11 @@ def explain(state: LaneState, lane: Lane, sequence: int, seen: Sightings) -> Exp
     known = load(state, key, OutLane.from_value) or OutLane()
     if not 0 < sequence <= known.sent:
         return Explanation(lane, sequence, Step.NOT_SENT)
-    commitment = load(state, commitment_key(key, sequence), Commitment.from_value)
+    commitment = commitment_of(state, lane, sequence)
     if commitment is None:
         settled = load(state, settled_key(key, sequence), Settled.from_value)
         result = None if settled is None else settled.result
-        disputes = load(state, disputes_key(key), Disputes.from_value) or Disputes()
-        is_disputed = any(dispute.sequence == sequence for dispute in disputes.listed)
+        is_disputed = any(dispute.sequence == sequence for dispute in disputes_of(state, key).listed)
         step = Step.CONFIRMATION if is_disputed else Step.NOTHING
         return Explanation(lane, sequence, step, None, result)
     peer = load(state, peer_key(lane.destination), Peer.from_value)
@@ -132,18 +142,19 @@ def _waits_for(lane: Lane, sequence: int, commitment: Commitment, seen: Sighting
 def limits(state: LaneState, own_id: bytes, cluster_id: bytes) -> tuple[tuple[str, int, int], ...]:
     """(name, current, bound) of what lanes with one cluster hold, for metrics: the fullest lane of each."""
     peer = load(state, peer_key(cluster_id), Peer.from_value) or Peer(PeerStatus.LIVE, 0)
-    commitments = settled = receipts = disputes = 0
+    commitments = settled = receipts = disputes = closed = 0
     for port, mode in peer.outgoing:
         key = out_key(Lane(own_id, cluster_id, port, mode))
         sending = load(state, key, OutLane.from_value) or OutLane()
         commitments = max(commitments, sending.sent - sending.floor)
         settled = max(settled, sending.sent - sending.pruned)
-        disputes = max(disputes, _disputes_held(state, key))
+        disputes = max(disputes, len(disputes_of(state, key).listed))
+        closed = max(closed, len((load(state, closed_key(key), Closed.from_value) or Closed()).waiting))
     for port, mode in peer.incoming:
         key = in_key(Lane(cluster_id, own_id, port, mode))
         receiving = load(state, key, InLane.from_value) or InLane()
         receipts = max(receipts, receiving.highest - receiving.pruned)
-        disputes = max(disputes, _disputes_held(state, key))
+        disputes = max(disputes, len(disputes_of(state, key).listed))
     return (
         ("lanes_outgoing", len(peer.outgoing), LANES_PER_PEER_MAX),
         ("lanes_incoming", len(peer.incoming), LANES_PER_PEER_MAX),
@@ -151,9 +162,5 @@ def limits(state: LaneState, own_id: bytes, cluster_id: bytes) -> tuple[tuple[st
         ("lane_settled", settled, SETTLED_MAX),
         ("lane_receipts", receipts, RECEIPTS_MAX),
         ("lane_disputes", disputes, DISPUTES_MAX),
+        ("lane_closed", closed, CLOSED_WAITING_MAX),
     )
-
-
-def _disputes_held(state: LaneState, key: bytes) -> int:
-    disputes = load(state, disputes_key(key), Disputes.from_value)
-    return 0 if disputes is None else len(disputes.listed)

@@ -29,10 +29,10 @@ from node.anchoring.cluster.anchors import AnchorProof, ClientStatus, Point, Wit
 from node.anchoring.lanes.destination import Verdict
 from node.anchoring.lanes.destination import deliver as take_message
 from node.anchoring.lanes.inbound import InboundBundle
-from node.anchoring.lanes.messages import Acknowledgement, Message, decode_leaf
+from node.anchoring.lanes.messages import Acknowledgement, Closing, Message, decode_leaf
 from node.anchoring.lanes.refusals import LaneRefused, Refusal
 from node.anchoring.lanes.rules import Arrival
-from node.anchoring.lanes.source import acknowledge
+from node.anchoring.lanes.source import acknowledge, close
 from node.anchoring.lanes.views import AnchoredView
 from node.anchoring.refusals import Code as Reason
 from node.anchoring.refusals import Refused
@@ -42,6 +42,9 @@ from node.ledger.federation.refused import by_client, by_lane
 from node.ledger.federation.session import Session
 from node.proofs import ProofError
 from node.proofs.header import Header
+
+CLOSING_TAKEN = "lane-closed"
+"""The outcome of a leaf by which the other cluster closed a part of a lane."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +183,9 @@ def _take(session: Session, view: AnchoredView, arrival: Arrival) -> str:
         raise LaneRefused(Refusal.MALFORMED_LEAF, str(error)) from error
     if isinstance(leaf, Acknowledgement):
         return acknowledge(draft, posting.block, view, arrival, posting.hear).standing.value
+    if isinstance(leaf, Closing):
+        close(draft, posting.block, view, arrival)
+        return CLOSING_TAKEN
 
     def policy(message: Message) -> Verdict:
         return admits(draft, posting.block, message)

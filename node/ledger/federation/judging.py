@@ -20,12 +20,13 @@ from dataclasses import dataclass, replace
 from consensus import CodecError, Digest, Value, as_bytes, as_int, as_tuple, encode_trusted
 from node.anchoring.client.lightclient import freeze, renew_operators
 from node.anchoring.client.lightclient import recover as recovered
+from node.anchoring.client.state import ClientState
 from node.anchoring.cluster.anchors import AnchorProof, ClientStatus, path_from_value
 from node.anchoring.cluster.operators import ROSTER_BYTES_MAX
 from node.anchoring.forks.evidence import ForkEvidence, HeldBranch
 from node.anchoring.forks.recovery import RecoveryCertificate
 from node.anchoring.lanes.outbox import CommonPrefix
-from node.anchoring.lanes.recovery import park, resume
+from node.anchoring.lanes.recovery import heard_of, park, resume
 from node.anchoring.lanes.refusals import LaneRefused
 from node.anchoring.refusals import Code as Reason
 from node.anchoring.refusals import Refused
@@ -197,9 +198,9 @@ def recover(session: Session, call: Recover) -> Value:
         code = None if error.code is Reason.CLIENT_RETIRED else Code.RECOVERY_REFUSED
         raise by_client(error, code) from error
     block = session.posting.block
-    common = _common_size(session, before.last.outbox_root, after.last.outbox_root, call.prefix)
+    common, root = _common(session, before, after.last.outbox_root, call.prefix)
     try:
-        resume(session.draft, block.cluster_id, before.cluster_id, after.incarnation, common)
+        resume(session.draft, block.cluster_id, before.cluster_id, after.incarnation, common, root)
     except LaneRefused as error:
         raise by_lane(error) from error
     session.put_client(after)
@@ -208,14 +209,17 @@ def recover(session: Session, call: Recover) -> Value:
     return (after.incarnation, None if common == MAX_SIZE else common)
 
 
-def _common_size(session: Session, dropped: bytes, chosen: bytes, prefix: CommonPrefix | None) -> int:
-    """How many leaves both branches said to us."""
-    if dropped == chosen:
-        return MAX_SIZE
+def _common(
+    session: Session, before: ClientState, chosen: bytes, prefix: CommonPrefix | None
+) -> tuple[int, Digest | None]:
+    """How many of the leaves that we were proven the chosen branch said as well, and their root."""
+    heard = heard_of(session.draft, before.cluster_id)
+    if heard is None or before.last.outbox_root == chosen:
+        return MAX_SIZE, None
     if prefix is None:
-        return 0
+        return 0, None
     try:
-        prefix.verify(dropped, chosen, session.posting.block.cluster_id)
+        prefix.verify(heard.size, heard.root, chosen, session.posting.block.cluster_id)
     except (ProofError, CodecError) as error:
         raise RejectedTransaction(Code.PROOF_REFUSED, f"common prefix: {error}") from error
-    return prefix.size
+    return prefix.size, prefix.root

@@ -15,8 +15,8 @@ from node.anchoring.forks.evidence import ForkEvidence
 from node.anchoring.lanes.messages import Lane, Mode
 from node.anchoring.lanes.records import Commitment, InLane, OutLane, Peer, PeerStatus
 from node.anchoring.lanes.recovery import Disputed, disputed
-from node.anchoring.lanes.state import commitment_key, in_key, load, out_key, peer_key
-from node.anchoring.lanes.tracing import Explanation, Sightings, explain, limits, pending
+from node.anchoring.lanes.state import in_key, load, out_key, peer_key
+from node.anchoring.lanes.tracing import Explanation, Sightings, commitment_of, explain, limits, pending
 from node.ledger.federation.draft import Draft
 from node.ledger.federation.keys import evidence_key, evidence_list_key, genesis_key, name_key, policy_key
 from node.ledger.federation.records import (
@@ -148,7 +148,7 @@ def _outgoing(state: Draft, lane: Lane) -> LaneView:
     oldest = waiting[0] if waiting else None
     commitment = None
     if oldest is not None:
-        commitment = load(state, commitment_key(key, oldest), Commitment.from_value)
+        commitment = commitment_of(state, lane, oldest)
     return LaneView(lane, True, known.sent, known.floor, len(waiting), oldest, commitment)
 
 

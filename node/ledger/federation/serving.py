@@ -58,6 +58,7 @@ def held(reader: Reader, peer_id: bytes) -> Held | None:
         peering_of(get, peer_id).anchored_ms,
         lanes.received,
         lanes.answered,
+        lanes.besides,
     )
 
 
@@ -122,7 +123,7 @@ def _leaves(
 ) -> Iterator[BundledLeaf]:
     lanes = progress_with(Draft(_state(reader)), own_id, peer_id)
     nodes = _LogNodes(outbox, peer_id)
-    for looked_at, name in enumerate(wanted(request, lanes.sent, lanes.received)):
+    for looked_at, name in enumerate(wanted(request, lanes.sent, lanes.answers, lanes.closed)):
         if looked_at >= _LEAVES_LOOKED_AT_MAX * request.leaves_max:
             return
         index = _place(outbox, peer_id, name, size)

@@ -5,7 +5,7 @@ in which no key of that tree ends but that of its root, which is nothing but zer
 changes, so leaves and nodes stand in the chain, which may be ahead of the state: readers go by the size that
 the state holds. A place is found by what the leaf is about:
 
-    OUTBOX_PLACES   destination, 1 message | 2 answer, mode u8, sequence u64, port -> index u64
+    OUTBOX_PLACES   destination, 1 message | 2 answer, mode u8, sequence u64 (0: closing), port -> index u64
 
 It points to the newest such leaf: after a recovery the same may be said again.
 """
@@ -14,7 +14,8 @@ from collections.abc import Iterable
 
 from consensus import CodecError, LocalError, decode
 from node.anchoring.lanes.courier import LeafName
-from node.anchoring.lanes.messages import Acknowledgement, decode_leaf
+from node.anchoring.lanes.courier import name_of as leaf_name
+from node.anchoring.lanes.messages import decode_leaf
 from node.anchoring.lanes.outbox import LogUpdate
 from node.ledger.federation.keys import outbox_key
 from node.ledger.federation.records import Get
@@ -84,10 +85,9 @@ def chain_contents(logs: Iterable[LogUpdate]) -> dict[Table, Contents]:
 def name_of(leaf: bytes) -> LeafName:
     """What a leaf of ours is about. Raises LocalError for what lanes never say."""
     try:
-        said = decode_leaf(leaf)
+        return leaf_name(decode_leaf(leaf))
     except CodecError as error:
-        raise LocalError(f"the outbox holds what is neither message nor answer: {error}") from error
-    return LeafName(isinstance(said, Acknowledgement), said.lane.port, said.lane.mode, said.sequence)
+        raise LocalError(f"the outbox holds what lanes never say: {error}") from error
 
 
 def log_of(get: Get, destination: bytes) -> CompactRange:

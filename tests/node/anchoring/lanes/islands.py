@@ -16,6 +16,7 @@ from node.anchoring.lanes import source as lane_source
 from node.anchoring.lanes.destination import Received, Verdict
 from node.anchoring.lanes.messages import (
     Acknowledgement,
+    Closing,
     Lane,
     Message,
     Mode,
@@ -216,9 +217,11 @@ class Island:
         self.sent[message.lane, message.sequence] = message
         return message
 
-    def take(self, source: "Island", arrival: Arrival) -> Received | Acknowledged:
+    def take(self, source: "Island", arrival: Arrival) -> Received | Acknowledged | Closing:
         """Execute whatever the leaf is, as a transaction."""
         view = self.view_of(source)
+        if isinstance(decode_leaf(arrival.leaf), Closing):
+            return self.transact(lambda state: lane_source.close(state, self.block, view, arrival))
         if isinstance(decode_leaf(arrival.leaf), Message):
             return self.transact(
                 lambda state: lane_destination.deliver(
@@ -245,6 +248,8 @@ class Island:
                     self._send(state, source, b"an answer", message.lane.mode, 5_000)
                 except LaneRefused as refused:
                     raise HandlerFailed(refused.refusal.label.encode()) from refused
+            if word == b"sends":
+                self._send(state, source, b"too late", message.lane.mode, 0)
             if word == b"reenters" and self.handled.count(message.hash) < 3:
                 try:
                     lane_destination.receive(state, self.block, view, arrival, admit, run)
@@ -297,7 +302,9 @@ class Federation:
                 if other is not island:
                     island.anchor(other)
 
-    def try_take(self, at: Island, source: Island, index: int, height: int) -> Received | Acknowledged | None:
+    def try_take(
+        self, at: Island, source: Island, index: int, height: int
+    ) -> Received | Acknowledged | Closing | None:
         """Bring leaf `index` with a proof of `height`; None when it was refused, which is counted."""
         try:
             return at.take(source, source.arrival_for(at.cluster_id, index, height))
@@ -403,8 +410,10 @@ def freeze(at: Island, cluster_id: bytes) -> None:
 
 def recover(at: Island, branch: Island, common_size: int) -> None:
     """`at` accepts the recovered branch (already of its new incarnation, sealed) and goes on with it."""
+    common = branch.outbox.leaves.get(at.cluster_id, [])[:common_size]
+    root = Digest(rfc6962.root([rfc6962.leaf_hash(leaf) for leaf in common]))
     at.transact(
-        lambda state: resume(state, at.cluster_id, branch.cluster_id, branch.incarnation, common_size)
+        lambda state: resume(state, at.cluster_id, branch.cluster_id, branch.incarnation, common_size, root)
     )
     at.frozen.discard(branch.cluster_id)
     at.anchor(branch)

@@ -393,7 +393,7 @@ def test_leaves_for_others_are_not_pooled() -> None:
     arrival = there.arrival_for(here.cluster_id, 1, there.height)
     leaf = BundledLeaf(1, arrival.leaf, arrival.proof.path)
     bundle = InboundBundle(there.cluster_id, b"update to %d" % there.height, arrival.proof.log, (leaf,))
-    with pytest.raises(ProofError, match="neither message nor answer"):
+    with pytest.raises(ProofError, match="nothing that lanes say"):
         check(bundle, here.cluster_id, here.view_of(there), updates(there))
 
 

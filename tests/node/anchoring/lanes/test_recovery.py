@@ -2,29 +2,28 @@
 branch is told."""
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consensus import Digest
+from node.anchoring.lanes.disputes import DISPUTES_MAX, Dispute, Disputes
 from node.anchoring.lanes.messages import Lane, Mode, Result
-from node.anchoring.lanes.outbox import CommonPrefix, LogProof
+from node.anchoring.lanes.outbox import CommonPrefix, prove_common
 from node.anchoring.lanes.progress import Progress, answered, received
-from node.anchoring.lanes.records import DISPUTES_MAX, Dispute, Disputes, InLane, OutLane, Peer, PeerStatus
+from node.anchoring.lanes.records import InLane, OutLane, Peer, PeerStatus
 from node.anchoring.lanes.recovery import disputed, resume, unresolved
 from node.anchoring.lanes.refusals import LaneRefused
 from node.anchoring.lanes.source import Acknowledged, Standing
 from node.anchoring.lanes.state import in_key, load, out_key, peer_key, save
 from node.anchoring.lanes.tracing import Sightings, Step, explain
-from node.proofs import ProofError, rfc6962, smt
+from node.proofs import ProofError, rfc6962
 from tests.node.anchoring.lanes.islands import (
     PORT,
     Federation,
     Island,
-    LogOf,
-    MapAt,
     fork,
     freeze,
     recover,
@@ -223,7 +222,7 @@ def test_a_rewound_lane_keeps_what_both_branches_share_and_lowers_its_floor() ->
     chosen.incarnation = 1
     chosen.seal()
     recover(here, chosen, world.common)
-    assert load(here.root, key, InLane.from_value) == InLane(5, 5, 5)
+    assert load(here.root, key, InLane.from_value) == InLane(5, 5, 5, reopened=9)
 
 
 def test_what_was_forgotten_before_a_recovery_makes_its_list_incomplete() -> None:
@@ -308,25 +307,17 @@ def test_a_confirmation_settles_a_dispute_and_a_contradiction_stays_listed() -> 
 # --- what both branches share ------------------------------------------------------------------------
 
 
-def log_proof(island: Island, to: bytes) -> LogProof:
-    log = island.outbox.log(to)
-    shown = island.published[island.height]
-    return LogProof(log.size, Digest(log.root()), smt.prove(MapAt(shown.map), to))
-
-
 def common_prefix(world: Forked) -> CommonPrefix:
     to = world.here.cluster_id
-    paths = []
     for branch in (world.dropped, world.chosen):
         branch.seal()
-        size = branch.outbox.log(to).size
-        paths.append(rfc6962.consistency_path_from(LogOf(branch.outbox, to), world.common, size))
-    first = [rfc6962.leaf_hash(leaf) for leaf in world.chosen.outbox.leaves[to][: world.common]]
-    logs = (log_proof(world.dropped, to), log_proof(world.chosen, to))
-    return CommonPrefix(*logs, world.common, Digest(rfc6962.root(first)), *paths)
+    heard = world.dropped.outbox.log(to).size
+    prefix = prove_common(world.chosen.outbox, world.dropped.outbox, to, world.common, heard)
+    assert prefix is not None
+    return prefix
 
 
-def test_what_both_branches_share_is_proven_against_both_outbox_roots() -> None:
+def test_what_both_branches_share_is_proven_against_what_was_heard_and_the_chosen_outbox_root() -> None:
     world = forked(
         [("there sends", Mode.ORDERED, b"plain")] * 3,
         [("there sends", Mode.ORDERED, b"fails")] * 2,
@@ -334,20 +325,22 @@ def test_what_both_branches_share_is_proven_against_both_outbox_roots() -> None:
     )
     prefix = common_prefix(world)
     to = world.here.cluster_id
-    roots = [island.published[island.height].outbox_root for island in (world.dropped, world.chosen)]
-    prefix.verify(roots[0], roots[1], to)
-    assert CommonPrefix.decode(prefix.encode()) == prefix
-    with pytest.raises(ProofError):
-        prefix.verify(roots[1], roots[0], to)
-    with pytest.raises(ProofError):
-        prefix.verify(roots[0], roots[1], world.chosen.cluster_id)
-    longer = CommonPrefix(
-        prefix.dropped,
-        prefix.chosen,
-        4,
-        prefix.root,
-        prefix.path_to_dropped,
-        prefix.path_to_chosen,
+    dropped, chosen = (
+        island.published[island.height].outbox_root for island in (world.dropped, world.chosen)
     )
+    log = world.dropped.outbox.log(to)
+    heard = (log.size, log.root())
+    prefix.verify(*heard, chosen, to)
+    assert CommonPrefix.decode(prefix.encode()) == prefix
+    first = [rfc6962.leaf_hash(leaf) for leaf in world.chosen.outbox.leaves[to][: world.common]]
+    assert (prefix.size, prefix.root) == (3, rfc6962.root(first))
+    for wrong in (
+        (*heard, dropped, to),
+        (*heard, chosen, world.chosen.cluster_id),
+        (log.size - 1, log.root(), chosen, to),
+        (log.size, bytes(32), chosen, to),
+    ):
+        with pytest.raises(ProofError):
+            prefix.verify(*wrong)
     with pytest.raises(ProofError):
-        longer.verify(roots[0], roots[1], to)
+        replace(prefix, size=4).verify(*heard, chosen, to)

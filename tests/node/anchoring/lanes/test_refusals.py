@@ -223,9 +223,9 @@ def test_the_last_gap_to_close_moves_the_numbers_over_all_that_came_before_it(pa
         here.send(there, b"plain", Mode.UNORDERED)
     for index in (3, 1, 2):
         there.take(here, arrive(there, here, index))
-    assert load(there.root, in_key(lane), InLane.from_value) == InLane(0, 4)
+    assert load(there.root, in_key(lane), InLane.from_value) == InLane(0, 4, opened=3)
     there.take(here, arrive(there, here, 0))
-    assert load(there.root, in_key(lane), InLane.from_value) == InLane(4, 4)
+    assert load(there.root, in_key(lane), InLane.from_value) == InLane(4, 4, opened=3)
     for index in (1, 2, 3):
         here.take(there, arrive(here, there, index))
     assert load(here.root, out_key(lane), OutLane.from_value) == OutLane(5, 3)

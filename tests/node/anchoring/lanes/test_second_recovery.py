@@ -1,8 +1,9 @@
 """A cluster that is recovered twice: what the first recovery settled may rest on what the second drops."""
 
+from node.anchoring.lanes.disputes import Dispute
 from node.anchoring.lanes.messages import Lane, Mode, Result
 from node.anchoring.lanes.progress import Progress, answered
-from node.anchoring.lanes.records import Dispute, OutLane
+from node.anchoring.lanes.records import OutLane
 from node.anchoring.lanes.recovery import disputed
 from node.anchoring.lanes.source import Acknowledged, Standing
 from node.anchoring.lanes.state import load, out_key, save, settled_key

@@ -3,9 +3,10 @@
 import pytest
 
 from consensus import LocalError
+from node.anchoring.lanes.disputes import Disputes
 from node.anchoring.lanes.messages import Lane, Mode, Result
 from node.anchoring.lanes.progress import PeerProgress, Progress, progress_with
-from node.anchoring.lanes.records import Disputes, InLane, OutLane, Peer, PeerStatus
+from node.anchoring.lanes.records import InLane, OutLane, Peer, PeerStatus
 from node.anchoring.lanes.recovery import disputed, resume, unresolved
 from node.anchoring.lanes.state import WriteSet, in_key, load, out_key, peer_key
 from node.anchoring.lanes.tracing import Explanation, Sightings, Step, explain, limits, pending
@@ -101,6 +102,7 @@ def test_what_a_lane_holds_is_told_beside_its_bound(pair: Pair) -> None:
         "lane_settled": (3, 768),
         "lane_receipts": (0, 768),
         "lane_disputes": (0, 3_072),
+        "lane_closed": (0, 1_024),
     }
     receiving = {name: current for name, current, _ in limits(there.root, there.cluster_id, here.cluster_id)}
     assert (receiving["lanes_incoming"], receiving["lane_receipts"]) == (2, 3)

@@ -25,13 +25,15 @@ from node.anchoring.lanes.messages import (
     SEQUENCE_MAX,
     WINDOW,
     Acknowledgement,
+    Closing,
     Lane,
+    Leaf,
     Message,
     Mode,
     Result,
     decode_leaf,
 )
-from node.anchoring.lanes.outbox import OutboxProof, prove_leaf
+from node.anchoring.lanes.outbox import CommonPrefix, OutboxProof, prove_common, prove_leaf
 from node.anchoring.lanes.progress import Progress
 from node.anchoring.lanes.views import AnchoredView
 from node.proofs import ProofError
@@ -53,7 +55,7 @@ def message(sequence: int, payload: bytes, **changed: Any) -> Message:
     return Message.make(lane(), sequence=sequence, payload=payload, **(fields | changed))
 
 
-def known_leaves() -> dict[str, Message | Acknowledgement]:
+def known_leaves() -> dict[str, Leaf]:
     first = message(1, b"share files/a")
     largest = Message.make(
         lane("p" * 64, Mode.UNORDERED),
@@ -70,6 +72,7 @@ def known_leaves() -> dict[str, Message | Acknowledgement]:
         "acknowledgement-ok": Acknowledgement.make(first, Result.OK, b"stored"),
         "acknowledgement-error": Acknowledgement.make(first, Result.ERROR, b"denied-by-policy"),
         "acknowledgement-expired": Acknowledgement.make(first, Result.EXPIRED, b""),
+        "closing": Closing.make(lane(), 300, 12),
         "acknowledgement-largest": Acknowledgement.make(largest, Result.ERROR, bytes(ANSWER_BYTES_MAX)),
     }
 
@@ -114,10 +117,28 @@ def _no_update(update: bytes) -> AnchoredView:
     raise ProofError("these vectors bring no updates")
 
 
+def prefix() -> tuple[CommonPrefix, int, bytes, bytes]:
+    """What is shared by a branch that said seven things and one that was heard to say five, of which three
+    are the same: the prefix, the size and root of the log that was heard, and the chosen outbox root."""
+    chosen, root = outbox()
+    dropped = MemoryOutbox()
+    leaves = [*chosen.leaves[DESTINATION][:3], *(message(number, b"other").encoded for number in (4, 5))]
+    dropped.apply([(DESTINATION, leaf) for leaf in leaves])
+    made = prove_common(chosen, dropped, DESTINATION, 3, 5)
+    assert made is not None
+    return made, 5, dropped.log(DESTINATION).root(), root
+
+
+def _read_prefix(data: bytes) -> None:
+    _, *heard = prefix()
+    CommonPrefix.decode(data).verify(*heard, DESTINATION)
+
+
 READERS: dict[str, Callable[[bytes], object]] = {
     "leaf": decode_leaf,
     "outbox-proof": _read_proof,
     "inbound-bundle": _read_bundle,
+    "common-prefix": _read_prefix,
     "bundle-request": BundleRequest.decode,
     "offer": Offer.decode,
 }
@@ -148,7 +169,7 @@ def leaf_damages() -> Damaged:
     sent: tuple[Value, ...] = (1, 1, ends, 300, DEADLINE_MS, 290, 0, b"payload")
     for name, place, value in (
         ("version-2", 0, 2),
-        ("kind-3", 1, 3),
+        ("kind-4", 1, 4),
         ("sequence-zero", 3, 0),
         ("sequence-beyond-63-bits", 3, 2**63),
         ("deadline-beyond-63-bits", 4, 2**63),
@@ -191,6 +212,17 @@ def leaf_damages() -> Damaged:
     ):
         yield "leaf", f"acknowledgement-{name}", _changed(told, place, value)
     yield "leaf", "acknowledgement-of-a-message's-length", encode((*told, 0))
+    shut: tuple[Value, ...] = (1, 3, ends, 300, 12)
+    for name, place, value in (
+        ("sequence-zero", 3, 0),
+        ("sequence-beyond-63-bits", 3, 2**63),
+        ("reopened-negative", 4, -1),
+        ("reopened-missing", 4, None),
+        ("lane-to-itself", 2, (SOURCE, SOURCE, "records", 1)),
+    ):
+        yield "leaf", f"closing-{name}", _changed(shut, place, value)
+    yield "leaf", "closing-sixth-field", encode((*shut, 0))
+    yield "leaf", "closing-cut-short", encode(shut[:4])
 
 
 def proof_damages() -> Damaged:
@@ -222,6 +254,25 @@ def proof_damages() -> Damaged:
     absent = (*entry[:2], (*state[:3], bytes(64)))
     yield "outbox-proof", "log-proof-names-another-leaf", encode((absent, 5, proof.path))
     yield "outbox-proof", "fourth-field", encode((entry, 5, proof.path, None))
+
+
+def prefix_damages() -> Damaged:
+    """(kind, name, bytes) of what two branches share."""
+    made, *_ = prefix()
+    foreign = prove_leaf(outbox()[0], THIRD, 0).log
+    for name, damaged in (
+        ("one-leaf-longer", replace(made, size=4)),
+        ("one-leaf-shorter", replace(made, size=2)),
+        ("root-bit-flipped", replace(made, root=Digest(_flipped(made.root)))),
+        ("paths-exchanged", replace(made, path_to_dropped=made.path_to_chosen)),
+        ("path-to-the-dropped-cut-short", replace(made, path_to_dropped=made.path_to_dropped[:-1])),
+        ("path-to-the-chosen-cut-short", replace(made, path_to_chosen=made.path_to_chosen[:-1])),
+        ("log-of-another-destination", replace(made, chosen=foreign)),
+    ):
+        yield "common-prefix", name, damaged.encode()
+    rest = (made.root, made.path_to_dropped, made.path_to_chosen)
+    yield "common-prefix", "size-zero", encode((made.chosen.to_value(), 0, *rest))
+    yield "common-prefix", "sixth-field", encode((made.chosen.to_value(), made.size, *rest, None))
 
 
 def bundle_damages() -> Damaged:
@@ -293,9 +344,10 @@ def write() -> None:
         "inbound_bundle": whole.encode().hex(),
         "bundle_request": request().encode().hex(),
         "offer": Offer(1, 77, 12).encode().hex(),
+        "common_prefix": prefix()[0].encode().hex(),
     }
     damaged = []
-    for kind, name, data in (*leaf_damages(), *proof_damages(), *bundle_damages()):
+    for kind, name, data in (*leaf_damages(), *proof_damages(), *prefix_damages(), *bundle_damages()):
         words = refusal(kind, data)
         if words is None:
             raise SystemExit(f"{kind}: {name} was accepted")

@@ -10,14 +10,13 @@ from node.anchoring.cluster.anchors import ClientStatus
 from node.anchoring.forks.evidence import EvidenceFile, ForkEvidence, ForkKind, Statement
 from node.anchoring.forks.recovery import RecoveredBy, RecoveryCertificate
 from node.anchoring.lanes import CommonPrefix, Result
-from node.anchoring.lanes.outbox import prove_log
+from node.anchoring.lanes.outbox import prove_common, prove_log
 from node.ledger.codes import Code
 from node.ledger.execution import Execution
 from node.ledger.federation import queries, serving
 from node.ledger.federation.changes import ApproveRecovery, RetireCluster
 from node.ledger.federation.tables import StoredOutbox
 from node.ledger.receipts import Receipt
-from node.proofs import rfc6962
 from tests.node.ledger.federation.cluster import Cluster, federate, key_of, settle
 from tests.node.ledger.federation.test_anchoring import next_epoch
 from tests.node.ledger.federation.test_sharing import outcome, shared, two
@@ -154,9 +153,9 @@ def test_what_both_branches_said_is_not_disputed() -> None:
     held = prove_log(StoredOutbox(branch.reader), b.id)
     assert held is not None
     assert held.size == dropped.size + 1
-    nodes = _Nodes(branch, b)
-    path = rfc6962.consistency_path_from(nodes, dropped.size, held.size)
-    prefix = CommonPrefix(held, dropped, dropped.size, dropped.root, path, ())
+    ours, theirs = StoredOutbox(a.reader), StoredOutbox(branch.reader)
+    prefix = prove_common(ours, theirs, b.id, dropped.size, held.size)
+    assert prefix is not None
     recovery, _ = recovery_of(a, tip)
     assert b.govern(ApproveRecovery(a.id, 1, recovery.digest())).ok
     lying = replace(prefix, size=held.size, root=held.root)
@@ -167,14 +166,6 @@ def test_what_both_branches_said_is_not_disputed() -> None:
     (disputed,) = queries.disputes(b.state, b.id, a.id)
     assert disputed.is_incoming
     assert [item.sequence for item in disputed.disputes.listed] == [2]
-
-
-class _Nodes:
-    def __init__(self, source: Cluster, to: Cluster) -> None:
-        self._outbox, self._to = StoredOutbox(source.reader), to.id
-
-    def node(self, level: int, index: int) -> bytes:
-        return self._outbox.node(self._to, level, index)
 
 
 def test_a_retired_cluster_is_over_for_ever() -> None:
