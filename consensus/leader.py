@@ -115,14 +115,14 @@ def standing_after(
     """The standing in a block of `round` by `author` on the block that `qc` certifies, whose standing is
     `before`.
 
-    The rounds between the two failed: their leaders are blamed, up to one a validator, the first as the QC
-    chose it, the others as TCs did. Whoever signed the QC, and the author, is silent no more.
+    The rounds between the two failed: their leaders are blamed, of the last rounds as many as there are
+    validators; the first as the QC chose it, the others as TCs did. Whoever signed the QC, and the author, is silent no more.
     """
     first = Round(qc.round + 1)
     if first == round and not before:
         return before
     faults = {fault.author: _heard(fault) if _signed(fault, qc) else fault for fault in before}
-    for failed in range(first, min(round, first + len(validators))):
+    for failed in range(max(first, round - len(validators)), round):
         leader = schedule.leader_of(Round(failed), before if failed == first else None)
         if validators.contains(leader):
             faults[leader] = _blamed(faults.get(leader), leader, Round(failed), len(validators))
