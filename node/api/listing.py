@@ -108,7 +108,7 @@ def _leaves_of(body: bytes) -> int:
 
     The msgpack array headers: 0x9n, 0xdc with 16 bits, 0xdd with 32.
     """
-    marker = body[1] if body[:1] == b"\x92" else 0
+    marker = body[1] if body[:1] == b"\x92" and len(body) > 1 else 0
     if marker & 0xF0 == 0x90:
         return marker & 0x0F
     if marker in (0xDC, 0xDD):

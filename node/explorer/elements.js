@@ -43,20 +43,49 @@ export function refill(element, ...children) {
   append(element, children);
 }
 
-/** A table that narrow screens show as cards; `columns` are {title, of, kind} with `of(row)` a cell's content. */
-export function table(caption, columns, rows, { empty = "Nothing yet." } = {}) {
+/**
+ * A table that narrow screens show as cards, unless it is narrow itself; `columns` are {title, of, kind} with
+ * `of(row)` a cell's content, the kinds `number` and `wide` (only where there is room).
+ */
+export function table(caption, columns, rows, { empty = "Nothing yet.", isNarrow = false } = {}) {
   if (!rows.length) return el("p", { class: "empty" }, empty);
-  return el("table", { class: "rows" },
+  return el(
+    "table",
+    { class: isNarrow ? "rows" : "rows cards" },
     el("caption", { class: "unseen" }, caption),
-    el("thead", {}, el("tr", {}, columns.map(({ title, kind }) => el("th", { scope: "col", class: kind }, title)))),
-    el("tbody", {}, rows.map((row) => el("tr", {},
-      columns.map(({ title, of, kind }) => el("td", { class: kind, "data-title": title }, of(row)))))));
+    el(
+      "thead",
+      {},
+      el(
+        "tr",
+        {},
+        columns.map(({ title, kind }) => el("th", { scope: "col", class: kind }, title)),
+      ),
+    ),
+    el(
+      "tbody",
+      {},
+      rows.map((row) =>
+        el(
+          "tr",
+          {},
+          columns.map(({ title, of, kind }) =>
+            el("td", { class: kind, "data-title": title }, el("span", { class: "cell" }, of(row))),
+          ),
+        ),
+      ),
+    ),
+  );
 }
 
 /** Names and values as a definition list; rows without a value are left out. */
 export function facts(rows) {
   const kept = rows.filter(([, value]) => value !== null && value !== undefined && value !== "");
-  return el("dl", { class: "facts" }, kept.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
+  return el(
+    "dl",
+    { class: "facts" },
+    kept.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))),
+  );
 }
 
 /** A word with a colour and a mark of its own, so that colour alone says nothing. */
@@ -70,7 +99,9 @@ export function saveButton(label, name, fetchBytes) {
   async function save() {
     button.disabled = true;
     try {
-      const address = URL.createObjectURL(new Blob([await fetchBytes()], { type: "application/octet-stream" }));
+      const address = URL.createObjectURL(
+        new Blob([await fetchBytes()], { type: "application/octet-stream" }),
+      );
       el("a", { href: address, download: name }).click();
       setTimeout(() => URL.revokeObjectURL(address), 10_000);
     } catch (error) {

@@ -53,11 +53,16 @@ function show() {
   const ending = new AbortController();
   const { signal } = ending;
   const context = {
-    args, query, live, signal,
+    args,
+    query,
+    live,
+    signal,
     ask: (path, parameters) => ask(path, { query: parameters, signal }),
     askBytes: (path, parameters) => askBytes(path, { query: parameters, signal }),
     askText: (path) => askText(path, { signal }),
-    go: (fragment) => { location.hash = fragment; },
+    go: (fragment) => {
+      location.hash = fragment;
+    },
   };
   const page = make(context);
   document.title = `${page.title} · Isthmus`;
@@ -67,7 +72,7 @@ function show() {
   leave = run(page, ending);
 }
 
-/** Refresh the page's panels now and, as far as they follow the chain, whenever there is something new. */
+/** Refresh the page's panels now, whenever the chain grew, and every so often where the page asks for it. */
 function run(page, ending) {
   const panels = page.panels ?? [];
   for (const panel of panels) panel.refresh();
@@ -76,7 +81,8 @@ function run(page, ending) {
   const end = live.listen(() => {
     page.tick?.();
     const now = performance.now();
-    if (live.status?.stored_height === height || now - refreshed < REFRESH_MS || page.isStill) return;
+    const isNew = live.status?.stored_height !== height && !page.isStill && now - refreshed >= REFRESH_MS;
+    if (live.problem || !(isNew || now - refreshed >= (page.everyMs ?? Infinity))) return;
     [height, refreshed] = [live.status?.stored_height, now];
     for (const panel of panels) panel.refresh();
   });
@@ -87,14 +93,20 @@ function run(page, ending) {
 }
 
 function nowhere() {
-  return { title: "Not found", nodes: [el("p", {}, "There is no such page. ", el("a", { href: "#/" }, "To the overview"))] };
+  return {
+    title: "Not found",
+    nodes: [el("p", {}, "There is no such page. ", el("a", { href: "#/" }, "To the overview"))],
+  };
 }
 
 function mark(name) {
-  refill(at("pages"), PAGES.map((page) => {
-    const isHere = page.name === name || page.also?.includes(name);
-    return el("a", { href: `#/${page.name}`, "aria-current": isHere ? "page" : null }, page.title);
-  }));
+  refill(
+    at("pages"),
+    PAGES.map((page) => {
+      const isHere = page.name === name || page.also?.includes(name);
+      return el("a", { href: `#/${page.name}`, "aria-current": isHere ? "page" : null }, page.title);
+    }),
+  );
   const nav = at("pages");
   const current = nav.querySelector("[aria-current]");
   if (current) nav.scrollLeft = current.offsetLeft - nav.offsetLeft - 16;
@@ -103,9 +115,13 @@ function mark(name) {
 /** How the node answers, in the frame of every page. */
 function showConnection() {
   const { status, readiness, problem, retrySeconds } = live;
-  const [kind, words] = problem ? ["bad", retrySeconds ? `Reconnecting in ${retrySeconds} s` : "Reconnecting …"]
-    : !status ? ["wait", "Connecting …"]
-      : readiness && !readiness.ready ? ["warn", "Not ready"] : ["good", "Live"];
+  const [kind, words] = problem
+    ? ["bad", retrySeconds ? `Reconnecting in ${retrySeconds} s` : "Reconnecting …"]
+    : !status
+      ? ["wait", "Connecting …"]
+      : readiness && !readiness.ready
+        ? ["warn", "Not ready"]
+        : ["good", "Live"];
   const line = at("connection");
   if (line.dataset.words !== words) {
     line.dataset.words = words;
@@ -118,23 +134,41 @@ function showConnection() {
   const facts = `${status.node_name} · ${status.version} · ${status.is_validator ? "validator" : "observer"}`;
   if (at("foot").dataset.facts === facts) return;
   at("foot").dataset.facts = facts;
-  refill(at("foot"), el("p", {}, `Served by ${facts}. Everything here is what this one node says; `,
-    el("a", { href: "#/proofs" }, "proofs"), " are what anybody can check."),
-    el("p", {}, "Cluster id ", whole(status.cluster_id)));
+  refill(
+    at("foot"),
+    el(
+      "p",
+      {},
+      `Served by ${facts}. Everything here is what this one node says; `,
+      el("a", { href: "#/proofs" }, "proofs"),
+      " are what anybody can check.",
+    ),
+    el("p", {}, "Cluster id ", whole(status.cluster_id)),
+  );
 }
 
 function showNotice() {
   const { problem, readiness, status } = live;
-  const told = problem ? [`No answer: ${problem}.`, counted(live.failures, "attempt")]
-    : readiness && !readiness.ready ? readiness.reasons : status?.is_diverged
-      ? ["This node's ledger differs from that of the others: do not rely on what it shows."] : [];
+  const told = problem
+    ? [`No answer: ${problem}.`, counted(live.failures, "attempt")]
+    : readiness && !readiness.ready
+      ? readiness.reasons
+      : status?.is_diverged
+        ? ["This node's ledger differs from that of the others: do not rely on what it shows."]
+        : [];
   const notice = at("notice");
   const words = told.join(" ");
   if (notice.dataset.words === words) return;
   notice.dataset.words = words;
   notice.hidden = !told.length;
-  const again = problem ? el("button", { type: "button", class: "quiet", on: { click: () => live.retry() } }, "Try now") : null;
-  refill(notice, told.map((line) => el("span", {}, line)), again);
+  const again = problem
+    ? el("button", { type: "button", class: "quiet", on: { click: () => live.retry() } }, "Try now")
+    : null;
+  refill(
+    notice,
+    told.map((line) => el("span", {}, line)),
+    again,
+  );
 }
 
 at("skip").addEventListener("click", (event) => {

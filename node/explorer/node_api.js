@@ -56,7 +56,9 @@ async function fetchBounded(path, query, signal, accept) {
     return await fetch(address, { headers: { accept }, signal: AbortSignal.any(signals), cache: "no-store" });
   } catch (error) {
     if (signal?.aborted) throw error;
-    throw new Unreachable(error.name === "TimeoutError" ? "the node did not answer in time" : "the node is not reachable");
+    throw new Unreachable(
+      error.name === "TimeoutError" ? "the node did not answer in time" : "the node is not reachable",
+    );
   }
 }
 

@@ -9,8 +9,13 @@ import { Refused } from "./node_api.js";
  */
 export function panel(title, { load, show, onMissing, note }) {
   const body = el("div", { class: "body" }, el("p", { class: "empty" }, "Loading …"));
-  const element = el("section", { class: "panel" },
-    title ? el("h2", {}, title) : null, note ? el("p", { class: "note" }, note) : null, body);
+  const element = el(
+    "section",
+    { class: "panel" },
+    title ? el("h2", {}, title) : null,
+    note ? el("p", { class: "note" }, note) : null,
+    body,
+  );
   let shown = null;
   let busy = false;
 
@@ -40,9 +45,13 @@ export function panel(title, { load, show, onMissing, note }) {
 export function failure(error, again) {
   if (!(error instanceof Error)) throw error;
   const hint = error instanceof Refused ? error.hint : "";
-  return el("div", { class: "failure", role: "alert" },
-    el("p", {}, sentence(error.message)), hint ? el("p", { class: "note" }, hint) : null,
-    again ? el("button", { type: "button", class: "quiet", on: { click: again } }, "Try again") : null);
+  return el(
+    "div",
+    { class: "failure", role: "alert" },
+    el("p", {}, sentence(error.message)),
+    hint ? el("p", { class: "note" }, hint) : null,
+    again ? el("button", { type: "button", class: "quiet", on: { click: again } }, "Try again") : null,
+  );
 }
 
 /** New children without losing the keyboard's place: the same link is looked for in them. */
@@ -52,7 +61,8 @@ export function redraw(body, ...children) {
   if (held) [...body.querySelectorAll("a")].find((link) => link.getAttribute("href") === held)?.focus();
 }
 
-function sentence(text) {
+/** Words that begin with a capital and end. */
+export function sentence(text) {
   const begun = text.charAt(0).toUpperCase() + text.slice(1);
   return /[.!?]$/.test(begun) ? begun : `${begun}.`;
 }

@@ -3,7 +3,12 @@
 import { el } from "./elements.js";
 
 const NUMBERS = new Intl.NumberFormat("en");
-const UNITS = [[86_400_000, "d"], [3_600_000, "h"], [60_000, "min"], [1_000, "s"]];
+const UNITS = [
+  [86_400_000, "d"],
+  [3_600_000, "h"],
+  [60_000, "min"],
+  [1_000, "s"],
+];
 
 export const count = (value) => (value === null || value === undefined ? "–" : NUMBERS.format(value));
 

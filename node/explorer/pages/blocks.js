@@ -21,9 +21,14 @@ export function blocks({ ask, query }) {
   return {
     title: "Blocks",
     isStill: before !== null,
-    nodes: [el("p", { class: "lead" },
-      "Each block that carried transactions has a ledger header, certified by validators with more than two thirds of the weight."),
-    list.element],
+    nodes: [
+      el(
+        "p",
+        { class: "lead" },
+        "Each block with transactions has a ledger header, certified by more than two thirds of the weight.",
+      ),
+      list.element,
+    ],
     panels: [list],
   };
 }
@@ -31,21 +36,33 @@ export function blocks({ ask, query }) {
 const COLUMNS = [
   { title: "Height", of: (block) => toBlock(block.height) },
   { title: "Time", of: (block) => moment(block.decoded.time_ms) },
-  { title: "Transactions", kind: "number", of: (block) => (block.transactions === null ? "pruned" : count(block.transactions)) },
+  {
+    title: "Transactions",
+    kind: "number",
+    of: (block) => (block.transactions === null ? "pruned" : count(block.transactions)),
+  },
   { title: "Epoch", kind: "number", of: (block) => count(block.decoded.epoch) },
   { title: "Header hash", of: (block) => short(block.decoded.hash) },
   {
     title: "Certified",
-    of: (block) => (block.has_certificate ? badge("good", "itself") : badge("calm", block.height ? "by a later one" : "genesis")),
+    of: (block) =>
+      block.has_certificate
+        ? badge("good", "itself")
+        : badge("calm", block.height ? "by a later one" : "genesis"),
   },
 ];
 
 function pager({ blocks: listed, more, stored_height: newest }, before) {
   const last = listed[listed.length - 1];
   const newer = before === null ? null : Number(before) + PAGE;
-  return el("nav", { class: "pager", "aria-label": "More blocks" },
-    before === null ? null : el("a", { href: newer > newest ? "#/blocks" : `#/blocks?before=${newer}` }, "Newer"),
-    more ? el("a", { href: `#/blocks?before=${last.height}` }, "Older") : null);
+  return el(
+    "nav",
+    { class: "pager", "aria-label": "More blocks" },
+    before === null
+      ? null
+      : el("a", { href: newer > newest ? "#/blocks" : `#/blocks?before=${newer}` }, "Newer"),
+    more ? el("a", { href: `#/blocks?before=${last.height}` }, "Older") : null,
+  );
 }
 
 export function block({ args: [wanted], ask, askBytes }) {
@@ -66,26 +83,39 @@ function showBlock(answer, validators, askBytes) {
   const { height } = answer;
   const header = answer.header.decoded;
   return [
-    el("p", { class: "actions" },
+    el(
+      "p",
+      { class: "actions" },
       el("a", { class: "button", href: `#/proofs/header/${height}` }, "Check this header here"),
-      saveButton("Download its proof", `header-${height}.bundle`, () => askBytes(`v1/prove/header/${height}`)),
-      el("span", { class: "neighbours" },
+      saveButton("Download its proof", `header-${height}.bundle`, () =>
+        askBytes(`v1/prove/header/${height}`),
+      ),
+      el(
+        "span",
+        { class: "neighbours" },
         height > 0 ? el("a", { href: `#/block/${height - 1}` }, `‹ ${count(height - 1)}`) : null,
-        el("a", { href: `#/block/${height + 1}` }, `${count(height + 1)} ›`))),
+        el("a", { href: `#/block/${height + 1}` }, `${count(height + 1)} ›`),
+      ),
+    ),
     el("h2", {}, "Header"),
     facts([
       ["Hash", whole(header.hash)],
       ["Time", moment(header.time_ms)],
       ["Epoch", count(header.epoch)],
       ["Incarnation", count(header.incarnation)],
-      ["Before it", height > 0 ? el("a", { href: `#/block/${height - 1}` }, whole(header.parent_hash)) : "nothing: this is the genesis"],
+      [
+        "Before it",
+        height > 0
+          ? el("a", { href: `#/block/${height - 1}` }, whole(header.parent_hash))
+          : "nothing: this is the genesis",
+      ],
       ["Ordered in block", whole(header.block_id)],
       ["Transactions root", whole(header.tx_root)],
       ["Receipts root", whole(header.receipt_root)],
       ["State root", whole(header.state_root)],
-      ["Outboxes root", whole(header.outbox_root)],
+      ["Outboxes root", mapRoot(header.outbox_root)],
       ["History root", whole(header.history_root)],
-      ["Anchors root", whole(header.anchors_root)],
+      ["Anchors root", mapRoot(header.anchors_root)],
       ["Validators hash", whole(header.validators_hash)],
       ["Next validators", whole(header.next_validators_hash)],
     ]),
@@ -96,33 +126,69 @@ function showBlock(answer, validators, askBytes) {
   ];
 }
 
+/** The root of an empty map is 32 zero bytes, as long as a cluster federates with nobody. */
+const mapRoot = (root) => (/^0+$/.test(root) ? "empty" : whole(root));
+
 function showCertificate(proven, { validators, epoch }, height) {
-  if (proven.certificate === null) return el("p", {}, "None yet: the first header follows from the genesis document.");
+  if (proven.certificate === null)
+    return el("p", {}, "None yet: the first header follows from the genesis document.");
   const certificate = readCertificate(decode(fromHex(proven.certificate)));
   const isCurrent = certificate.epoch === epoch;
   const signers = signerIndices(certificate.signers);
   const name = (index) => (isCurrent ? validators[index]?.name : undefined) ?? `validator ${index}`;
   return facts([
-    ["Certifies", certificate.height === height ? "this header"
-      : el("span", {}, "header ", toBlock(certificate.height), ", whose history holds this one")],
-    ["Signed by", el("span", { class: "marks" }, signers.map((index) => badge("good", name(index))))],
-    ["Not among them", isCurrent && signers.length < validators.length
-      ? validators.filter((_, index) => !signers.includes(index)).map((one) => one.name).join(", ") : null],
+    [
+      "Certifies",
+      certificate.height === height
+        ? "this header"
+        : el("span", {}, "header ", toBlock(certificate.height), ", whose history holds this one"),
+    ],
+    [
+      "Signed by",
+      el(
+        "span",
+        { class: "marks" },
+        signers.map((index) => badge("good", name(index))),
+      ),
+    ],
+    [
+      "Not among them",
+      isCurrent && signers.length < validators.length
+        ? validators
+            .filter((_, index) => !signers.includes(index))
+            .map((one) => one.name)
+            .join(", ")
+        : null,
+    ],
     ["Checked", "not here: a proof is, on its own page"],
   ]);
 }
 
 function showTransactions(answer) {
   const rows = answer.decoded_transactions.map((transaction, index) => ({
-    index, transaction, receipt: answer.decoded_receipts[index],
+    index,
+    transaction,
+    receipt: answer.decoded_receipts[index],
   }));
-  return table("Transactions of this block", [
-    { title: "Place", kind: "number", of: ({ index }) => count(index) },
-    { title: "Transaction", of: ({ transaction, receipt }) => toTransaction(transaction?.id ?? receipt?.tx_id ?? "") },
-    { title: "Call", of: ({ transaction }) => (transaction ? `${transaction.app}.${transaction.method}` : "of another version") },
-    { title: "Signed by", of: ({ transaction }) => short(transaction?.sender) },
-    { title: "Outcome", of: ({ receipt }) => outcome(receipt) },
-  ], rows, { empty: "This header carries no transaction." });
+  return table(
+    "Transactions of this block",
+    [
+      { title: "Place", of: ({ index }) => count(index) },
+      {
+        title: "Transaction",
+        of: ({ transaction, receipt }) => toTransaction(transaction?.id ?? receipt?.tx_id ?? ""),
+      },
+      {
+        title: "Call",
+        of: ({ transaction }) =>
+          transaction ? `${transaction.app}.${transaction.method}` : "of another version",
+      },
+      { title: "Signed by", of: ({ transaction }) => short(transaction?.sender) },
+      { title: "Outcome", of: ({ receipt }) => outcome(receipt) },
+    ],
+    rows,
+    { empty: "This header carries no transaction." },
+  );
 }
 
 /** A receipt's status as a badge. */

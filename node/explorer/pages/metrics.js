@@ -7,9 +7,16 @@ import { count } from "../words.js";
 const PERIOD_MS = 5_000;
 const LINE = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})?\s+(\S+)/;
 
-export function metrics({ askText, signal }) {
+export function metrics({ askText }) {
   let families = [];
-  const field = el("input", { id: "filter", type: "search", autocomplete: "off", spellcheck: "false", placeholder: "height, peers, pool …", on: { input: () => redraw() } });
+  const field = el("input", {
+    id: "filter",
+    type: "search",
+    autocomplete: "off",
+    spellcheck: "false",
+    placeholder: "height, peers, pool …",
+    on: { input: () => redraw() },
+  });
   const told = el("p", { class: "note", role: "status" });
   const shown = el("div", {});
   const list = panel(null, {
@@ -24,17 +31,35 @@ export function metrics({ askText, signal }) {
     const wanted = field.value.trim().toLowerCase();
     const found = families.filter(({ name, help }) => `${name} ${help}`.toLowerCase().includes(wanted));
     refill(told, `${count(found.length)} of ${count(families.length)} metrics.`);
-    refill(shown, groups(found).map(([title, members]) => el("details", { open: wanted !== "" || title === "consensus" },
-      el("summary", {}, el("strong", {}, title), ` ${count(members.length)}`), showFamilies(title, members))));
+    refill(
+      shown,
+      groups(found).map(([title, members]) =>
+        el(
+          "details",
+          { open: wanted !== "" || title === "consensus" },
+          el("summary", {}, el("strong", {}, title), ` ${count(members.length)}`),
+          showFamilies(title, members),
+        ),
+      ),
+    );
   }
-  const timer = setInterval(() => { if (!document.hidden) list.refresh(); }, PERIOD_MS);
-  signal.addEventListener("abort", () => clearInterval(timer));
   return {
     title: "Metrics",
-    isStill: true,
-    nodes: [el("p", { class: "lead" }, "What this node measures of itself, for Prometheus at /metrics; here for reading."),
-      el("form", { class: "inline", on: { submit: (event) => event.preventDefault() } }, el("label", { for: "filter" }, "Filter"), field),
-      list.element],
+    everyMs: PERIOD_MS,
+    nodes: [
+      el(
+        "p",
+        { class: "lead" },
+        "What this node measures of itself, for Prometheus at /metrics; here for reading.",
+      ),
+      el(
+        "form",
+        { class: "inline", on: { submit: (event) => event.preventDefault() } },
+        el("label", { for: "filter" }, "Filter"),
+        field,
+      ),
+      list.element,
+    ],
     panels: [list],
   };
 }
@@ -66,16 +91,30 @@ function groups(families) {
     const title = first === "isthmus" ? second : first;
     found.set(title, [...(found.get(title) ?? []), family]);
   }
-  return [...found.entries()].sort(([a], [b]) => (a === "consensus" ? -1 : b === "consensus" ? 1 : a.localeCompare(b)));
+  return [...found.entries()].sort(([a], [b]) =>
+    a === "consensus" ? -1 : b === "consensus" ? 1 : a.localeCompare(b),
+  );
 }
 
 function showFamilies(title, families) {
-  const rows = families.flatMap(({ name, help, samples }) => samples.map((sample) => ({ name, help, ...sample })));
-  return table(`Metrics of ${title}`, [
-    { title: "Metric", of: (row) => [el("code", { class: "long" }, row.name), row.labels ? el("span", { class: "note long" }, row.labels) : null] },
-    { title: "Value", kind: "number", of: (row) => readable(row.value) },
-    { title: "Meaning", of: (row) => el("span", { class: "note" }, row.help) },
-  ], rows);
+  const rows = families.flatMap(({ name, help, samples }) =>
+    samples.map((sample) => ({ name, help, ...sample })),
+  );
+  return table(
+    `Metrics of ${title}`,
+    [
+      {
+        title: "Metric",
+        of: (row) => [
+          el("code", { class: "long" }, row.name),
+          row.labels ? el("span", { class: "note long" }, row.labels) : null,
+        ],
+      },
+      { title: "Value", kind: "number", of: (row) => readable(row.value) },
+      { title: "Meaning", of: (row) => el("span", { class: "note" }, row.help) },
+    ],
+    rows,
+  );
 }
 
 function readable(text) {

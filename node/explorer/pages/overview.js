@@ -4,6 +4,7 @@ import { badge, el, facts, refill, table } from "../elements.js";
 import { bar, sparkline } from "../drawings.js";
 import { WINDOW_SECONDS } from "../live.js";
 import { panel } from "../panel.js";
+import { quorum } from "../proofs/shapes.js";
 import { ago, count, duration, moment, short, toBlock, whole } from "../words.js";
 
 const BLOCKS_SHOWN = 8;
@@ -13,7 +14,10 @@ export function overview({ ask, live }) {
   const rate = el("section", { class: "panel rate" });
   const latest = el("div", { class: "body" });
   const self = el("div", { class: "body" });
-  const validators = panel("Validators", { load: () => ask("v1/validators"), show: (answer) => showValidators(answer, live) });
+  const validators = panel("Validators", {
+    load: () => ask("v1/validators"),
+    show: (answer) => showValidators(answer, live),
+  });
 
   function tick() {
     const { status } = live;
@@ -28,31 +32,62 @@ export function overview({ ask, live }) {
     title: "Overview",
     nodes: [
       tiles,
-      el("div", { class: "columns" },
-        el("div", {}, rate, el("section", { class: "panel" }, el("h2", {}, "Latest blocks"), latest,
-          el("p", { class: "more" }, el("a", { href: "#/blocks" }, "All blocks")))),
-        el("div", {}, validators.element, el("section", { class: "panel" }, el("h2", {}, "This node"), self))),
+      el(
+        "div",
+        { class: "columns" },
+        el(
+          "div",
+          {},
+          rate,
+          el(
+            "section",
+            { class: "panel" },
+            el("h2", {}, "Latest blocks"),
+            latest,
+            el("p", { class: "more" }, el("a", { href: "#/blocks" }, "All blocks")),
+          ),
+        ),
+        el("div", {}, validators.element, el("section", { class: "panel" }, el("h2", {}, "This node"), self)),
+      ),
     ],
+    everyMs: 10_000,
     panels: [validators],
     tick,
   };
 }
 
 function tile(name, value, note, kind = "") {
-  return el("div", { class: `tile ${kind}` }, el("span", { class: "name" }, name),
-    el("span", { class: "value" }, value), el("span", { class: "note" }, note));
+  return el(
+    "div",
+    { class: `tile ${kind}` },
+    el("span", { class: "name" }, name),
+    el("span", { class: "value" }, value),
+    el("span", { class: "note" }, note),
+  );
 }
 
 function showTiles(status, readiness) {
   const behind = status.certified_height - status.stored_height;
   return [
-    tile("Height", toBlock(status.certified_height), behind > 0 ? `${count(behind)} being stored` : "certified and stored"),
+    tile(
+      "Height",
+      toBlock(status.certified_height),
+      behind > 0 ? `${count(behind)} being stored` : "certified and stored",
+    ),
     tile("Round", count(status.round), `epoch ${count(status.epoch)}`),
     tile("Leader", status.leader, "of this round"),
-    tile("Waiting", count(status.pending_transactions), "transactions in the pool"),
-    tile("Ready", readiness ? (readiness.ready ? "Yes" : "No") : "…",
-      readiness?.ready === false ? "see the notice above" : "it can commit", readiness?.ready === false ? "warn" : ""),
-    tile("Up for", duration(status.time_ms - status.started_ms), `since ${new Date(status.started_ms).toISOString().slice(0, 16).replace("T", " ")} UTC`),
+    tile("Waiting", count(status.pending_transactions), "in the pool"),
+    tile(
+      "Ready",
+      readiness ? (readiness.ready ? "Yes" : "No") : "…",
+      readiness?.ready === false ? "see the notice above" : "it can commit",
+      readiness?.ready === false ? "warn" : "",
+    ),
+    tile(
+      "Up for",
+      duration(status.time_ms - status.started_ms),
+      `since ${new Date(status.started_ms).toISOString().slice(5, 16).replace("T", " ")} UTC`,
+    ),
   ];
 }
 
@@ -63,32 +98,73 @@ function showRate(rates) {
   const average = known.length ? known.reduce((sum, value) => sum + value, 0) / known.length : 0;
   return [
     el("h2", {}, "Transactions a second"),
-    el("p", { class: "headline" }, el("strong", {}, count(now ?? 0)), el("span", { class: "note" },
-      ` now · ${average.toFixed(average < 10 ? 1 : 0)} on average · ${count(Math.max(0, ...known))} at most`)),
+    el(
+      "p",
+      { class: "headline" },
+      el("strong", {}, count(now ?? 0)),
+      el(
+        "span",
+        { class: "note" },
+        ` now · ${average.toFixed(average < 10 ? 1 : 0)} on average · ${count(Math.max(0, ...known))} at most`,
+      ),
+    ),
     sparkline(rates.slice(0, -1), "Certified transactions a second"),
     el("p", { class: "note axis" }, el("span", {}, `${WINDOW_SECONDS} s ago`), el("span", {}, "now")),
   ];
 }
 
 function showBlocks(blocks, now) {
-  return table("Latest blocks", [
-    { title: "Height", of: (block) => toBlock(block.height) },
-    { title: "Transactions", kind: "number", of: (block) => count(block.transactions) },
-    { title: "Hash", of: (block) => short(block.decoded.hash) },
-    { title: "When", kind: "number", of: (block) => ago(block.decoded.time_ms, now) },
-  ], blocks);
+  return table(
+    "Latest blocks",
+    [
+      { title: "Height", of: (block) => toBlock(block.height) },
+      { title: "Transactions", kind: "number", of: (block) => count(block.transactions) },
+      { title: "Hash", kind: "wide", of: (block) => short(block.decoded.hash) },
+      { title: "When", kind: "number", of: (block) => ago(block.decoded.time_ms, now) },
+    ],
+    blocks,
+    { isNarrow: true },
+  );
 }
 
 function showValidators({ validators, total_weight: total, epoch }, live) {
-  const list = el("ul", { class: "weights" }, validators.map((validator) => el("li", { "data-name": validator.name },
-    el("span", { class: "who" }, el("strong", {}, validator.name), el("span", { class: "note" }, validator.organisation)),
-    el("span", { class: "marks" }, badge("leader", "leader"),
-      validator.node_key === live.status?.node_key ? badge("calm", "this node") : null,
-      ...reachable(validator, live.status)),
-    el("span", { class: "figure" }, `${count(validator.weight)} · ${((100 * validator.weight) / total).toFixed(1)} %`),
-    bar(validator.weight, total))));
-  return [list, el("p", { class: "note" },
-    `Epoch ${count(epoch)}, weight ${count(total)} in all. Decisions need more than ${count(Math.floor((2 * total) / 3))}.`)];
+  const list = el(
+    "ul",
+    { class: "weights" },
+    validators.map((validator) =>
+      el(
+        "li",
+        { "data-name": validator.name },
+        el(
+          "span",
+          { class: "who" },
+          el("strong", {}, validator.name),
+          el("span", { class: "note" }, validator.organisation),
+        ),
+        el(
+          "span",
+          { class: "marks" },
+          badge("leader", "leader"),
+          validator.node_key === live.status?.node_key ? badge("calm", "this node") : null,
+          ...reachable(validator, live.status),
+        ),
+        el(
+          "span",
+          { class: "figure" },
+          `${count(validator.weight)} · ${((100 * validator.weight) / total).toFixed(1)} %`,
+        ),
+        bar(validator.weight, total),
+      ),
+    ),
+  );
+  return [
+    list,
+    el(
+      "p",
+      { class: "note" },
+      `Epoch ${count(epoch)}, weight ${count(total)} in all. Decisions need ${count(quorum(total))}.`,
+    ),
+  ];
 }
 
 function reachable(validator, status) {

@@ -1,48 +1,140 @@
-// The peers as this node sees them, and itself among them.
+// Whom this node sees, what it makes of it, and what to do about it.
 
-import { badge, el, table } from "../elements.js";
-import { panel } from "../panel.js";
-import { count, short } from "../words.js";
+import { badge, el, facts, table } from "../elements.js";
+import { panel, sentence } from "../panel.js";
+import { bytes, count, duration, whole } from "../words.js";
 
-const KNOWN = ["name", "node_key", "address", "connected", "certified_height"];
+const PERIOD_MS = 5_000;
+const VERDICTS = { good: "good", warning: "warn", fault: "bad" };
 
 export function peers({ ask, live }) {
-  const list = panel(null, {
+  const diagnosis = panel("What this node makes of it", {
+    // The sentences hold rounds and times that change at every look: only the newest are of use.
+    load: async () => (await ask("v1/why")).diagnoses,
+    show: showDiagnoses,
+    // Nodes before this question show their peers only.
+    onMissing: () => {
+      diagnosis.element.hidden = true;
+      return null;
+    },
+  });
+  const list = panel("Peers", {
     load: async () => ({ peers: await ask("v1/peers"), height: live.status?.certified_height ?? null }),
     show: showPeers,
-    onMissing: () => el("p", { class: "empty" }, "This node does not tell its peers."),
+    onMissing: () => {
+      list.element.hidden = true;
+      return null;
+    },
   });
   return {
     title: "Peers",
-    nodes: [el("p", { class: "lead" }, "Nodes that this one keeps a connection with, or tries to."), list.element],
-    panels: [list],
+    nodes: [
+      el(
+        "p",
+        { class: "lead" },
+        "The other validators, linked or not, and whoever else this node knows. In a terminal: ",
+        el("code", {}, "isthmus why"),
+      ),
+      diagnosis.element,
+      list.element,
+    ],
+    everyMs: PERIOD_MS,
+    panels: [diagnosis, list],
   };
+}
+
+function showDiagnoses(diagnoses) {
+  return el(
+    "ul",
+    { class: "diagnoses" },
+    diagnoses.map(({ about, code, verdict, words, remedy }) =>
+      el(
+        "li",
+        {},
+        badge(VERDICTS[verdict] ?? "calm", verdict),
+        el("strong", {}, about),
+        el(
+          "div",
+          {},
+          words.startsWith(about) ? `${words}.` : sentence(words),
+          remedy ? el("p", { class: "note" }, sentence(remedy)) : null,
+          verdict === "good" ? null : el("p", { class: "note" }, el("code", {}, `isthmus explain ${code}`)),
+        ),
+      ),
+    ),
+  );
 }
 
 function showPeers({ peers: listed, height }) {
   const connected = listed.filter((peer) => peer.connected).length;
-  // What newer nodes tell besides is shown under its own name.
-  const more = [...new Set(listed.flatMap(Object.keys))].filter((name) => !KNOWN.includes(name));
   return [
     el("p", {}, `${count(connected)} of ${count(listed.length)} connected.`),
-    table("Peers", [
-      { title: "Name", of: (peer) => el("strong", {}, peer.name) },
-      { title: "Connection", of: (peer) => (peer.connected ? badge("good", "connected") : badge("bad", "not connected")) },
-      { title: "Address", of: (peer) => peer.address || "–" },
-      { title: "Certified height", kind: "number", of: (peer) => heightOf(peer, height) },
-      { title: "Node key", of: (peer) => short(peer.node_key) },
-      ...more.map((name) => ({ title: name.replaceAll("_", " "), of: (peer) => plain(peer[name]) })),
-    ], listed, { empty: "No peer is configured." }),
+    table(
+      "Peers",
+      [
+        {
+          title: "Name",
+          of: (peer) => [
+            el("strong", {}, peer.name),
+            peer.weight === 0 ? el("span", { class: "note" }, "no validator") : null,
+          ],
+        },
+        { title: "Connection", of: connection },
+        { title: "Height", kind: "number", of: (peer) => heightOf(peer, height) },
+        { title: "Round", kind: "number", of: (peer) => count(peer.round) },
+        { title: "Heard", kind: "number", of: (peer) => since(peer.heard_ms_ago, "ago") },
+        { title: "Clock ahead", kind: "number", of: (peer) => skew(peer.clock_skew_ms) },
+        {
+          title: "Queue",
+          kind: "number",
+          of: (peer) =>
+            peer.queue_frames ? `${count(peer.queue_frames)} (${bytes(peer.queue_bytes)})` : "empty",
+        },
+        { title: "Address", of: (peer) => peer.address || "–" },
+      ],
+      listed,
+      { empty: "No peer is known." },
+    ),
+    listed.map((peer) => el("details", {}, el("summary", {}, `More about ${peer.name}`), showMore(peer))),
   ];
+}
+
+function connection(peer) {
+  if (peer.banned_for_ms) return badge("bad", `banned for ${duration(peer.banned_for_ms)}`);
+  return peer.connected ? badge("good", "connected") : badge("bad", "not connected");
 }
 
 function heightOf(peer, height) {
   if (peer.certified_height === null) return "not told";
   const behind = height === null ? 0 : height - peer.certified_height;
-  return behind > 0 ? `${count(peer.certified_height)} (${count(behind)} behind)` : count(peer.certified_height);
+  return behind > 0
+    ? `${count(peer.certified_height)} (${count(behind)} behind)`
+    : count(peer.certified_height);
 }
 
-function plain(value) {
-  if (value === null || value === undefined) return "–";
-  return typeof value === "object" ? JSON.stringify(value) : String(value);
+const since = (ms, word) => (ms === null || ms === undefined ? "never" : `${duration(ms)} ${word}`);
+
+function skew(ms) {
+  if (ms === null || ms === undefined) return "not seen";
+  return `${ms < 0 ? "−" : ""}${duration(Math.abs(ms))}`;
+}
+
+function showMore(peer) {
+  return facts([
+    ["Node key", whole(peer.node_key)],
+    ["Weight", count(peer.weight)],
+    ["Connected for", peer.connected_for_ms === null ? null : since(peer.connected_for_ms, "")],
+    ["Last vote", count(peer.last_vote_round)],
+    [
+      "Last gave up",
+      peer.timeout_round === null
+        ? "no round"
+        : `round ${count(peer.timeout_round)} (${peer.timeout_reason || "no reason told"})`,
+    ],
+    ["Received", bytes(peer.bytes_in)],
+    ["Sent", bytes(peer.bytes_out)],
+    ["Score", count(peer.score)],
+    ["Software", peer.software],
+    ["Last error", peer.last_error],
+  ]);
 }

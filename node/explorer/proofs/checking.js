@@ -8,14 +8,21 @@ import { encode } from "./msgpack.js";
 import { domainDigest, equal, hasEd25519, hasWebCrypto, hex, isSignedBy } from "./hashing.js";
 import { ProofError, checkInclusion, checkState, leafHash } from "./merkle.js";
 import {
-  Malformed, membersHash, readBundle, readGenesis, readHeader, readReceipt, readTransaction, signerIndices,
+  Malformed,
+  membersHash,
+  quorum,
+  readBundle,
+  readGenesis,
+  readHeader,
+  readReceipt,
+  readTransaction,
+  signerIndices,
 } from "./shapes.js";
 
 export const VERIFIED = "verified";
 export const REFUSED = "refused";
 export const INCOMPLETE = "incomplete";
 const SIGNATURE_BYTES = 64;
-
 
 /**
  * Check the bundle in `data` against the 32 bytes of `trust`.
@@ -27,7 +34,12 @@ export async function checkBundle(data, trust) {
   const steps = [];
   if (!hasWebCrypto()) {
     const sentence = "This page has no WebCrypto: browsers give it to https and to loopback addresses only.";
-    return { verdict: INCOMPLETE, steps: [{ name: "hashes", state: "skipped", sentence }], notChecked: [], found: null };
+    return {
+      verdict: INCOMPLETE,
+      steps: [{ name: "hashes", state: "skipped", sentence }],
+      notChecked: [],
+      found: null,
+    };
   }
   const check = new Checking(steps, await hasEd25519());
   try {
@@ -80,9 +92,14 @@ class Checking {
       genesis = readGenesis(bundle.genesisBody);
       return `The genesis is that of cluster ${genesis.name}, whose hash is pinned.`;
     });
-    await this.step("header", async () => { header = certified = await readHeader(bundle.header); });
+    await this.step("header", async () => {
+      header = certified = await readHeader(bundle.header);
+    });
     const top = bundle.later ? "certified header" : "header";
-    if (bundle.later) await this.step(top, async () => { certified = await readHeader(bundle.later.header); });
+    if (bundle.later)
+      await this.step(top, async () => {
+        certified = await readHeader(bundle.later.header);
+      });
     const sets = await this.epochs(bundle, genesis, certified, trust, top);
     await this.places(bundle, header, certified, sets, trust, top);
     await this.step("certificate", () => this.certificate(certified, bundle.certificate, sets.at(-1), trust));
@@ -108,8 +125,10 @@ class Checking {
     await this.step(top, () => {
       need(equal(certified.clusterId, trust), `header ${certified.height} is of another cluster`);
       need(certified.incarnation === 0, "it is of a recovered cluster; use isthmus verify --recovery");
-      need(certified.epoch <= bundle.links.length,
-        `header ${certified.height} is of epoch ${certified.epoch}, the links lead to epoch ${bundle.links.length}`);
+      need(
+        certified.epoch <= bundle.links.length,
+        `header ${certified.height} is of epoch ${certified.epoch}, the links lead to epoch ${bundle.links.length}`,
+      );
     });
     const sets = [genesis.validators];
     await this.step("epoch links", async () => {
@@ -119,13 +138,16 @@ class Checking {
         need(link.header.height > above, `epoch ${epoch} does not end above height ${above}`);
         above = link.header.height;
         need(link.header.nextValidatorsHash !== null, `header ${above} does not end epoch ${epoch}`);
-        need(equal(await membersHash(link.validators), link.header.nextValidatorsHash),
-          `header ${above} names other validators for the next epoch`);
+        need(
+          equal(await membersHash(link.validators), link.header.nextValidatorsHash),
+          `header ${above} names other validators for the next epoch`,
+        );
         await this.certificate(link.header, link.certificate, sets[epoch], trust, epoch);
         sets.push(link.validators);
       }
       if (!bundle.links.length) return undefined;
-      return `The validators of epoch ${certified.epoch} follow from the genesis by ${bundle.links.length} epoch links.`;
+      const count = bundle.links.length;
+      return `The validators of epoch ${certified.epoch} follow from the genesis by ${count} epoch links.`;
     });
     return sets;
   }
@@ -134,11 +156,16 @@ class Checking {
   async places(bundle, header, certified, sets, trust, top) {
     const ends = [-1, ...bundle.links.map((link) => link.header.height)];
     const place = async (one) => {
-      need(one.epoch <= certified.epoch, `header ${one.height} is of epoch ${one.epoch}, after the certified one`);
+      need(
+        one.epoch <= certified.epoch,
+        `header ${one.height} is of epoch ${one.epoch}, after the certified one`,
+      );
       await checkOrigin(one, sets[one.epoch], trust, one.epoch);
       need(one.height > ends[one.epoch], `header ${one.height} lies before its epoch ${one.epoch} began`);
-      need(one.epoch === certified.epoch || one.height <= ends[one.epoch + 1],
-        `header ${one.height} lies behind the end of its epoch ${one.epoch}`);
+      need(
+        one.epoch === certified.epoch || one.height <= ends[one.epoch + 1],
+        `header ${one.height} lies behind the end of its epoch ${one.epoch}`,
+      );
     };
     await this.step("header", () => place(header));
     if (bundle.later) await this.step(top, () => place(certified));
@@ -148,26 +175,40 @@ class Checking {
   async certificate(header, certificate, members, trust, epoch = header.epoch) {
     await checkOrigin(header, members, trust, epoch);
     const { incarnation, blockId, headerHash, signers, signatures } = certificate;
-    need(incarnation === header.incarnation && certificate.epoch === header.epoch
-      && certificate.height === header.height && equal(blockId, header.blockId)
-      && equal(headerHash, header.hash), "the certificate is for another header");
+    need(
+      incarnation === header.incarnation &&
+        certificate.epoch === header.epoch &&
+        certificate.height === header.height &&
+        equal(blockId, header.blockId) &&
+        equal(headerHash, header.hash),
+      "the certificate is for another header",
+    );
     need(signers.length === (members.length + 7) >> 3, "the bitmap of signers has another length");
     const indices = signerIndices(signers);
-    need(indices.every((index) => index < members.length), "a signer is no validator");
-    need(signatures.length === indices.length * SIGNATURE_BYTES, "there are more or fewer signatures than signers");
+    need(
+      indices.every((index) => index < members.length),
+      "a signer is no validator",
+    );
+    need(
+      signatures.length === indices.length * SIGNATURE_BYTES,
+      "there are more or fewer signatures than signers",
+    );
     const weight = indices.reduce((sum, index) => sum + members[index].weight, 0);
     const total = members.reduce((sum, member) => sum + member.weight, 0);
-    need(3 * weight > 2 * total, `weight ${weight} of ${total} is no quorum`);
+    need(weight >= quorum(total), `weight ${weight} of ${total} is no quorum`);
     const named = `Header ${header.height} (${hex(header.hash)}, epoch ${header.epoch})`;
-    const quorum = `${indices.length} of ${members.length} validators, weight ${weight} of ${total}`;
-    if (!this.canSign) return this.skip(`${named} names ${quorum} as signers.`);
+    const signed = `${indices.length} of ${members.length} validators, weight ${weight} of ${total}`;
+    if (!this.canSign) return this.skip(`${named} names ${signed} as signers.`);
     const fields = [trust, incarnation, header.epoch, header.height, blockId, headerHash];
     const message = await domainDigest("isthmus/header-signature/v1", encode(fields));
     for (const [position, index] of indices.entries()) {
       const signature = signatures.subarray(position * SIGNATURE_BYTES, (position + 1) * SIGNATURE_BYTES);
-      need(await isSignedBy(members[index].key, message, signature), `the signature of validator ${index} is wrong`);
+      need(
+        await isSignedBy(members[index].key, message, signature),
+        `the signature of validator ${index} is wrong`,
+      );
     }
-    return `${named} is certified by ${quorum}: a quorum, each signature checked.`;
+    return `${named} is certified by ${signed}: a quorum, each signature checked.`;
   }
 
   skip(claim) {
@@ -196,7 +237,10 @@ class Checking {
       need(equal(read.clusterId, header.clusterId), "it was signed for another cluster");
       const who = `Transaction ${hex(read.id)}`;
       if (!this.canSign) return this.skip(`${who} names ${hex(read.sender)} as its signer.`);
-      need(await isSignedBy(read.sender, read.id, read.signature), `the signature is not that of ${hex(read.sender)}`);
+      need(
+        await isSignedBy(read.sender, read.id, read.signature),
+        `the signature is not that of ${hex(read.sender)}`,
+      );
       return `${who} is signed by ${hex(read.sender)}.`;
     });
     await this.step("transaction path", async () => {
@@ -211,7 +255,8 @@ class Checking {
       need(outcome.version === 1, "its version is another");
       need(equal(outcome.txId, read.id), "it is of another transaction");
       need(outcome.height === header.height && outcome.index === index, "it states another place");
-      const told = outcome.status === 0 ? "it took effect (status 0)" : `it FAILED with status ${outcome.status}`;
+      const told =
+        outcome.status === 0 ? "it took effect (status 0)" : `it FAILED with status ${outcome.status}`;
       return `The receipt at the same place says that ${told}.`;
     });
     return { transaction: read, receipt: outcome };
@@ -228,8 +273,10 @@ async function checkOrigin(header, members, trust, epoch) {
   need(equal(header.clusterId, trust), `header ${header.height} is of another cluster`);
   need(header.incarnation === 0, `header ${header.height} is of incarnation ${header.incarnation}`);
   need(header.epoch === epoch, `header ${header.height} is of epoch ${header.epoch}, expected ${epoch}`);
-  need(equal(header.validatorsHash, await membersHash(members)),
-    `header ${header.height} names other validators than epoch ${epoch} has`);
+  need(
+    equal(header.validatorsHash, await membersHash(members)),
+    `header ${header.height} names other validators than epoch ${epoch} has`,
+  );
 }
 
 /** Leaves of a history are header hashes; index and size are heights of headers, never claims of a bundle. */

@@ -33,8 +33,8 @@ export function equal(a, b) {
 // RFC 8032 7.1, test 2: a browser that cannot tell this signature from a damaged one checks nothing.
 const KNOWN_KEY = fromHex("3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c");
 const KNOWN_SIGNATURE = fromHex(
-  "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da"
-  + "085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00",
+  "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da" +
+    "085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00",
 );
 const KNOWN_MESSAGE = Uint8Array.of(0x72);
 
@@ -43,8 +43,10 @@ export async function hasEd25519() {
   try {
     const key = await crypto.subtle.importKey("raw", KNOWN_KEY, { name: "Ed25519" }, false, ["verify"]);
     const damaged = Uint8Array.of(0x73);
-    return (await crypto.subtle.verify("Ed25519", key, KNOWN_SIGNATURE, KNOWN_MESSAGE))
-      && !(await crypto.subtle.verify("Ed25519", key, KNOWN_SIGNATURE, damaged));
+    return (
+      (await crypto.subtle.verify("Ed25519", key, KNOWN_SIGNATURE, KNOWN_MESSAGE)) &&
+      !(await crypto.subtle.verify("Ed25519", key, KNOWN_SIGNATURE, damaged))
+    );
   } catch {
     return false; // an unknown algorithm is how browsers say that they lack it
   }

@@ -17,7 +17,8 @@ const nodeHash = (left, right) => sha256(NODE, left, right);
 
 /** Throws ProofError unless the path leads from leaf `index` of `size` to the root (RFC 9162 2.1.3.2). */
 export async function checkInclusion(leaf, index, size, path, root) {
-  if (!(0 <= index && index < size)) throw new ProofError(`leaf ${index} is outside a tree of ${size} leaves`);
+  if (!(0 <= index && index < size))
+    throw new ProofError(`leaf ${index} is outside a tree of ${size} leaves`);
   // BigInt: bit operations on plain numbers end at 32 bits.
   const [place, last] = [BigInt(index), BigInt(size) - 1n];
   const inner = bitLength(place ^ last);
@@ -102,7 +103,8 @@ async function checkClimb(root, keyHash, terminal, siblings) {
   let current = terminal;
   for (let level = siblings.length - 1; level >= 0; level--) {
     current = bit(keyHash, level)
-      ? await nodeHash(siblings[level], current) : await nodeHash(current, siblings[level]);
+      ? await nodeHash(siblings[level], current)
+      : await nodeHash(current, siblings[level]);
   }
   if (!equal(current, root)) {
     throw new ProofError(`the path leads to ${hex(current)}, not to the root ${hex(root)}`);

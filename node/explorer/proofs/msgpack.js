@@ -30,24 +30,42 @@ class Reader {
     if ((marker & 0xf0) === 0x90) return this.array(marker & 0x0f, depth);
     if ((marker & 0xe0) === 0xa0) return this.text(marker & 0x1f);
     switch (marker) {
-      case 0xc0: return null;
-      case 0xc4: return this.slice(this.size(1, 0));
-      case 0xc5: return this.slice(this.size(2, 0x100));
-      case 0xc6: return this.slice(this.size(4, 0x10000));
-      case 0xcc: return this.size(1, 0x80);
-      case 0xcd: return this.size(2, 0x100);
-      case 0xce: return this.size(4, 0x10000);
-      case 0xcf: return this.long(false);
-      case 0xd0: return this.negative(1, -0x20);
-      case 0xd1: return this.negative(2, -0x80);
-      case 0xd2: return this.negative(4, -0x8000);
-      case 0xd3: return this.long(true);
-      case 0xd9: return this.text(this.size(1, 0x20));
-      case 0xda: return this.text(this.size(2, 0x100));
-      case 0xdb: return this.text(this.size(4, 0x10000));
-      case 0xdc: return this.array(this.size(2, 0x10), depth);
-      case 0xdd: return this.array(this.size(4, 0x10000), depth);
-      default: throw new NotCanonical(`the byte 0x${marker.toString(16)} begins nothing that the ledger knows`);
+      case 0xc0:
+        return null;
+      case 0xc4:
+        return this.slice(this.size(1, 0));
+      case 0xc5:
+        return this.slice(this.size(2, 0x100));
+      case 0xc6:
+        return this.slice(this.size(4, 0x10000));
+      case 0xcc:
+        return this.size(1, 0x80);
+      case 0xcd:
+        return this.size(2, 0x100);
+      case 0xce:
+        return this.size(4, 0x10000);
+      case 0xcf:
+        return this.long(false);
+      case 0xd0:
+        return this.negative(1, -0x20);
+      case 0xd1:
+        return this.negative(2, -0x80);
+      case 0xd2:
+        return this.negative(4, -0x8000);
+      case 0xd3:
+        return this.long(true);
+      case 0xd9:
+        return this.text(this.size(1, 0x20));
+      case 0xda:
+        return this.text(this.size(2, 0x100));
+      case 0xdb:
+        return this.text(this.size(4, 0x10000));
+      case 0xdc:
+        return this.array(this.size(2, 0x10), depth);
+      case 0xdd:
+        return this.array(this.size(4, 0x10000), depth);
+      default:
+        throw new NotCanonical(`the byte 0x${marker.toString(16)} begins nothing that the ledger knows`);
     }
   }
 
@@ -63,8 +81,12 @@ class Reader {
   /** An unsigned number of `width` bytes, refused below `least`, where a shorter form exists. */
   size(width, least) {
     this.need(width);
-    const value = width === 1 ? this.view.getUint8(this.at)
-      : width === 2 ? this.view.getUint16(this.at) : this.view.getUint32(this.at);
+    const value =
+      width === 1
+        ? this.view.getUint8(this.at)
+        : width === 2
+          ? this.view.getUint16(this.at)
+          : this.view.getUint32(this.at);
     this.at += width;
     if (value < least) throw new NotCanonical("a number is not in its shortest form");
     return value;
@@ -73,8 +95,12 @@ class Reader {
   /** A signed number of `width` bytes, which must be below `below`. */
   negative(width, below) {
     this.need(width);
-    const value = width === 1 ? this.view.getInt8(this.at)
-      : width === 2 ? this.view.getInt16(this.at) : this.view.getInt32(this.at);
+    const value =
+      width === 1
+        ? this.view.getInt8(this.at)
+        : width === 2
+          ? this.view.getInt16(this.at)
+          : this.view.getInt32(this.at);
     this.at += width;
     if (value >= below) throw new NotCanonical("a number is not in its shortest form");
     return value;

@@ -22,8 +22,13 @@ const GENESIS_DEPTH_MAX = 7;
 export async function readBundle(data) {
   if (data.length > BUNDLE_BYTES_MAX) throw new Malformed(`${data.length} bytes are too many for a bundle`);
   const value = decode(data, { depthMax: 6 });
-  if (!Array.isArray(value) || value[0] !== MAGIC) throw new Malformed(`this is no bundle of the format ${MAGIC}`);
-  const [, kind, body, links, header, certificate, later, path, checkpoint, statement] = tuple(value, 10, "bundle");
+  if (!Array.isArray(value) || value[0] !== MAGIC)
+    throw new Malformed(`this is no bundle of the format ${MAGIC}`);
+  const [, kind, body, links, header, certificate, later, path, checkpoint, statement] = tuple(
+    value,
+    10,
+    "bundle",
+  );
   if ((later === null) !== (path === null)) {
     throw new Malformed("a certified header and a history path come together or not at all");
   }
@@ -33,7 +38,10 @@ export async function readBundle(data) {
     links: await Promise.all(array(links, LINKS_MAX, "epoch links").map(readLink)),
     header: bytes(header, "header"),
     certificate: readCertificate(certificate),
-    later: later === null ? null : { header: bytes(later, "certified header"), path: hashes(path, "history path") },
+    later:
+      later === null
+        ? null
+        : { header: bytes(later, "certified header"), path: hashes(path, "history path") },
     checkpoint: checkpoint === null ? null : readCheckpoint(checkpoint),
     statement: readStatement(kind, statement),
   };
@@ -74,7 +82,11 @@ function readCheckpoint(value) {
 
 /** `[incarnation, epoch, height, block_id, header_hash, signers, signatures]`. */
 export function readCertificate(value) {
-  const [incarnation, epoch, height, blockId, headerHash, signers, signatures] = tuple(value, 7, "certificate");
+  const [incarnation, epoch, height, blockId, headerHash, signers, signatures] = tuple(
+    value,
+    7,
+    "certificate",
+  );
   return {
     incarnation: whole(incarnation, "incarnation"),
     epoch: whole(epoch, "certificate epoch"),
@@ -91,7 +103,9 @@ async function readLink(value) {
   return {
     header: await readHeader(bytes(header, "header")),
     certificate: readCertificate(certificate),
-    validators: readMembers(array(members, VALIDATORS_MAX, "validators").map((member) => tuple(member, 2, "validator"))),
+    validators: readMembers(
+      array(members, VALIDATORS_MAX, "validators").map((member) => tuple(member, 2, "validator")),
+    ),
   };
 }
 
@@ -105,10 +119,14 @@ function readMembers(pairs) {
   return members;
 }
 
+/** The least whole weight that is more than two thirds of `total`. */
+export const quorum = (total) => Math.floor((2 * total) / 3) + 1;
+
 /** The positions set in a signers' bitmap, ascending. */
 export function signerIndices(bitmap) {
-  return Array.from({ length: bitmap.length * 8 }, (_, index) => index)
-    .filter((index) => (bitmap[index >> 3] >> (index & 7)) & 1);
+  return Array.from({ length: bitmap.length * 8 }, (_, index) => index).filter(
+    (index) => (bitmap[index >> 3] >> (index & 7)) & 1,
+  );
 }
 
 /** A ledger header with its hash (`node/proofs/header.py`). */
@@ -176,13 +194,24 @@ export async function readTransaction(data) {
 /** `[version, tx_id, height, index, status, result, writes_hash]`. */
 export function readReceipt(data) {
   const [version, txId, height, index, status, result] = tuple(decode(data), 7, "receipt");
-  return { version, txId: bytes(txId, "transaction id"), height, index, status: whole(status, "status"), result };
+  return {
+    version,
+    txId: bytes(txId, "transaction id"),
+    height,
+    index,
+    status: whole(status, "status"),
+    result,
+  };
 }
 
 /** A record's version as the state holds it, or null for other values (`node/ledger/apps/records.py`). */
 export function readRecord(value) {
   try {
-    const [format, number, owner, author, content, , txId, height, timeMs] = tuple(decode(value), 9, "record");
+    const [format, number, owner, author, content, , txId, height, timeMs] = tuple(
+      decode(value),
+      9,
+      "record",
+    );
     const [sha256, size, schema, location, links, labels] = tuple(content, 6, "content");
     if (format !== 1) return null;
     return { number, owner, author, sha256, size, schema, location, links, labels, txId, height, timeMs };
@@ -192,7 +221,8 @@ export function readRecord(value) {
 }
 
 function tuple(value, length, what) {
-  if (!Array.isArray(value) || value.length !== length) throw new Malformed(`${what} must have ${length} parts`);
+  if (!Array.isArray(value) || value.length !== length)
+    throw new Malformed(`${what} must have ${length} parts`);
   return value;
 }
 
@@ -214,7 +244,8 @@ function whole(value, what) {
 }
 
 function text(value, what, most) {
-  if (typeof value !== "string" || [...value].length > most) throw new Malformed(`${what} must be a short text`);
+  if (typeof value !== "string" || [...value].length > most)
+    throw new Malformed(`${what} must be a short text`);
   return value;
 }
 
