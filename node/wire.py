@@ -37,7 +37,6 @@ class Code(IntEnum):
     DATA = 3
     BATCHES = 4
     SYNC = 5
-    HEADERS = 20
     EVIDENCE = 21
     TRANSACTIONS = 22
     FEDERATION = 30
@@ -49,7 +48,6 @@ TOPICS = (
     Topic(Code.DATA, "data", Priority.URGENT, 256 * _KIB),
     Topic(Code.BATCHES, "batches", Priority.BULK, 4 * 1024 * _KIB + 128 * _KIB),
     Topic(Code.SYNC, "sync", Priority.BULK, POOL_BYTES_MAX),
-    Topic(Code.HEADERS, "headers", Priority.NORMAL, 32 * _KIB, gossip=True),
     Topic(Code.EVIDENCE, "evidence", Priority.NORMAL, 16 * _KIB, gossip=True),
     Topic(Code.TRANSACTIONS, "transactions", Priority.NORMAL, 1024 * _KIB, gossip=True),
     Topic(Code.FEDERATION, "federation", Priority.NORMAL, EXCHANGE_BYTES_MAX, foreign=True),

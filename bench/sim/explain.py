@@ -23,8 +23,10 @@ from node import wire
 from node.pool.messages import (
     Acknowledge,
     BatchesUnavailable,
+    Fed,
     FetchBatches,
     FetchedBatch,
+    Follow,
     PoolMessage,
     PushBatch,
     SyncRequest,
@@ -32,7 +34,6 @@ from node.pool.messages import (
 )
 
 _GOSSIP = {
-    wire.Code.HEADERS: "a certified header",
     wire.Code.EVIDENCE: "evidence of a fault",
     wire.Code.TRANSACTIONS: "transactions that wait",
 }
@@ -127,6 +128,10 @@ def _data(message: PoolMessage) -> tuple[str, str]:
             return "asks", f"for {count} heights from {from_height}"
         case SyncResponse() as answer:
             return "sends", f"{len(answer.items)} heights from {answer.from_height}"
+        case Follow(_, height, feed):
+            return "asks", f"what is certified above {height}" + (", and to be fed" if feed else "")
+        case Fed(distance):
+            return ("feeds", f"from {distance} steps away") if distance is not None else ("does not", "feed")
 
 
 def _short(name: bytes) -> str:

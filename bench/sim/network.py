@@ -61,6 +61,7 @@ class Network:
         self._group: list[int] = []
         self._worse: dict[tuple[int, int], Quality] = {}
         self._silent: dict[tuple[int, int], None] = {}
+        self._apart: dict[tuple[int, int], None] = {}
         self._hasher = sha256()
 
     def join(self, host: "Host") -> None:
@@ -80,7 +81,13 @@ class Network:
         return one.up and other.up and self._together(one, other)
 
     def _together(self, one: "Host", other: "Host") -> bool:
+        if self._apart and (one.place, other.place) in self._apart:
+            return False
         return self._group[one.place] == self._group[other.place]
+
+    def keep_apart(self, one: int, other: int) -> None:
+        """These two never have a link, like nodes that do not know of each other. Before they start."""
+        self._apart[one, other] = self._apart[other, one] = None
 
     def partition(self, *groups: tuple[int, ...]) -> None:
         """Only hosts of one group keep their links; who is in none is alone."""

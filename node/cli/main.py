@@ -26,6 +26,7 @@ COMMANDS: dict[str, str] = {
     "genesis": "Make a genesis together with other organisations: new, join, collect.",
     "doctor": "Check a node's home, machine and neighbours before it starts.",
     "start": "Run the node of a folder.",
+    "observe": "Follow a cluster without a vote: one command makes and runs the node.",
     "federation": "Clusters that admit each other: up, invite, join, list, leave.",
     "anchors": "Show the verified headers of other clusters.",
     "lanes": "Show what passes between this cluster and others.",
@@ -41,6 +42,7 @@ COMMANDS: dict[str, str] = {
     "show-node-id": "Print a node's public keys.",
     "config": "Show or check a node's configuration.",
     "db": "Look after a node's database: check, backup, restore, prune.",
+    "safety": "Move a validator to another machine: export, import.",
     "explain": "Say what a code means and what to do about it.",
 }
 """Name -> one line of help; the command is `node.cli.commands.<name, dashes as underscores>.command`."""

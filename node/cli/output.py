@@ -39,6 +39,11 @@ class Output:
         """A sentence that is not the answer."""
         _console(sys.stderr).print(text, markup=False)
 
+    @property
+    def remarks(self) -> Console:
+        """Where remarks of more than a sentence go."""
+        return _console(sys.stderr)
+
 
 def _console(file: IO[str]) -> Console:
     """Without a terminal nobody knows a width, so lines are not folded where 80 columns would end."""

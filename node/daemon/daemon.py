@@ -26,6 +26,7 @@ from node.daemon.federation.ledgerside import InThreads, LedgerSide, Readable
 from node.daemon.federation.readings import Readings, ReadingsInThreads
 from node.daemon.links import Links
 from node.daemon.membership import Membership
+from node.daemon.observing import AllowedList
 from node.daemon.performer import Performer
 from node.daemon.postbox import Postbox
 from node.daemon.recent import RecentHeights
@@ -34,6 +35,7 @@ from node.daemon.startup import OpenedHome, open_home, wall_ms
 from node.daemon.telling import configure_log, tell_start
 from node.daemon.waiters import TooManyWaiters, Waiters
 from node.daemon.workers import Workers, open_workers, pace_garbage_collection
+from node.genesis import Genesis
 from node.home import read_key
 from node.storage import ChainTable, SnapshotLimit
 from node.validator import (
@@ -231,7 +233,10 @@ async def _run(
         node = Node(opened, validator, network, postbox, waiters, workers)
         if recorder is not None:
             node.recorded = recorder.counts
-        membership = Membership(network, p2p_config.peers, p2p_config.allowed, opened.identity.peer_id)
+        configured = frozenset(PeerId(key) for key in config.p2p.allowed) - _founders(genesis)
+        membership = Membership(
+            network, p2p_config.peers, p2p_config.allowed, opened.identity.peer_id, configured
+        )
         performer = Performer(
             nursery,
             network,
@@ -255,6 +260,7 @@ async def _run(
         nursery.start_soon(node.federation.run)
         nursery.start_soon(_watch_disk, opened, postbox)
         nursery.start_soon(_watch_links, network)
+        nursery.start_soon(AllowedList(config, membership).watch)
         await _serve(node, ending, services, ready)
         nursery.cancel_scope.cancel()
 
@@ -362,6 +368,10 @@ async def _watch_links(network: Network) -> None:
         await trio.sleep(LINK_WATCH_SECONDS)
 
 
+def _founders(genesis: Genesis) -> frozenset[PeerId]:
+    return frozenset(PeerId(validator.node_key) for validator in genesis.validators)
+
+
 def _p2p_config(opened: OpenedHome) -> P2PConfig:
     config, genesis = opened.config, opened.genesis
     own = opened.identity.peer_id
@@ -369,8 +379,7 @@ def _p2p_config(opened: OpenedHome) -> P2PConfig:
         PeerAddress(PeerId(peer.node_key), peer.name, peer.host, peer.port) for peer in config.p2p.peers
     )
     dialled = {address.peer_id for address in addresses}
-    members = (PeerId(validator.node_key) for validator in genesis.validators)
-    allowed = {key for key in members if key not in dialled and key != own}
+    allowed = {key for key in _founders(genesis) if key not in dialled and key != own}
     allowed.update(PeerId(key) for key in config.p2p.allowed if key not in dialled and key != own)
     return P2PConfig(
         listen_host=config.p2p.host,

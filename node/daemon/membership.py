@@ -25,14 +25,31 @@ class Membership:
     """The pinned keys: `peers` and `allowed` come from configuration and genesis, and stay."""
 
     def __init__(
-        self, network: Pins, peers: Sequence[PeerAddress], allowed: frozenset[PeerId], own: PeerId
+        self,
+        network: Pins,
+        peers: Sequence[PeerAddress],
+        allowed: frozenset[PeerId],
+        own: PeerId,
+        configured: Iterable[PeerId] = (),
     ) -> None:
+        """`configured` are those of `allowed` that the operator may take back (`allow`)."""
         self._network = network
         self._peers = tuple(peers)
+        dialled = {address.peer_id for address in peers}
+        self._founders = frozenset(allowed - frozenset(configured))
+        self._reserved = {own, *dialled}
         self._allowed = allowed
         self._own = own
-        self._pinned = {own, *allowed, *(address.peer_id for address in peers)}
+        self._pinned = {own, *allowed, *dialled}
         self._kept: dict[PeerId, None] = {}
+
+    def allow(self, keys: Iterable[PeerId]) -> None:
+        """The operator's list is another: accept exactly these beside peers, genesis and roster."""
+        self._allowed = self._founders | frozenset(key for key in keys if key not in self._reserved)
+        self._pinned = {*self._reserved, *self._allowed}
+        for peer in self._pinned:
+            self._kept.pop(peer, None)
+        self._network.update_members(self._peers, {*self._allowed, *self._kept})
 
     def enter(self, validators: tuple[bytes, ...]) -> tuple[PeerId, ...]:
         """An epoch begins with these validators' node keys: accept them; answers with all but ourselves."""

@@ -32,6 +32,7 @@ class NodeSetup:
     p2p_host: str = "127.0.0.1"
     api_host: str = "127.0.0.1"
     peers: tuple[PeerConfig, ...] = ()
+    allowed: tuple[bytes, ...] = ()
 
     def to_toml(self) -> str:
         """The overrides; every default that holds stays out, so that better defaults reach old homes."""
@@ -43,6 +44,7 @@ class NodeSetup:
             "[p2p]",
             f'host = "{self.p2p_host}"',
             f"port = {self.p2p_port}",
+            *((f"allowed = {[key.hex() for key in self.allowed]}",) if self.allowed else ()),
             "",
             "[api]",
             f'host = "{self.api_host}"',

@@ -22,8 +22,10 @@ from node.pool.fetching import Fetcher
 from node.pool.messages import (
     Acknowledge,
     BatchesUnavailable,
+    Fed,
     FetchBatches,
     FetchedBatch,
+    Follow,
     PoolMessage,
     PushBatch,
     SyncRequest,
@@ -77,7 +79,7 @@ class Arrivals:
             case BatchesUnavailable(digests):
                 self._fetcher.on_unavailable(peer, digests, elapsed_ms)
                 return []
-            case SyncRequest() | SyncResponse():
+            case SyncRequest() | SyncResponse() | Follow() | Fed():
                 raise InvalidMessage("pool-topic", "a catch-up message among batches")
 
     def on_push(self, peer: bytes, data: bytes, elapsed_ms: int, cluster_ms: int) -> list[PoolEffect]:

@@ -6,7 +6,7 @@ makes is compared with the certified one, and if they differ it is we who are wr
 lying peers are rotated out and ranges asked again elsewhere, without a global deadline. Memory is bounded.
 """
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -23,7 +23,8 @@ from node.pool.effects import (
     SyncProgress,
     VerifiedItem,
 )
-from node.pool.messages import SYNC_BYTES_MAX, SyncRequest, SyncResponse
+from node.pool.messages import SYNC_BYTES_MAX, SYNC_HEIGHTS_MAX, SyncRequest, SyncResponse
+from node.pool.ranges import LateAnswers, Range
 from node.pool.sources import SourceLimits, Sources
 from node.pool.verifying import Trust, verify_range
 
@@ -47,32 +48,6 @@ class CatchUpConfig:
     late_max: int = 64
 
 
-@dataclass(slots=True, eq=False)
-class _Range:
-    """Heights `start` to `start + count - 1`: not asked for yet, asked of `peer`, answered but of an unknown
-    epoch (`parked`), or proven (`items`)."""
-
-    start: int
-    count: int
-    peer: bytes | None = None
-    deadline_ms: int = 0
-    failures: int = 0
-    tried: dict[bytes, None] = field(default_factory=dict)
-    parked: SyncResponse | None = None
-    items: deque[VerifiedItem] | None = None
-    bytes: int = 0
-
-    @property
-    def is_open(self) -> bool:
-        """No answer yet."""
-        return self.items is None and self.parked is None
-
-    @property
-    def is_asked(self) -> bool:
-        """A peer was asked and has not answered."""
-        return self.is_open and self.peer is not None
-
-
 class CatchUp:
     """One run after another; idle without a target. While it runs nothing else may execute blocks."""
 
@@ -86,9 +61,9 @@ class CatchUp:
         self._target: HeaderCertificate | None = None
         self._from_height = self._at_height = 0
         self._last_hash = Digest(b"")
-        self._ranges: deque[_Range] = deque()
+        self._ranges: deque[Range] = deque()
         self._handed: deque[VerifiedItem] = deque()
-        self._late: OrderedDict[tuple[bytes, int], None] = OrderedDict()
+        self._late = LateAnswers(config.late_max)
         self.diverged = False
         """Our execution contradicts a certificate; nothing more is fetched until an operator acts (C3)."""
 
@@ -117,8 +92,7 @@ class CatchUp:
         tip_hash: Digest,
         now_ms: int,
     ) -> list[CatchUpEffect]:
-        """A certificate, verified already, lies above what we executed (the tip); `peer` has it. A later
-        one while running moves the target."""
+        """A verified certificate lies above our tip, and `peer` has it. While running it moves the target."""
         self._alarm.advance(now_ms)
         if peer is not None:
             self._sources.claim(peer, certificate.height)
@@ -155,7 +129,7 @@ class CatchUp:
         for range_ in self._ranges:
             if range_.peer is not None:
                 range_.peer = renamed.get(range_.peer, range_.peer)
-        self._late = OrderedDict(((renamed.get(peer, peer), start), None) for peer, start in self._late)
+        self._late.rename(renamed)
 
     def on_response(self, peer: bytes, response: SyncResponse, now_ms: int) -> list[CatchUpEffect]:
         """An answer: proven, or held against its sender."""
@@ -165,7 +139,7 @@ class CatchUp:
             None,
         )
         if asked is None:
-            if self._late.pop((peer, response.from_height), 0) is None:
+            if self._late.take(peer, response.from_height):
                 return self._finish([])
             error = InvalidMessage("sync-unsolicited", f"heights from {response.from_height}", peer)
             return [Penalise(peer, error)]
@@ -173,6 +147,50 @@ class CatchUp:
             self._fail(asked, elapsed, lied=False)
             return self._finish([])
         return self._finish(self._prove(asked, peer, response, elapsed))
+
+    def is_asked(self, peer: bytes, from_height: int) -> bool:
+        """Whether `peer` owes an answer that begins at this height, late or not."""
+        if (peer, from_height) in self._late:
+            return True
+        return any(r.is_asked and (r.peer, r.start) == (peer, from_height) for r in self._ranges)
+
+    def on_pushed(
+        self, peer: bytes, pushed: SyncResponse, tip_height: int, tip_hash: Digest, now_ms: int
+    ) -> list[CatchUpEffect]:
+        """New heights, sent as they came by a peer that was asked to. They are taken where they follow what
+        is executed or on its way; else only their certificate counts, and what lies between is asked for."""
+        self._alarm.advance(now_ms)
+        certificate, last = pushed.certificate, pushed.from_height + len(pushed.items) - 1
+        reached = self._reached(tip_height)
+        if self.diverged or certificate is None or last <= reached:
+            return []
+        try:
+            items = verify_range(pushed, SYNC_HEIGHTS_MAX, self._config.pool, self.trust)
+        except PeerError as error:
+            self._sources.failed(peer, self._alarm.elapsed_ms, lied=True)
+            return [Penalise(peer, error.blamed_on(peer))]
+        if items is None:
+            return []  # of an epoch that is not known here yet
+        self._sources.claim(peer, certificate.height)
+        if self._target is None:
+            self._from_height = self._at_height = tip_height
+            self._last_hash = tip_hash
+        if self._target is None or certificate.height > self._target.height:
+            self._target = certificate
+        if pushed.from_height <= reached + 1 and len(self._ranges) < self._config.range_heights:
+            new = deque(items[reached + 1 - pushed.from_height :])
+            size = sum(item.size for item in pushed.items)
+            if self._buffered_bytes() + size <= self._config.buffer_bytes_max:
+                self._ranges.append(Range(reached + 1, len(new), items=new, bytes=size))
+        return self._finish([])
+
+    def _reached(self, tip_height: int) -> int:
+        """The last height that is executed, handed over, or asked for."""
+        if self._target is None:
+            return tip_height
+        if self._ranges:
+            return self._ranges[-1].start + self._ranges[-1].count - 1
+        return self._handed[-1].header.height if self._handed else self._at_height
 
     def on_executed(self, height: int, header_hash: Digest, now_ms: int) -> list[CatchUpEffect]:
         """The answer to `Execute`. Another header than the certified one is our own divergence (C3)."""
@@ -203,7 +221,7 @@ class CatchUp:
         self._alarm.fired()
         for range_ in self._ranges:
             if range_.is_asked and range_.deadline_ms <= elapsed:
-                self._remember_late(range_)
+                self._late.add(range_)
                 self._fail(range_, elapsed, lied=False)
         return self._finish([])
 
@@ -222,7 +240,7 @@ class CatchUp:
     # --- inside ----------------------------------------------------------------------------------------
 
     def _prove(
-        self, range_: _Range, peer: bytes, response: SyncResponse, elapsed_ms: int
+        self, range_: Range, peer: bytes, response: SyncResponse, elapsed_ms: int
     ) -> list[CatchUpEffect]:
         try:
             items = verify_range(response, range_.count, self._config.pool, self.trust)
@@ -237,25 +255,19 @@ class CatchUp:
             return []
         self._sources.succeeded(peer)
         if len(items) < range_.count:
-            rest = _Range(range_.start + len(items), range_.count - len(items))
+            rest = Range(range_.start + len(items), range_.count - len(items))
             self._ranges.insert(self._ranges.index(range_) + 1, rest)
         range_.count, range_.items, range_.parked = len(items), deque(items), None
         range_.bytes = sum(item.size for item in response.items)
         return []
 
-    def _fail(self, range_: _Range, elapsed_ms: int, *, lied: bool) -> None:
+    def _fail(self, range_: Range, elapsed_ms: int, *, lied: bool) -> None:
         if range_.peer is not None:
             self._sources.failed(range_.peer, elapsed_ms, lied=lied)
             range_.tried[range_.peer] = None
         range_.failures += 1
         range_.peer = range_.parked = None
         range_.bytes = 0
-
-    def _remember_late(self, range_: _Range) -> None:
-        if range_.peer is not None:
-            self._late[(range_.peer, range_.start)] = None
-            if len(self._late) > self._config.late_max:
-                self._late.popitem(last=False)
 
     def _diverge(self, height: int, ours: Digest, certified: Digest) -> list[CatchUpEffect]:
         self.diverged = True
@@ -265,7 +277,7 @@ class CatchUp:
     def _reset(self) -> None:
         for range_ in self._ranges:
             if range_.is_asked and range_.peer is not None:
-                self._remember_late(range_)
+                self._late.add(range_)
                 self._sources.succeeded(range_.peer)
         self._target = None
         self._ranges.clear()
@@ -317,14 +329,11 @@ class CatchUp:
 
     def _extend(self, target: HeaderCertificate) -> None:
         while len(self._ranges) < self._config.ranges_max:
-            if self._ranges:
-                start = self._ranges[-1].start + self._ranges[-1].count
-            else:
-                start = (self._handed[-1].header.height if self._handed else self._at_height) + 1
+            start = self._reached(self._at_height) + 1
             count = min(self._config.range_heights, target.height - start + 1)
             if count < 1:
                 return
-            self._ranges.append(_Range(start, count))
+            self._ranges.append(Range(start, count))
 
     def _buffered_bytes(self) -> int:
         held = sum(range_.bytes for range_ in self._ranges)

@@ -10,6 +10,7 @@ from typing import TypeAlias
 from consensus import (
     CodecError,
     Digest,
+    Epoch,
     HeaderCertificate,
     Height,
     MalformedMessage,
@@ -34,6 +35,8 @@ SYNC_BYTES_MAX = 8 * 1024 * 1024
 MESSAGE_BYTES_MAX = SYNC_BYTES_MAX + 512 * 1024
 _ITEMS_MAX = 2 * SYNC_HEIGHTS_MAX + SYNC_HEIGHTS_MAX * (3 + SYNC_BATCHES_MAX) + 64
 """Of the longest catch-up response: heights with all their batches, and links."""
+DISTANCE_MAX = 255
+"""Most steps between a node and the validator that what it is fed comes from."""
 _DIGEST_BYTES = 32
 _HEADER_BYTES_MAX = 1024
 _PROPOSAL_BYTES_MAX = 2 * 1024 * 1024
@@ -130,11 +133,40 @@ class SyncResponse:
     certificate: HeaderCertificate | None
 
 
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """Who takes no part in agreement says where it stands: it has everything through `height` and is in
+    `epoch`. What is certified beyond is told (`Certificates`); with `feed` it asks to be sent new heights as
+    they come (`SyncResponse`, unasked), without `feed` it asks that no more."""
+
+    epoch: Epoch
+    height: Height
+    feed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Fed:
+    """The answer to `Follow` with `feed`: the sender sends new heights, being so many steps from a validator
+    itself, or, with None, it does not, or no longer."""
+
+    distance: int | None
+
+
 PoolMessage: TypeAlias = (
-    PushBatch | Acknowledge | FetchBatches | FetchedBatch | BatchesUnavailable | SyncRequest | SyncResponse
+    PushBatch
+    | Acknowledge
+    | FetchBatches
+    | FetchedBatch
+    | BatchesUnavailable
+    | SyncRequest
+    | SyncResponse
+    | Follow
+    | Fed
 )
 
-_PUSH, _ACKNOWLEDGE, _FETCH, _FETCHED, _UNAVAILABLE, _SYNC_REQUEST, _SYNC_RESPONSE = range(1, 8)
+_PUSH, _ACKNOWLEDGE, _FETCH, _FETCHED, _UNAVAILABLE, _SYNC_REQUEST, _SYNC_RESPONSE, _FOLLOW, _FED = range(
+    1, 10
+)
 
 
 def encode_message(message: PoolMessage) -> bytes:
@@ -156,6 +188,10 @@ def encode_message(message: PoolMessage) -> bytes:
             values = tuple(item.to_value() for item in items)
             proof = None if certificate is None else certificate.to_value()
             return encode_trusted((_SYNC_RESPONSE, height, values, links, proof))
+        case Follow(epoch, height, feed):
+            return encode_trusted((_FOLLOW, epoch, height, int(feed)))
+        case Fed(distance):
+            return encode_trusted((_FED, distance))
 
 
 def decode_message(data: bytes) -> PoolMessage:
@@ -189,6 +225,16 @@ def _from_fields(kind: int, value: tuple[Value, ...]) -> PoolMessage:
         )
     if kind == _SYNC_RESPONSE:
         return _sync_response(value)
+    if kind == _FOLLOW:
+        _, epoch, height, feed = as_tuple(value, 4, "follow")
+        return Follow(
+            Epoch(as_int(epoch, "epoch")),
+            Height(as_int(height, "height")),
+            as_int(feed, "feed", high=1) == 1,
+        )
+    if kind == _FED:
+        distance = as_tuple(value, 2, "fed")[1]
+        return Fed(None if distance is None else as_int(distance, "distance", high=DISTANCE_MAX))
     raise CodecError(f"message kind {kind} is not known")
 
 

@@ -55,7 +55,7 @@ class BatchPool:
         self._alarm = Alarm()
         self._shelf = Shelf(config, validators)
         self._ordered = OrderedBlocks(config)
-        self._contents = ContentsCache(config)
+        self.contents = ContentsCache(config)
         self._checks = PayloadChecks(config, self._shelf, self._ordered)
         self._fetcher = Fetcher(config)
         self._delivery = Delivery(config, self._shelf, self._ordered, self._fetcher)
@@ -161,7 +161,7 @@ class BatchPool:
         elapsed = self._alarm.advance(now_ms)
         in_ancestors: dict[Digest, None] = {}
         for block in ancestors:
-            in_ancestors.update(dict.fromkeys(self._contents.of(block).names()))
+            in_ancestors.update(dict.fromkeys(self.contents.of(block).names()))
         slot = Slot(round, time_ms, in_ancestors, bytes_max)
         payload = build_payload(
             self._shelf,
@@ -176,8 +176,8 @@ class BatchPool:
     def on_check(self, block: Block, ancestors: Sequence[Block], now_ms: int) -> list[PoolEffect]:
         """`CheckPayload`: answered now, or again when what is missing has come."""
         self._alarm.advance(now_ms)
-        contents = self._contents.of(block)
-        older = tuple(self._contents.of(ancestor) for ancestor in ancestors)
+        contents = self.contents.of(block)
+        older = tuple(self.contents.of(ancestor) for ancestor in ancestors)
         fault = self._checks.start(block, contents, older)
         if fault:
             return [Answer(PayloadChecked(block.id, Verdict.INVALID, None, fault))]
@@ -199,7 +199,7 @@ class BatchPool:
         elapsed = self._alarm.advance(now_ms)
         for committed in blocks:
             block = committed.block
-            contents = self._contents.of(block)
+            contents = self.contents.of(block)
             self._ordered.commit(committed, contents)
             self._checks.drop_through(block)
             for name in contents.names():
@@ -249,7 +249,7 @@ class BatchPool:
 
     def resolve(self, block: Block) -> tuple[Batch, ...] | tuple[Digest, ...]:
         """The batches of a block in order of execution or, when some are not in memory, their digests."""
-        return self._delivery.resolve(self._contents.of(block))
+        return self._delivery.resolve(self.contents.of(block))
 
     def own_transactions(self) -> list[Transaction]:
         """What this node took upon itself and is not executed, in the order it came: not sealed yet, or in a
@@ -278,7 +278,7 @@ class BatchPool:
             *self._spreading.limits(),
             ("pool_unsealed_bytes", self._sealer.bytes, config.unsealed_bytes_max + config.author_bytes_max),
             *self._checks.limits(),
-            ("pool_parsed_blocks", len(self._contents), config.parsed_blocks_max),
+            ("pool_parsed_blocks", len(self.contents), config.parsed_blocks_max),
         )
 
     @property

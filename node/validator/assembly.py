@@ -34,6 +34,7 @@ from node.validator.desk import Desk
 from node.validator.directory import Directory
 from node.validator.durable import DurableBook
 from node.validator.epochs import Epochs
+from node.validator.feeding import Feeding
 from node.validator.layout import SPACE_TABLES, height_key
 from node.validator.line import ExecutionLine
 from node.validator.mail import Mail
@@ -138,7 +139,10 @@ def assemble(
     )
     executed = frozenset(digest for digest, _ in ordered)
     own = [batch for batch in past if batch.digest not in executed and terms.is_ours(batch)]
-    return Validator(mail, data, terms, term, beginning, _not_stored(own, reader, data_plane))
+    certified = recovered.certified
+    stored = certified if certified is not None and certified.height <= recovered.tip.height else None
+    feeding = Feeding(mail, data, terms.epochs, term, stored)
+    return Validator(mail, data, terms, term, feeding, beginning, _not_stored(own, reader, data_plane))
 
 
 def _not_stored(batches: list[Batch], reader: Reader, config: PoolConfig) -> list[Transaction]:

@@ -10,6 +10,7 @@ from node.ledger.transactions import Transaction
 from node.validator.border import Border
 from node.validator.dataplane import DataPlane
 from node.validator.durable import EnteredEpoch
+from node.validator.feeding import Feeding
 from node.validator.mail import Mail
 from node.validator.outputs import Append, EnterEpoch, Tell
 from node.validator.records import encode_start
@@ -19,9 +20,10 @@ from node.validator.term import Term, Terms, TermStart
 class Crossing:
     """The way over the border; `under_way` between the two strides."""
 
-    def __init__(self, mail: Mail, data: DataPlane, terms: Terms, border: Border) -> None:
+    def __init__(self, mail: Mail, data: DataPlane, feeding: Feeding, terms: Terms, border: Border) -> None:
         self._mail = mail
         self._data = data
+        self._feeding = feeding
         self._terms = terms
         self._border = border
         self._left: tuple[int, SafetyRecord] | None = None
@@ -60,7 +62,8 @@ class Crossing:
         if link is None:
             raise LocalError(f"epoch {term.epoch} ended, and its link is not stored")
         entered = self._terms.begin(data.line.roster, TermStart(data.line.tip, None, link.certificate))
-        left = data.enter(entered.pool, entered.trust, mail.directory.enter(entered.roster))
+        renamed = mail.directory.enter(entered.roster)
+        left = data.enter(entered.pool, entered.trust, renamed)
         mail.put(EnterEpoch(entered.epoch, mail.directory.validator_links))
         seat = "a validator" if entered.me is not None else "no validator"
         words = (
@@ -69,4 +72,5 @@ class Crossing:
         mail.put(Tell("epoch", f"{words}; this node is {seat} in it"))
         tip_ms = link.header.time_ms
         data.serve_pool(entered.pool.recover((), (), tip_ms, mail.now_ms))
+        self._feeding.enter(entered, renamed)
         return entered, left

@@ -6,7 +6,7 @@ of a certified chain that it had missed. A height that one has queued is not que
 
 from collections import deque
 from collections.abc import Mapping
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
 from consensus import (
     ChainSynced,
@@ -22,16 +22,19 @@ from consensus import (
 )
 from node import wire
 from node.ledger.codes import Code, RejectedTransaction
+from node.ledger.execution import Tip
 from node.ledger.transactions import Transaction
 from node.pool import effects as asked
 from node.pool.batches import Batch
 from node.pool.catchup import CatchUp
 from node.pool.effects import CatchUpEffect, PoolEffect, VerifiedItem
+from node.pool.messages import SyncResponse
 from node.pool.pool import BatchPool
 from node.pool.verifying import Trust
 from node.validator import outputs
 from node.validator.desk import Desk
 from node.validator.durable import AppendedBatch, DurableBook
+from node.validator.fresh import FreshHeights
 from node.validator.handover import Outgoing
 from node.validator.layout import place_of
 from node.validator.line import ExecutionLine, Settled
@@ -39,7 +42,10 @@ from node.validator.mail import Mail
 from node.validator.outputs import Append
 from node.validator.records import encode_batch
 from node.validator.storing import Storing
+from node.validator.syncnews import SyncNews
 
+Certified: TypeAlias = tuple[list[Settled], HeaderCertificate | None]
+"""Executed heights on their way to storage, and the certificate of the last."""
 POOL_TIMER = "pool"
 CATCHUP_TIMER = "catch-up"
 
@@ -65,6 +71,8 @@ class DataPlane:
         self.book = book
         self.desk = desk
         self.outgoing = Outgoing()
+        self.fresh = FreshHeights()
+        self._sync_news = SyncNews()
         self._resume_asked = False
         self._held: deque[asked.BlockReady] = deque()
         self.diverged: Diverged | None = None
@@ -125,6 +133,9 @@ class DataPlane:
         elif self.catchup.running:
             self._hold(ready)
         else:
+            if self.fresh.wanted:
+                contents = self.pool.contents.of(committed.block)
+                self.fresh.queued(committed.block.id, contents.references, ready.batches)
             self._queue(committed, ready.batches)
 
     def _queue(self, committed: CommittedBlock, batches: tuple[Batch, ...]) -> None:
@@ -138,6 +149,7 @@ class DataPlane:
         now_ms = self._mail.now_ms
         if self.diverged is None:
             self.book.committed(proposals)
+            self.fresh.committed(blocks, proposals)
             for committed in blocks:
                 if committed.block.certified is not None:
                     # A start knows only the last certificate by itself; those of the heights between, without
@@ -184,15 +196,16 @@ class DataPlane:
         self._compare(height)
         self.serve_catchup(self.catchup.on_executed(height, header.hash, self._mail.now_ms))
 
-    def on_flushed(self, number: int) -> None:
-        """A flush is on disk: its batches and transactions may leave memory."""
+    def on_flushed(self, number: int) -> HeaderCertificate | None:
+        """A flush is on disk: what it held may leave memory. Answers with its last certificate."""
         stored = self.storing.finished(number)
         if stored is None:
-            return
+            return None
         self.desk.admission.release(stored.transactions)
         self.outgoing.stored(stored.transactions)
         for block_id in stored.blocks:
             self.serve_pool(self.pool.on_executed(block_id, self._mail.now_ms))
+        return stored.certificate
 
     @property
     def ended_epoch(self) -> Epoch | None:
@@ -213,30 +226,46 @@ class DataPlane:
         self.book.end_epoch()
         return left
 
-    def follow_up(self) -> None:
-        """What every step ends with: a flush if one is due, and time for execution if it has work."""
+    def follow_up(self) -> Certified | None:
+        """What every step ends with: a flush, if one is due, which is answered, and time for execution."""
         flush = self.storing.plan()
         if flush is not None:
             self._mail.put(flush)
         if self.line.has_work and not self._resume_asked:
             self._resume_asked = True
             self._mail.put(outputs.Resume())
+        return None if flush is None else self.storing.planned
 
     # --- catch-up --------------------------------------------------------------------------------------
 
     def fell_behind(self, certificate: HeaderCertificate, peer: bytes | None) -> None:
-        """Catch up to this certificate, from `peer` or whoever has it: until it is reached, only catch-up
-        brings blocks to the line."""
+        """Catch up to this certificate, which `peer` has: meanwhile only that brings blocks to the line."""
         if self.diverged is not None:
             return
+        tip = self._clear_line()
+        effects = self.catchup.on_target(certificate, peer, tip.height, tip.header_hash, self._mail.now_ms)
+        self._catch_up(effects)
+
+    def on_pushed(self, peer: bytes, pushed: SyncResponse) -> bool:
+        """New heights from the peer that feeds this node; False when they were false."""
+        if self.diverged is not None:
+            return True
+        tip, now_ms = self._clear_line(), self._mail.now_ms
+        effects = self.catchup.on_pushed(peer, pushed, tip.height, tip.header_hash, now_ms)
+        self._catch_up(effects)
+        return not any(isinstance(effect, asked.Penalise) for effect in effects)
+
+    def _clear_line(self) -> Tip:
+        """Nothing but catch-up is to bring blocks to the line; where the ledger stands."""
         if not self.catchup.running:
             withdrawn = self.line.withdraw()
             settled = self.line.finish_current()
             if settled is not None:
                 self._on_executed(settled)
             self._held.extend(asked.BlockReady(*queued) for queued in withdrawn)
-        tip = self.line.tip
-        effects = self.catchup.on_target(certificate, peer, tip.height, tip.header_hash, self._mail.now_ms)
+        return self.line.tip
+
+    def _catch_up(self, effects: list[CatchUpEffect]) -> None:
         self.serve_catchup(effects)
         if self.catchup.running:
             held, self._held = self._held, deque()
@@ -271,8 +300,9 @@ class DataPlane:
                     mail.put(outputs.StartTimer(CATCHUP_TIMER, delay_ms))
                 case asked.Execute(item):
                     self._take_synced(item)
-                case asked.SyncProgress(start, at, target):
-                    mail.put(outputs.Tell("sync", f"height {at} of {target}, from {start}"))
+                case asked.SyncProgress():
+                    if words := self._sync_news.on_progress(effect, mail.now_ms):
+                        mail.put(outputs.Tell("sync", words))
                 case asked.SyncFinished():
                     self._on_synced(effect)
                 case asked.SyncDiverged(height, ours, certified):
@@ -293,6 +323,7 @@ class DataPlane:
         self.serve_pool(self.pool.on_synced(height, ordered, block.time_ms, self._mail.now_ms))
         if item.certificate is not None:
             self._certify(item.certificate)
+        self.fresh.synced(item)
         self._queue(CommittedBlock(block, height, True), item.batches)
 
     def _on_synced(self, finished: asked.SyncFinished) -> None:

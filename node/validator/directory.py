@@ -54,10 +54,9 @@ class Directory:
         """The link is gone."""
         self._up.pop(node_key, None)
 
-    @property
-    def has_followers(self) -> bool:
-        """Whether a node that is no validator is linked to us."""
-        return any(key not in self._inner for key in self._up)
+    def is_validator(self, identity: bytes) -> bool:
+        """Whether this inner identity is a validator's."""
+        return identity in self._outer
 
     def connected_validators(self) -> list[bytes]:
         """Consensus keys of validators whose links are open."""

@@ -6,7 +6,6 @@ from consensus import (
     CodecError,
     Epoch,
     Evidence,
-    HeaderCertificate,
     InvalidMessage,
     MalformedMessage,
     Round,
@@ -15,7 +14,6 @@ from consensus import (
     TimeoutReason,
     ValidatorIndex,
     ValidatorSet,
-    decode,
 )
 
 
@@ -36,18 +34,6 @@ class GossipRoom:
         self._cache = cache
         self._blame_round = Round(0)
         self._blamed: dict[ValidatorIndex, dict[ValidatorIndex, None]] = {}
-
-    def header(self, body: bytes) -> HeaderCertificate | None:
-        """A verified header certificate of this epoch; None for one of another epoch, of which who is behind
-        is told by its peers, epoch by epoch. Raises PeerError."""
-        try:
-            certificate = HeaderCertificate.from_value(decode(body))
-        except CodecError as error:
-            raise MalformedMessage("gossip-header", str(error)) from error
-        if certificate.epoch != self._validators.epoch:
-            return None
-        certificate.verify(self._cluster_id, self._validators, self._cache)
-        return certificate
 
     def evidence(self, body: bytes) -> Evidence | None:
         """Verified evidence, of this epoch or an earlier one; None for what only a later epoch can judge.

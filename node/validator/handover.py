@@ -48,6 +48,10 @@ class Outgoing:
     def __len__(self) -> int:
         return len(self._handed)
 
+    def limits(self) -> tuple[tuple[str, int, int], ...]:
+        """(name, current, bound)."""
+        return (("handed_transactions", len(self), HANDED_MAX),)
+
     def add(self, transactions: Iterable[Transaction]) -> list[bytes]:
         """The gossip bodies of a first attempt each."""
         bodies = []

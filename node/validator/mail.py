@@ -2,11 +2,11 @@
 
 from collections import deque
 
-from consensus import Event, PeerError
+from consensus import Broadcast, Event, PeerError, Send
 from node import wire
 from node.pool.messages import PoolMessage
 from node.validator.directory import Directory
-from node.validator.outputs import Output, Punish, SendFrame
+from node.validator.outputs import BroadcastFrame, Output, Punish, SendFrame
 
 FAULT_WEIGHT = 20
 """Score of one broken rule: five in a minute end a link (the network's limit is 100)."""
@@ -34,6 +34,14 @@ class Mail:
         """A data plane message for one link."""
         topic, body = wire.frame_of_pool(message)
         self.put(SendFrame(self.directory.outer(identity), topic, body))
+
+    def say(self, said: Send | Broadcast) -> None:
+        """A message of agreement, for one link or for all validators."""
+        topic, body = wire.frame_of_agreement(said.message)
+        if isinstance(said, Send):
+            self.put(SendFrame(self.directory.outer(said.peer), topic, body))
+        else:
+            self.put(BroadcastFrame(topic, body))
 
     def punish(self, identity: bytes, error: PeerError, gossip: tuple[int, bytes] | None = None) -> None:
         """A peer's fault, for the network's scores."""

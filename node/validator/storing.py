@@ -51,6 +51,8 @@ class StoredHeights:
     blocks: tuple[Digest, ...]
     transactions: tuple[Digest, ...]
     height: int
+    certificate: HeaderCertificate | None
+    """Of the last of them."""
 
 
 def transactions_in(execution: Execution) -> int:
@@ -67,7 +69,7 @@ class Storing:
         self._line = line
         self._book = book
         self._number = 0
-        self._under_way: deque[tuple[Flush, list[Settled]]] = deque()
+        self._under_way: deque[tuple[Flush, list[Settled], HeaderCertificate | None]] = deque()
         self._noted: dict[int, tuple[BlockPlace, tuple[Digest, ...]]] = {}
         self.stored_height = stored_height
         self.stored_transactions = 0
@@ -105,14 +107,19 @@ class Storing:
             state.update(WriteSet.of(tip_writes(settled[-1].tip)))
         self._number += 1
         flush = Flush(self._number, chain, state, height, journal_seq)
-        self._under_way.append((flush, settled))
+        self._under_way.append((flush, settled, certificates[-1] if certificates else None))
         return flush
+
+    @property
+    def planned(self) -> tuple[list[Settled], HeaderCertificate | None]:
+        """The heights of the flush planned last, and the certificate of the last of them."""
+        return self._under_way[-1][1:] if self._under_way else ([], None)
 
     def finished(self, number: int) -> StoredHeights | None:
         """The flush of this number is on disk; what it made readable, None if that was nothing new."""
         if not self._under_way or self._under_way[0][0].number != number:
             return None
-        flush, settled = self._under_way.popleft()
+        flush, settled, certificate = self._under_way.popleft()
         if not settled:
             return None
         self.stored_height = flush.height
@@ -127,6 +134,7 @@ class Storing:
             tuple(item.execution.header.block_id for item in settled),
             tuple(t.id for item in settled for _, t in item.execution.leaves),
             flush.height,
+            certificate,
         )
 
 

@@ -8,7 +8,6 @@ from typing import assert_never
 
 import consensus as agreement
 from consensus import (
-    HeaderCertificate,
     InvalidMessage,
     PeerError,
     Timer,
@@ -19,12 +18,13 @@ from node import wire
 from node.ledger.transactions import Transaction
 from node.pool.batches import BatchReport
 from node.pool.effects import PoolEffect
-from node.pool.messages import SyncRequest, SyncResponse
-from node.validator import handover, inputs, outputs
+from node.pool.messages import Fed, Follow, SyncRequest, SyncResponse
+from node.validator import inputs, outputs
 from node.validator.border import Border
 from node.validator.crossing import Crossing
 from node.validator.dataplane import CATCHUP_TIMER, POOL_TIMER, DataPlane
 from node.validator.directory import Directory
+from node.validator.feeding import FOLLOW_TIMER, Feeding
 from node.validator.mail import Mail
 from node.validator.orders import HANDOVER_TIMER, Orders
 from node.validator.outputs import Append, Output
@@ -50,6 +50,7 @@ class Validator:
         data: DataPlane,
         terms: Terms,
         term: Term,
+        feeding: Feeding,
         beginning: list[PoolEffect],
         left: list[Transaction],
     ) -> None:
@@ -60,7 +61,8 @@ class Validator:
         self.data = data
         self._mail = mail
         self._border = Border(terms.epochs)
-        self._crossing = Crossing(mail, data, terms, self._border)
+        self.feeding = feeding
+        self._crossing = Crossing(mail, data, feeding, terms, self._border)
         self._orders = Orders(mail, data)
         self.sightings = Sightings()
         self._beginning, self._left = beginning, left
@@ -79,7 +81,9 @@ class Validator:
             if not self._crossing.under_way:  # C4: nobody lives in the epoch that was left
                 for effect in self.replica.step(event, now_ms):
                     self._carry_out(effect)
-        self.data.follow_up()
+        certified = self.data.follow_up()
+        if certified is not None:
+            self.feeding.on_certified(*certified)
         return mail.take()
 
     @property
@@ -101,17 +105,9 @@ class Validator:
     def limits(self) -> tuple[tuple[str, int, int], ...]:
         """(name, current, bound) of everything in here that can grow."""
         data = self.data
-        return (
-            *self.replica.limits(),
-            *data.pool.limits(),
-            *data.catchup.limits(),
-            *data.desk.limits(),
-            *data.line.limits(),
-            *data.book.limits(),
-            *self._border.limits(),
-            *self.sightings.limits(),
-            ("handed_transactions", len(data.outgoing), handover.HANDED_MAX),
-        )
+        ours = (self.replica, self._border, self.sightings, self.feeding)
+        rooms = (*ours, data.pool, data.catchup, data.desk, data.line, data.book, data.outgoing)
+        return tuple(limit for room in rooms for limit in room.limits())
 
     def _dispatch(self, item: inputs.Input) -> None:
         data, now_ms = self.data, self._mail.now_ms
@@ -130,7 +126,7 @@ class Validator:
             case inputs.BatchLoaded(digest, body):
                 data.serve_pool(data.pool.on_read(digest, body, now_ms))
             case inputs.Flushed(number):
-                data.on_flushed(number)
+                self.feeding.on_stored(data.on_flushed(number))
                 self._crossing.leave(self.term)
             case inputs.Submitted(ticket, transactions):
                 self._mail.put(data.desk.submit(ticket, transactions, now_ms))
@@ -171,6 +167,8 @@ class Validator:
             data.serve_pool(data.pool.on_tick(now_ms))
         elif name == CATCHUP_TIMER:
             data.serve_catchup(data.catchup.on_tick(now_ms))
+        elif name == FOLLOW_TIMER:
+            self.feeding.on_tick()
         elif name == HANDOVER_TIMER:
             self._orders.again()
         elif name in self._timers:
@@ -206,6 +204,7 @@ class Validator:
     def _on_link_up(self, peer: bytes) -> None:
         self.directory.up(peer)
         self._greet(self.directory.inner(peer))
+        self.feeding.on_link_up(self.directory.inner(peer))
 
     def _on_link_down(self, peer: bytes) -> None:
         mail, data, identity = self._mail, self.data, self.directory.inner(peer)
@@ -213,6 +212,7 @@ class Validator:
         self._border.on_link_down(peer)
         data.serve_pool(data.pool.on_peer_disconnected(identity, mail.now_ms))
         data.serve_catchup(data.catchup.on_peer_gone(identity, mail.now_ms))
+        self.feeding.on_link_down(identity)
 
     def _on_frame(self, frame: inputs.Frame) -> None:
         identity = self._mail.directory.inner(frame.peer)
@@ -233,6 +233,10 @@ class Validator:
         self.sightings.note(frame.peer, message, mail.now_ms)
         if isinstance(message, agreement.Status):
             data.serve_catchup(data.catchup.on_peer_height(identity, message.certified_height, mail.now_ms))
+        if isinstance(message, agreement.Certificates) and self.term.me is None:
+            if message.certified is not None:
+                self.feeding.on_told(identity, message.certified)
+            return
         epoch = agreement.epoch_of(message)
         if epoch is not None and epoch != self.term.epoch:
             answer = self._border.answer(frame, message, self.term.epoch, self.replica.view)
@@ -248,6 +252,8 @@ class Validator:
                     return
             case agreement.Timeout():
                 self._on_blame(identity, message)
+        if self.term.me is None:
+            return  # without a seat only certified heights count, and rounds are not taken part in
         mail.events.append(agreement.Received(identity, message))
 
     def _on_blame(self, identity: bytes, timeout: agreement.Timeout) -> None:
@@ -263,18 +269,16 @@ class Validator:
         message = wire.pool_message(frame.topic, frame.body)
         if isinstance(message, SyncRequest):
             self._mail.put(outputs.ServeSync(frame.peer, message))
+        elif isinstance(message, Follow | Fed):
+            self.feeding.on_message(identity, message)
         elif isinstance(message, SyncResponse):
-            data.serve_catchup(data.catchup.on_response(identity, message, now_ms))
+            if not self.feeding.takes(identity, message):
+                data.serve_catchup(data.catchup.on_response(identity, message, now_ms))
         else:
             data.serve_pool(data.pool.on_message(identity, message, now_ms))
 
     def _on_gossip(self, identity: bytes, frame: inputs.Frame) -> bool:
         """Whether to pass it on."""
-        if frame.topic == wire.Code.HEADERS:
-            certificate = self.term.gossip.header(frame.body)
-            certificates = agreement.Certificates(None, None, certificate)
-            self._mail.events.append(agreement.Received(identity, certificates))
-            return certificate is not None
         if frame.topic == wire.Code.EVIDENCE:
             evidence = self.term.gossip.evidence(frame.body)
             if evidence is None:
@@ -297,10 +301,9 @@ class Validator:
                 record = encode_persist(rest)
                 guard = None if effect.guard is None else agreement.encode(effect.guard.to_value())
                 mail.put(Append(data.book.append(effect, len(record)), record, guard))
-            case agreement.Send(peer, message):
-                mail.put(outputs.SendFrame(mail.directory.outer(peer), *wire.frame_of_agreement(message)))
-            case agreement.Broadcast(message):
-                mail.put(outputs.BroadcastFrame(*wire.frame_of_agreement(message)))
+            case agreement.Send() | agreement.Broadcast():
+                if self.term.me is not None:  # who has no seat has nothing to say
+                    mail.say(effect)
             case agreement.SetTimer(timer, delay_ms):
                 name = timer_name(timer.kind, self.term.epoch)
                 self._timers[name] = timer
@@ -314,7 +317,7 @@ class Validator:
             case agreement.Commit(blocks, proposals):
                 data.on_committed(blocks, proposals)
             case agreement.Certified(certificate):
-                self._on_certified(certificate)
+                data.on_certified(certificate)
             case agreement.KeepEvidence(evidence):
                 self._keep(evidence, publish=True)
             case agreement.Penalise(peer, error):
@@ -325,13 +328,6 @@ class Validator:
                 data.diverge(effect)
             case _:
                 assert_never(effect)
-
-    def _on_certified(self, certificate: HeaderCertificate) -> None:
-        self.data.on_certified(certificate)
-        if self._mail.directory.has_followers:
-            # Validators certify for themselves; who only follows hears it from those it is linked to.
-            body = agreement.encode_trusted(certificate.to_value())
-            self._mail.put(outputs.PublishFrame(wire.Code.HEADERS, body))
 
     def _keep(self, evidence: agreement.Evidence, *, publish: bool) -> None:
         encoded = evidence.encode()

@@ -19,9 +19,7 @@ from consensus import (
     Timeout,
     TimeoutCertificate,
     TimeoutReason,
-    encode_trusted,
 )
-from node import wire
 from tests.byzantine import forging
 from tests.byzantine.driver import AnyMessage, Driver
 
@@ -203,7 +201,7 @@ def stale_certificates(seed: int) -> Driver:
 
 
 def forged_certificates(seed: int) -> Driver:
-    """Sends forged certificates of later rounds and heights, directly and by gossip: nobody may follow."""
+    """Sends forged certificates of later rounds and heights: nobody may follow."""
 
     def begins(driver: Driver) -> None:
         driver.every(60, lambda: _send_forged(driver))
@@ -222,4 +220,3 @@ def _send_forged(driver: Driver) -> None:
     if certified is not None:
         higher = replace(certified, height=Height(certified.height + random.randint(1, 500)))
         driver.tell_all(Certificates(None, None, higher))
-        driver.gossip(wire.Code.HEADERS, encode_trusted(higher.to_value()))

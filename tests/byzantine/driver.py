@@ -47,7 +47,7 @@ _AGREEMENT_TYPES = (
 )
 _LIES_MAX = 256
 """Lies a driver remembers."""
-_GOSSIPED = (wire.Code.HEADERS, wire.Code.EVIDENCE, wire.Code.TRANSACTIONS)
+_GOSSIPED = (wire.Code.EVIDENCE, wire.Code.TRANSACTIONS)
 
 
 class Attacker(Behaviour, Protocol):

@@ -104,7 +104,7 @@ def endless_evidence(seed: int) -> Driver:
 
 def poisoner(seed: int) -> Driver:
     """Gossips what honest nodes might pass on and others refuse: transactions about to expire, of an attempt
-    that is too high, the same in other words, headers of other places, on topics that are no gossip."""
+    that is too high, the same in other words, on topics that are no gossip."""
 
     def begins(driver: Driver) -> None:
         def poison() -> None:
@@ -118,11 +118,6 @@ def poisoner(seed: int) -> Driver:
                 driver.tell_frame(target, wire.Code.TRANSACTIONS, said, gossip=True)
             topic = random.choice((wire.Code.AGREEMENT, wire.Code.DATA, 99))
             driver.tell_frame(target, topic, encode_trusted((1, body)), gossip=True)
-            certified = driver.host.validator.replica.certified()
-            if certified is not None:
-                driver.tell_frame(
-                    target, wire.Code.HEADERS, encode_trusted(certified.to_value()), gossip=True
-                )
 
         driver.every(25, poison)
 

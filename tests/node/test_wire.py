@@ -29,8 +29,10 @@ from node.pool.messages import (
     DIGESTS_MAX,
     Acknowledge,
     BatchesUnavailable,
+    Fed,
     FetchBatches,
     FetchedBatch,
+    Follow,
     PoolMessage,
     PushBatch,
     SyncRequest,
@@ -48,6 +50,8 @@ POOL: list[tuple[PoolMessage, Code]] = [
     (BatchesUnavailable((NAME,)), Code.DATA),
     (SyncRequest(Height(1), 2, 3), Code.DATA),
     (SyncResponse(Height(1), (), (), None), Code.SYNC),
+    (Follow(Epoch(1), Height(2), True), Code.DATA),
+    (Fed(None), Code.DATA),
 ]
 
 
@@ -119,7 +123,6 @@ def test_topics_are_listed_once_each_with_their_code_and_whether_they_are_gossip
     assert [topic.code for topic in wire.TOPICS] == list(Code)
     assert len({topic.name for topic in wire.TOPICS}) == len(Code)
     assert {topic.code for topic in wire.TOPICS if topic.gossip} == {
-        Code.HEADERS,
         Code.EVIDENCE,
         Code.TRANSACTIONS,
     }
@@ -132,7 +135,6 @@ def test_codes_on_the_wire_never_change() -> None:
         "DATA": 3,
         "BATCHES": 4,
         "SYNC": 5,
-        "HEADERS": 20,
         "EVIDENCE": 21,
         "TRANSACTIONS": 22,
         "FEDERATION": 30,

@@ -22,7 +22,7 @@ from bench.sim.checkers.stored import StoredChain
 from bench.sim.checkers.validity import Validity
 from bench.sim.setting import Setting
 from bench.sim.violation import Violation
-from consensus import CodecError, Digest, HeaderCertificate, PeerError, decode
+from consensus import CodecError, Digest, PeerError
 from node import wire
 from node.ledger.transactions import Transaction
 from node.pool.config import PoolConfig
@@ -205,8 +205,6 @@ class Checkers:
             self._on_agreement(host, unpack(body))
         elif topic == wire.Code.SYNC:
             self._on_sync(host, unpack(body))
-        elif topic == wire.Code.HEADERS:
-            self._certificates(host, None, None, unpack(body))
         elif topic == wire.Code.EVIDENCE and host.index not in self.exempt:
             _, _, epoch, seat, *_ = unpack(body)
             accused = self.rosters.number_of(epoch, seat)
@@ -359,8 +357,6 @@ def _is_shaped(topic: int, body: bytes) -> bool:
             wire.agreement_message(topic, body)
         elif topic == wire.Code.SYNC:
             wire.pool_message(topic, body)
-        elif topic == wire.Code.HEADERS:
-            HeaderCertificate.from_value(decode(body))
     except (PeerError, CodecError):
         return False
     return True

@@ -26,6 +26,12 @@ STOP_SECONDS = 10
 @click.option("--json", "as_json", is_flag=True, help="Log JSON lines, also to a terminal.")
 def command(home: Home, as_json: bool) -> None:
     """Everything that can be wrong before the first packet is told as one sentence."""
+    run_node(home, as_json=as_json)
+
+
+def run_node(home: Home, *, as_json: bool) -> None:
+    """Run the node of a home until it is told to end. Raises Failure without a genesis, and what the daemon
+    raises."""
     config = load_config(home, os.environ).config
     if as_json:
         config = replace(config, logging=replace(config.logging, format="json"))

@@ -8,8 +8,10 @@ from consensus import Digest, Epoch, HeaderCertificate, Height, MalformedMessage
 from node.pool.messages import (
     Acknowledge,
     BatchesUnavailable,
+    Fed,
     FetchBatches,
     FetchedBatch,
+    Follow,
     PoolMessage,
     PushBatch,
     SyncItem,
@@ -33,6 +35,10 @@ MESSAGES: list[tuple[PoolMessage, str]] = [
         "9507039193c40168c4017091c4016291c4016cc0",
     ),
     (SyncResponse(Height(1), (), (), None), "9507019090c0"),
+    (Follow(Epoch(1), Height(2), True), "9408010201"),
+    (Follow(Epoch(0), Height(0), False), "9408000000"),
+    (Fed(3), "920903"),
+    (Fed(None), "9209c0"),
 ]
 
 
@@ -53,7 +59,11 @@ def test_a_response_carries_its_certificate() -> None:
         (),
         7,
         (0,),
-        (8, b""),
+        (10, b""),
+        (8, 0, 0, 2),
+        (8, 0, -1, 1),
+        (9, 256),
+        (9,),
         ("1", b""),
         (1,),
         (1, b"", b""),

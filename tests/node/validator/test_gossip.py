@@ -8,7 +8,6 @@ from consensus import (
     Block,
     Epoch,
     Evidence,
-    HeaderCertificate,
     InvalidMessage,
     Offence,
     PeerError,
@@ -23,17 +22,15 @@ from consensus import (
     ValidatorIndex,
     decode,
     encode,
-    encode_trusted,
     proposal_digest,
     root_certificate,
     root_id,
 )
 from node import wire
 from node.storage import ChainTable
-from node.validator import ForwardGossip, Frame, LinkDown, LinkUp, PublishFrame, Punish, Tell
+from node.validator import ForwardGossip, Frame, PublishFrame, Punish, Tell
 from node.validator.durable import EVIDENCE_PER_ACCUSED
 from node.validator.gossip import GossipRoom
-from node.validator.layout import height_key
 from tests.node.validator.world import world_of
 
 STRANGER = b"\x99" * 32
@@ -88,21 +85,6 @@ def evidence_against(world: World, index: int, round: int = 5) -> Evidence:
     evidence = Evidence.of(world.genesis.validator_set(), first, second)
     assert evidence is not None
     return evidence
-
-
-def test_a_certificate_is_verified_before_it_is_passed_on() -> None:
-    world = running()
-    node = world.hosts[0]
-    stored = node.disk.store.reader().get(ChainTable.CERTIFICATES, height_key(1))
-    assert stored is not None
-    certificate = HeaderCertificate.from_value(decode(stored))
-    body = encode_trusted(certificate.to_value())
-    [forwarded] = gossip(node, wire.Code.HEADERS, body)
-    assert forwarded == ForwardGossip(STRANGER, wire.Code.HEADERS, gossip_id_of(wire.Code.HEADERS, body))
-    flipped = body[:-1] + bytes((body[-1] ^ 1,))
-    [punished] = gossip(node, wire.Code.HEADERS, flipped)
-    assert isinstance(punished, Punish)
-    assert punished.peer == STRANGER
 
 
 def test_an_equivocating_proposer_is_proven_stored_and_gossiped_once() -> None:
@@ -224,22 +206,4 @@ def test_refusals_are_peer_errors_whatever_the_bytes() -> None:
     room = room_of(world_of(1))
     for data in (b"", b"\xc1", encode(()), encode((1,) * 7), bytes(5_000)):
         with pytest.raises(PeerError):
-            room.header(data)
-        with pytest.raises(PeerError):
             room.evidence(data)
-
-
-def test_certified_headers_are_gossiped_only_while_somebody_follows() -> None:
-    world = running()
-    node = world.hosts[0]
-
-    def published() -> int:
-        node.published.clear()
-        assert world.stored(world.submit(1), 2_000)
-        return sum(frame.topic == wire.Code.HEADERS for frame in node.published)
-
-    assert published() == 0, "validators certify for themselves"
-    node.feed(LinkUp(STRANGER))
-    assert published() == 1
-    node.feed(LinkDown(STRANGER))
-    assert published() == 0

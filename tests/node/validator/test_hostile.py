@@ -28,12 +28,12 @@ from node.pool.messages import (
     SyncRequest,
     SyncResponse,
 )
-from node.validator import Frame, LinkUp, ServeSync
+from node.validator import Frame, ServeSync
 from tests.node.validator.world import world_of
 
 STRANGER = b"\x99" * 32
 DIRECT = (wire.Code.AGREEMENT, wire.Code.BLOCKS, wire.Code.DATA, wire.Code.BATCHES, wire.Code.SYNC)
-GOSSIPED = (wire.Code.HEADERS, wire.Code.EVIDENCE, wire.Code.TRANSACTIONS)
+GOSSIPED = (wire.Code.EVIDENCE, wire.Code.TRANSACTIONS)
 NAME = b"n" * 16
 
 
@@ -122,8 +122,6 @@ def recorded() -> tuple[World, list[tuple[int, bytes]]]:
 
         world.network.filter = record
         world.start().run(300)
-        for node in world.hosts:
-            node.feed(LinkUp(STRANGER))  # a follower: only for those are headers gossiped
         world.partition((0, 1, 2), (3,))
         for _ in range(10):
             assert world.stored(world.submit(0), 5_000, 0, 1, 2)
@@ -131,7 +129,7 @@ def recorded() -> tuple[World, list[tuple[int, bytes]]]:
         world.network.filter = record
         world.submit(1, 120, size=200)
         world.run(3_000)
-        assert {topic for topic, _ in frames} >= {*DIRECT[:1], *DIRECT[2:], wire.Code.HEADERS}
+        assert {topic for topic, _ in frames} >= {*DIRECT[:1], *DIRECT[2:]}
         _RECORDED.append((world, frames))
     return _RECORDED[0]
 

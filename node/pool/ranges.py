@@ -1,0 +1,64 @@
+"""The ranges of heights that catching up is made of, and what was asked too long ago to count."""
+
+from collections import OrderedDict, deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from node.pool.effects import VerifiedItem
+from node.pool.messages import SyncResponse
+
+
+@dataclass(slots=True, eq=False)
+class Range:
+    """Heights `start` to `start + count - 1`: not asked for yet, asked of `peer`, answered but of an unknown
+    epoch (`parked`), or proven (`items`)."""
+
+    start: int
+    count: int
+    peer: bytes | None = None
+    deadline_ms: int = 0
+    failures: int = 0
+    tried: dict[bytes, None] = field(default_factory=dict)
+    parked: SyncResponse | None = None
+    items: deque[VerifiedItem] | None = None
+    bytes: int = 0
+
+    @property
+    def is_open(self) -> bool:
+        """No answer yet."""
+        return self.items is None and self.parked is None
+
+    @property
+    def is_asked(self) -> bool:
+        """A peer was asked and has not answered."""
+        return self.is_open and self.peer is not None
+
+
+class LateAnswers:
+    """Who was asked for the range that begins at a height, and answers too late: without fault. The latest
+    `bound` are remembered."""
+
+    def __init__(self, bound: int) -> None:
+        self._bound = bound
+        self._owed: OrderedDict[tuple[bytes, int], None] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._owed)
+
+    def __contains__(self, owed: tuple[bytes, int]) -> bool:
+        return owed in self._owed
+
+    def add(self, range_: Range) -> None:
+        """Whoever was asked for this range may still answer."""
+        if range_.peer is not None:
+            self._owed[(range_.peer, range_.start)] = None
+            if len(self._owed) > self._bound:
+                self._owed.popitem(last=False)
+
+    def take(self, peer: bytes, start: int) -> bool:
+        """Whether this answer was owed; it is the only one."""
+        return self._owed.pop((peer, start), 0) is None
+
+    def rename(self, renamed: Mapping[bytes, bytes]) -> None:
+        """These links have another identity now."""
+        self._owed = OrderedDict(((renamed.get(peer, peer), start), None) for peer, start in self._owed)
