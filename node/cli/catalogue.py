@@ -115,6 +115,7 @@ START: dict[str, str] = {
     "genesis-differs": "The data is of another cluster; use another home, or its own genesis.json.",
     "journal-behind": "The journal is older than the database; move the data folder away, never the keys.",
     "guard-unreadable": "The guard is not of this program; use the version that wrote it.",
+    "given-away": "The validator was moved to another machine: start it there; or take it back.",
     "key-in-use": "Another process runs with this key; two would convict each other: stop one.",
     "key-unreadable": "The key's lock cannot be taken; look at the owner of the key folder.",
     "guard-missing": "The guard is lost, so the key may have signed anything; rotate it by governance.",
@@ -136,9 +137,15 @@ MAINTENANCE: dict[str, str] = {
     "backup-foreign": "The backup is of another cluster; take one of this cluster.",
     "data-foreign": "The data is of another cluster than genesis.json; put the right genesis.json back.",
     "destination-taken": "Something lies where the backup was to go; choose another place.",
+    "given-away-here": "The file is imported where the validator goes to; here it can only be taken back.",
     "keep-too-few": "So few heights cannot be kept; say a larger --keep.",
     "no-backup": "The folder is no backup of this version; name the folder that `isthmus db backup` made.",
+    "never-signs": "The guard is lost, so there is nothing to move; rotate the key by governance.",
     "no-room": "The disk has too little room for it; make room first.",
+    "not-given-away": "Only the home that gave a validator away can take it back, with the same file.",
+    "safety-damaged": "The safety file was cut or changed; export it again.",
+    "safety-foreign": "It is of another key or cluster; copy validator.key and genesis.json first.",
+    "safety-older": "The key has signed more than the file knows; export again where the validator ran last.",
 }
 
 LINK: dict[str, str] = {

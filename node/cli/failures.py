@@ -31,6 +31,7 @@ EXITS: dict[str, Exit] = {
     "node.api.conversation.NotTrusted": Exit.NEGATIVE,
     "node.daemon.startup.StartupError": Exit.CONFIGURATION,
     "node.daemon.maintenance.MaintenanceError": Exit.STORAGE,
+    "node.daemon.maintenance.SafetyRefused": Exit.KEYS,
     "node.local.demo.DemoFailed": Exit.NEGATIVE,
     "node.local.inventory.InventoryError": Exit.USAGE,
     "node.local.testnet.TestnetError": Exit.CONFIGURATION,

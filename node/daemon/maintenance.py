@@ -11,3 +11,7 @@ class MaintenanceError(Exception):
 
     def __str__(self) -> str:
         return self.sentence
+
+
+class SafetyRefused(MaintenanceError):
+    """A validator's right to sign cannot be moved like this."""

@@ -25,6 +25,7 @@ from node.daemon.guardfile import GuardCorrupt, GuardFile, GuardMissing
 from node.daemon.journal import Journal
 from node.daemon.keyclaim import KeyClaim
 from node.daemon.keylock import KeyLock
+from node.daemon.safetyfile import given_away
 from node.daemon.store import Store, verify_files
 from node.genesis import Genesis
 from node.home import Home, read_key
@@ -94,6 +95,7 @@ def open_home(config: NodeConfig) -> OpenedHome:
     lock, claim = KeyLock.acquire(home.keys_dir), None
     try:
         if key is not None:
+            _check_not_given_away(home)
             if config.role == "validator":
                 _check_membership(genesis, key, identity)
             claim = KeyClaim.take(key.public_key)
@@ -112,6 +114,16 @@ def open_home(config: NodeConfig) -> OpenedHome:
             claim.release()
         lock.release()
         raise
+
+
+def _check_not_given_away(home: Home) -> None:
+    told = given_away(home)
+    if told:
+        raise StartupError(
+            "given-away",
+            f"this validator was given away {told}: start it where that file was imported; if nobody did, "
+            "take it back with `isthmus safety import FILE --take-back`",
+        )
 
 
 def _check_membership(genesis: Genesis, key: SigningKey, identity: NodeIdentity) -> None:
@@ -201,6 +213,24 @@ def _admit(home: Home, recovered: Recovered, journal_lost: bool) -> tuple[GuardF
         journal_damaged=journal_lost,
     )
     return guard, floor
+
+
+def signing_floor(config: NodeConfig) -> SigningFloor:
+    """What a start of this validator would sign from; the caller holds the key's lock, and nothing but the
+    journal's own marks is written. Raises what `open_home` raises."""
+    store = open_store(config, Genesis.from_json(config.home.genesis_file.read_text(encoding="utf-8")))
+    try:
+        journal, journal_lost = _open_journal(config, store)
+        try:
+            recovered = recover(store.reader(), journal.records(), journal.last_seq)
+            guard, floor = _admit(config.home, recovered, journal_lost)
+            if guard is not None:
+                guard.close()
+            return floor
+        finally:
+            journal.close()
+    finally:
+        store.close()
 
 
 def _raise_boot(

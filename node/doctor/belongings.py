@@ -8,6 +8,7 @@ from consensus import SigningKey
 from node.config import ConfigError, NodeConfig, load_config
 from node.daemon.guardfile import GuardFile
 from node.daemon.keylock import KeyInUse, KeyLock
+from node.daemon.safetyfile import given_away
 from node.doctor.finding import Finding, fault, good, skipped, warning
 from node.genesis import Genesis, GenesisError
 from node.home import Home, HomeError, read_key
@@ -93,6 +94,8 @@ def _is_running(home: Home, findings: list[Finding]) -> bool:
 
 
 def _guard(home: Home, is_running: bool) -> Finding:
+    if told := given_away(home):
+        return fault("guard", f"this validator was given away {told}", "see `isthmus explain given-away`")
     if is_running:
         return skipped("guard", "the running node holds the guard and has checked it")
     try:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from node.daemon.journal_end import read_end
+from node.daemon.safetyfile import given_away
 from node.diagnosis import HomeFacts
 from node.doctor.belongings import look_at_home
 from node.doctor.finding import Grade
@@ -33,7 +34,7 @@ def look_at_downed(
         is_here=True,
         has_data=home.journal_dir.exists(),
         is_running=belongings.is_running,
-        given_away="",
+        given_away=given_away(home),
         faults=faults,
         journal_words=end.words,
         ended_in_order=end.is_closed,
