@@ -13,7 +13,7 @@ Memory: an id and a round for each committed block (some 300 bytes), an id for e
 nothing commits are bounded.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from bench.sim.checkers.reading import SeenBlock, epoch_at, place
 from bench.sim.violation import Violation
@@ -35,7 +35,9 @@ class _Sequence:
 class Agreement:
     """`root_id` is the block that the genesis certifies; rounds are places (`reading.place`)."""
 
-    def __init__(self, root_id: bytes) -> None:
+    def __init__(self, root_id: bytes, on_extended: Callable[[SeenBlock], None] = lambda _: None) -> None:
+        """`on_extended` is told of every block that is committed, in order."""
+        self._on_extended = on_extended
         self._sequences = {0: _Sequence(0, root_id, 0)}
         self._place: dict[bytes, tuple[int, int]] = {root_id: (0, 0)}
         self._open: dict[bytes, SeenBlock] = {}
@@ -107,6 +109,7 @@ class Agreement:
         sequence.rounds.append(block.round)
         sequence.has_payload.append(block.payload != b"")
         del self._open[block.id]
+        self._on_extended(block)
 
     def _forget_forks(self, sequence: _Sequence) -> None:
         if len(sequence.chain) % 256 == 0:

@@ -12,6 +12,7 @@ from bench.sim.checkers.bounds import Bounds, HighWater
 from bench.sim.checkers.certificates import Certificates
 from bench.sim.checkers.durability import Durability
 from bench.sim.checkers.headers import Headers, root_of
+from bench.sim.checkers.leaders import Leaders
 from bench.sim.checkers.liveness import Liveness
 from bench.sim.checkers.opaque import OpaqueValidity
 from bench.sim.checkers.quorum import Quorum
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 INVARIANTS = (
     "agreement",
+    "leaders",
     "quorum",
     "signing",
     "durability",
@@ -69,7 +71,7 @@ class Checkers:
         self._sound: dict[bytes, None] = {}
         self._last: tuple[bytes, Host] | None = None
         self.certificates = Certificates(genesis.cluster_id, root_id, members, config.batch.scheme)
-        self.agreement = Agreement(root_id)
+        self.agreement = Agreement(root_id, Leaders(self.rosters).on_committed)
         self.quorum = Quorum(weights)
         self.signing = Signing(self.rosters.number_of)
         self.durability = Durability(self._blocks)

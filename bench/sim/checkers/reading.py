@@ -31,6 +31,11 @@ def epoch_at(place: int) -> int:
     return place >> _ROUNDS_BITS
 
 
+def round_at(place: int) -> int:
+    """The round of a place."""
+    return place & ((1 << _ROUNDS_BITS) - 1)
+
+
 def placed(certificate: Fields) -> Fields:
     """A certificate with places for rounds; one of a header as it is."""
     epoch = certificate[0]
@@ -69,6 +74,7 @@ class SeenBlock:
     payload: bytes
     author: int
     time_ms: int
+    standing: tuple[Fields, ...]
 
     @property
     def parent_id(self) -> bytes:
@@ -93,10 +99,10 @@ class BlockReader:
         """The block in `data`; raises ValueError for what is none."""
         known = self._read.get(data)
         if known is None:
-            _, _, epoch, round, qc, tc, certified, payload, author, time_ms, _ = unpack(data)
+            _, _, epoch, round, qc, tc, certified, payload, author, time_ms, standing = unpack(data)
             block_id = tagged(_BLOCK_DOMAIN, data)
             known = SeenBlock(
-                block_id, epoch, place(epoch, round), qc, tc, certified, payload, author, time_ms
+                block_id, epoch, place(epoch, round), qc, tc, certified, payload, author, time_ms, standing
             )
             self._read[data] = self._by_id[block_id] = known
             if len(self._read) > BLOCKS_MAX:

@@ -121,9 +121,10 @@ def block_of(
     payload: bytes = b"",
     time_ms: int = 1,
     certified: Fields | None = None,
+    standing: Fields = (),
 ) -> Made:
     """A block."""
-    data = pack((2, CLUSTER, 0, round, qc, tc, certified, payload, author, time_ms, ()))
+    data = pack((2, CLUSTER, 0, round, qc, tc, certified, payload, author, time_ms, standing))
     return Made(data, BlockReader().read(data))
 
 

@@ -65,7 +65,7 @@ def test_a_real_world_is_silent_and_everything_in_it_was_looked_at() -> None:
     assert {kind for kind, _, _ in checkers.signed} >= {"vote", "proposal", "header"}
     assert checkers.high_water["shell_timers"].most > 0
     assert len(checkers.quorum._certified) > 10
-    assert len(INVARIANTS) == len(set(INVARIANTS)) == 10
+    assert len(INVARIANTS) == len(set(INVARIANTS)) == 11
 
 
 FALSE_QC = qc_of(3, A, B, 2, (0, 1))
