@@ -8,11 +8,20 @@ from tests.mutants.agreement import AGREEMENT
 from tests.mutants.certificates import CERTIFICATES
 from tests.mutants.dataplane import DATAPLANE
 from tests.mutants.durability import DURABILITY
+from tests.mutants.leading import LEADING
 from tests.mutants.ledger import LEDGER
 from tests.mutants.mutant import Mutant, patched
 from tests.mutants.signing import SIGNING
 
-MUTANTS: tuple[Mutant, ...] = (*AGREEMENT, *SIGNING, *CERTIFICATES, *DATAPLANE, *LEDGER, *DURABILITY)
+MUTANTS: tuple[Mutant, ...] = (
+    *AGREEMENT,
+    *LEADING,
+    *SIGNING,
+    *CERTIFICATES,
+    *DATAPLANE,
+    *LEDGER,
+    *DURABILITY,
+)
 BY_NAME: dict[str, Mutant] = {mutant.name: mutant for mutant in MUTANTS}
 
 

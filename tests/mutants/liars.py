@@ -20,6 +20,7 @@ from consensus import (
     Proposal,
     QuorumCertificate,
     Round,
+    Standing,
     TimeoutCertificate,
     ValidatorIndex,
     Vote,
@@ -102,13 +103,18 @@ def remade(
     tc: TimeoutCertificate | None = None,
     payload: bytes | None = None,
     time_ms: int | None = None,
+    standing: Standing | None = None,
 ) -> Block:
-    """The block with something else in it, and the standing that its chain then shows."""
+    """The block with something else in it, and with the standing that its chain then shows, or this one."""
     chosen, validators = qc or block.qc, host.validator.validators
     parent = host.validator.replica.proposal(chosen.block_id)
     before = () if parent is None else parent.block.standing
     schedule = LeaderSchedule(validators)
-    standing = standing_after(before, chosen, block.round, block.author, schedule, validators)
+    shown = (
+        standing_after(before, chosen, block.round, block.author, schedule, validators)
+        if qc
+        else block.standing
+    )
     return Block.make(
         cluster_id=block.cluster_id,
         epoch=block.epoch,
@@ -119,7 +125,7 @@ def remade(
         payload=block.payload if payload is None else payload,
         author=block.author,
         time_ms=time_ms or block.time_ms,
-        standing=standing if qc else block.standing,
+        standing=shown if standing is None else standing,
     )
 
 
