@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from bench.sim.federation.keyring import Keyring, genesis_body, keyring
-from consensus import digest
+from consensus import PublicKey, digest
 from node.anchoring.client.lightclient import Update
 from node.anchoring.cluster.certified import Certified
 from node.anchoring.cluster.epochs import EpochLink
@@ -205,6 +205,8 @@ class History:
             operators.members,
             by,
             self.links(self.first_epoch, self.tip.epoch),
+            accused=[PublicKey(key) for key in accused],
+            convicted=None if convicted is None else old.set(convicted),
         )
         signing, signers = (old, left) if by is RecoveredBy.VALIDATORS else (self.operators, None)
         chosen = range(len(signing.keys)) if signers is None else signers

@@ -8,7 +8,7 @@ that every node of the holding cluster computes the same (I8). The rules, each a
   AND the old tip at its height (F2) - without the second, 100B..110B would pass after 100A;
 - what fails is refused and changes nothing; only two certified statements freeze (F3);
 - a client never expires: silent for too long it is STALE, takes updates as before, and is ACTIVE again when
-  a fresh one comes, which across epochs needs witnesses from other clusters (F8);
+  a fresh one comes; the next step across an epoch then needs witnesses from other clusters (F8);
 - a recovered cluster goes on under its old identity in a later incarnation (F6).
 
     update  [[header bytes, certificate], [EpochLink, ...], consistency path, tip path]
@@ -25,7 +25,7 @@ from consensus import (
     decode,
     encode,
 )
-from node.anchoring.client.state import ACCUSED_MAX, ClientState, Tip
+from node.anchoring.client.state import ClientState, Tip
 from node.anchoring.cluster.anchors import ClientStatus, Point, Witness, path_from_value
 from node.anchoring.cluster.certified import Certified
 from node.anchoring.cluster.epochs import (
@@ -40,12 +40,14 @@ from node.anchoring.cluster.epochs import (
 from node.anchoring.cluster.identity import ClusterIdentity
 from node.anchoring.cluster.operators import ROSTER_KEY, read_roster
 from node.anchoring.forks.evidence import ForkEvidence, HeldBranch, Verdict, judge
-from node.anchoring.forks.recovery import RecoveryCertificate, signing_set
+from node.anchoring.forks.recovery import ACCUSED_MAX, RecoveryCertificate, signing_set
 from node.anchoring.refusals import Code, Refused
 from node.proofs import ProofError, SmtProof, rfc6962, smt
 from node.proofs.header import Header
 
 STALE_AFTER_MS = 24 * 3_600_000
+TIME_AHEAD_MAX_MS = 15 * 60_000
+"""How far a header's cluster time may lie ahead of the holder's: one of next year would never grow stale."""
 UPDATE_BYTES_MAX = LINKS_BYTES_MAX + 64 * 1024
 _DEPTH_MAX = 5
 _ITEMS_MAX = 512 * 1024
@@ -147,8 +149,9 @@ def update(
     """The client with the update's header as its tip. Accepts exactly what extends the tip.
 
     Raises Refused: CLIENT_FROZEN, CLIENT_RETIRED; NOT_NEWER (another header at a height that is held is the
-    business of `freeze`); TIME_NOT_LATER; EPOCH_ENDED; what `follow_all` and `Certified.check` refuse;
-    NOT_CONSISTENT, TIP_NOT_INCLUDED; NEEDS_* and BAD_WITNESS when the client was STALE and epochs passed.
+    business of `freeze`); TIME_NOT_LATER, TIME_AHEAD; EPOCH_ENDED; what `follow_all` and `Certified.check`
+    refuse; NOT_CONSISTENT, TIP_NOT_INCLUDED; NEEDS_* and BAD_WITNESS when epochs passed and the client is
+    STALE, or was since others vouched for an epoch of it.
     Everything without a signature is checked first; whatever is refused leaves no trace (F3).
     """
     state = tick(state, now_ms, stale_after_ms)
@@ -160,9 +163,13 @@ def update(
         raise Refused(
             Code.TIME_NOT_LATER, f"header {header.height} is of {header.time_ms} ms, held is {last.time_ms}"
         )
+    if header.time_ms > now_ms + TIME_AHEAD_MAX_MS:
+        raise Refused(
+            Code.TIME_AHEAD, f"header {header.height} is of {header.time_ms} ms, it is {now_ms} ms here"
+        )
     _check_links_fit(last, update)
     _check_extends(last, header, update)
-    if state.status is ClientStatus.STALE and update.links:
+    if state.needs_others and update.links:
         end = update.links[-1].ending.header.height
         _check_corroborated(state, header.epoch, Point.of(header), end, corroboration or Corroboration())
     sets = follow_all(
@@ -173,11 +180,12 @@ def update(
         incarnation=state.incarnation,
         tops=(update.certified,),
     )
+    is_unwatched = state.needs_others and not update.links
     status = state.status
     if status is not ClientStatus.PENDING:
         is_fresh = now_ms - header.time_ms <= stale_after_ms
         status = ClientStatus.ACTIVE if is_fresh else ClientStatus.STALE
-    return replace(state, validators=sets[-1], last=Tip.of(header), status=status)
+    return replace(state, validators=sets[-1], last=Tip.of(header), status=status, is_unwatched=is_unwatched)
 
 
 def freeze(
@@ -204,18 +212,30 @@ def recover(state: ClientState, recovery: RecoveryCertificate, cache: SignatureC
     """The client of the next incarnation: tip at the base, new set, nobody accused, ACTIVE if admitted.
 
     That the federation co-approved it is the caller's to know. An unfrozen client takes no base but its own
-    tip, so that nothing it anchored is ever dropped without evidence (F3). Raises Refused: CLIENT_RETIRED,
-    WRONG_INCARNATION (also for a recovery that was applied already), UNKNOWN_SET, RECOVERY_BASE, RECOVERY_*,
-    LINK_HEIGHT, and what `Certified.check` refuses. All that needs no signature is checked first.
+    tip, so that nothing it anchored is ever dropped without evidence (F3). Who may sign follows from the
+    accused keys that the recovery itself names, so that whoever takes it judges alike: each must be accused
+    here, of the same convicted set; keys accused only here neither sign nor follow. While nothing of the new
+    incarnation is known, its operators may replace the recovery by another on the same base.
+
+    Raises Refused: CLIENT_RETIRED, WRONG_INCARNATION (also for a recovery that was applied already),
+    UNKNOWN_SET, RECOVERY_BASE, RECOVERY_EVIDENCE, RECOVERY_*, LINK_HEIGHT, and what `Certified.check`
+    refuses. All that needs no signature is checked first.
     """
     if state.status is ClientStatus.RETIRED:
         raise Refused(Code.CLIENT_RETIRED, f"{state.name} has left the federation")
     base = recovery.base.header
-    if base.incarnation != state.incarnation:
+    is_at_base = state.is_at_base and base.hash == state.last.header_hash
+    if recovery.incarnation != state.incarnation + 1 or (
+        base.incarnation != state.incarnation and not is_at_base
+    ):
         raise Refused(
             Code.WRONG_INCARNATION,
-            f"the recovery begins incarnation {recovery.incarnation}, held is {state.incarnation}",
+            f"a recovery to incarnation {recovery.incarnation} on a base of {base.incarnation}, "
+            f"held is {state.incarnation}",
         )
+    if is_at_base:
+        recovery.check_replaces(state.operators, frozenset(state.accused), cache)
+        return _recovered(state, recovery)
     if state.status is not ClientStatus.FROZEN and (base.height, base.hash) != (
         state.last.height,
         state.last.header_hash,
@@ -229,9 +249,15 @@ def recover(state: ClientState, recovery: RecoveryCertificate, cache: SignatureC
     )
     recovery.check_base_claims(state.cluster_id, state.incarnation, sets[-1])
     signing = signing_set(sets, state.convicted)
+    recovery.check_bound(state.accused, state.convicted)
     recovery.check_signed(signing, state.operators, frozenset(state.accused), cache)
     recovery.base.check_signatures(state.cluster_id, sets[-1], cache)
     check_links_signed(recovery.links, sets, state.cluster_id, cache)
+    return _recovered(state, recovery)
+
+
+def _recovered(state: ClientState, recovery: RecoveryCertificate) -> ClientState:
+    base = recovery.base.header
     return replace(
         state,
         incarnation=recovery.incarnation,
@@ -240,6 +266,7 @@ def recover(state: ClientState, recovery: RecoveryCertificate, cache: SignatureC
         operators=recovery.operators,
         last=replace(Tip.of(base), next_validators_hash=None),
         status=ClientStatus.ACTIVE if state.is_admitted else ClientStatus.PENDING,
+        is_unwatched=False,
         accused=(),
         convicted=None,
     )
@@ -250,9 +277,15 @@ def renew_operators(state: ClientState, roster: bytes, proof: SmtProof) -> Clien
     `governance/validators` in the anchored state, of the epoch and the set that the client holds.
 
     Raises Refused: CLIENT_FROZEN (convicted sets may have written any roster), CLIENT_RETIRED and
-    ROSTER_MISMATCH.
+    ROSTER_MISMATCH, also while nothing of a new incarnation is anchored: the base is those sets' word.
     """
     _check_alive(state)
+    if state.is_at_base:
+        raise Refused(
+            Code.ROSTER_MISMATCH,
+            f"the roster is of incarnation {state.last.incarnation}, its operators were replaced in "
+            f"{state.incarnation}",
+        )
     try:
         smt.verify_presence(state.last.state_root, ROSTER_KEY, roster, proof)
         validators, operators = read_roster(roster)
@@ -347,7 +380,7 @@ def _check_corroborated(
             f"{corroboration.required} are needed",
         )
     for witness in corroboration.witnesses:
-        witness.check_agrees(epoch, point, above)
+        witness.check_agrees(state.incarnation, epoch, point, above)
 
 
 def _begins(state: ClientState, recovery: RecoveryCertificate) -> ValidatorSet:

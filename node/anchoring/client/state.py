@@ -1,10 +1,11 @@
 """A light client's state: all that one cluster's ledger keeps of another, as one leaf of its own state.
 
-    client  [1, cluster id, name, incarnation, [epoch, [[key, weight], ...]], [epoch, [[key, weight], ...]],
-             [[operator key, weight], ...], tip, status, 1 if it was ever admitted else 0, [accused key, ...],
+    client  [2, cluster id, name, incarnation, [epoch, [[key, weight], ...]], [epoch, [[key, weight], ...]],
+             [[operator key, weight], ...], tip, status, 1 if it was ever admitted else 0,
+             1 if it healed by itself from a silence else 0, [accused key, ...],
              [epoch, [[key, weight], ...]] | nil]
             the current set, the first set of this incarnation; last the first set that was convicted in it
-    tip     [height, header hash, history root, time_ms, outbox root, anchors root, state root,
+    tip     [incarnation, height, header hash, history root, time_ms, outbox root, anchors root, state root,
              next validators hash | nil]
 
 It grows with the number of validators and with nothing else. How it changes: `client/lightclient.py`.
@@ -28,12 +29,11 @@ from consensus import (
 )
 from node.anchoring.cluster.anchors import Anchor, ClientStatus, Point
 from node.anchoring.forks.evidence import Ground
+from node.anchoring.forks.recovery import ACCUSED_MAX
 from node.proofs.header import Header
 
-CLIENT_VERSION = 1
+CLIENT_VERSION = 2
 CLIENT_BYTES_MAX = 64 * 1024
-ACCUSED_MAX = 512
-"""Keys that evidence may name while a client is frozen: four full sets."""
 _NAME_CHARACTERS_MAX = 64
 
 
@@ -41,6 +41,7 @@ _NAME_CHARACTERS_MAX = 64
 class Tip:
     """The newest header held, reduced to what proofs and the next update need."""
 
+    incarnation: int
     height: int
     header_hash: Digest
     history_root: Digest
@@ -54,6 +55,7 @@ class Tip:
     def of(header: Header) -> "Tip":
         """The tip that a believed header makes."""
         return Tip(
+            header.incarnation,
             header.height,
             header.hash,
             header.history_root,
@@ -72,6 +74,7 @@ class Tip:
     def to_value(self) -> tuple[Value, ...]:
         """The fields in order."""
         return (
+            self.incarnation,
             self.height,
             self.header_hash,
             self.history_root,
@@ -85,8 +88,11 @@ class Tip:
     @staticmethod
     def from_value(value: Value) -> "Tip":
         """The inverse of `to_value`; raises CodecError."""
-        height, header, history, time_ms, outbox, anchors, state, following = as_tuple(value, 8, "tip")
+        incarnation, height, header, history, time_ms, outbox, anchors, state, following = as_tuple(
+            value, 9, "tip"
+        )
         return Tip(
+            as_int(incarnation, "tip incarnation"),
             as_int(height, "height"),
             _hash(header),
             _hash(history),
@@ -100,10 +106,14 @@ class Tip:
 
 @dataclass(frozen=True, slots=True)
 class ClientState:
-    """One cluster as another knows it; a state leaf of the holder. `validators` are those of the epoch of the
-    next header to be believed, `origin` the first of this incarnation; `is_admitted` outlives a freeze, so
-    that a recovery admits nobody; `accused` are the keys that evidence named since the incarnation began,
-    `convicted` is the set of the earliest epoch among them."""
+    """One cluster as another knows it; a state leaf of the holder.
+
+    `validators` are those of the epoch of the next header to be believed, `origin` the first of this
+    incarnation. `is_admitted` outlives a freeze, so that a recovery admits nobody. `is_unwatched`: it was
+    STALE and healed by an update of the epoch it was in, which whoever has that epoch's keys can make, so
+    that the next epoch needs others' word (F8). `accused` are the keys that evidence named since the incarnation
+    began, `convicted` is the set of the earliest epoch among them.
+    """
 
     cluster_id: Digest
     name: str
@@ -114,6 +124,7 @@ class ClientState:
     last: Tip
     status: ClientStatus
     is_admitted: bool = False
+    is_unwatched: bool = False
     accused: tuple[PublicKey, ...] = ()
     convicted: ValidatorSet | None = None
 
@@ -125,7 +136,17 @@ class ClientState:
     @property
     def anchor(self) -> Anchor:
         """What stands in the holder's `anchors_root` under the cluster's id."""
-        return Anchor(self.epoch, self.last.point, self.status)
+        return Anchor(self.incarnation, self.epoch, self.last.point, self.status)
+
+    @property
+    def needs_others(self) -> bool:
+        """Whether epochs may have passed that nobody watched, so that the next link needs others' word."""
+        return self.status is ClientStatus.STALE or self.is_unwatched
+
+    @property
+    def is_at_base(self) -> bool:
+        """Whether a recovery was applied and nothing of the new incarnation is known yet."""
+        return self.last.incarnation < self.incarnation
 
     @property
     def ground(self) -> Ground:
@@ -149,6 +170,7 @@ class ClientState:
                 self.last.to_value(),
                 int(self.status),
                 int(self.is_admitted),
+                int(self.is_unwatched),
                 self.accused,
                 None if self.convicted is None else self.convicted.to_value(),
             )
@@ -158,7 +180,7 @@ class ClientState:
     def decode(data: bytes) -> "ClientState":
         """The inverse of `encode`; raises CodecError."""
         value = decode(data, max_bytes=CLIENT_BYTES_MAX, max_depth=4)
-        fields = as_tuple(value, 12, "client")
+        fields = as_tuple(value, 13, "client")
         if fields[0] != CLIENT_VERSION:
             raise CodecError(f"client version {fields[0]!r:.20} is not {CLIENT_VERSION}")
         validators, origin = ValidatorSet.from_value(fields[4]), ValidatorSet.from_value(fields[5])
@@ -172,11 +194,12 @@ class ClientState:
             Tip.from_value(fields[7]),
             ClientStatus(as_int(fields[8], "status", high=max(ClientStatus))),
             as_int(fields[9], "is admitted", high=1) == 1,
+            as_int(fields[10], "is unwatched", high=1) == 1,
             tuple(
                 PublicKey(as_bytes(key, "accused key", length=32))
-                for key in as_array(fields[10], ACCUSED_MAX, "accused keys")
+                for key in as_array(fields[11], ACCUSED_MAX, "accused keys")
             ),
-            None if fields[11] is None else ValidatorSet.from_value(fields[11]),
+            None if fields[12] is None else ValidatorSet.from_value(fields[12]),
         )
 
 

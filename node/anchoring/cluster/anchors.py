@@ -5,7 +5,7 @@ Every cluster keeps its view of each other cluster as one leaf of the sparse Mer
 shown of a third (F4). A view is a cluster's word and no more: it corroborates (`Witness`) or calls for the
 certificates of the other branch (`SplitView`); by itself it convicts nobody (F3).
 
-    anchor  key: cluster id    value: [epoch, height, header hash, history root, status]
+    anchor  key: cluster id    value: [incarnation, epoch, height, header hash, history root, status]
 """
 
 from dataclasses import dataclass
@@ -73,26 +73,29 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """How one cluster sees another: its epoch and newest header, and what it thinks of it."""
+    """How one cluster sees another: its incarnation, epoch and newest header, and what it thinks of it."""
 
+    incarnation: int
     epoch: int
     point: Point
     status: ClientStatus
 
     def encode(self) -> bytes:
-        """`[epoch, height, header hash, history root, status]`."""
+        """`[incarnation, epoch, height, header hash, history root, status]`."""
         point = self.point
-        return encode((self.epoch, point.height, point.header_hash, point.history_root, int(self.status)))
+        place = (point.height, point.header_hash, point.history_root)
+        return encode((self.incarnation, self.epoch, *place, int(self.status)))
 
     @staticmethod
     def decode(data: bytes) -> "Anchor":
         """The inverse of `encode`; raises CodecError."""
-        epoch, height, header_hash, history_root, status = as_tuple(
-            decode(data, max_bytes=ANCHOR_BYTES_MAX, max_depth=1), 5, "anchor"
+        incarnation, epoch, height, header_hash, history_root, status = as_tuple(
+            decode(data, max_bytes=ANCHOR_BYTES_MAX, max_depth=1), 6, "anchor"
         )
         number = as_int(status, "status", high=max(ClientStatus))
         point = Point(as_int(height, "height"), _hash(header_hash), _hash(history_root))
-        return Anchor(as_int(epoch, "epoch"), point, ClientStatus(number))
+        followed = as_int(incarnation, "incarnation")
+        return Anchor(followed, as_int(epoch, "epoch"), point, ClientStatus(number))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,14 +140,18 @@ class Witness:
     anchor: Anchor
     path: tuple[bytes, ...]
 
-    def check_agrees(self, epoch: int, point: Point, above: int) -> None:
-        """The seer follows the branch of `point`, of `epoch`, through the same epochs: what it holds lies
-        above `above`, where the epoch before ended. A seer that applied a recovery is in an epoch of the same
-        number as one that was dropped, but stands at the base, below it.
+    def check_agrees(self, incarnation: int, epoch: int, point: Point, above: int) -> None:
+        """The seer follows the branch of `point`, of `epoch`, in the same incarnation and through the same
+        epochs: what it holds lies above `above`, where the epoch before ended.
 
         Raises Refused BAD_WITNESS.
         """
         anchor = self.anchor
+        if anchor.incarnation != incarnation:
+            raise Refused(
+                Code.BAD_WITNESS,
+                f"{self.seer.hex()} follows incarnation {anchor.incarnation}, the header is of {incarnation}",
+            )
         if anchor.point.height <= above:
             raise Refused(
                 Code.BAD_WITNESS,

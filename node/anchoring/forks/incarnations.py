@@ -63,13 +63,15 @@ class RecoveryFile:
 
 @dataclass(frozen=True, slots=True)
 class Footing:
-    """What an incarnation begins with; `base_height` is the height that it begins above, -1 for the first."""
+    """What an incarnation begins with; `base_height` is the height that it begins above, -1 for the first,
+    and `base_hash` the header there."""
 
     cluster_id: Digest
     incarnation: int
     origin: ValidatorSet
     operators: ValidatorSet
     base_height: int
+    base_hash: Digest | None = None
 
     @property
     def ground(self) -> Ground:
@@ -91,6 +93,14 @@ def footing_of(identity: ClusterIdentity, files: Sequence[RecoveryFile], cache: 
 def _recovered(footing: Footing, file: RecoveryFile, cache: SignatureCache) -> Footing:
     recovery = file.recovery
     base = recovery.base.header
+    if recovery.incarnation != footing.incarnation + 1:
+        raise Refused(
+            Code.WRONG_INCARNATION,
+            f"a recovery to incarnation {recovery.incarnation} follows none to {footing.incarnation}",
+        )
+    if base.hash == footing.base_hash:
+        recovery.check_replaces(footing.operators, (), cache)
+        return _begun(recovery)
     sets = follow_all(
         recovery.links,
         footing.origin,
@@ -106,12 +116,20 @@ def _recovered(footing: Footing, file: RecoveryFile, cache: SignatureCache) -> F
     verdicts = [judge(item, footing.ground, cache) for item in file.evidence]
     accused = {key for verdict in verdicts for key in verdict.accused}
     first = min(verdicts, key=lambda verdict: verdict.epoch, default=None)
-    signing = signing_set(sets, None if first is None else first.validators)
+    convicted = None if first is None else first.validators
+    signing = signing_set(sets, convicted)
+    recovery.check_bound(accused, convicted)
     recovery.check_signed(signing, footing.operators, accused, cache)
+    return _begun(recovery)
+
+
+def _begun(recovery: RecoveryCertificate) -> Footing:
+    base = recovery.base.header
     return Footing(
-        footing.cluster_id,
+        Digest(base.cluster_id),
         recovery.incarnation,
         recovery.validators,
         recovery.operators,
         base.height,
+        base.hash,
     )

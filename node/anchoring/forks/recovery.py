@@ -4,15 +4,20 @@ A recovery certificate names the branch that lives on by its tip (the base), the
 the next incarnation, and is signed by more than half of the old set's weight that nobody has evidence
 against. The old set is the first that was convicted, since every later one was named by it. Where at most a
 third of the weight is left unaccused, the operators sign with their admin keys instead, more than two thirds
-of them. That a federation accepts it at all (m > N/2, once an incarnation) is the ledger's business.
+of them. Whose weight counts must not hang on what each cluster happens to have been shown, or clusters would
+part over one recovery: it names the accused keys and the convicted set by which it is judged, and they are
+signed with it. That a federation accepts it at all (m > N/2, once an incarnation) is the ledger's business.
 
-    recovery = [1, [header bytes, certificate], [[key, weight], ...], [[operator key, weight], ...],
-                by, signers, signatures, [EpochLink, ...]]
+    recovery = [2, [header bytes, certificate], incarnation, [[key, weight], ...],
+                [[operator key, weight], ...], by, [accused key, ...], [epoch, set hash] | nil,
+                signers, signatures, [EpochLink, ...]]
     by 1 VALIDATORS: signers are indices of the old set    2 OPERATORS: of the operators known so far
-    signed  H("isthmus/recovery/v1", [cluster id, new incarnation, base epoch, base height, base hash,
-                                      [[key, weight], ...], [[operator key, weight], ...], by])
+    signed  H("isthmus/recovery/v2", [cluster id, new incarnation, base epoch, base height, base hash,
+                                      [[key, weight], ...], [[operator key, weight], ...], by,
+                                      [accused key, ...], [epoch, set hash] | nil])
 
-The new incarnation begins in the epoch after the base's, at the height after the base's.
+The new incarnation begins at the height after the base's, in the epoch after the base's; one more for each
+recovery on the same base that it replaces, whose new set never certified anything.
 """
 
 from collections.abc import Collection, Sequence
@@ -29,6 +34,7 @@ from consensus import (
     Validator,
     ValidatorSet,
     Value,
+    as_array,
     as_bytes,
     as_int,
     as_tuple,
@@ -41,9 +47,13 @@ from node.anchoring.cluster.certified import Certified
 from node.anchoring.cluster.epochs import LINKS_BYTES_MAX, EpochLink, links_from_value, links_value
 from node.anchoring.refusals import Code, Refused
 
-RECOVERY_VERSION = 1
+RECOVERY_VERSION = 2
 RECOVERY_BYTES_MAX = LINKS_BYTES_MAX + 64 * 1024
-_DOMAIN = "isthmus/recovery/v1"
+_DOMAIN = "isthmus/recovery/v2"
+ACCUSED_MAX = 512
+"""Keys that evidence may name before a recovery: four full sets."""
+REPLACED_MAX = 1024
+"""Recoveries on one base."""
 _SIGNATURE_BYTES = 64
 _DEPTH_MAX = 5
 _ITEMS_MAX = 512 * 1024
@@ -58,13 +68,17 @@ class RecoveredBy(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class RecoveryCertificate:
-    """The chosen tip, who goes on from there, and the signatures; `links` lead from the first set of the old
+    """The chosen tip, who goes on from there in which incarnation, by whose accusation, and the signatures;
+    `convicted` is the epoch and hash of the first convicted set. `links` lead from the first set of the old
     incarnation to the base's, for clients that hold another."""
 
     base: Certified
+    incarnation: int
     validators: ValidatorSet
     operators: ValidatorSet
     by: RecoveredBy
+    accused: tuple[PublicKey, ...]
+    convicted: tuple[int, Digest] | None
     signers: bytes
     signatures: bytes
     links: tuple[EpochLink, ...] = ()
@@ -76,17 +90,26 @@ class RecoveryCertificate:
         operators: tuple[Validator, ...],
         by: RecoveredBy,
         links: tuple[EpochLink, ...] = (),
+        *,
+        accused: Collection[PublicKey] = (),
+        convicted: ValidatorSet | None = None,
+        replaces: int = 0,
     ) -> "RecoveryCertificate":
-        """One that nobody has signed yet. Raises ValueError for keys that make no set."""
-        epoch = Epoch(base.header.epoch + 1)
+        """One that nobody has signed yet; `replaces` counts the recoveries on this base that came to nothing.
+        Raises ValueError for keys that make no set."""
+        epoch = Epoch(base.header.epoch + 1 + replaces)
         return RecoveryCertificate(
-            base, ValidatorSet(epoch, validators), ValidatorSet(epoch, operators), by, b"", b"", links
+            base,
+            base.header.incarnation + 1 + replaces,
+            ValidatorSet(epoch, validators),
+            ValidatorSet(epoch, operators),
+            by,
+            tuple(sorted(accused)),
+            None if convicted is None else (convicted.epoch, convicted.hash()),
+            b"",
+            b"",
+            links,
         )
-
-    @property
-    def incarnation(self) -> int:
-        """The incarnation it begins."""
-        return self.base.header.incarnation + 1
 
     def digest(self) -> Digest:
         """What each signer signs."""
@@ -100,6 +123,8 @@ class RecoveryCertificate:
             self.validators.to_value()[1],
             self.operators.to_value()[1],
             int(self.by),
+            self.accused,
+            self.convicted,
         )
         return digest(_DOMAIN, encode(fields))
 
@@ -114,6 +139,37 @@ class RecoveryCertificate:
                 f"base {height} is not above the last end {self.links[-1].ending.header.height}",
             )
 
+    def check_bound(self, accused: Collection[PublicKey], convicted: ValidatorSet | None) -> None:
+        """What it is judged by holds for whoever knows of these `accused` keys, of whom the first were of the
+        set `convicted`. Raises Refused RECOVERY_EVIDENCE."""
+        unproven = [key for key in self.accused if key not in accused]
+        if unproven:
+            raise Refused(
+                Code.RECOVERY_EVIDENCE,
+                f"no evidence is known here against {unproven[0].hex()}; bring it first",
+            )
+        first = None if convicted is None else (convicted.epoch, convicted.hash())
+        if first != self.convicted:
+            named, known = (
+                "no set" if found is None else f"set {found[1].hex()[:12]} of epoch {found[0]}"
+                for found in (self.convicted, first)
+            )
+            raise Refused(
+                Code.RECOVERY_EVIDENCE, f"it is judged by the conviction of {named}, here by that of {known}"
+            )
+
+    def check_replaces(
+        self, operators: ValidatorSet, accused: Collection[PublicKey], cache: SignatureCache
+    ) -> None:
+        """It replaces a recovery on the same base of which nothing came: the operators whom that one named
+        signed, and there is nobody to accuse. Raises Refused RECOVERY_*."""
+        self._check_new_set(accused)
+        if self.accused or self.convicted is not None or self.links:
+            raise Refused(Code.RECOVERY_EVIDENCE, "what it replaces was judged by the evidence already")
+        if self.by is not RecoveredBy.OPERATORS:
+            raise Refused(Code.RECOVERY_SIGNERS, "only operators replace a recovery that came to nothing")
+        self._check_operators(operators, cache)
+
     def check_signed(
         self,
         old: ValidatorSet,
@@ -121,15 +177,13 @@ class RecoveryCertificate:
         accused: Collection[PublicKey],
         cache: SignatureCache,
     ) -> None:
-        """Enough of those who may sign did: `old` is `signing_set(...)`. Raises Refused RECOVERY_*.
-        Signatures are verified last."""
-        for validator in self.validators.validators:
-            if validator.public_key in accused:
-                raise Refused(
-                    Code.RECOVERY_ACCUSED, f"the new set names the accused key {validator.public_key.hex()}"
-                )
+        """Enough of those who may sign did: `old` is `signing_set(...)`, `accused` are all keys known to be.
+        Whose weight counts follows from those that it names. Raises Refused RECOVERY_*. Signatures are
+        verified last."""
+        self._check_new_set(accused)
+        named = frozenset(self.accused)
         unaccused = [
-            index for index, validator in enumerate(old.validators) if validator.public_key not in accused
+            index for index, validator in enumerate(old.validators) if validator.public_key not in named
         ]
         left = old.weight_of(unaccused)
         total = old.total_weight
@@ -140,7 +194,7 @@ class RecoveryCertificate:
                     f"only {left} of {total} weight is unaccused; the operators must sign",
                 )
             signers = self._signers_of(old)
-            if not frozenset(signers) <= frozenset(unaccused):
+            if any(old.validators[index].public_key in accused for index in signers):
                 raise Refused(Code.RECOVERY_ACCUSED, "an accused validator signed")
             signed = old.weight_of(signers)
             if 2 * signed <= left:
@@ -154,6 +208,16 @@ class RecoveryCertificate:
                 Code.RECOVERY_WEIGHT,
                 f"{left} of {total} weight is unaccused; its validators sign, not the operators",
             )
+        self._check_operators(operators, cache)
+
+    def _check_new_set(self, accused: Collection[PublicKey]) -> None:
+        for validator in self.validators.validators:
+            if validator.public_key in accused:
+                raise Refused(
+                    Code.RECOVERY_ACCUSED, f"the new set names the accused key {validator.public_key.hex()}"
+                )
+
+    def _check_operators(self, operators: ValidatorSet, cache: SignatureCache) -> None:
         signers = self._signers_of(operators)
         signed = operators.weight_of(signers)
         if not operators.is_quorum(signed):
@@ -185,13 +249,16 @@ class RecoveryCertificate:
                 raise Refused(Code.RECOVERY_SIGNERS, f"the signature of signer {index} is wrong")
 
     def to_value(self) -> tuple[Value, ...]:
-        """`[1, base, members, operators, by, signers, signatures, [EpochLink, ...]]`."""
+        """`[2, base, incarnation, members, operators, by, accused, convicted, signers, signatures, links]`"""
         return (
             RECOVERY_VERSION,
             self.base.to_value(),
+            self.incarnation,
             self.validators.to_value()[1],
             self.operators.to_value()[1],
             int(self.by),
+            self.accused,
+            self.convicted,
             self.signers,
             self.signatures,
             links_value(self.links),
@@ -200,16 +267,29 @@ class RecoveryCertificate:
     @staticmethod
     def from_value(value: Value) -> "RecoveryCertificate":
         """The inverse of `to_value`; raises CodecError."""
-        version, base, validators, operators, by, signers, signatures, links = as_tuple(value, 8, "recovery")
+        fields = as_tuple(value, 11, "recovery")
+        version, base, incarnation, validators, operators, by, accused, convicted = fields[:8]
+        signers, signatures, links = fields[8:]
         if version != RECOVERY_VERSION:
             raise CodecError(f"recovery version {version!a:.20} is not {RECOVERY_VERSION}")
         certified = Certified.from_value(base)
-        epoch = certified.header.epoch + 1
+        old = certified.header.incarnation
+        begins = as_int(incarnation, "incarnation", low=old + 1, high=old + REPLACED_MAX)
+        epoch = certified.header.epoch + begins - old
+        keys = tuple(
+            PublicKey(as_bytes(key, "accused key", length=32))
+            for key in as_array(accused, ACCUSED_MAX, "accused keys")
+        )
+        if list(keys) != sorted(set(keys)):
+            raise CodecError("accused keys ascend, each once")
         return RecoveryCertificate(
             certified,
+            begins,
             ValidatorSet.from_value((epoch, validators)),
             ValidatorSet.from_value((epoch, operators)),
             RecoveredBy(as_int(by, "by", low=1, high=max(RecoveredBy))),
+            keys,
+            None if convicted is None else _convicted(convicted),
             as_bytes(signers, "signers", max_length=(VALIDATORS_MAX + 7) // 8),
             as_bytes(signatures, "signatures", max_length=VALIDATORS_MAX * _SIGNATURE_BYTES),
             links_from_value(links),
@@ -225,6 +305,11 @@ class RecoveryCertificate:
         return RecoveryCertificate.from_value(
             decode(data, max_bytes=RECOVERY_BYTES_MAX, max_depth=_DEPTH_MAX, max_items=_ITEMS_MAX)
         )
+
+
+def _convicted(value: Value) -> tuple[int, Digest]:
+    epoch, set_hash = as_tuple(value, 2, "convicted set")
+    return as_int(epoch, "convicted epoch"), Digest(as_bytes(set_hash, "set hash", length=32))
 
 
 def signing_set(sets: Sequence[ValidatorSet], convicted: ValidatorSet | None) -> ValidatorSet:

@@ -5,7 +5,7 @@ Everything here takes time (disk, signatures): `InThreads` is how tasks call it.
 
 from collections.abc import Collection
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import trio
@@ -18,6 +18,7 @@ from node.anchoring.lanes.courier import AnchorReason, BundleRequest, Held, Offe
 from node.anchoring.lanes.inbound import InboundBundle, check, takes_any
 from node.anchoring.lanes.views import AnchoredView, OwnBlock
 from node.anchoring.refusals import Code, Refused
+from node.daemon.federation.ahead import held_after
 from node.daemon.recent import RecentHeights
 from node.ledger.federation import queries, serving
 from node.ledger.federation.draft import Draft
@@ -31,6 +32,7 @@ FOLLOWED = (ClientStatus.PENDING, ClientStatus.ACTIVE, ClientStatus.STALE)
 """Clusters that take updates; the others wait for their operators."""
 NOBODYS_FAULT = (
     Code.NOT_NEWER,
+    Code.TIME_AHEAD,
     Code.CLIENT_FROZEN,
     Code.CLIENT_RETIRED,
     Code.NEEDS_APPROVAL,
@@ -89,6 +91,14 @@ class Standing:
     def view(self) -> AnchoredView:
         """The anchored tip as lanes see it."""
         return view_of(self.client)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A bundle that our ledger could execute; `after` is how we stand once it is, where that can be told."""
+
+    bundle: InboundBundle
+    after: Standing | None = None
 
 
 class BundleFault(Exception):
@@ -157,15 +167,15 @@ class LedgerSide:
             bundle = serving.answer(snapshot, cluster_id, request)
         return None if bundle is None else bundle.encode()
 
-    def check(self, standing: Standing, data: bytes, now_ms: int) -> InboundBundle:
+    def check(self, standing: Standing, data: bytes, now_ms: int) -> Checked:
         """The bundle in these bytes, if our ledger could execute it. Raises BundleFault."""
         client = standing.client
 
         def updated(body: bytes) -> AnchoredView:
+            nonlocal client
             found = Update.decode(body)
-            return view_of(
-                update(client, found, now_ms, SignatureCache(), stale_after_ms=standing.stale_after_ms)
-            )
+            client = update(client, found, now_ms, SignatureCache(), stale_after_ms=standing.stale_after_ms)
+            return view_of(client)
 
         try:
             bundle = InboundBundle.decode(data)
@@ -179,7 +189,8 @@ class LedgerSide:
             raise BundleFault("false-proof", str(error), is_blamed=True) from error
         if not self._is_worth_a_block(standing, bundle, view, now_ms):
             raise BundleFault("nothing-new", "our lanes take none of it now", is_blamed=False)
-        return bundle
+        held = held_after(standing.held, bundle, client)
+        return Checked(bundle, None if held is None else replace(standing, client=client, held=held))
 
     def _is_worth_a_block(
         self, standing: Standing, bundle: InboundBundle, view: AnchoredView, now_ms: int
@@ -224,7 +235,7 @@ class InThreads:
         """See `LedgerSide.standing`."""
         return await trio.to_thread.run_sync(self._side.standing, cluster_id, limiter=self._own)
 
-    async def check(self, standing: Standing, data: bytes, now_ms: int) -> InboundBundle:
+    async def check(self, standing: Standing, data: bytes, now_ms: int) -> Checked:
         """See `LedgerSide.check`."""
         return await trio.to_thread.run_sync(self._side.check, standing, data, now_ms, limiter=self._own)
 

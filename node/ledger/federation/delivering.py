@@ -149,8 +149,9 @@ def _anchor(session: Session, client: ClientState, call: Deliver, update: Update
 
 
 def _corroboration(session: Session, client: ClientState, call: Deliver, header: Header) -> Corroboration:
-    """What the bundle brings beside the update, where the client needs it: it is STALE and epochs passed."""
-    if client.status is not ClientStatus.STALE or header.epoch == client.epoch:
+    """What the bundle brings beside the update, where the client needs it: epochs passed, and nobody watched
+    since it was STALE."""
+    if not client.needs_others or header.epoch == client.epoch:
         return Corroboration()
     checkpoint = peering_of(session.get, client.cluster_id).checkpoint
     if checkpoint is not None and call.approval_path is not None:

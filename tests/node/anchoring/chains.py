@@ -14,6 +14,7 @@ from consensus import (
     Epoch,
     HeaderCertificate,
     Height,
+    PublicKey,
     SigningKey,
     Validator,
     ValidatorSet,
@@ -98,6 +99,7 @@ class Chain:
         self.headers = [self.identity.genesis_header]
         self.ends: list[int] = []
         self.first_link_epoch = 0
+        self.accusations: tuple[Sequence[PublicKey], ValidatorSet | None] = ((), None)
         self._leaves = [rfc6962.leaf_hash(self.headers[0].hash)]
         self._ranges = [CompactRange().append(self._leaves)[0]]
 
@@ -181,6 +183,7 @@ class Chain:
         other.operators = operators
         other.ends = []
         other.first_link_epoch = epoch
+        other.accusations = ((), None)
         return other
 
     # --- what nodes serve ----------------------------------------------------------------------------
@@ -241,11 +244,19 @@ class Chain:
         *,
         with_links: bool = False,
     ) -> RecoveryCertificate:
-        """A recovery on top of header `height`, signed by these of its set or of the operators."""
+        """A recovery on top of header `height`, signed by these of its set or of the operators, and judged by
+        `accusations`: the accused keys, and the first set of theirs that was convicted."""
         header = self.headers[height]
         links = self.links(until=header.epoch) if with_links else ()
+        accused, convicted = self.accusations
         proposed = RecoveryCertificate.proposed(
-            self.certified(height), validators.members, operators.members, by, links
+            self.certified(height),
+            validators.members,
+            operators.members,
+            by,
+            links,
+            accused=accused,
+            convicted=convicted,
         )
         signing = self.sets[header.epoch] if by is RecoveredBy.VALIDATORS else self.operators
         bitmap, joined = signing.sign(proposed.digest(), signers)
@@ -340,4 +351,4 @@ class Anchors:
 def anchor_of(chain: Chain, height: int, status: ClientStatus = ClientStatus.ACTIVE) -> Anchor:
     """How somebody sees the chain who was shown header `height`."""
     header = chain.headers[height]
-    return Anchor(header.epoch, Point.of(header), status)
+    return Anchor(header.incarnation, header.epoch, Point.of(header), status)

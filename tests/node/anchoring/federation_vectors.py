@@ -40,7 +40,17 @@ _PROOF: Shape = [("depth", None), ("bitmap", None), ("siblings", None), ("other-
 _SET: Shape = [("epoch", None), ("members", _MEMBERS)]
 _TIP: Shape = [
     (name, None)
-    for name in ("height", "hash", "history", "time", "outbox", "anchors", "state", "next-validators")
+    for name in (
+        "incarnation",
+        "height",
+        "hash",
+        "history",
+        "time",
+        "outbox",
+        "anchors",
+        "state",
+        "next-validators",
+    )
 ]
 SHAPES: dict[str, Shape] = {
     "links": [("magic", None), ("cluster-id", None), ("links", _LINKS)],
@@ -63,9 +73,12 @@ SHAPES: dict[str, Shape] = {
     "recovery": [
         ("version", None),
         ("base", _CERTIFIED),
+        ("incarnation", None),
         ("validators", _MEMBERS),
         ("operators", _MEMBERS),
         ("by", None),
+        ("accused", (None,)),
+        ("convicted", [("epoch", None), ("hash", None)]),
         ("signers", None),
         ("signatures", None),
         ("links", _LINKS),
@@ -87,10 +100,18 @@ SHAPES: dict[str, Shape] = {
         ("tip", _TIP),
         ("status", None),
         ("admitted", None),
+        ("unwatched", None),
         ("accused", (None,)),
         ("convicted", _SET),
     ],
-    "anchor": [("epoch", None), ("height", None), ("hash", None), ("history", None), ("status", None)],
+    "anchor": [
+        ("incarnation", None),
+        ("epoch", None),
+        ("height", None),
+        ("hash", None),
+        ("history", None),
+        ("status", None),
+    ],
     "bundle": [
         ("magic", None),
         ("kind", None),
@@ -222,6 +243,7 @@ class Scene:
             Statement(self.chain.certified(9)), Statement(self.fork.certified(9))
         )
         self.frozen, _ = freeze(self.active, self.same_height, cache)
+        self.chain.accusations = (self.frozen.accused, self.frozen.convicted)
 
     def evidence(self, first: Statement, second: Statement, index: int = 9) -> ForkEvidence:
         return ForkEvidence(ForkKind.TWO_HEADERS, index, self.chain.links(until=1), first, second)

@@ -36,11 +36,12 @@ def _guarded(judge, *arguments):
 
 
 def _updated(client, data):
-    _, cluster, _, incarnation, (epoch, members), _, _, tip, status, _, _, _ = unpack(client)
+    _, cluster, _, incarnation, (epoch, members), _, _, tip, status, _, _, _, _ = unpack(client)
     (header, certificate), links, consistency, tip_path = unpack(data)
     need(incarnation == 0 and status == 1)
     fields = unpack(header)
-    height, tip_hash, history, time_ms, following = tip[0], tip[1], tip[2], tip[3], tip[7]
+    of, height, tip_hash, history, time_ms, *_, following = tip
+    need(of == 0)
     need(fields[4] > height and fields[7] > time_ms)
     last_end = height
     for number, (ending, by, next_members) in enumerate(links):

@@ -133,6 +133,7 @@ class Life(RuleBasedStateMachine):
         assert self.other is not None
         base = self.other if is_other else self.chain
         new, operators = keys("new", first=next(self.numbers)), keys("new/operator", first=next(self.numbers))
+        base.accusations = (self.state.accused, self.state.convicted)
         made = base.recovery(base.height, new, operators, (0, 1, 2), RecoveredBy.OPERATORS, with_links=True)
         self.state = recover(self.state, made, SignatureCache())
         self.chain = base.recovered(base.height, new, operators)

@@ -63,6 +63,7 @@ def test_a_crowd_that_the_forkers_invented_keeps_no_forker_from_being_accused() 
     with pytest.raises(Refused) as caught:
         freeze(state, pieces[3], SignatureCache())
     assert caught.value.code is Code.ACCUSED_FULL
+    truth.accusations = (state.accused, state.convicted)
     after = recover(
         state,
         truth.recovery(5, NEW, NEW_OPERATORS, (0, 1, 2, 3, 4, 5, 6), RecoveredBy.OPERATORS),
@@ -77,7 +78,7 @@ def test_who_stands_at_a_recoverys_base_has_seen_nothing_of_the_branch_that_was_
     now_ms = chain.headers[10].time_ms
     for base in (6, 7):
         # A cluster that applied the recovery is in epoch 1 like the dropped branch, but stands below it.
-        recovered = Anchor(1, Point.of(chain.headers[base]), ClientStatus.ACTIVE)
+        recovered = Anchor(0, 1, Point.of(chain.headers[base]), ClientStatus.ACTIVE)
         witness = Witness(Digest(bytes(32)), recovered, chain.path(base, 10))
         with pytest.raises(Refused) as caught:
             update(
@@ -97,7 +98,13 @@ def test_a_base_lies_above_the_end_of_the_epoch_before_its_own() -> None:
     header = changed(chain.headers[8], height=6)
     base = certify(header, chain.sets[1])
     proposed = RecoveryCertificate.proposed(
-        base, NEW.members, NEW_OPERATORS.members, RecoveredBy.OPERATORS, chain.links()
+        base,
+        NEW.members,
+        NEW_OPERATORS.members,
+        RecoveredBy.OPERATORS,
+        chain.links(),
+        accused=state.accused,
+        convicted=state.convicted,
     )
     signers, signatures = chain.operators.sign(proposed.digest(), (0, 1, 2))
     with pytest.raises(Refused) as caught:
@@ -111,6 +118,7 @@ def test_a_recovery_that_too_few_signed_costs_no_signature() -> None:
     state, _ = freeze(
         active(chain, 8), fork_at(chain, other, 8, (0, 1, 2, 3, 4), (2, 3, 4, 5, 6)), SignatureCache()
     )
+    chain.accusations = (state.accused, state.convicted)
     good = chain.recovery(7, NEW, NEW_OPERATORS, (0, 1, 5), with_links=True)
     few, accused = ((0, 1), Code.RECOVERY_WEIGHT), ((0, 1, 2, 5), Code.RECOVERY_ACCUSED)
     for signers, code in (few, accused):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from consensus import CodecError, Digest, SignatureCache, encode
 from node.anchoring.client.lightclient import (
     STALE_AFTER_MS,
+    TIME_AHEAD_MAX_MS,
     Corroboration,
     Update,
     admit,
@@ -73,7 +74,7 @@ def test_the_tip_is_all_that_an_update_changes() -> None:
     assert after == replace(before, last=after.last)
     assert after.last.time_ms == header.time_ms
     assert after.last.history_root == header.history_root
-    assert after.anchor == Anchor(0, Point.of(header), ClientStatus.ACTIVE)
+    assert after.anchor == Anchor(0, 0, Point.of(header), ClientStatus.ACTIVE)
     assert Anchor.decode(after.anchor.encode()) == after.anchor
 
 
@@ -313,7 +314,7 @@ def across() -> tuple[Chain, ClientState]:
 
 def witness(chain: Chain, height: int, for_height: int, seer: int = 1, **more: object) -> Witness:
     header = chain.headers[height]
-    anchor = replace(Anchor(header.epoch, Point.of(header), ClientStatus.ACTIVE), **more)  # type: ignore[arg-type]  # by name
+    anchor = replace(Anchor(0, header.epoch, Point.of(header), ClientStatus.ACTIVE), **more)  # type: ignore[arg-type]  # by name
     return Witness(Digest(bytes((seer,)) * 32), anchor, chain.path(*sorted((height, for_height))))
 
 
@@ -359,6 +360,38 @@ def test_a_stale_client_cannot_be_led_across_an_epoch_in_two_small_steps() -> No
     state = step(state, chain, 7, now_ms=late)
     assert (state.status, state.epoch) == (ClientStatus.STALE, 0)
     assert refusal(state, chain.update(7, 10), late) is Code.NEEDS_APPROVAL
+
+
+def test_one_plain_update_after_a_silence_does_not_spare_the_witnesses_of_the_next_epoch() -> None:
+    """Whoever has the keys of the epoch that the client last saw can make a fresh header of that epoch."""
+    chain = Chain().grow(5).grow(1, gap_ms=2 * STALE_AFTER_MS)
+    healed = step(active(chain, 5), chain, 6, now_ms=chain.now_ms)
+    assert (healed.status, healed.is_unwatched) == (ClientStatus.ACTIVE, True)
+    assert ClientState.decode(healed.encode()) == healed
+    chain.grow(2, next_set=keys("harbour", (1,) * 4, first=1)).grow(3)
+    within = step(healed, chain, 7, now_ms=chain.now_ms)
+    assert within.is_unwatched
+    whole = chain.update(7, 10)
+    assert refusal(within, whole, chain.now_ms) is Code.NEEDS_APPROVAL
+    after = update(within, whole, chain.now_ms, fresh(), corroboration=APPROVED)
+    assert (after.epoch, after.is_unwatched) == (1, False)
+    watched = replace(within, is_unwatched=False)
+    assert update(watched, whole, chain.now_ms, fresh()).epoch == 1
+
+
+def test_a_header_of_the_far_future_is_refused_for_it_would_never_grow_stale() -> None:
+    chain = Chain().grow(5)
+    state = active(chain, 3)
+    at = chain.headers[5].time_ms
+    assert refusal(state, chain.update(3, 5), at - TIME_AHEAD_MAX_MS - 1) is Code.TIME_AHEAD
+    assert update(state, chain.update(3, 5), at - TIME_AHEAD_MAX_MS, fresh()).last.height == 5
+
+
+def test_a_witness_of_another_incarnation_is_none() -> None:
+    chain, state = across()
+    other = witness(chain, 10, 10, incarnation=1)
+    with_it = Corroboration(1, (other,))
+    assert refusal(state, chain.update(5, 10), chain.now_ms, corroboration=with_it) is Code.BAD_WITNESS
 
 
 def test_a_newcomer_is_admitted_only_with_what_others_saw() -> None:

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from consensus import Epoch, encode
-from node.anchoring.client.lightclient import renew_operators, retire
+from consensus import Epoch, SignatureCache, encode
+from node.anchoring.client.lightclient import recover, renew_operators, retire
 from node.anchoring.client.state import ClientState
 from node.anchoring.cluster import operators
 from node.anchoring.cluster.anchors import ClientStatus
@@ -85,3 +85,17 @@ def test_a_frozen_client_learns_of_no_operators_from_those_it_convicted() -> Non
     state, tree = anchored(leaf)
     assert refused(replace(state, status=ClientStatus.FROZEN), leaf, tree) is Code.CLIENT_FROZEN
     assert refused(retire(state), leaf, tree) is Code.CLIENT_RETIRED
+
+
+def test_a_roster_from_before_a_recovery_is_refused_although_its_epoch_and_set_are_those_of_now() -> None:
+    """The base ended its epoch: the roster in its state is of the next one, and names the set that follows."""
+    following = keys("harbour", first=1)
+    leaf = roster(following, 1, keys("thief"))
+    tree = Tree({ROSTER_KEY: leaf})
+    chain = Chain().grow(3).grow(1, next_set=following, state_root=tree.root)
+    admins = keys("harbour/operator", first=10)
+    recovery = chain.recovery(4, following, admins, (0, 1, 2))
+    state = recover(active(chain, 4), recovery, SignatureCache())
+    assert (state.epoch, state.validators) == (1, following.set(1))
+    assert refused(state, leaf, tree) is Code.ROSTER_MISMATCH
+    assert state.operators == admins.set(1)

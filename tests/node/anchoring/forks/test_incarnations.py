@@ -24,6 +24,8 @@ def forked_island() -> tuple[Chain, Chain, RecoveryFile]:
     """All four validators forked above header 6; the operators recovered header 7 of the first branch."""
     chain = Chain().grow(3, next_set=keys("harbour", first=1)).grow(5)
     other = chain.fork(6).grow(3, salt="b")
+    guilty = chain.sets[1]
+    chain.accusations = ([key.public_key for key in guilty.keys], guilty.set(1))
     recovery = chain.recovery(7, NEW, NEW_OPERATORS, (0, 1, 2), RecoveredBy.OPERATORS, with_links=True)
     both = ForkEvidence(
         ForkKind.TWO_HEADERS,

@@ -16,7 +16,7 @@ from node.anchoring.lanes.inbound import InboundBundle
 from node.anchoring.lanes.messages import Mode
 from node.anchoring.lanes.progress import Progress
 from node.anchoring.questions import FactAsked, Refusal
-from node.daemon.federation.ledgerside import BundleFault, Neighbour, Seat, Standing
+from node.daemon.federation.ledgerside import BundleFault, Checked, Neighbour, Seat, Standing
 from node.daemon.federation.readings import HeldProof, NoAnswer
 from node.daemon.federation.turns import rank, turn_of
 from node.ledger.federation.queries import ClusterView
@@ -45,7 +45,7 @@ def client(
 ) -> ClientState:
     validators = ValidatorSet(Epoch(0), (Validator(PublicKey(b"v" * 32), 1),))
     empty = Digest(bytes(32))
-    tip = Tip(height, empty, empty, NOW_MS, empty, empty, empty, None)
+    tip = Tip(0, height, empty, empty, NOW_MS, empty, empty, empty, None)
     return ClientState(cluster_id, "them", 0, validators, validators, validators, tip, status, True)
 
 
@@ -120,6 +120,7 @@ class FakeLedger:
     offered: dict[bytes, Offer] = field(default_factory=dict)
     bundle: bytes | None = None
     looks: int = 0
+    after: Callable[[Standing], Standing | None] = lambda at: None
     readable_height: int = 100
     _grown: trio.Event = field(default_factory=trio.Event)
 
@@ -131,10 +132,10 @@ class FakeLedger:
     async def standing(self, cluster_id: bytes) -> Standing | None:
         return self.now
 
-    async def check(self, at: Standing, data: bytes, now_ms: int) -> InboundBundle:
+    async def check(self, at: Standing, data: bytes, now_ms: int) -> Checked:
         if data in self.faults:
             raise self.faults[data]
-        return InboundBundle.decode(data)
+        return Checked(InboundBundle.decode(data), self.after(at))
 
     async def clusters(self, now_ms: int) -> tuple[Neighbour, ...]:
         return self.known

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from consensus import Digest, PublicKey, Validator
+from consensus import Digest, Epoch, PublicKey, Validator, ValidatorSet
 from node.anchoring.bundles.verification import check_evidence
 from node.anchoring.cluster.anchors import ClientStatus
 from node.anchoring.forks.evidence import EvidenceFile, ForkEvidence, ForkKind, Statement
@@ -104,7 +104,15 @@ def recovery_of(base: Cluster, execution: Execution) -> tuple[RecoveryCertificat
     validators = tuple(Validator(PublicKey(key.public_key), 1) for key in fresh.values())
     operators = tuple(Validator(base.key("operator", number).public_key, 1) for number in range(4))
     certified = base.certify(execution, [f"v{number}" for number in range(4)])
-    proposed = RecoveryCertificate.proposed(certified, validators, operators, RecoveredBy.OPERATORS)
+    guilty = tuple(Validator(base.key("consensus", number).public_key, 1) for number in range(4))
+    proposed = RecoveryCertificate.proposed(
+        certified,
+        validators,
+        operators,
+        RecoveredBy.OPERATORS,
+        accused=[each.public_key for each in guilty[:3]],
+        convicted=ValidatorSet(Epoch(0), guilty),
+    )
     signatures = [base.key("operator", number).sign(proposed.digest()) for number in range(3)]
     return replace(proposed, signers=bytes((0b0111,)), signatures=b"".join(signatures)), dict(fresh)
 
