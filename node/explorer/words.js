@@ -28,7 +28,9 @@ export function duration(ms) {
 
 /** A moment in UTC: operators of one cluster sit in several time zones. */
 export function moment(ms) {
-  const iso = new Date(ms).toISOString();
+  const date = new Date(Number(ms));
+  if (Number.isNaN(date.getTime())) return `${ms} ms`; // beyond what dates can say, and proven all the same
+  const iso = date.toISOString();
   return el("time", { datetime: iso, title: iso }, `${iso.slice(0, 10)} ${iso.slice(11, 19)} UTC`);
 }
 

@@ -13,6 +13,7 @@ const BUNDLE_BYTES_MAX = 16 * 1024 * 1024;
 const HEADER_BYTES_MAX = 512;
 const VALIDATORS_MAX = 128;
 const WEIGHT_MAX = 1_000_000;
+const WHOLE_MAX = 2n ** 63n - 1n;
 const LINKS_MAX = 1024;
 const PATH_HASHES_MAX = 64;
 const NAME_CHARACTERS_MAX = 64;
@@ -238,8 +239,10 @@ function bytes(value, what, length) {
   return value;
 }
 
+/** Beyond 2^53 a BigInt: compared like any number, and never added to one. */
 function whole(value, what) {
-  if (!Number.isSafeInteger(value) || value < 0) throw new Malformed(`${what} must be a whole number from 0`);
+  const isWhole = Number.isSafeInteger(value) || typeof value === "bigint";
+  if (!isWhole || value < 0 || value > WHOLE_MAX) throw new Malformed(`${what} must be a whole number from 0`);
   return value;
 }
 

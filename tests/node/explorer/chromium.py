@@ -25,11 +25,14 @@ class Browser:
         self.driver = driver
 
     def resize(self, size: tuple[int, int], *, is_dark: bool = False) -> None:
-        """A window of this size, below the least one that the program itself allows, too."""
+        """A window of this size, below the least one that the program itself allows, too; nothing moves."""
         metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size[0] < 600}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-        scheme = [{"name": "prefers-color-scheme", "value": "dark" if is_dark else "light"}]
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme})
+        features = [
+            {"name": "prefers-color-scheme", "value": "dark" if is_dark else "light"},
+            {"name": "prefers-reduced-motion", "value": "reduce"},
+        ]
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
     def visit(self, url: str, fragment: str = "#/") -> None:
         """Open a page anew and wait until nothing of it is still being fetched."""
