@@ -10,6 +10,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from node.anchoring.lanes.courier import LeafName
+from node.anchoring.questions import Page
+from node.daemon.federation.asking import StateTold
 from node.diagnosis import NodeFacts, PeerFacts
 from node.genesis import Genesis
 from node.storage import Snapshot
@@ -110,12 +113,29 @@ class CommittedView:
     open: Callable[[], AbstractContextManager[Snapshot]]
 
 
+class AsksOthers(Protocol):
+    """How questions of members reach other clusters; all raise NoAnswer."""
+
+    async def state(self, cluster_id: bytes, data: bytes, seconds: float) -> StateTold:
+        """The answer to a signed question about the state, at a root that is anchored here."""
+
+    async def catalogue(self, cluster_id: bytes, data: bytes, seconds: float) -> Page:
+        """A page of what a member may see there."""
+
+    async def message(self, cluster_id: bytes, name: LeafName, seconds: float) -> bytes:
+        """The file that proves a message of ours and its acknowledgement."""
+
+
 class Backend(Protocol):
     """One node, seen from its HTTP door. Times are milliseconds from now."""
 
     @property
     def genesis(self) -> Genesis:
         """The cluster's genesis."""
+
+    @property
+    def asking(self) -> AsksOthers:
+        """The way to other clusters."""
 
     async def submit(self, transactions: Sequence[bytes]) -> tuple[Submitted | Rejected, ...]:
         """Admission of each, in order; one refused transaction does not touch the others.

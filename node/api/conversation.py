@@ -249,8 +249,11 @@ class Conversation:
         return (yield from self.cluster.get(ValidatorsAnswer, ask))
 
     def look(self, question: Question[T]) -> Flow[T]:
-        """A view of the federation."""
-        return (yield from self.cluster.get(question.kind, question.ask))
+        """A view of the federation; verified as far as it has a proof, and there is a hash to trust."""
+        answer = yield from self.cluster.get(question.kind, question.ask)
+        if question.proof is not None and self.trust is not None:
+            yield from self._check(*question.proof(answer))
+        return answer
 
     def governance(self, min_height: int | None) -> Flow[GovernanceAnswer]:
         """The open proposals. Raises NotTrusted when one is not what its id binds."""

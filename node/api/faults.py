@@ -62,6 +62,31 @@ class Fault(Enum):
     PRUNED = FaultKind(
         9022, "pruned", 410, "Ask a node that keeps the whole history; state and headers are proven here."
     )
+    QUESTION_DENIED = FaultKind(
+        9041,
+        "question-denied",
+        403,
+        "That cluster's operators grant reading: `isthmus governance propose`, kind `readers`.",
+    )
+    QUESTION_REFUSED = FaultKind(
+        9042, "question-refused", 400, "Sign a new question as a member: `isthmus query --cluster`."
+    )
+    CLUSTER_UNKNOWN = FaultKind(
+        9043, "cluster-unknown", 404, "Only admitted clusters are asked: `isthmus federation list`."
+    )
+    CLUSTER_NOT_ACTIVE = FaultKind(
+        9044, "cluster-not-active", 409, "Nothing is believed of it until its operators recover it."
+    )
+    CLUSTER_SILENT = FaultKind(
+        9045, "cluster-silent", 424, "Ask again, or through another node; /metrics tells the links."
+    )
+    ANSWER_FALSE = FaultKind(9046, "answer-false", 424, "Its sender was scored; ask again.")
+    NOT_ANCHORED = FaultKind(
+        9047, "not-anchored", 424, "Ask again, and wait longer (timeout_ms); /v1/federation tells the age."
+    )
+    NOT_ANSWERED = FaultKind(
+        9048, "not-answered", 409, "Prove it once it is acknowledged: `isthmus explain SEQ --cluster NAME`."
+    )
 
 
 BODY_FAULTS = (

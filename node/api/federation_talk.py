@@ -3,12 +3,14 @@
 answer = client.look(lanes_of(cluster_id))
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from node.anchoring.lanes.messages import Mode
 from node.api.exchange import Ask, hash_path, options
 from node.api.federation_queries import ExplanationAnswer, FederationAnswer, ForksAnswer, LanesAnswer
+from node.api.views import ProvenHeader, StateEntry
 
 T = TypeVar("T")
 _WAIT_STEP_MS = 30_000
@@ -16,10 +18,12 @@ _WAIT_STEP_MS = 30_000
 
 @dataclass(frozen=True, slots=True)
 class Question(Generic[T]):
-    """A request whose answer is a `kind`."""
+    """A request whose answer is a `kind`; `proof` names what of it our own cluster's state proves: the entry,
+    its key, the header, and the height that the answer says."""
 
     kind: type[T]
     ask: Ask
+    proof: Callable[[T], tuple[StateEntry, bytes, ProvenHeader | None, int]] | None = None
 
 
 def federation(*, min_height: int | None = None) -> Question[FederationAnswer]:

@@ -22,6 +22,7 @@ from node.api.limits import ApiLimits
 from node.api.server import bind_listener, serve_api
 from node.config import NodeConfig
 from node.daemon.daemon import Node, TooManyRequests, software_version
+from node.daemon.federation.asking import Asking
 from node.daemon.looking import look, pruned_below
 from node.daemon.metrics import render_metrics
 from node.daemon.readiness import reasons_against
@@ -50,6 +51,11 @@ class LiveBackend:
     def genesis(self) -> Genesis:
         """The cluster's genesis."""
         return self._node.opened.genesis
+
+    @property
+    def asking(self) -> Asking:
+        """The way to other clusters."""
+        return self._node.federation.asking
 
     async def submit(self, transactions: Sequence[bytes]) -> tuple[Submitted | Rejected, ...]:
         """Admission of each, in order. Raises Busy when nothing of this request was taken."""

@@ -1,6 +1,7 @@
 """The route table: the only list of what this node answers. The router and the document are made from it."""
 
 from node.api import handlers
+from node.api.asking import OPERATIONS as ASKING_OPERATIONS
 from node.api.backend import NodeStatus, Readiness
 from node.api.call import Media, Operation
 from node.api.events import FROM, LAST_EVENT_ID, stream_events
@@ -240,6 +241,7 @@ OPERATIONS: tuple[Operation, ...] = (
         get_document,
         media=Media.JSON_ONLY,
     ),
+    *ASKING_OPERATIONS,
     *EXPLORER_OPERATIONS,
 )
 

@@ -7,18 +7,24 @@ from typing import Any, TypeVar
 import click
 from rich.console import Console
 
+from node.anchoring.bundles.message import verify_message
+from node.anchoring.lanes.messages import Mode
+from node.api.asking_talk import message_proof_of
 from node.cli.access import Access, access_options, find_access
+from node.cli.clusters import find_cluster
 from node.cli.exits import Exit
 from node.cli.failures import Failure
 from node.cli.hashes import HashType
 from node.cli.options import json_option
 from node.cli.output import Output, program
 from node.home import HomeError, write_new
+from node.ledger.apps.sharing import SHARE_PORT
+from node.proofs import ProofError
 
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 
 
-@click.group("prove", help="Export a proof of a transaction or a record as one file.")
+@click.group("prove", help="Export a proof of a transaction, a record or a message as one file.")
 def command() -> None:
     """The group."""
 
@@ -58,6 +64,34 @@ def record(record_id: str, out: Path, checkpoint: int | None, output: Output, **
     with access.client() as client:
         bundle = client.prove_record(record_id, checkpoint=checkpoint)
     _save(bundle, out, access, output)
+
+
+@command.command("message", help="Prove that message SEQ to CLUSTER was sent, and what became of it.")
+@click.argument("cluster")
+@click.argument("sequence", metavar="SEQ", type=click.IntRange(1))
+@click.option("--port", default=SHARE_PORT, show_default=True, help="The message's port.")
+@click.option("--mode", type=click.Choice([mode.name.lower() for mode in Mode]), default="unordered")
+@click.option("--timeout", type=click.IntRange(1, 60), default=30, show_default=True, help="Seconds to wait.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The new file.")
+@access_options
+@json_option
+def message(
+    cluster: str, sequence: int, port: str, mode: str, timeout: int, out: Path, output: Output, **options: Any
+) -> None:
+    """The file holds the message, its acknowledgement, and for each the paths, header and certificate."""
+    access = _access(options)
+    with access.client() as client:
+        own_id = client.genesis().cluster_id
+        found = find_cluster(client, cluster)
+        asked = message_proof_of(
+            found.cluster_id, sequence, port=port, mode=Mode[mode.upper()], timeout_ms=1000 * timeout
+        )
+        file = client.look(asked).file
+    try:
+        verify_message(file, trust=own_id)
+    except ProofError as error:
+        raise Failure(Exit.NEGATIVE, f"the file does not prove what it says: {error}") from error
+    _save(file, out, access, output)
 
 
 def _access(options: dict[str, Any]) -> Access:

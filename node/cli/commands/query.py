@@ -1,4 +1,7 @@
-"""`isthmus query`: read records, transactions and headers; verified when the cluster's hash is known."""
+"""`isthmus query`: read records, transactions and headers; verified when the cluster's hash is known.
+
+With a name `sector.cluster/app/resource`, --cluster or --catalogue it asks other clusters (`abroad.py`).
+"""
 
 import datetime
 from pathlib import Path
@@ -8,6 +11,7 @@ import click
 from rich.console import Console
 
 from node.cli.access import Access, access_options, find_access
+from node.cli.commands.abroad import command as abroad
 from node.cli.hashes import HashType
 from node.cli.options import json_option
 from node.cli.output import Output, table
@@ -16,9 +20,29 @@ from node.ledger.receipts import Receipt
 from node.ledger.transactions import Transaction
 
 
-@click.group("query", help="Read: record, history, tx, header.")
+class _Query(click.Group):
+    """What is none of the commands is asked of another cluster."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As every group does, with the command's name put in where it is left out."""
+        first = args[0] if args else "--help"
+        is_abroad = first not in self.commands and (
+            first.startswith(("--cluster", "--catalogue")) or "/" in first or "--cluster" in args
+        )
+        return super().parse_args(ctx, [abroad.name or "", *args] if is_abroad else args)
+
+
+@click.group(
+    "query",
+    cls=_Query,
+    help="Read: record, history, tx, header. Of another cluster: `query --cluster NAME KEY` (or the name "
+    "sector.cluster/app/resource alone), `query --catalogue TEXT [--cluster NAME]`.",
+)
 def command() -> None:
     """The group."""
+
+
+command.add_command(abroad)
 
 
 @command.command("record", help="A record's newest version.")

@@ -12,6 +12,8 @@ from rich.console import Console
 from consensus import CodecError
 from node.anchoring import StateFact, TransactionFact, Verified
 from node.anchoring import verify as verify_bundle
+from node.anchoring.bundles.facts import OutboxFact
+from node.anchoring.bundles.message import VerifiedMessage, is_message_file, verify_message
 from node.cli.exits import Exit
 from node.cli.hashes import CheckpointType, HashType
 from node.cli.options import json_option
@@ -63,9 +65,10 @@ def command(
     output: Output,
 ) -> int:
     """Prints each step that was checked and, just as visibly, what no bundle can prove."""
+    data = bundle.read_bytes()
     try:
-        verified = verify_bundle(
-            bundle.read_bytes(),
+        verified = (verify_message if is_message_file(data) else verify_bundle)(
+            data,
             trust=trust,
             checkpoint=checkpoint,
             not_before_ms=not_before_ms,
@@ -80,16 +83,11 @@ def command(
             lambda console: console.print(f"NOT VERIFIED  {bundle}\n  {reason}", markup=False),
         )
         return Exit.NEGATIVE
-    content = _content(verified)
+    content = _exchanged(verified) if isinstance(verified, VerifiedMessage) else _content(verified)
     document = {
         "verified": True,
         "bundle": str(bundle),
-        "kind": verified.kind.name.lower(),
-        "cluster": verified.cluster_name,
-        "cluster_id": verified.cluster_id,
-        "epoch": verified.epoch,
-        "height": verified.height,
-        "time_ms": verified.time_ms,
+        **(_both(verified) if isinstance(verified, VerifiedMessage) else _source(verified)),
         "content": content,
         "checked": verified.facts,
         "not_checked": verified.not_checked,
@@ -110,6 +108,37 @@ def command(
     return Exit.OK
 
 
+def _source(verified: Verified) -> dict[str, object]:
+    return {
+        "kind": verified.kind.name.lower(),
+        "cluster": verified.cluster_name,
+        "cluster_id": verified.cluster_id,
+        "epoch": verified.epoch,
+        "height": verified.height,
+        "time_ms": verified.time_ms,
+    }
+
+
+def _both(verified: VerifiedMessage) -> dict[str, object]:
+    return {"kind": "message", "sent": _source(verified.sent), "answered": _source(verified.answered)}
+
+
+def _exchanged(verified: VerifiedMessage) -> dict[str, object]:
+    message, answer = verified.message, verified.acknowledgement
+    return {
+        "message": message.sequence,
+        "from": verified.sent.cluster_name,
+        "to": verified.answered.cluster_name,
+        "port": message.lane.port,
+        "mode": message.lane.mode.name.lower(),
+        "deadline_ms": message.deadline_ms,
+        "bytes": len(message.payload),
+        "hash": message.hash.hex(),
+        "result": answer.result.name.lower(),
+        "answer": answer.answer.hex(),
+    }
+
+
 def _content(verified: Verified) -> dict[str, object]:
     """The proven bytes in words, as far as this software knows their form."""
     fact = verified.fact
@@ -126,6 +155,12 @@ def _content(verified: Verified) -> dict[str, object]:
         }
     if isinstance(fact, StateFact):
         return {"key": fact.key.decode("utf-8", "backslashreplace"), **_entry(fact.value)}
+    if isinstance(fact, OutboxFact):
+        return {
+            "said_to": fact.destination.hex(),
+            "lane": str(fact.leaf.lane),
+            "leaf": fact.leaf.encoded.hex(),
+        }
     return {"header": verified.header.hash.hex()}
 
 

@@ -22,7 +22,10 @@ from consensus import (
     digest,
     encode,
 )
+from node.anchoring.lanes.courier import LeafName
+from node.anchoring.questions import Page
 from node.api.backend import (
+    AsksOthers,
     Busy,
     CommittedView,
     Location,
@@ -33,6 +36,8 @@ from node.api.backend import (
     Submitted,
 )
 from node.api.queries import HEIGHT_KEY, height_key
+from node.daemon.federation.asking import StateTold
+from node.daemon.federation.readings import NoAnswer
 from node.daemon.memory_store import MemorySnapshot, MemoryStore
 from node.diagnosis import NodeFacts, PeerFacts
 from node.genesis import Genesis
@@ -78,6 +83,19 @@ def make_genesis(name: str = "harbour") -> Genesis:
     return Genesis.new(name, Params(created_ms=START_MS), validators, [member])
 
 
+class Unreachable:
+    """`AsksOthers` of a node without links."""
+
+    async def state(self, cluster_id: bytes, data: bytes, seconds: float) -> StateTold:
+        raise NoAnswer("unreachable", "no node of that cluster is connected to this one")
+
+    async def catalogue(self, cluster_id: bytes, data: bytes, seconds: float) -> Page:
+        raise NoAnswer("unreachable", "no node of that cluster is connected to this one")
+
+    async def message(self, cluster_id: bytes, name: LeafName, seconds: float) -> bytes:
+        raise NoAnswer("unreachable", "no node of that cluster is connected to this one")
+
+
 class FakeBackend:
     """`node.api.Backend` in one process and one thread."""
 
@@ -86,6 +104,7 @@ class FakeBackend:
     ) -> None:
         self.genesis = genesis or make_genesis()
         self.store = MemoryStore()
+        self.asking: AsksOthers = Unreachable()
         self.hold = False
         self.busy: Busy | None = None
         self.not_ready: tuple[str, ...] = ()

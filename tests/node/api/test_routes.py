@@ -9,6 +9,7 @@ import httpx2
 import pytest
 
 from consensus import decode
+from node.api.asking import OPERATIONS as ASKING_OPERATIONS
 from node.api.call import Media, Operation
 from node.api.faults import Fault
 from node.api.openapi import document, document_path
@@ -61,7 +62,12 @@ def path_of(operation: Any, backend: FakeBackend) -> str:
     return re.sub(r"\{(\w+)\}", lambda found: values[found[1]], document_path(operation))
 
 
-QUERIES = [item for item in OPERATIONS if item.method == "GET" and item.media is Media.VIEW]
+QUERIES = [
+    item
+    for item in OPERATIONS
+    if item.method == "GET" and item.media is Media.VIEW and item not in ASKING_OPERATIONS
+]
+"""What this node answers from what it has; what other clusters answer: `tests/node/cli/test_abroad.py`."""
 
 
 @pytest.mark.parametrize("operation", QUERIES, ids=lambda item: item.name)
@@ -78,6 +84,18 @@ async def test_a_query_answers_the_same_in_both_forms(operation: Any) -> None:
     assert packed.headers["content-type"] == "application/msgpack"
     from_value(operation.answer, decode(packed.content))
     check_schema(text.json(), schemas_of([operation]), operation)
+
+
+@pytest.mark.parametrize("operation", ASKING_OPERATIONS, ids=lambda item: item.name)
+async def test_what_asks_another_cluster_says_that_it_is_not_reached(operation: Any) -> None:
+    async with people(FakeBackend()) as http:
+        answer = await http.get(path_of(operation, FakeBackend()) + "?timeout_ms=1")
+        asked = await http.get(path_of(operation, FakeBackend()), params={"question": "90"})
+    if operation.name == "proveMessage":
+        assert (answer.status_code, answer.json()["name"]) == (424, "cluster-silent")
+    else:
+        assert (answer.status_code, answer.json()["name"]) == (400, "bad-parameter")
+        assert (asked.status_code, asked.json()["name"]) == (424, "cluster-silent")
 
 
 def schemas_of(operations: Sequence[Operation]) -> Any:
