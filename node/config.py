@@ -115,6 +115,12 @@ class LimitSettings:
     """Bounds a machine's owner may want to change: `[limits]`. Everything else is bounded in code."""
 
     connections: int = knobs.integer(256, 8, 65536, "open connections of the API")
+    requests_per_second: int = knobs.integer(
+        500, 0, 1_000_000, "API requests of one address but loopback, four seconds' at once; 0: any number"
+    )
+    transactions_per_second: int = knobs.integer(
+        2_000, 0, 1_000_000, "transactions of one key taken in here, ten seconds' at once; 0: any number"
+    )
     event_streams: int = knobs.integer(64, 1, 65536, "open event streams of the API")
     waiting_requests: int = knobs.integer(4_096, 16, 1_000_000, "requests that wait for a receipt")
     verify_workers: int = knobs.integer(

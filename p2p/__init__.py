@@ -6,7 +6,9 @@ purpose: every queue has a limit, and what must arrive is sent again by the prot
 Threat model, frame format, hello, gossip and all limits: p2p/DESIGN.md.
 """
 
+from p2p.allowances import Allowances
 from p2p.config import GossipConfig, P2PConfig, PeerAddress, Priority, QueueLimit, Topic
+from p2p.doorstep import address_group
 from p2p.errors import ConfigError, LocalError, MessageRefused, P2PError, PeerError, PortInUse
 from p2p.events import Delivery, NetworkEvent, PeerConnected, PeerDisconnected, PeerStatus, QueueStatus
 from p2p.foreign import ForeignLinks, ForeignPeer, ForeignRefused
@@ -16,6 +18,7 @@ from p2p.network import Network, listen, open_network
 from p2p.peers import Pace
 
 __all__ = [
+    "Allowances",
     "ConfigError",
     "Delivery",
     "ForeignLinks",
@@ -42,6 +45,7 @@ __all__ = [
     "QueueLimit",
     "QueueStatus",
     "Topic",
+    "address_group",
     "listen",
     "open_network",
 ]

@@ -30,7 +30,7 @@ from node.ledger.receipts import Receipt
 
 AGAIN_MS = 100
 _WAIT_STEP_MS = 30_000
-BACK_PRESSURE = (Code.POOL_FULL, Code.QUOTA_EXCEEDED, Code.NOT_READY)
+BACK_PRESSURE = (Code.POOL_FULL, Code.QUOTA_EXCEEDED, Code.RATE_LIMITED, Code.NOT_READY)
 _OPEN = (*BACK_PRESSURE, PENDING)
 """Outcomes that sending again may still change."""
 

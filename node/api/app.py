@@ -1,8 +1,9 @@
 """The HTTP application of one node: the route table on Starlette, behind a guard at the door.
 
-The guard refuses what no route should see: another HTTP version, and requests whose Host or Origin is not
-this node's. A page from elsewhere can point its own name at the loopback address (DNS rebinding) and would
-otherwise read and write here with the user's browser. Every error of every layer leaves in one JSON shape.
+The guard refuses what no route should see: another HTTP version, more requests of one address than it may
+make, and requests whose Host or Origin is not this node's. A page from elsewhere can point its own name at
+the loopback address (DNS rebinding) and would otherwise read and write here with the user's browser. Every
+error of every layer leaves in one JSON shape.
 """
 
 import logging
@@ -25,6 +26,7 @@ from node.api.faults import ApiFault, Fault, fault
 from node.api.gauges import Gauges
 from node.api.limits import ApiLimits
 from node.api.routes import operations_of
+from node.api.visitors import Visitors
 from node.storage import SnapshotExpired, SnapshotLimit
 
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
@@ -33,10 +35,11 @@ _log = logging.getLogger("isthmus.api")
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """The application, with the gauges that the server shares."""
+    """The application, with what the server shares with it."""
 
     app: ASGIApp
     gauges: Gauges
+    visitors: Visitors
 
 
 def build_api(
@@ -53,6 +56,7 @@ def build_api(
     """
     limits = limits or ApiLimits()
     gauges = Gauges()
+    visitors = Visitors(limits, gauges)
     door = Door(backend, limits, gauges, shutdown, trio.CapacityLimiter(limits.reads_max))
     operations = operations_of(backend.genesis.params)
     routes = [
@@ -61,7 +65,7 @@ def build_api(
     app = Starlette(routes=routes, exception_handlers={HTTPException: _on_http_exception})
     app.router.redirect_slashes = False
     app.state.operations = operations
-    return Api(Guard(app, (*LOOPBACK_HOSTS, *allowed_hosts), gauges), gauges)
+    return Api(Guard(app, (*LOOPBACK_HOSTS, *allowed_hosts), gauges, visitors), gauges, visitors)
 
 
 def _endpoint(door: Door, operation: Operation) -> Callable[[Request], Coroutine[Any, Any, ASGIApp]]:
@@ -95,8 +99,9 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 class Guard:
     """Everything that is refused before a route is chosen."""
 
-    def __init__(self, app: ASGIApp, hosts: tuple[str, ...], gauges: Gauges) -> None:
+    def __init__(self, app: ASGIApp, hosts: tuple[str, ...], gauges: Gauges, visitors: Visitors) -> None:
         self._app = app
+        self._visitors = visitors
         self._hosts = frozenset(host.lower() for host in hosts)
         self._gauges = gauges
 
@@ -106,9 +111,14 @@ class Guard:
             await send({"type": "websocket.close", "code": 1008})
             return
         if scope["type"] == "http":
-            refusal = self._refusal(Request(scope))
+            request = Request(scope)
+            refusal = self._refusal(request)
             if refusal is not None:
                 self._gauges.refuse("host")
+            else:
+                host = "" if request.client is None else request.client.host
+                refusal = self._visitors.refusal(host, int(trio.current_time() * 1000))
+            if refusal is not None:
                 answer = fault_response(refusal)
                 answer.headers["connection"] = "close"
                 await answer(scope, receive, send)

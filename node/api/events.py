@@ -2,8 +2,9 @@
 
 An event's id is its place, `height:index`: the transactions of a height have its leaf indices, and the
 header that closes the height has the index behind them. A stream holds no queue: it reads the next events
-from a snapshot whenever its reader took the last ones, so a reader may be hours behind; only one that
-takes nothing for the write timeout is dropped (by the connection). Browsers resume by Last-Event-ID.
+from a snapshot whenever its reader took the last ones, so a reader may be hours behind. One that takes too
+long for a batch of events is ended with a reason and a code, because it keeps a place from others; one that
+takes nothing at all is dropped (by the connection). Both resume by the id of the last event seen.
 Source: WHATWG HTML, server-sent events.
 """
 
@@ -164,28 +165,62 @@ class EventStream:
         try:
             await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
             await _write(send, f": events from {self._at}\nretry: {_RETRY_MS}\n\n".encode())
+            end = Fault.SHUTTING_DOWN
             while not self._door.shutdown.is_set():
-                await self._write_next(send)
-            end = StreamEvent(None, "end", {"reason": "this node is stopping; resume on another one"})
-            await _write(send, end.encode(), more=False)
+                if not await self._write_next(send):
+                    self._door.gauges.refuse(Fault.SLOW_SUBSCRIBER.value.name)
+                    end = Fault.SLOW_SUBSCRIBER
+                    break
+            await _write(send, self._ending(end).encode(), more=False)
         finally:
             gauges.streams -= 1
 
-    async def _write_next(self, send: Send) -> None:
-        """What is stored by now, or the next keep-alive comment. A busy database is asked again later:
-        nothing is lost, because the place is kept."""
+    async def _write_next(self, send: Send) -> bool:
+        """What is stored by now, or the next keep-alive comment; False when the subscriber took too long. A
+        busy database is asked again later: nothing is lost, because the place is kept."""
         limits = self._door.limits
         try:
-            events, self._at = await self._door.read(
+            events, beyond = await self._door.read(
                 lambda snapshot: read_events(snapshot, self._at, limits.stream_batch_events)
             )
         except ApiFault:
             await trio.sleep(limits.retry_after_ms / 1000)
-            return
+            return True
         if events:
-            await _write(send, b"".join(event.encode() for event in events))
-        elif not await self._wait_for_more():
+            return await self._write_batch(send, events, beyond)
+        self._at = beyond
+        if not await self._wait_for_more():
             await _write(send, b": keep-alive\n\n")
+        return True
+
+    async def _write_batch(self, send: Send, events: list[StreamEvent], beyond: Cursor) -> bool:
+        """Whether the subscriber took all of them in time; the place is behind those that it took."""
+        limits = self._door.limits
+        give_up = trio.current_time() + limits.stream_batch_ms / 1000
+        waiting = b""
+        for event in events:
+            waiting += event.encode()
+            if len(waiting) >= limits.write_piece_bytes:
+                await _write(send, waiting)
+                waiting = b""
+                if event.cursor is not None:
+                    self._at = Cursor(event.cursor.height, event.cursor.index + 1)
+                if trio.current_time() > give_up:
+                    return False
+        if waiting:
+            await _write(send, waiting)
+        self._at = beyond
+        return trio.current_time() <= give_up
+
+    def _ending(self, why: Fault) -> StreamEvent:
+        """The last event of a stream: its code, the sentence, and the place to resume from."""
+        reasons = {
+            Fault.SHUTTING_DOWN: "this node is stopping; resume on another one",
+            Fault.SLOW_SUBSCRIBER: f"the events of one batch were not taken within "
+            f"{self._door.limits.stream_batch_ms} ms",
+        }
+        fields: dict[str, object] = {"code": why.value.code, "name": why.value.name, "reason": reasons[why]}
+        return StreamEvent(None, "end", fields | {"hint": why.value.hint, "resume_from": str(self._at)})
 
     async def _wait_for_more(self) -> bool:
         """Whether a new height or the end came before a keep-alive is due."""

@@ -59,6 +59,12 @@ class Fault(Enum):
     SHUTTING_DOWN = FaultKind(
         9021, "shutting-down", 503, "Ask another node, or this one after it has started again."
     )
+    RATE_LIMITED = FaultKind(
+        9023, "rate-limited", 429, "Wait as long as Retry-After says; send many transactions in one request."
+    )
+    SLOW_SUBSCRIBER = FaultKind(
+        9024, "slow-subscriber", 503, "Read faster, and resume with the id of the last event seen."
+    )
     PRUNED = FaultKind(
         9022, "pruned", 410, "Ask a node that keeps the whole history; state and headers are proven here."
     )

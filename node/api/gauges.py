@@ -8,7 +8,19 @@ from dataclasses import dataclass, field
 
 from node.api.limits import ApiLimits
 
-REFUSALS = ("busy", "too-large", "too-slow", "slow-reader", "host", "connections", "streams", "crash")
+REFUSALS = (
+    "busy",
+    "too-large",
+    "too-slow",
+    "slow-reader",
+    "host",
+    "connections",
+    "streams",
+    "crash",
+    "address",
+    "rate",
+    "slow-subscriber",
+)
 
 
 @dataclass(slots=True)
@@ -16,6 +28,7 @@ class Gauges:
     """Current sizes and counts since start."""
 
     connections: int = 0
+    addresses: int = 0
     bodies_bytes: int = 0
     waits: int = 0
     streams: int = 0
@@ -31,6 +44,7 @@ class Gauges:
         """The Prometheus text lines of all sizes, their bounds and the counters."""
         sizes = (
             ("connections", "HTTP connections open", self.connections, limits.connections_max),
+            ("addresses", "Addresses with an allowance of requests", self.addresses, limits.addresses_max),
             ("bodies_bytes", "Request bodies in memory", self.bodies_bytes, limits.bodies_bytes_max),
             ("waits", "Requests waiting for a certificate or a height", self.waits, limits.waits_max),
             ("streams", "Event streams open", self.streams, limits.streams_max),

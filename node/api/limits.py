@@ -16,6 +16,16 @@ class ApiLimits:
     """All bounds; sizes in bytes, times in milliseconds."""
 
     connections_max: int = 256
+    connections_per_address: int = 64
+    """Of one address that is not loopback (an IPv6 address counts by its /64)."""
+    requests_per_second: int = 500
+    """Of one address that is not loopback; 0 means any number."""
+    requests_burst: int = 2_000
+    """The same at once after a pause."""
+    addresses_max: int = 4_096
+    """Addresses remembered for their allowance of requests."""
+    limits_loopback: bool = False
+    """Whether loopback addresses are limited like others."""
     connection_requests_max: int = 100_000
     """Requests of one connection before it is closed in good order, so that load moves between nodes."""
     header_bytes_max: int = 16 * _KIB
@@ -47,6 +57,8 @@ class ApiLimits:
     """Entries of one list answer."""
     streams_max: int = 64
     stream_batch_events: int = 256
+    stream_batch_ms: int = 30_000
+    """How long a subscriber may take for so many events before its stream is ended with a reason."""
     keep_alive_ms: int = 15_000
     """A comment is sent on an event stream that was quiet this long."""
     shutdown_grace_ms: int = 2_000

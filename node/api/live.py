@@ -37,6 +37,10 @@ from node.storage import ChainTable, Snapshot
 from node.validator import Refusal
 
 RETRY_AFTER_MS = 1_000
+_ADDRESS_SHARE = 4
+"""One address may hold the fourth part of all connections."""
+_BURST_SECONDS = 4
+"""An address that paused may make so many seconds' requests at once."""
 READ_IN_LOOP_MAX = 16
 """Point reads (about 1 us each) done where they are asked for: the hop to a thread costs forty."""
 
@@ -220,6 +224,9 @@ class HttpService:
             connections_max=config.limits.connections,
             streams_max=config.limits.event_streams,
             waits_max=config.limits.waiting_requests,
+            connections_per_address=max(1, config.limits.connections // _ADDRESS_SHARE),
+            requests_per_second=config.limits.requests_per_second,
+            requests_burst=max(1, _BURST_SECONDS * config.limits.requests_per_second),
         )
         self._hosts = config.api.allowed_hosts
         self._listeners: list[socket.socket] = []
@@ -231,4 +238,11 @@ class HttpService:
     async def run(self, node: Node, ending: trio.Event) -> None:
         """Serve until the node is ending."""
         api = build_api(LiveBackend(node), shutdown=ending, limits=self._limits, allowed_hosts=self._hosts)
-        await serve_api(api.app, self._listeners, shutdown=ending, limits=self._limits, gauges=api.gauges)
+        await serve_api(
+            api.app,
+            self._listeners,
+            shutdown=ending,
+            limits=self._limits,
+            gauges=api.gauges,
+            visitors=api.visitors,
+        )

@@ -23,6 +23,7 @@ from node.api.connection import Connection, refusal_bytes
 from node.api.faults import Fault, PortInUse
 from node.api.gauges import Gauges
 from node.api.limits import ApiLimits
+from node.api.visitors import Visitors
 
 _BACKLOG = 128
 _REFUSED_AT_ONCE_MAX = 64
@@ -78,6 +79,7 @@ async def serve_api(
     shutdown: trio.Event,
     limits: ApiLimits,
     gauges: Gauges,
+    visitors: Visitors,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Listen on bound sockets and serve `app` until `shutdown` is set, then finish within the grace period.
@@ -95,7 +97,7 @@ async def serve_api(
     # Of the next request as much may have come as is read at once; headers have their own limit before that.
     config.h11_max_incomplete_size = limits.body_piece_bytes + 2 * limits.header_bytes_max
     context = WorkerContext(None)
-    door = _Door(ASGIWrapper(cast(ASGIFramework, app)), config, context, limits, gauges)
+    door = _Door(ASGIWrapper(cast(ASGIFramework, app)), config, context, limits, gauges, visitors)
     async with trio.open_nursery() as connections:
         async with trio.open_nursery() as accepting:
             streams = [trio.SocketListener(trio.socket.from_stdlib_socket(item)) for item in listeners]
@@ -126,8 +128,10 @@ class _Door:
         context: WorkerContext,
         limits: ApiLimits,
         gauges: Gauges,
+        visitors: Visitors,
     ) -> None:
         self._app = app
+        self._visitors = visitors
         self._config = config
         self._context = context
         self._limits = limits
@@ -138,8 +142,20 @@ class _Door:
     async def admit(self, stream: trio.SocketStream) -> None:
         """Serve one connection, or say that there are too many."""
         if len(self.open) >= self._limits.connections_max:
-            await self._turn_away(stream)
+            self._gauges.refuse("connections")
+            await self._turn_away(stream, f"All {self._limits.connections_max} connections are in use.")
             return
+        host = _host(stream)
+        if not self._visitors.enter(host):
+            most = self._limits.connections_per_address
+            await self._turn_away(stream, f"One address may hold {most} connections; this one does.")
+            return
+        try:
+            await self._serve(stream)
+        finally:
+            self._visitors.leave(host)
+
+    async def _serve(self, stream: trio.SocketStream) -> None:
         connection = Connection(stream, self._app, self._config, self._context, self._limits, self._gauges)
         self.open[connection] = None
         self._gauges.connections = len(self.open)
@@ -154,17 +170,13 @@ class _Door:
             del self.open[connection]
             self._gauges.connections = len(self.open)
 
-    async def _turn_away(self, stream: trio.SocketStream) -> None:
-        self._gauges.refuse("connections")
+    async def _turn_away(self, stream: trio.SocketStream, why: str) -> None:
         if self._refusing >= _REFUSED_AT_ONCE_MAX:
             return
         self._refusing += 1
-        limit = self._limits.connections_max
         try:
             with trio.move_on_after(self._limits.linger_ms / 1000):
-                await stream.send_all(
-                    refusal_bytes(Fault.TOO_MANY_CONNECTIONS, f"All {limit} connections are in use.")
-                )
+                await stream.send_all(refusal_bytes(Fault.TOO_MANY_CONNECTIONS, why))
                 await stream.send_eof()
                 while await stream.receive_some(4096):
                     pass
@@ -172,3 +184,11 @@ class _Door:
             _log.debug("a refused connection went away")
         finally:
             self._refusing -= 1
+
+
+def _host(stream: trio.SocketStream) -> str:
+    """Where a connection comes from; empty when it has gone already."""
+    try:
+        return str(stream.socket.getpeername()[0])
+    except OSError:
+        return ""

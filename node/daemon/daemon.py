@@ -217,7 +217,8 @@ async def _run(
     opened: OpenedHome, recorder: Recorder | None, ready: Callable[[], None], services: Sequence[Service]
 ) -> None:
     config, genesis = opened.config, opened.genesis
-    tuning = Tuning(config.consensus.base_timeout_ms)
+    rate = config.limits.transactions_per_second
+    tuning = Tuning(config.consensus.base_timeout_ms, sender_per_second=rate)
     rules = pool_config(genesis, tuning)
     p2p_config = _p2p_config(opened)
     tell_start(opened)
@@ -353,6 +354,8 @@ async def _watch_disk(opened: OpenedHome, postbox: Postbox) -> None:
         if low or changed:
             # Said again while it lasts: a flush that went through in between may have said otherwise.
             postbox.put(DiskLow(low))
+        # Old views are ended here, too: a node without queries and writes has nobody else to do it.
+        await trio.to_thread.run_sync(opened.store.snapshots.end_old)
         await trio.sleep(DISK_WATCH_SECONDS)
 
 

@@ -106,6 +106,7 @@ class NodeCollector(Collector):
             ("worker_processes", busy, processes),
             ("timers", len(node.performer.timers), 16),
             ("snapshots", len(opened.store.snapshots), opened.store.snapshots.limit),
+            ("snapshot_age_ms", opened.store.snapshots.oldest_ms(), opened.store.snapshots.max_age_ms),
             ("journal_bytes", opened.journal.bytes_used, opened.journal.bytes_limit),
         ]
 
@@ -119,6 +120,7 @@ class NodeCollector(Collector):
             ("journal_written_bytes", "Bytes written to the journal.", loop.journal_bytes),
             ("store_flushes", "Transactions written to the database.", hands.flushes),
             ("store_writes", "Entries written to the database.", hands.flushed_writes),
+            ("snapshots_ended", "Views of the database ended for their age.", opened.store.snapshots.ended),
             ("worker_deaths", "Verification workers that ended in their work.", node.workers.deaths),
             (
                 "transactions_certified",
@@ -145,6 +147,12 @@ class NodeCollector(Collector):
     def _network(self) -> Iterator[Metric]:
         node = self._node
         up = GaugeMetricFamily("isthmus_p2p_peer_up", "1 when the link is open.", labels=["peer"])
+        score = GaugeMetricFamily(
+            "isthmus_p2p_peer_score", "Misbehaviour points, which decay; 100 ban.", labels=["peer"]
+        )
+        banned = GaugeMetricFamily(
+            "isthmus_p2p_peer_banned_ms", "How long a ban lasts still; bans always end.", labels=["peer"]
+        )
         moved = CounterMetricFamily(
             "isthmus_p2p", "Bytes moved, by topic.", labels=["direction", "topic"], unit="bytes"
         )
@@ -155,13 +163,15 @@ class NodeCollector(Collector):
         for peer in node.network.status():
             name = peer.name or peer.peer.hex()[:12]
             up.add_metric([name], float(peer.connected))
+            score.add_metric([name], peer.score)
+            banned.add_metric([name], peer.banned_for_ms)
             for direction, table in (("in", peer.bytes_in), ("out", peer.bytes_out)):
                 carried.add_metric([direction, name], sum(count for _, count in table))
                 for topic, count in table:
                     totals[direction, topic] = totals.get((direction, topic), 0) + count
         for (direction, topic), count in sorted(totals.items()):
             moved.add_metric([direction, topic], count)
-        yield up
+        yield from (up, score, banned)
         yield moved
         yield carried
         for event, count in node.network.counters().items():

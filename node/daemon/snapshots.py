@@ -34,6 +34,19 @@ class SnapshotPool(Generic[View]):
         self._lock = threading.Lock()
         self._lent: dict[int, tuple[int, View]] = {}
         self._next_number = 0
+        self.ended = 0
+        """Views that were ended for their age."""
+
+    @property
+    def max_age_ms(self) -> int:
+        """How old a view may become."""
+        return self._max_age_ms
+
+    def oldest_ms(self) -> int:
+        """The age of the oldest view; 0 when there is none."""
+        with self._lock:
+            began_ms = min((began_ms for began_ms, _ in self._lent.values()), default=self._clock_ms())
+        return self._clock_ms() - began_ms
 
     def __len__(self) -> int:
         return len(self._lent)
@@ -64,6 +77,7 @@ class SnapshotPool(Generic[View]):
                 if began_ms < oldest_ms:
                     view.end(f"this query took longer than {self._max_age_ms} ms: ask for less at once")
                     del self._lent[number]
+                    self.ended += 1
 
     def end_all(self) -> None:
         """End every view, because the store closes."""

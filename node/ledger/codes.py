@@ -24,6 +24,7 @@ class Code(IntEnum):
     POOL_FULL = 10
     QUOTA_EXCEEDED = 11
     NOT_READY = 12
+    RATE_LIMITED = 13
 
     EXPIRY_TOO_FAR = 100
     UNKNOWN_SENDER = 101
@@ -106,6 +107,7 @@ SENTENCES: dict[Code, str] = {
     Code.REPLAYED: "this sender used this id already; look up its receipt, or use a fresh id",
     Code.POOL_FULL: "the node holds as much as it may; send again after the stated time",
     Code.QUOTA_EXCEEDED: "the sender has too much waiting; wait for receipts before sending more",
+    Code.RATE_LIMITED: "this key sends faster than the node takes in; send again after the stated time",
     Code.NOT_READY: "the node cannot accept payload now; ask /readyz for the reasons, or use another node",
     Code.EXPIRY_TOO_FAR: "the expiry is too far ahead; sign again with an expiry inside the cap",
     Code.UNKNOWN_SENDER: "the sender's key is no member of this cluster; have an admin register it",

@@ -33,6 +33,8 @@ class NodeSetup:
     api_host: str = "127.0.0.1"
     peers: tuple[PeerConfig, ...] = ()
     allowed: tuple[bytes, ...] = ()
+    unmetered: bool = False
+    """One machine, one client for everybody: its key is not limited."""
 
     def to_toml(self) -> str:
         """The overrides; every default that holds stays out, so that better defaults reach old homes."""
@@ -49,6 +51,7 @@ class NodeSetup:
             "[api]",
             f'host = "{self.api_host}"',
             f"port = {self.api_port}",
+            *(("", "[limits]", "transactions_per_second = 0") if self.unmetered else ()),
         ]
         return "\n".join(lines) + "\n" + "".join(map(_peer_toml, self.peers))
 

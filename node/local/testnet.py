@@ -116,7 +116,7 @@ def write_testnet(
             for other, other_keys in zip(nodes, keys, strict=True)
             if other is not node
         )
-        setup = NodeSetup(node.name, "validator", node.ports.p2p, node.ports.api, peers=peers)
+        setup = NodeSetup(node.name, "validator", node.ports.p2p, node.ports.api, peers=peers, unmetered=True)
         write_setup(node.home, setup, genesis.to_json())
     testnet = Testnet(directory, name, genesis.cluster_id, nodes)
     write_new(directory / MANIFEST, _manifest(testnet).encode(), 0o644)

@@ -15,6 +15,10 @@ from node.ledger.codes import Code, RejectedTransaction
 from node.ledger.transactions import Transaction
 from node.pool.config import PoolConfig
 from node.pool.expiry import ExpiryIndex
+from p2p import Allowances
+
+RATED_SENDERS_MAX = 4096
+"""Keys whose rate is remembered; one that was quiet as long as its burst lasts need not be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,9 @@ class AdmissionConfig:
     expiry_min_ms: int = 500
     sender_bytes_max: int = 8 * 1024 * 1024
     sender_count_max: int = 32_768
+    sender_per_second: int = 0
+    """Transactions of one key that are taken in, with `sender_burst_seconds` of it at once; 0: any number."""
+    sender_burst_seconds: int = 10
     seen_max: int = 16_384
     retry_after_ms: int = 1_000
 
@@ -56,6 +63,8 @@ class Admission:
         """Those that wait by their bytes, for execution: what was decoded here need not be decoded again."""
         self._expiry = ExpiryIndex()
         self._senders: dict[PublicKey, _Usage] = {}
+        burst = max(1, config.sender_burst_seconds * config.sender_per_second)
+        self._rates = Allowances[bytes](config.sender_per_second, burst, RATED_SENDERS_MAX)
         self._finished: OrderedDict[Digest, None] = OrderedDict()
         self._bytes = 0
         self._committed_ms = 0
@@ -81,6 +90,17 @@ class Admission:
     def scheme(self) -> SignatureScheme:
         """How the signatures of transactions are checked here."""
         return self._pool.batch.scheme
+
+    def charge(self, sender: PublicKey, now_ms: int) -> None:
+        """Count one transaction of a client against its key's rate, once its signature was checked: nobody
+        can use up what is another's. Raises RejectedTransaction."""
+        wait_ms = self._rates.take(sender, now_ms)
+        if wait_ms:
+            raise RejectedTransaction(
+                Code.RATE_LIMITED,
+                f"sender {sender.hex()[:12]} may send {self._rates.per_second} transactions a second, "
+                f"{self._rates.burst} at once; retry after {wait_ms} ms",
+            )
 
     def admit(self, transaction: Transaction, now_ms: int) -> None:
         """Count in a transaction whose signature was checked; then give it to `BatchPool.on_transactions`.
@@ -122,6 +142,7 @@ class Admission:
             ("admission_waiting", len(self._waiting), self._pool.unsealed_count_max),
             ("admission_waiting_bytes", self._bytes, self._pool.unsealed_bytes_max),
             ("admission_senders", len(self._senders), self._pool.unsealed_count_max),
+            ("admission_rated_senders", len(self._rates), self._rates.keys_max),
             ("admission_finished_ids", len(self._finished), self._config.seen_max),
         )
 

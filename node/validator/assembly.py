@@ -50,6 +50,8 @@ class Tuning:
 
     base_timeout_ms: int = 600
     seal_delay_ms: int = 25
+    sender_per_second: int = 0
+    """Transactions of one key taken in from clients; 0: any number."""
 
 
 class _StateView:
@@ -113,7 +115,9 @@ def assemble(
     apps = Apps(genesis.params.apps)
     desk = Desk(
         Admission(
-            AdmissionConfig(expiry_cap_ms=genesis.params.replay_cap_ms),
+            AdmissionConfig(
+                expiry_cap_ms=genesis.params.replay_cap_ms, sender_per_second=tuning.sender_per_second
+            ),
             data_plane,
             ledger.knows,
             lambda transaction: _check_arguments(apps, transaction),

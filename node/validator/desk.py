@@ -94,6 +94,7 @@ class Desk:
         try:
             if not signed:
                 raise RejectedTransaction(Code.BAD_SIGNATURE, f"sender {transaction.sender.hex()[:12]}")
+            self.admission.charge(transaction.sender, now_ms)
             self.admission.admit(transaction, now_ms)
         except RejectedTransaction as rejection:
             return self._refused(transaction.encoded, rejection)

@@ -189,7 +189,7 @@ def encode_opening(opening: Opening) -> bytes:
             opening.consensus_key,
             None if record is None else record.to_value(),
             None if guard is None else guard.to_value(),
-            (opening.tuning.base_timeout_ms, opening.tuning.seal_delay_ms),
+            (opening.tuning.base_timeout_ms, opening.tuning.seal_delay_ms, opening.tuning.sender_per_second),
             opening.now_ms,
             _recovered_value(opening.recovered),
         )
@@ -334,7 +334,7 @@ def _opening_from(value: tuple[Value, ...]) -> Opening:
     if value[1] != FORMAT_VERSION:
         raise RecordingForeign(f"its format is version {value[1]!r:.20}, this program reads {FORMAT_VERSION}")
     _, _, software, cluster_id, key, record, guard, tuning, now_ms, recovered = as_tuple(value, 10, "opening")
-    base_timeout_ms, seal_delay_ms = as_tuple(tuning, 2, "tuning")
+    base_timeout_ms, seal_delay_ms, sender_per_second = as_tuple(tuning, 3, "tuning")
     if (record is None) != (guard is None):
         raise CodecError("a safety record comes with its guard")
     signing = None
@@ -345,7 +345,11 @@ def _opening_from(value: tuple[Value, ...]) -> Opening:
         as_bytes(cluster_id, "cluster id", length=32),
         None if key is None else PublicKey(as_bytes(key, "key", length=32)),
         signing,
-        Tuning(as_int(base_timeout_ms, "timeout"), as_int(seal_delay_ms, "delay")),
+        Tuning(
+            as_int(base_timeout_ms, "timeout"),
+            as_int(seal_delay_ms, "delay"),
+            as_int(sender_per_second, "rate"),
+        ),
         as_int(now_ms, "time"),
         _recovered_from(recovered),
     )

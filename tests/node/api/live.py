@@ -49,7 +49,15 @@ async def serving(
     shutdown = trio.Event()
     api = build_api(backend, shutdown=shutdown, limits=limits, allowed_hosts=allowed_hosts)
     listener = bind_listener("127.0.0.1", 0)
-    serve = partial(serve_api, api.app, [listener], shutdown=shutdown, limits=limits, gauges=api.gauges)
+    serve = partial(
+        serve_api,
+        api.app,
+        [listener],
+        shutdown=shutdown,
+        limits=limits,
+        gauges=api.gauges,
+        visitors=api.visitors,
+    )
     with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             await nursery.start(serve)

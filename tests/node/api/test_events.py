@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 import pytest
 import trio
 import trio.testing
+from starlette.types import Message
 
-from node.api.events import Cursor, read_events
+from node.api.call import Door
+from node.api.events import Cursor, EventStream, read_events
+from node.api.gauges import Gauges
 from node.api.limits import ApiLimits
 from tests.node.api.fake_backend import FakeBackend, put_record
 from tests.node.api.live import ask_raw, serving
@@ -182,3 +185,51 @@ async def test_a_busy_database_delays_a_stream_and_loses_nothing() -> None:
         await stream.socket.aclose()
     assert places == ALL_OF_TWO_HEIGHTS
     assert backend.snapshots_refused == 0
+
+
+async def subscribe(
+    backend: FakeBackend, limits: ApiLimits, start: Cursor, clock: trio.testing.MockClock, seconds: float
+) -> tuple[list[str], Gauges]:
+    """The lines that a subscriber gets who takes `seconds` for each write, until its stream ends."""
+    gauges, shutdown = Gauges(), trio.Event()
+    door = Door(backend, limits, gauges, shutdown, trio.CapacityLimiter(1))
+    written: list[bytes] = []
+
+    async def send(message: Message) -> None:
+        await trio.lowlevel.checkpoint()
+        clock.jump(seconds)
+        written.append(message.get("body", b""))
+        if not message.get("more_body", True):
+            return
+        if b'"height":4' in b"".join(written):
+            shutdown.set()
+
+    async def receive() -> Message:
+        raise AssertionError("nothing is received")
+
+    await EventStream(door, start)({}, receive, send)
+    return b"".join(written).decode().splitlines(), gauges
+
+
+async def test_a_subscriber_that_takes_too_long_is_told_why_and_resumes_where_it_was(
+    mock_clock: trio.testing.MockClock,
+) -> None:
+    backend = await grown(4)
+    limits = ApiLimits(stream_batch_ms=30_000, write_piece_bytes=1)
+    lines, gauges = await subscribe(backend, limits, Cursor(0, 0), mock_clock, 7)
+    seen = [line.removeprefix("id: ") for line in lines if line.startswith("id: ")]
+    end = json.loads(lines[-2].removeprefix("data: "))
+    assert lines[-3] == "event: end"
+    assert (end["code"], end["name"]) == (9024, "slow-subscriber")
+    assert "not taken within 30000 ms" in end["reason"]
+    assert gauges.refused_total["slow-subscriber"] == 1
+    assert gauges.streams == 0
+    height, index = map(int, seen[-1].split(":"))
+    assert end["resume_from"] == str(Cursor(height, index + 1))
+    rest, gauges = await subscribe(backend, limits, Cursor.parse(end["resume_from"]), mock_clock, 1)
+    seen += [line.removeprefix("id: ") for line in rest if line.startswith("id: ")]
+    assert seen == ["0:0", *(f"{h}:{i}" for h in range(1, 5) for i in range(3))], (
+        "nothing twice, nothing lost"
+    )
+    assert gauges.refused_total["slow-subscriber"] == 0
+    assert json.loads(rest[-2].removeprefix("data: "))["name"] == "shutting-down"

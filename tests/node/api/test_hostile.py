@@ -299,7 +299,14 @@ async def test_of_two_nodes_that_bind_one_port_at_once_the_second_says_so_when_i
         first.listen()
         api, limits = build_api(FakeBackend(), shutdown=trio.Event(), limits=ApiLimits()), ApiLimits()
         with pytest.raises(PortInUse, match=f"Port {port} on 127.0.0.1 is taken by another program"):
-            await serve_api(api.app, [second], shutdown=trio.Event(), limits=limits, gauges=api.gauges)
+            await serve_api(
+                api.app,
+                [second],
+                shutdown=trio.Event(),
+                limits=limits,
+                gauges=api.gauges,
+                visitors=api.visitors,
+            )
         assert second.fileno() == -1
 
 

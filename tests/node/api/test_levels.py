@@ -3,6 +3,7 @@
 import httpx2
 import pytest
 
+from consensus import Digest
 from node.api import queries, record_queries
 from node.api.faults import ApiFault
 from node.daemon.memory_store import MemoryStore
@@ -100,7 +101,7 @@ def test_an_executed_height_is_read_over_what_is_stored() -> None:
     )
     ledger = Ledger(genesis.params, Reader(), beginning.tip)
     transaction = put_record(genesis, "docs/1", 1)
-    block = BlockToExecute(1, bytes(32), ledger.epoch, header.time_ms + 1_000, (transaction,))  # type: ignore[arg-type]
+    block = BlockToExecute(1, Digest(bytes(32)), ledger.epoch, header.time_ms + 1_000, (transaction,))
     settled = Settled(ledger.execute(block), ledger.tip)
     recent = RecentHeights()
     with recent.over(store, (executed_layer(settled),)) as snapshot:

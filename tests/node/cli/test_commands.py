@@ -349,7 +349,7 @@ def test_config_check_tells_every_mistake_and_exits_5(
     home = testnet.nodes[0].home
     assert answered(capsys, "config", "check", "--home", home.path, "--json") == (
         0,
-        {"home": str(home.path), "ok": True, "overrides": 11, "cluster_id": testnet.cluster_id.hex()},
+        {"home": str(home.path), "ok": True, "overrides": 12, "cluster_id": testnet.cluster_id.hex()},
     )
     home.config_file.write_text("[api]\nprot = 1\n[limits]\nconnections = 0\n")
     code, text = told(capsys, "config", "check", "--home", home.path)

@@ -28,7 +28,9 @@ def served(backend: Backend, port: int = 0) -> Iterator[str]:
         limits = ApiLimits(shutdown_grace_ms=200)
         api = build_api(backend, shutdown=shutdown, limits=limits)
         begun.set()
-        await serve_api(api.app, [listener], shutdown=shutdown, limits=limits, gauges=api.gauges)
+        await serve_api(
+            api.app, [listener], shutdown=shutdown, limits=limits, gauges=api.gauges, visitors=api.visitors
+        )
 
     thread = threading.Thread(target=trio.run, args=(serve,), name="door")
     thread.start()

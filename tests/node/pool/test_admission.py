@@ -191,3 +191,24 @@ def test_counts_never_drift_and_never_exceed_their_bounds(steps: list[tuple[str,
 
 
 POOL = [transaction(i, expires_at_ms=START_MS + 3_000 * (i + 1)) for i in range(13)]
+
+
+def test_a_key_that_sends_too_fast_is_told_when_to_come_back_and_no_other_notices() -> None:
+    admission = door(replace(RULES, sender_per_second=5, sender_burst_seconds=2))
+    for _ in range(10):
+        admission.charge(CLIENT.public_key, START_MS)
+    with pytest.raises(
+        RejectedTransaction, match="5 transactions a second, 10 at once; retry after 200 ms"
+    ) as error:
+        admission.charge(CLIENT.public_key, START_MS)
+    assert error.value.code is Code.RATE_LIMITED
+    admission.charge(STRANGER.public_key, START_MS)
+    admission.charge(CLIENT.public_key, START_MS + 200)
+    assert ("admission_rated_senders", 2, 4096) in admission.limits()
+
+
+def test_without_a_rate_any_number_is_taken_and_nobody_is_remembered() -> None:
+    admission = door()
+    for _ in range(10_000):
+        admission.charge(CLIENT.public_key, START_MS)
+    assert ("admission_rated_senders", 0, 4096) in admission.limits()

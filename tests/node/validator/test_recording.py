@@ -137,7 +137,9 @@ def opening(*, signs: bool = True) -> Opening:
     )
     signing = (record, guard) if signs else None
     key = key_of("consensus 0").public_key if signs else None
-    return Opening("0.1.0", genesis.cluster_id, key, signing, Tuning(700, 30), 1_700_000_000_000, recovered)
+    return Opening(
+        "0.1.0", genesis.cluster_id, key, signing, Tuning(700, 30, 9), 1_700_000_000_000, recovered
+    )
 
 
 def file_of(data: bytes) -> RecordingFile:
@@ -289,7 +291,11 @@ def test_an_opening_comes_back(signs: bool) -> None:
 
 def test_all_that_goes_into_an_assembly_is_recorded() -> None:
     """Who adds a field here adds it to the format, or what is replayed is not what ran."""
-    assert [field.name for field in fields(Tuning)] == ["base_timeout_ms", "seal_delay_ms"]
+    assert [field.name for field in fields(Tuning)] == [
+        "base_timeout_ms",
+        "seal_delay_ms",
+        "sender_per_second",
+    ]
     assert [field.name for field in fields(Recovered)] == [
         "tip",
         "root",
