@@ -13,7 +13,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 SOURCES := consensus p2p node bench tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-federation test check lock wheel clean
+.PHONY: help install browser demo demo-federation test check lock wheel clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,17 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
+
+browser: ## give the explorer's tests their Chromium (Debian, as root); without it they are skipped
+	@if command -v chromedriver >/dev/null && { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null; then \
+	echo "Chromium and its driver are here."; \
+	elif ! command -v apt-get >/dev/null || test "$$(id -u)" != 0; then \
+	echo "No Chromium with its driver here, and only root on Debian can install them: the explorer's browser tests will be skipped."; \
+	else \
+	echo "Installing Chromium and its driver ..."; \
+	{ timeout 60 apt-get update -qq && DEBIAN_FRONTEND=noninteractive timeout 180 apt-get install -y -qq --no-install-recommends chromium chromium-driver >/dev/null; } \
+	|| echo "They could not be installed: the explorer's browser tests will be skipped."; \
+	fi
 
 demo: $(STAMP) ## start four validators, publish real data, verify it: make demo [DATA=folder]
 	@$(BIN)/python -m node.cli.main demo $(if $(DATA),--data "$(DATA)")
