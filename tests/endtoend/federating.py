@@ -19,7 +19,7 @@ from node.api.federation_talk import explanation_of, federation, lanes_of
 from node.client import ClientError
 from node.genesis import Genesis
 from node.home import read_key
-from node.ledger.federation.changes import AdmitCluster, RetireCluster, SetLanePolicy
+from node.ledger.federation.changes import AdmitCluster, FederationChange, SetLanePolicy
 from node.ledger.federation.records import Address, LanePolicy
 from node.ledger.receipts import Receipt
 from node.local.ports import LOOPBACK
@@ -42,7 +42,7 @@ def genesis_of(cluster: RunningCluster) -> Genesis:
     return Genesis.from_json(cluster.testnet.nodes[0].home.genesis_file.read_text(encoding="utf-8"))
 
 
-async def decide(cluster: RunningCluster, *changes: AdmitCluster | SetLanePolicy | RetireCluster) -> None:
+async def decide(cluster: RunningCluster, *changes: FederationChange) -> None:
     """Operators agree until it takes effect."""
     proposal_id: object = None
     for name in cluster.names:

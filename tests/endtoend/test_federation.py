@@ -4,17 +4,23 @@ Nodes of beta are nowhere written down: they cannot be dialled, dial out, and ar
 links.
 """
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 import trio
 
 from consensus import Digest
-from node.ledger.federation.changes import RetireCluster
+from node.cli.exits import Exit
+from node.cli.main import run
+from node.ledger.federation.changes import RetireCluster, SetReaders
+from node.ledger.federation.grants import Grant
 from tests.endtoend.federating import admission, all_acknowledged, decide, held, lane_from, share, write
 from tests.endtoend.running import RunningCluster
-from tests.endtoend.talk import PATIENCE_SECONDS, all_ready, log_where
+from tests.endtoend.talk import PATIENCE_SECONDS, all_ready, client_of, log_where, new_record, wallet_of
 
 _LOOK_AGAIN_SECONDS = 0.05
 Pair = tuple[RunningCluster, RunningCluster]
@@ -54,6 +60,39 @@ async def test_messages_cross_both_ways_each_once(pair: Pair) -> None:
         (there, _), (back, _) = await share(alpha, beta), await share(beta, alpha)
     await all_acknowledged(alpha, beta, 4, there)
     await all_acknowledged(beta, alpha, 3, back)
+
+
+async def asked(at: RunningCluster, capture: pytest.CaptureFixture[str], *words: object) -> tuple[int, Any]:
+    """(exit code, the answer) of a command line to this cluster, as its member."""
+    line = [*map(str, words), "--net", str(at.testnet.directory), "--json"]
+    code = await trio.to_thread.run_sync(run, line)
+    return code, json.loads(capture.readouterr().out)
+
+
+async def test_a_member_reads_the_other_cluster_and_proves_what_was_delivered(
+    pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alpha, beta = pair
+    record_id, transaction = new_record(wallet_of(beta.testnet))
+    async with client_of(beta) as client:
+        assert (await client.submit(transaction)).ok
+    name, proof = f"ports.beta/records/{record_id}", tmp_path / "proof"
+    code, answer = await asked(alpha, capsys, "query", name)
+    assert (code, answer["error"]["code"]) == (Exit.REFUSED, "refused")
+    await decide(beta, SetReaders(Digest(alpha.testnet.cluster_id), (Grant("records/", may_list=True),)))
+    code, answer = await asked(alpha, capsys, "query", name, "--proof", proof, "--timeout", 60)
+    assert (code, answer["verified"]) == (0, True), (answer, alpha.last_words(), beta.last_words())
+    assert answer["height"] <= answer["anchored_height"]
+    trust = ("--trust", beta.testnet.cluster_id.hex(), "--json")
+    assert await trio.to_thread.run_sync(run, ["verify", str(proof), *trust]) == 0
+    capsys.readouterr()
+    code, answer = await asked(alpha, capsys, "query", f"{name}-not-there", "--timeout", 60)
+    assert (code, answer["verified"], answer["value"]) == (Exit.NEGATIVE, True, None)
+    code, answer = await asked(alpha, capsys, "query", "--catalogue", record_id)
+    assert (code, [found["name"] for found in answer["found"]]) == (0, [name])
+    code, answer = await asked(alpha, capsys, "prove", "message", "ports.beta", 1, "--out", tmp_path / "m")
+    assert code == 0, answer
+    assert await trio.to_thread.run_sync(run, ["verify", str(tmp_path / "m"), *trust]) == 0
 
 
 async def test_what_was_sent_before_everything_was_killed_arrives_once_it_runs_again(pair: Pair) -> None:
