@@ -40,6 +40,7 @@ COMMANDS: dict[str, str] = {
     "verify": "Check a proof offline against a trusted genesis hash.",
     "evidence": "Evidence that a cluster signed two histories: list, check offline.",
     "show-node-id": "Print a node's public keys.",
+    "key": "Replace a validator's keys: a guided rotation.",
     "config": "Show or check a node's configuration.",
     "db": "Look after a node's database: check, backup, restore, prune.",
     "safety": "Move a validator to another machine: export, import.",

@@ -25,10 +25,12 @@ from node.daemon.guardfile import GuardCorrupt, GuardFile, GuardMissing
 from node.daemon.journal import Journal
 from node.daemon.keyclaim import KeyClaim
 from node.daemon.keylock import KeyLock
+from node.daemon.keyswap import stored_roster
 from node.daemon.safetyfile import given_away
 from node.daemon.store import Store, verify_files
 from node.genesis import Genesis
 from node.home import Home, read_key
+from node.ledger.roster import Roster
 from node.storage import ChainTable, StorageError
 from node.validator import Recovered, first_writes, is_empty, recover
 from node.validator.epochs import epoch_after
@@ -96,10 +98,12 @@ def open_home(config: NodeConfig) -> OpenedHome:
     try:
         if key is not None:
             _check_not_given_away(home)
-            if config.role == "validator":
-                _check_membership(genesis, key, identity)
             claim = KeyClaim.take(key.public_key)
+            if config.role == "validator" and not home.chain_dir.exists():
+                _check_membership(genesis, None, key, identity)
         store = open_store(config, genesis)
+        if key is not None and config.role == "validator":
+            _check_stored_membership(genesis, store, key, identity)
         journal, journal_lost = _open_journal(config, store)
         recovered = recover(store.reader(), journal.records(), journal.last_seq)
         guard, floor, safety = None, None, None
@@ -126,14 +130,32 @@ def _check_not_given_away(home: Home) -> None:
         )
 
 
-def _check_membership(genesis: Genesis, key: SigningKey, identity: NodeIdentity) -> None:
+def _check_stored_membership(
+    genesis: Genesis, store: Store, key: SigningKey, identity: NodeIdentity
+) -> None:
+    try:
+        with store.snapshot() as snapshot:
+            _check_membership(genesis, stored_roster(snapshot), key, identity)
+    except StartupError:
+        store.close()
+        raise
+
+
+def _check_membership(
+    genesis: Genesis, newest: Roster | None, key: SigningKey, identity: NodeIdentity
+) -> None:
+    """The keys are those of the genesis, or what became of them by the newest epoch that is stored."""
+    for record in () if newest is None else newest.validators:
+        if (record.consensus_key, bytes(record.node_key)) == (key.public_key, identity.peer_id):
+            return
     for validator in genesis.validators:
         if validator.consensus_key == key.public_key:
             if bytes(validator.node_key) != identity.peer_id:
                 raise StartupError(
                     "node-key-differs",
                     f"genesis names node key {validator.node_key.hex()[:12]} for this validator, the home "
-                    f"has {identity.peer_id.hex()[:12]}; restore keys/node.key from your backup",
+                    f"has {identity.peer_id.hex()[:12]}; restore keys/node.key from your backup, or, if it "
+                    'was rotated and the data is gone, set role = "joining" in config.toml',
                 )
             return
     raise StartupError(

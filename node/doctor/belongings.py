@@ -8,6 +8,7 @@ from consensus import SigningKey
 from node.config import ConfigError, NodeConfig, load_config
 from node.daemon.guardfile import GuardFile
 from node.daemon.keylock import KeyInUse, KeyLock
+from node.daemon.keyswap import roster_of_home
 from node.daemon.safetyfile import given_away
 from node.doctor.finding import Finding, fault, good, skipped, warning
 from node.genesis import Genesis, GenesisError
@@ -41,7 +42,7 @@ def look_at_home(home: Home, environ: Mapping[str, str]) -> tuple[Belongings, li
     if key is not None:
         findings.append(_guard(home, is_running))
     if genesis is not None and identity is not None:
-        findings.append(_membership(genesis, identity, key, role))
+        findings.append(_membership(home, genesis, identity, key, role))
     return Belongings(config, genesis, identity, key, is_running), findings
 
 
@@ -108,8 +109,11 @@ def _guard(home: Home, is_running: bool) -> Finding:
     return good("guard", "the guard is there and can be read")
 
 
-def _membership(genesis: Genesis, identity: NodeIdentity, key: SigningKey | None, role: str) -> Finding:
-    """What a start would say, which asks the genesis of validators only: later ones have role joining."""
+def _membership(
+    home: Home, genesis: Genesis, identity: NodeIdentity, key: SigningKey | None, role: str
+) -> Finding:
+    """What a start would say, which asks the genesis and the newest stored epoch of validators: those that
+    came later have role joining."""
     if role == "observer":
         return good("membership", "an observer: it follows, and needs to be in p2p.allowed of those it dials")
     if role == "joining":
@@ -123,6 +127,12 @@ def _membership(genesis: Genesis, identity: NodeIdentity, key: SigningKey | None
     listed = by_node_key.get(bytes(identity.peer_id))
     signer = listed if key is None else by_consensus_key.get(bytes(key.public_key))
     named = listed if listed is not None else signer
+    if named is None or listed != signer:
+        rotated = roster_of_home(home)
+        for record in () if rotated is None else rotated.validators:
+            keys = (bytes(record.node_key), None if key is None else key.public_key)
+            if keys == (bytes(identity.peer_id), record.consensus_key):
+                return good("membership", f"this is validator {record.name}, with keys that were rotated")
     if named is None:
         return fault(
             "membership",

@@ -126,7 +126,7 @@ async def test_without_its_guard_a_validator_follows_and_never_signs(
     await all_agree(cluster, acknowledged)
 
 
-async def test_data_rolled_back_to_an_older_copy_signs_only_above_the_guards_bound(
+async def test_data_rolled_back_to_an_older_copysigns_only_above_the_guards_bound(
     cluster: RunningCluster, tmp_path: Path
 ) -> None:
     await all_ready(cluster)
@@ -142,7 +142,7 @@ async def test_data_rolled_back_to_an_older_copy_signs_only_above_the_guards_bou
     cluster.kill(VICTIM)
     shutil.rmtree(data)
     shutil.move(tmp_path / "copy", data)
-    await _signs_only_above(cluster, acknowledged, "The data is older than what this key has signed")
+    await signs_only_above(cluster, acknowledged, "The data is older than what this key has signed")
 
 
 async def test_wiped_data_is_fetched_again_and_nothing_is_signed_below_the_guards_bound(
@@ -154,10 +154,10 @@ async def test_wiped_data_is_fetched_again_and_nothing_is_signed_below_the_guard
         await acknowledged.grow_by(6)
     cluster.kill(VICTIM)
     shutil.rmtree(cluster.node(VICTIM).home.data_dir)
-    await _signs_only_above(cluster, acknowledged, "the data directory holds no signing record")
+    await signs_only_above(cluster, acknowledged, "the data directory holds no signing record")
 
 
-async def _signs_only_above(cluster: RunningCluster, acknowledged: Acknowledged, words: str) -> None:
+async def signs_only_above(cluster: RunningCluster, acknowledged: Acknowledged, words: str) -> None:
     """The victim, down and with its data hurt, starts: it follows at once, signs later, without a restart."""
     bound = guard_of(cluster).height_bound
     await put_one(cluster, acknowledged, *OTHERS)  # above all that the victim signed before its end
