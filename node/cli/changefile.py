@@ -1,13 +1,6 @@
 """Changes for a proposal, written by people as JSON: the form in which proposals are shown.
 
-[{"kind": "add-validator", "record": {"name": ..., "organisation": ..., "consensus_key": HEX, "node_key": HEX,
-  "weight": 1, "operator_key": HEX}},
- {"kind": "remove-validator", "name": "node3"}, {"kind": "weight", "name": "node2", "weight": 2},
- {"kind": "rotate", "name": "node1", "consensus_key": null, "node_key": HEX, "operator_key": null},
- {"kind": "set-member", "member": {"public_key": HEX, "organisation": ..., "roles": [...], "name": ...}},
- {"kind": "remove-member", "public_key": HEX},
- {"kind": "set-policy", "app": "records", "method": "put", "policy": {"rule": "ANY", "organisations": [],
-  "roles": []}}]
+A file is a list of changes; `EXAMPLES` has one of each kind, which `isthmus governance example` prints.
 """
 
 import json
@@ -19,6 +12,7 @@ from consensus import CodecError, Value
 from node.api.governance_queries import KINDS
 from node.cli.exits import Exit
 from node.cli.failures import Failure
+from node.cli.federation_changes import FEDERATION_WORDS, federation_change
 from node.ledger.governance.changes import CHANGES_MAX, AddValidator, Change, change_of
 
 CHANGE_FILE_BYTES_MAX = 1024 * 1024
@@ -38,6 +32,56 @@ _NESTED: dict[str, tuple[str, ...]] = {
     "member": ("public_key", "organisation", "roles", "name"),
     "policy": ("rule", "organisations", "roles"),
 }
+_KEY, _ID = "58" + "66" * 31, "11" * 32
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "add-validator": {
+        "record": {
+            "name": "node4",
+            "organisation": "harbour",
+            "consensus_key": _KEY,
+            "node_key": _KEY,
+            "weight": 1,
+            "operator_key": _KEY,
+        }
+    },
+    "remove-validator": {"name": "node3"},
+    "weight": {"name": "node2", "weight": 2},
+    "rotate": {"name": "node1", "consensus_key": None, "node_key": _KEY, "operator_key": None},
+    "set-member": {
+        "member": {"public_key": _KEY, "organisation": "harbour", "roles": ["client"], "name": "clerk"}
+    },
+    "remove-member": {"public_key": _KEY},
+    "set-policy": {
+        "app": "records",
+        "method": "put",
+        "policy": {"rule": "ANY", "organisations": ["harbour"], "roles": []},
+    },
+    "admit-cluster": {"invitation": "ports.beta.invitation.json"},
+    "retire-cluster": {"cluster_id": _ID},
+    "approve-recovery": {"cluster_id": _ID, "incarnation": 1, "digest": _KEY},
+    "lane-policy": {
+        "cluster_id": _ID,
+        "port": "records",
+        "mode": "unordered",
+        "policy": {"may_send": True, "may_receive": True, "quota": 200, "window_ms": 60_000},
+    },
+    "federation": {"params": {"witnesses": 2, "heartbeat_ms": 60_000, "stale_after_ms": 86_400_000}},
+    "vouch-for-header": {"cluster_id": _ID, "height": 1_000, "header_hash": _KEY},
+    "readers": {
+        "cluster_id": _ID,
+        "grants": [
+            {
+                "prefix": "records/berths/",
+                "may_list": True,
+                "organisations": ["harbour"],
+                "roles": ["client"],
+                "keys": [],
+            }
+        ],
+    },
+}
+"""The content of one change of each kind. Keys and ids are 64 hexadecimal digits; an invitation is the file
+that the other cluster wrote, beside this one."""
 _NUMBERS = {name: number for number, name in enumerate(KINDS.values(), 1)}
 
 
@@ -74,12 +118,14 @@ def _read(path: Path) -> Any:
 def _change(path: Path, position: int, item: Any) -> Change:
     where = f"change {position}"
     kind = item.get("kind") if isinstance(item, dict) else None
-    if not isinstance(kind, str) or kind not in _FIELDS:
-        raise _wrong(path, f"{where}: kind must be one of {', '.join(_FIELDS)}")
+    if not isinstance(kind, str) or kind not in EXAMPLES:
+        raise _wrong(path, f"{where}: kind must be one of {', '.join(EXAMPLES)}")
     content = {name: value for name, value in item.items() if name != "kind"}
     try:
+        if kind in FEDERATION_WORDS:
+            return federation_change(kind, content, path.parent)
         return change_of((_NUMBERS[kind], *_values(content, _FIELDS[kind], where)))
-    except (CodecError, ValueError) as error:
+    except (CodecError, ValueError, OSError) as error:
         raise _wrong(path, f"{where}: {error}") from error
 
 

@@ -11,9 +11,10 @@ from rich.console import Console
 from consensus import PublicKey, SigningKey, Value, decode
 from node.api.governance_queries import ProposalAnswer, change_fields
 from node.cli.access import access_options, find_access
-from node.cli.changefile import read_candidate, read_changes
+from node.cli.changefile import EXAMPLES, read_candidate, read_changes
 from node.cli.exits import Exit
 from node.cli.failures import Failure
+from node.cli.federation_changes import in_words
 from node.cli.governing import access_of, propose_changes, proposing_options, send_call, sending_options
 from node.cli.hashes import HashType
 from node.cli.options import home_option, json_option
@@ -21,6 +22,7 @@ from node.cli.output import Output, document_of, program, table
 from node.client import Client
 from node.config import load_config
 from node.home import SEED_BYTES, Home, read_key, write_key, write_new
+from node.ledger.federation.changes import FederationChange
 from node.ledger.governance.changes import (
     RemoveValidator,
     Reweigh,
@@ -143,7 +145,19 @@ def propose_rotate(
     return propose_changes(output, options, (RotateKeys(name, *keys),))
 
 
-@command.command("propose", help="Propose the changes of a JSON file; all of them or none take effect.")
+@command.command("example", help="Print a change file: an example of a KIND of change, or of every one.")
+@click.argument("kind", type=click.Choice(tuple(EXAMPLES)), required=False)
+def example(kind: str | None) -> None:
+    """For `propose`: edit it, leave out what is not wanted."""
+    chosen = tuple(EXAMPLES) if kind is None else (kind,)
+    click.echo(json.dumps([{"kind": each, **EXAMPLES[each]} for each in chosen], indent=2))
+
+
+@command.command(
+    "propose",
+    help="Propose the changes of a JSON file; all of them or none take effect. "
+    "Kinds: " + ", ".join(EXAMPLES) + ". `isthmus governance example KIND` prints one.",
+)
 @click.argument("file", type=_FILE)
 @proposing_options
 def propose(file: Path, output: Output, **options: Any) -> int:
@@ -277,9 +291,12 @@ def _progress(proposal: ProposalAnswer) -> str:
 
 
 def _change_lines(proposal: ProposalAnswer) -> list[str]:
-    """Each change in a line: its kind, and its values in order."""
+    """Each change in a line: its kind, and its values in order; what is about other clusters in words."""
     lines = []
     for change in changes_of(decode(proposal.changes)):
+        if isinstance(change, FederationChange):
+            lines.append(in_words(change))
+            continue
         named = change_fields(change)
         lines.append(" ".join(_shown(value) for value in named.values() if value is not None))
     return lines

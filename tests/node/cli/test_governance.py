@@ -11,14 +11,22 @@ from typing import Any
 import pytest
 import trio
 
-from consensus import SigningKey
+from consensus import Digest, PublicKey, SigningKey
+from node.anchoring.lanes.messages import Mode
 from node.api import governance_queries
+from node.api.governance_queries import KINDS, change_fields
+from node.api.shapes import to_json
+from node.cli.changefile import EXAMPLES, read_changes
 from node.cli.exits import Exit
+from node.cli.federation_changes import FEDERATION_WORDS, in_words
+from node.cli.invitation import Invitation
 from node.cli.main import run
 from node.home import Home, write_key
+from node.ledger.federation.changes import ApproveRecovery, RetireCluster, SetLanePolicy, SetReaders
+from node.ledger.federation.records import Address, LanePolicy
 from node.local.newnode import NodeSetup, create_keys, write_setup
 from node.local.ports import free_ports
-from tests.node.api.fake_backend import START_MS, FakeBackend
+from tests.node.api.fake_backend import START_MS, FakeBackend, make_genesis
 from tests.node.api.live import serving
 
 OPERATOR_SEEDS = tuple(bytes((number,)) * 32 for number in range(21, 25))
@@ -161,10 +169,96 @@ async def test_changes_of_every_kind_are_read_from_a_file_as_they_are_shown(cham
     assert shown["sweeping"] is True
 
 
+KEY = "58" + "66" * 31
+"""The key of the examples."""
+
+
+def write_invitation(folder: Path) -> Invitation:
+    """The invitation that the example of an admission names."""
+    invitation = Invitation(make_genesis("ports.beta").body, (Address(PublicKey(b"n" * 32), "h", 1),))
+    (folder / EXAMPLES["admit-cluster"]["invitation"]).write_text(invitation.to_json())
+    return invitation
+
+
+async def test_every_example_is_a_change_file_and_comes_back_as_it_is_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    invitation = write_invitation(tmp_path)
+    assert list(EXAMPLES) == list(KINDS.values())
+    for kind in EXAMPLES:
+        assert await trio.to_thread.run_sync(run, ["governance", "example", kind]) == 0
+        file = tmp_path / "changes.json"
+        file.write_text(capsys.readouterr().out)
+        (change,) = read_changes(file)
+        (example,) = json.loads(file.read_text())
+        shown = to_json(change_fields(change))
+        if kind == "admit-cluster":
+            assert shown["cluster_id"] == invitation.identity.cluster_id.hex()
+            continue
+        assert shown == example
+
+
+async def test_federation_changes_are_proposed_from_a_file_and_read_back_in_words(chamber: Chamber) -> None:
+    invitation = write_invitation(chamber.folder)
+    cluster_id = invitation.identity.cluster_id.hex()
+    kinds = [
+        kind
+        for kind in EXAMPLES
+        if kind in FEDERATION_WORDS and kind not in ("approve-recovery", "retire-cluster")
+    ]
+    changes = [
+        {
+            "kind": kind,
+            **EXAMPLES[kind],
+            **({"cluster_id": cluster_id} if "cluster_id" in EXAMPLES[kind] else {}),
+        }
+        for kind in kinds
+    ]
+    file = chamber.folder / "changes.json"
+    file.write_text(json.dumps(changes))
+    proposed = await chamber.send(0, "propose", file)
+    code, out, _ = await chamber.run("show", proposed["proposal"], "--url", chamber.url)
+    assert code == 0
+    for words in (
+        f"admit cluster {cluster_id} as ports.beta, 1 places to dial",
+        f"lane records, unordered, with cluster {cluster_id}: send, receive 200 in 60000 ms",
+        "the federation: 2 witnesses, anchor at least every 60000 ms, stale after 86400000 ms",
+        f"vouch for header 1000:{KEY} of cluster {cluster_id}",
+        f"members of cluster {cluster_id} may read records/berths/* and list (organisations harbour; roles",
+    ):
+        assert words in out
+
+
+def test_other_federation_changes_have_words_too() -> None:
+    cluster_id, recovery = Digest(b"\x11" * 32), Digest(b"\x22" * 32)
+    assert in_words(RetireCluster(cluster_id)) == f"retire cluster {'11' * 32} for ever"
+    told = in_words(ApproveRecovery(cluster_id, 1, recovery))
+    assert told == f"approve recovery {'22' * 32} of cluster {'11' * 32} to incarnation 1"
+    assert in_words(SetReaders(cluster_id, ())) == f"members of cluster {'11' * 32} may read nothing"
+    closed = SetLanePolicy(cluster_id, "records", Mode.ORDERED, LanePolicy())
+    assert in_words(closed).endswith("send nothing, receive nothing")
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
         ("{", "no JSON"),
+        ('[{"kind": "readers", "cluster_id": "11"}]', "must have exactly cluster_id, grants"),
+        ('[{"kind": "readers", "cluster_id": "11", "grants": []}]', "id"),
+        ('[{"kind": "readers", "cluster_id": "zz", "grants": []}]', "change 0"),
+        ('[{"kind": "readers", "cluster_id": "11", "grants": 7}]', "grants must be a list"),
+        ('[{"kind": "retire-cluster", "cluster_id": null}]', "cluster_id cannot be None"),
+        ('[{"kind": "admit-cluster", "invitation": "not-there.json"}]', "not-there.json"),
+        (
+            '[{"kind": "lane-policy", "cluster_id": "11", "port": "p", "mode": "fast", "policy": '
+            '{"may_send": true, "may_receive": true, "quota": null, "window_ms": 1000}}]',
+            "mode must be one of ordered, unordered",
+        ),
+        (
+            '[{"kind": "lane-policy", "cluster_id": "11", "port": "p", "mode": "ordered", "policy": '
+            '{"may_send": 1, "may_receive": true, "quota": null, "window_ms": 1000}}]',
+            "may_send must be true or false",
+        ),
         ("{}", "a list of 1 to 16"),
         ("[]", "a list of 1 to 16"),
         ('[{"kind": "decree"}]', "kind must be one of add-validator"),
