@@ -24,6 +24,7 @@ from bench.sim.drivers import DriverError, Drivers
 from bench.sim.explain import Explainer
 from bench.sim.federation.command import ONE_CLUSTER, play
 from bench.sim.federation.scenario import CLUSTERS_MAX
+from bench.sim.flood import flood_command
 from bench.sim.minimise import RUNS_MAX, minimise
 from bench.sim.notation import NotationError
 from bench.sim.scale import scale_command
@@ -394,4 +395,5 @@ def _show_totals(totals: Totals, as_json: bool) -> None:
         report.show_totals(totals)
 
 
+command.add_command(flood_command)
 command.add_command(scale_command)

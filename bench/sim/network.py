@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from bench.sim.host import Host
 
 Filter = Callable[["Host", "Host", int, bytes], bool]
+Carry = Callable[[tuple[int, int], int, bytes, int, Callable[[], None]], None]
+"""Way, topic, body, delay in us, and what is called when the frame has arrived."""
 Watch = Callable[["Host", "Host", int, bytes], None]
 
 
@@ -51,6 +53,8 @@ class Network:
         self.quality = quality
         self.filter: Filter = _everything
         self.watch: Watch | None = None
+        self.carry: Carry | None = None
+        """Takes the place of links that carry everything at once; see wires.py."""
         self.sent: Counter[int] = Counter()
         self.bytes = 0
         self.doubled = 0
@@ -172,4 +176,7 @@ class Network:
             delay_us = low + int(random.random() * (high - low + 1))
             if quality.slow_percent and random.randrange(100) < quality.slow_percent:
                 delay_us *= quality.slow_factor
-            self._clock.after(delay_us, arrive)
+            if self.carry is None:
+                self._clock.after(delay_us, arrive)
+            else:
+                self.carry(way, topic, body, delay_us, arrive)
