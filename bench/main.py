@@ -9,6 +9,7 @@ from bench import local, replaying, soak, step
 from bench.chaos import command as chaos
 from bench.cluster import command as cluster
 from bench.gossip import command as gossip
+from bench.join import command as join
 from bench.lanes import command as lanes
 from bench.micro import command as micro
 from bench.profiling import command as profiling
@@ -29,6 +30,7 @@ main.add_command(chaos.command)
 main.add_command(cluster.command)
 main.add_command(gossip.command)
 main.add_command(lanes.command)
+main.add_command(join.command)
 main.add_command(local.command)
 main.add_command(mesh.command)
 main.add_command(micro.command)

@@ -2,7 +2,8 @@
 
 The publisher keeps a window of messages that not every peer has confirmed, so that no queue overflows; every
 body is different, every delivery accepted by the application, announced to the others and counted by its
-receiver. A message counts once all peers have it.
+receiver. A message counts once all peers have it. With `--sim`: how heights travel among observers, in
+virtual time.
 """
 
 import json
@@ -19,6 +20,7 @@ import click
 import trio
 
 from bench.gossip.members import MESSAGES, PROGRESS, config_of, identity_of, listening, port_of
+from bench.gossip.simulated import VALIDATORS, NotDelivered, simulate
 from bench.machine import describe_machine, probe_noise
 from bench.processes import machine
 from bench.results import HISTORY, append, record_now
@@ -28,6 +30,8 @@ WINDOW = 2_048
 """Messages published and not confirmed by all: a quarter of a send queue."""
 GROUP = 64
 """Messages published before anything else has its turn."""
+SIMULATED_MAX = 500
+"""Nodes of a simulation: each is a whole validator."""
 START_SECONDS = 30
 PATIENCE_SECONDS = 30
 """After the last message: what is not there by then is lost."""
@@ -152,6 +156,10 @@ def _cpu_seconds() -> float:
 @click.option("--peers", type=click.IntRange(1, 8), default=3, show_default=True)
 @click.option("--bytes", "message_bytes", type=click.IntRange(16, 65_536), default=1_024, show_default=True)
 @click.option("--seconds", type=click.FloatRange(0.1, 3_600), default=5.0, show_default=True)
+@click.option("--sim", is_flag=True, help="Heights among observers, simulated with the shipped validator.")
+@click.option("--nodes", default="50,200", show_default=True, help="With --sim: sizes, four are validators.")
+@click.option("--heights", type=click.IntRange(1, 1_000), default=20, show_default=True, help="With --sim.")
+@click.option("--links", type=click.IntRange(1, 64), default=4, show_default=True, help="With --sim.")
 @click.option("--json", "as_json", is_flag=True)
 @click.option(
     "--record",
@@ -160,8 +168,21 @@ def _cpu_seconds() -> float:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Add the figures to a history, by default bench/results/history.jsonl.",
 )
-def command(peers: int, message_bytes: int, seconds: float, as_json: bool, record: Path | None) -> None:
+def command(
+    peers: int,
+    message_bytes: int,
+    seconds: float,
+    sim: bool,
+    nodes: str,
+    heights: int,
+    links: int,
+    as_json: bool,
+    record: Path | None,
+) -> None:
     """Messages a second from one node to its peers, over TLS, each a process of its own."""
+    if sim:
+        _simulate(_sizes(nodes), heights, links, as_json)
+        return
     described, noise = describe_machine(), probe_noise()
     figures = trio.run(measure, peers, message_bytes, seconds)
     if record is not None:
@@ -178,3 +199,39 @@ def command(peers: int, message_bytes: int, seconds: float, as_json: bool, recor
         )
     if figures.lost:
         raise click.ClickException(f"{figures.lost} messages did not arrive within {PATIENCE_SECONDS} s")
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    try:
+        sizes = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        sizes = ()
+    if not sizes or not all(VALIDATORS < size <= SIMULATED_MAX for size in sizes):
+        wanted = f"numbers from {VALIDATORS + 1} to {SIMULATED_MAX}, joined by commas"
+        raise click.BadParameter(f"{wanted}, not {text!r}", param_hint="--nodes")
+    return sizes
+
+
+def _simulate(sizes: tuple[int, ...], heights: int, links: int, as_json: bool) -> None:
+    found = []
+    for size in sizes:
+        try:
+            found.append(simulate(size, heights, links, lambda words: click.echo(words, err=True)))
+        except NotDelivered as error:
+            raise click.ClickException(str(error)) from error
+    if as_json:
+        click.echo(json.dumps({"machine": machine(), "sizes": [spread.to_json() for spread in found]}))
+        return
+    for spread in found:
+        click.echo(
+            f"{spread.nodes} nodes, {spread.observers} of them observers that name {spread.links} peers, "
+            f"{spread.heights} heights:\n"
+            f"  {spread.delivered} delivered, {spread.redundancy:.2f} bodies sent for each, "
+            f"{spread.bodies_of_validators} of {spread.bodies} by validators; {spread.news} other frames\n"
+            f"  {spread.delay_p50_ms} ms after the validators in the median, the last one "
+            f"{spread.delay_max_ms} ms; farthest {spread.distance_max} steps\n"
+            f"  {spread.feeders_killed} feeders killed: all others have the next height after "
+            f"{spread.repair_ms} ms\n"
+            f"  steps of a validator {spread.validator_cpu_us:.0f} us a height, without observers "
+            f"{spread.alone_cpu_us:.0f} ({spread.cpu_percent:+.1f} %)"
+        )

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from consensus import ReplicaView, SigningFloor, StartKind, ValidatorIndex
 from node.daemon.daemon import Node
+from node.pool.following import Following
+from node.validator.syncnews import TOLD_HEIGHTS_MIN
 
 BACKLOG_MAX = 8_192
 """Inputs waiting for the validator above which the node does not keep up."""
@@ -26,7 +28,9 @@ def reasons_against(node: Node) -> tuple[str, ...]:
             "compare it with another node's, and recover by the operators"
         )
     weight = node.validator.reachable_weight()
-    if not validators.is_quorum(weight):
+    if node.validator.term.me is None:
+        reasons += _not_fed(node.validator.feeding.following)
+    elif not validators.is_quorum(weight):
         reasons.append(
             f"validators of weight {weight} of {validators.total_weight} are reachable, a quorum needs more "
             "than two thirds: start the others, or look at the links"
@@ -36,7 +40,7 @@ def reasons_against(node: Node) -> tuple[str, ...]:
         stalled = stalled_round(view, term.me, [record.name for record in term.roster.validators])
         reasons += () if stalled is None else (stalled,)
     progress = data.catchup.progress()
-    if progress is not None:
+    if progress is not None and progress.target_height - progress.from_height >= TOLD_HEIGHTS_MIN:
         reasons.append(f"it is catching up: height {progress.at_height} of {progress.target_height}")
     elif view.behind_height is not None:
         reasons.append(f"it is behind the certified height {view.behind_height} and about to catch up")
@@ -45,6 +49,17 @@ def reasons_against(node: Node) -> tuple[str, ...]:
     if len(node.postbox) > BACKLOG_MAX:
         reasons.append(f"{len(node.postbox)} inputs wait for the validator: the machine is too slow")
     return tuple(reasons)
+
+
+def _not_fed(following: Following) -> tuple[str, ...]:
+    """Who has no seat commits nothing, and is ready while the chain reaches it."""
+    if following.feeder is not None:
+        return ()
+    if not following.has_links:
+        return (
+            "it is linked to no other node: look at the reasons that `isthmus status` shows for its peers",
+        )
+    return ("none of its peers sends it new heights yet: it asks them for news, and is seconds behind",)
 
 
 def stalled_round(view: ReplicaView, me: ValidatorIndex | None, names: Sequence[str]) -> str | None:

@@ -26,12 +26,14 @@ class FollowLimits:
     fed_by_follower_max: int = 8
     links_max: int = 512
     ask_timeout_ms: int = 1_000
-    ask_again_ms: int = 4_000
-    """After all have refused, or none was there."""
+    ask_again_ms: int = 250
+    """After the first refusal; twice as long after each further one, up to `ask_again_max_ms`."""
+    ask_again_max_ms: int = 4_000
     probe_ms: int = 2_000
     grace_ms: int = 750
     """How long after another peer the feeder may bring a height: several times what storing it takes."""
-    answer_pause_ms: int = 250
+    lie_pause_ms: int = 60_000
+    answer_pause_ms: int = 100
     """A peer that asks more often than this is not answered."""
 
 
@@ -58,7 +60,9 @@ FollowEffect = Send | Wake | Pull | Tell
 @dataclass(slots=True)
 class _Link:
     is_validator: bool
-    refused_at_ms: int | None = None
+    free_at_ms: int = 0
+    """When it may be asked to feed us again."""
+    refusals: int = 0
     answered_at_ms: int | None = None
     probed_at_ms: int = -1
     was_asked: bool = False
@@ -111,6 +115,11 @@ class Following:
         """Steps to a validator along the tree; 0 for a validator, None without a feeder."""
         return self._distance if self._feeder is not None or not self._follows else None
 
+    @property
+    def has_links(self) -> bool:
+        """Whether any link is open."""
+        return bool(self._links)
+
     def is_expected(self, peer: bytes) -> bool:
         """Whether heights that `peer` sends unasked are no fault: it was asked to, some time."""
         link = self._links.get(peer)
@@ -139,7 +148,7 @@ class Following:
         self._links = {renamed.get(peer, peer): link for peer, link in self._links.items()}
         for peer, link in self._links.items():
             link.is_validator = validators.get(peer, False)
-            link.answered_at_ms = link.refused_at_ms = None
+            link.answered_at_ms, link.free_at_ms, link.refusals = None, 0, 0
         self._fed = {renamed.get(peer, peer): None for peer in self._fed}
         feeder = None if self._feeder is None else renamed.get(self._feeder, self._feeder)
         self._epoch, self._asked, self._missing = epoch, None, None
@@ -199,14 +208,14 @@ class Following:
         if asked:
             self._asked = None
         if message.distance is None:
-            link.refused_at_ms = elapsed
+            self._refused(link, elapsed)
             if peer == self._feeder:
                 self._lose_feeder()
         elif asked and self._feeder is None and self._is_feasible(message.distance):
             self._feeder, self._distance = peer, message.distance + 1
-            self._ask_at_ms = 0
+            self._ask_at_ms = link.refusals = 0
         elif peer != self._feeder:
-            link.refused_at_ms = elapsed
+            self._refused(link, elapsed)
             return [Send(peer, Follow(self._epoch, self._height, False)), *self._go_on()]
         return self._go_on()
 
@@ -232,7 +241,7 @@ class Following:
         elapsed = self._alarm.advance(now_ms)
         link = self._links.get(peer)
         if link is not None:
-            link.refused_at_ms = elapsed
+            link.free_at_ms = elapsed + self._limits.lie_pause_ms
         return self._leave_feeder() if peer == self._feeder else []
 
     def on_tick(self, now_ms: int) -> list[FollowEffect]:
@@ -243,7 +252,7 @@ class Following:
         if self._asked is not None and self._asked[1] <= elapsed:
             link = self._links.get(self._asked[0])
             if link is not None:
-                link.refused_at_ms = elapsed
+                self._refused(link, elapsed)
             self._asked = None
         missing = self._missing
         if missing is not None and missing.since_ms + self._limits.grace_ms <= elapsed:
@@ -252,7 +261,7 @@ class Following:
             if self._feeder is not None:
                 late = self._links.get(self._feeder)
                 if late is not None:
-                    late.refused_at_ms = elapsed
+                    late.free_at_ms = elapsed + self._limits.ask_again_max_ms
                 effects += self._leave_feeder()
         return effects + self._go_on()
 
@@ -267,6 +276,13 @@ class Following:
             return None
         self._fed[peer] = None
         return distance
+
+    def _refused(self, link: _Link, elapsed_ms: int) -> None:
+        limits = self._limits
+        link.free_at_ms = elapsed_ms + min(
+            limits.ask_again_ms << min(link.refusals, 8), limits.ask_again_max_ms
+        )
+        link.refusals += 1
 
     def _is_feasible(self, distance: int) -> bool:
         return not self._fed or self._distance is None or distance < self._distance
@@ -306,15 +322,15 @@ class Following:
 
     def _ask(self, elapsed_ms: int) -> list[FollowEffect]:
         """Ask the next peer to feed us: followers first, whose time costs agreement nothing."""
-        again = self._limits.ask_again_ms
+        others = [(peer, link) for peer, link in self._links.items() if peer not in self._fed]
         candidates = [
-            (link.is_validator, link.refused_at_ms or 0, place, peer)
-            for place, (peer, link) in enumerate(self._links.items())
-            if (link.refused_at_ms is None or link.refused_at_ms + again <= elapsed_ms)
-            and peer not in self._fed
+            (link.is_validator, link.free_at_ms, place, peer)
+            for place, (peer, link) in enumerate(others)
+            if link.free_at_ms <= elapsed_ms
         ]
         if not candidates:
-            self._ask_at_ms = elapsed_ms + again
+            later = elapsed_ms + self._limits.ask_again_max_ms
+            self._ask_at_ms = min((link.free_at_ms for _, link in others), default=later)
             return self._let_go() if self._fed and self._links else []
         peer = min(candidates)[-1]
         self._links[peer].was_asked = True

@@ -41,3 +41,22 @@ def test_a_message_too_small_to_be_told_apart_is_refused() -> None:
     said = CliRunner().invoke(gossip, ["--bytes", "4"])
     assert said.exit_code == 2
     assert "--bytes" in said.output
+
+
+def test_heights_reach_every_simulated_observer_once_and_again_after_feeders_die() -> None:
+    asked = ["--sim", "--nodes", "12,24", "--heights", "4", "--json"]
+    said = CliRunner().invoke(gossip, asked, catch_exceptions=False)
+    assert said.exit_code == 0, said.output
+    for spread, observers in zip(json.loads(said.stdout)["sizes"], (8, 20), strict=True):
+        assert spread["delivered"] == 4 * observers
+        assert spread["redundancy"] == 1.0
+        assert spread["bodies_of_validators"] <= 4 * 2 * 4
+        assert spread["feeders_killed"] == 1
+        assert spread["validator_cpu_us"] > 0
+
+
+def test_sizes_that_make_no_cluster_are_refused() -> None:
+    for sizes in ("4", "5,x", "", "501"):
+        said = CliRunner().invoke(gossip, ["--sim", "--nodes", sizes])
+        assert said.exit_code == 2
+        assert "--nodes" in said.output
