@@ -54,10 +54,15 @@ export function failure(error, again) {
   );
 }
 
-/** New children without losing the keyboard's place: the same link is looked for in them. */
+/** New children without losing the reader's place: the same link has the focus, the same details are open. */
 export function redraw(body, ...children) {
   const held = body.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+  const opened = new Map(
+    [...body.querySelectorAll("details[data-of]")].map((one) => [one.dataset.of, one.open]),
+  );
   refill(body, ...children);
+  for (const one of body.querySelectorAll("details[data-of]"))
+    one.open = opened.get(one.dataset.of) ?? one.open;
   if (held) [...body.querySelectorAll("a")].find((link) => link.getAttribute("href") === held)?.focus();
 }
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 import trio
@@ -21,6 +22,7 @@ from tests.endtoend.talk import (
     put_one,
     wallet_of,
 )
+from tests.node.explorer.chromium import chromium
 
 CLI = (sys.executable, "-m", "node.cli.main")
 
@@ -113,3 +115,25 @@ def test_the_blocking_client_writes_and_reads_as_well(cluster: RunningCluster) -
         receipt = client.submit(transaction)
         assert receipt.ok
         assert client.record(record_id, min_height=receipt.height, verify=True).is_verified
+
+
+async def test_an_auditor_checks_a_proof_in_a_browser_on_a_node_of_a_running_cluster(
+    cluster: RunningCluster, tmp_path: Path
+) -> None:
+    await all_ready(cluster)
+    record_id = await put_one(cluster, Acknowledged(), "node0")
+    with chromium(tmp_path / "profile") as browser:
+        url = cluster.node("node2").url
+        browser.visit(url, f"#/proofs/record/{quote(record_id, safe='')}")
+        browser.until(lambda: browser.text(".verdict"))
+        assert browser.text(".verdict strong") == "Verified"
+        assert record_id in browser.text(".result")
+        for fragment, expected in {
+            "#/": ("node0", "node1", "node3", "this node", "connected"),
+            f"#/record/{quote(record_id, safe='')}": (record_id, "Check the proof here"),
+            "#/peers": ("What this node makes of it", "3 of 3 connected."),
+            "#/metrics": ("isthmus_consensus_height", "Highest certified header height."),
+        }.items():
+            browser.visit(url, fragment)
+            browser.until(lambda wanted=expected: all(words in browser.text("main") for words in wanted))
+        assert browser.complaints() == []

@@ -1,7 +1,7 @@
 // A readable selection of /metrics, and all of it by name.
 
 import { el, refill, table } from "../elements.js";
-import { panel } from "../panel.js";
+import { panel, redraw } from "../panel.js";
 import { count } from "../words.js";
 
 const PERIOD_MS = 5_000;
@@ -15,7 +15,7 @@ export function metrics({ askText }) {
     autocomplete: "off",
     spellcheck: "false",
     placeholder: "height, peers, pool …",
-    on: { input: () => redraw() },
+    on: { input: () => show() },
   });
   const told = el("p", { class: "note", role: "status" });
   const shown = el("div", {});
@@ -23,20 +23,20 @@ export function metrics({ askText }) {
     load: async () => parse(await askText("metrics")),
     show: (content) => {
       families = content;
-      redraw();
+      show();
       return [told, shown];
     },
   });
-  function redraw() {
+  function show() {
     const wanted = field.value.trim().toLowerCase();
     const found = families.filter(({ name, help }) => `${name} ${help}`.toLowerCase().includes(wanted));
     refill(told, `${count(found.length)} of ${count(families.length)} metrics.`);
-    refill(
+    redraw(
       shown,
       groups(found).map(([title, members]) =>
         el(
           "details",
-          { open: wanted !== "" || title === "consensus" },
+          { open: wanted !== "" || title === "consensus", "data-of": `${title} ${wanted !== ""}` },
           el("summary", {}, el("strong", {}, title), ` ${count(members.length)}`),
           showFamilies(title, members),
         ),

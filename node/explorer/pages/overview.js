@@ -8,6 +8,11 @@ import { quorum } from "../proofs/shapes.js";
 import { ago, count, duration, moment, short, toBlock, whole } from "../words.js";
 
 const BLOCKS_SHOWN = 8;
+const SEEN = {
+  self: () => badge("calm", "this node"),
+  connected: () => badge("good", "connected"),
+  apart: () => badge("bad", "not connected"),
+};
 
 export function overview({ ask, live }) {
   const tiles = el("div", { class: "tiles" });
@@ -15,8 +20,14 @@ export function overview({ ask, live }) {
   const latest = el("div", { class: "body" });
   const self = el("div", { class: "body" });
   const validators = panel("Validators", {
-    load: () => ask("v1/validators"),
-    show: (answer) => showValidators(answer, live),
+    load: async () => {
+      const [{ validators, total_weight: total, epoch }, status] = await Promise.all([
+        ask("v1/validators"),
+        live.status ?? ask("v1/status"),
+      ]);
+      return { total, epoch, listed: validators.map((one) => ({ ...one, seen: seen(one, status) })) };
+    },
+    show: showValidators,
   });
 
   function tick() {
@@ -127,11 +138,11 @@ function showBlocks(blocks, now) {
   );
 }
 
-function showValidators({ validators, total_weight: total, epoch }, live) {
+function showValidators({ listed, total, epoch }) {
   const list = el(
     "ul",
     { class: "weights" },
-    validators.map((validator) =>
+    listed.map((validator) =>
       el(
         "li",
         { "data-name": validator.name },
@@ -141,13 +152,7 @@ function showValidators({ validators, total_weight: total, epoch }, live) {
           el("strong", {}, validator.name),
           el("span", { class: "note" }, validator.organisation),
         ),
-        el(
-          "span",
-          { class: "marks" },
-          badge("leader", "leader"),
-          validator.node_key === live.status?.node_key ? badge("calm", "this node") : null,
-          ...reachable(validator, live.status),
-        ),
+        el("span", { class: "marks" }, badge("leader", "leader"), SEEN[validator.seen]?.()),
         el(
           "span",
           { class: "figure" },
@@ -167,10 +172,12 @@ function showValidators({ validators, total_weight: total, epoch }, live) {
   ];
 }
 
-function reachable(validator, status) {
-  const peer = status?.peers.find((one) => one.node_key === validator.node_key);
-  if (!peer) return [];
-  return [peer.connected ? badge("good", "connected") : badge("bad", "not connected")];
+/** Whether a validator is this node, or how this node is linked with it. */
+function seen({ node_key: key }, status) {
+  if (key === status.node_key) return "self";
+  const peer = status.peers.find((one) => one.node_key === key);
+  if (!peer) return "unknown";
+  return peer.connected ? "connected" : "apart";
 }
 
 function markLeader(element, status) {

@@ -95,7 +95,14 @@ function showPeers({ peers: listed, height }) {
       listed,
       { empty: "No peer is known." },
     ),
-    listed.map((peer) => el("details", {}, el("summary", {}, `More about ${peer.name}`), showMore(peer))),
+    listed.map((peer) =>
+      el(
+        "details",
+        { "data-of": peer.node_key },
+        el("summary", {}, `More about ${peer.name}`),
+        showMore(peer),
+      ),
+    ),
   ];
 }
 

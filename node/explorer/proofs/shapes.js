@@ -242,7 +242,8 @@ function bytes(value, what, length) {
 /** Beyond 2^53 a BigInt: compared like any number, and never added to one. */
 function whole(value, what) {
   const isWhole = Number.isSafeInteger(value) || typeof value === "bigint";
-  if (!isWhole || value < 0 || value > WHOLE_MAX) throw new Malformed(`${what} must be a whole number from 0`);
+  if (!isWhole || value < 0 || value > WHOLE_MAX)
+    throw new Malformed(`${what} must be a whole number from 0`);
   return value;
 }
 

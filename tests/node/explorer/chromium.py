@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import StaleElementReferenceException, TimeoutException
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.support.wait import WebDriverWait
 
@@ -50,7 +50,10 @@ class Browser:
         wait = WebDriverWait(
             self.driver, WAIT_SECONDS, 0.1, ignored_exceptions=[StaleElementReferenceException]
         )
-        return wait.until(lambda _: condition(), message=lambda: self.text("body"))
+        try:
+            return wait.until(lambda _: condition())
+        except TimeoutException:
+            raise AssertionError(f"not within {WAIT_SECONDS} s; read is:\n{self.text('body')}") from None
 
     def text(self, selector: str) -> str:
         """What is read there."""

@@ -175,6 +175,17 @@ def test_the_page_follows_the_chain_by_itself(browser: Browser, url: str, showca
     browser.until(lambda: f"{height + 1}" in browser.text("table"))
 
 
+def test_what_a_reader_opened_stays_open_when_the_figures_change(
+    browser: Browser, url: str, showcase: Showcase
+) -> None:
+    browser.visit(url, "#/metrics")
+    browser.run("document.querySelector('details[data-of^=p2p] summary').click()")
+    browser.until(lambda: "isthmus_p2p_peers" in browser.text("main"))
+    showcase.put("docs/measured")
+    browser.until(lambda: f"isthmus_consensus_height\t{showcase.height}" in browser.text("main"))
+    assert "isthmus_p2p_peers" in browser.text("main")
+
+
 def test_a_node_that_goes_away_is_said_so_and_asked_again(browser: Browser, showcase: Showcase) -> None:
     with served(showcase) as url:
         browser.visit(url)
