@@ -116,7 +116,8 @@ def standing_after(
     `before`.
 
     The rounds between the two failed: their leaders are blamed, of the last rounds as many as there are
-    validators; the first as the QC chose it, the others as TCs did. Whoever signed the QC, and the author, is silent no more.
+    validators; the first as the QC chose it, the others as TCs did. Whoever signed the QC, and the author, is
+    silent no more.
     """
     first = Round(qc.round + 1)
     if first == round and not before:

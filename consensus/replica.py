@@ -120,7 +120,7 @@ class Replica:
         """
         self._core.now_ms = now_ms
         message = event.message if isinstance(event, Received) else None
-        if not isinstance(message, BlocksRequest):  # whoever let it through saw the block here: answer first
+        if not isinstance(message, BlocksRequest):  # E16: who let it through saw the block here
             self._core.prune()
         hqc = self._core.pacemaker.hqc
         self._learn(event)

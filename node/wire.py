@@ -24,7 +24,7 @@ from node.pool.messages import decode_message as decode_pool
 from node.pool.messages import encode_message as encode_pool
 from p2p import Priority, Topic
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 """Raised when nodes with and without a change can no longer talk; compared in the hello."""
 _KIB = 1024
 

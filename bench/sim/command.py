@@ -20,6 +20,7 @@ import click
 
 from bench.processes import machine
 from bench.sim import report
+from bench.sim.absence import absence_command
 from bench.sim.drivers import DriverError, Drivers
 from bench.sim.explain import Explainer
 from bench.sim.federation.command import ONE_CLUSTER, play
@@ -396,4 +397,4 @@ def _show_totals(totals: Totals, as_json: bool) -> None:
 
 
 command.add_command(flood_command)
-command.add_command(scale_command)
+command.commands |= {"scale": scale_command, "absence": absence_command}

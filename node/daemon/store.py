@@ -46,7 +46,7 @@ from node.storage import (
     last_writes,
 )
 
-FORMAT = 2
+FORMAT = 3
 MAP_BYTES_SETTING = "storage.map_bytes"
 DEFAULT_MAP_BYTES = 256 * 1024**3
 """Address space reserved for each environment; the file takes only what is used."""

@@ -101,15 +101,20 @@ def test_a_database_of_another_program_is_refused(tmp_path: Path) -> None:
 
 def test_a_newer_format_is_refused_with_both_numbers(tmp_path: Path) -> None:
     Store.open(tmp_path).close()
-    _change_by_hand(tmp_path / "state", b"isthmus", b"format", b"3")
-    with pytest.raises(StoreForeign, match="has database format 3 and this program reads 2"):
+    _change_by_hand(tmp_path / "state", b"isthmus", b"format", b"4")
+    with pytest.raises(StoreForeign, match="has database format 4 and this program reads 3"):
         Store.open(tmp_path)
 
 
-def test_the_format_before_packs_of_four_levels_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("older", [1, 2])
+def test_the_formats_before_packs_of_four_levels_and_before_standings_are_refused(
+    tmp_path: Path, older: int
+) -> None:
     Store.open(tmp_path).close()
-    _change_by_hand(tmp_path / "state", b"isthmus", b"format", b"1")
-    with pytest.raises(StoreForeign, match=r"has database format 1 .* the version of isthmus that wrote it"):
+    _change_by_hand(tmp_path / "state", b"isthmus", b"format", b"%d" % older)
+    with pytest.raises(
+        StoreForeign, match=rf"has database format {older} .* the version of isthmus that wrote it"
+    ):
         Store.open(tmp_path)
 
 
