@@ -11,6 +11,7 @@ from node.ledger.federation.changes import (
     AdmitCluster,
     ApproveRecovery,
     RetireCluster,
+    SetAddresses,
     SetFederation,
     SetLanePolicy,
     SetReaders,
@@ -51,6 +52,7 @@ KINDS: dict[type, str] = {
     SetFederation: "federation",
     VouchForHeader: "vouch-for-header",
     SetReaders: "readers",
+    SetAddresses: "addresses",
 }
 """How each change is called in words, in the order of their numbers."""
 _NESTED = ValidatorRecord | Member | Policy | Address | FederationParams | LanePolicy | Grant

@@ -112,10 +112,13 @@ class Ledger:
         apps: Apps | None = None,
         layers_max: int = LAYERS_MAX,
         scheme: SignatureScheme = ED25519,
+        name: str = "",
     ) -> None:
-        """`apps` defaults to those that `params` enables; tests pass others. `scheme` is the validators',
-        whose keys sign inside transactions of governance. Raises ValueError."""
+        """`name` is the cluster's own, which no other is admitted under. `apps` defaults to those that
+        `params` enables; tests pass others. `scheme` is the validators', whose keys sign inside transactions
+        of governance. Raises ValueError."""
         self.params = params
+        self.name = name
         self.tip = tip
         self.overlay = Overlay(reader, layers_max)
         self._apps = apps or Apps(params.apps)
@@ -186,6 +189,7 @@ class Ledger:
             self.overlay,
             self._federation,
             self._signatures,
+            self.name,
         )
 
     def advance(self, budget: int = SLICE_TRANSACTIONS_DEFAULT) -> Execution | None:

@@ -97,6 +97,7 @@ class Run:
         overlay: Overlay,
         federation: Federation,
         cache: SignatureCache,
+        name: str,
     ) -> None:
         self.block = block
         self.state = BlockState(overlay)
@@ -118,7 +119,9 @@ class Run:
             OwnBlock(parent.cluster_id, parent.incarnation, block.height, block.time_ms), apps.port
         )
         self._desk = Desk(self.state.get_state, self._posting, cache)
-        self._sitting = Sitting(self.state, parent, block.epoch, block.time_ms, apps.method, cache.scheme)
+        self._sitting = Sitting(
+            self.state, parent, block.epoch, block.time_ms, apps.method, cache.scheme, name
+        )
         if block.time_ms >= federation.next_tick_ms:
             stale = grow_stale(self.state, federation, block.time_ms)
             self.state.state.update(stale)

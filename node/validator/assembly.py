@@ -98,7 +98,7 @@ def assemble(
     """A validator ready for its first input, `Start`. `consensus_key` is None for an observer; `safety` is
     None when nothing may be signed. `reader` sees what the latest flush stored."""
     state: StateReader = _StateView(reader)
-    ledger = Ledger(genesis.params, state, recovered.tip, scheme=scheme)
+    ledger = Ledger(genesis.params, state, recovered.tip, scheme=scheme, name=genesis.name)
     data_plane = pool_config(genesis, tuning, scheme)
     terms = Terms(
         _replica_config(genesis, tuning), data_plane, Epochs(genesis, reader), consensus_key, safety, scheme

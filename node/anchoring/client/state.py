@@ -111,8 +111,8 @@ class ClientState:
     `validators` are those of the epoch of the next header to be believed, `origin` the first of this
     incarnation. `is_admitted` outlives a freeze, so that a recovery admits nobody. `is_unwatched`: it was
     STALE and healed by an update of the epoch it was in, which whoever has that epoch's keys can make, so
-    that the next epoch needs others' word (F8). `accused` are the keys that evidence named since the incarnation
-    began, `convicted` is the set of the earliest epoch among them.
+    that the next epoch needs others' word (F8). `accused` are the keys that evidence named since the
+    incarnation began, `convicted` is the set of the earliest epoch among them.
     """
 
     cluster_id: Digest

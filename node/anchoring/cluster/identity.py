@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from consensus import (
     CodecError,
     Digest,
+    PublicKey,
     ValidatorSet,
     Value,
     as_bytes,
@@ -21,7 +22,7 @@ from consensus import (
     digest,
     root_id,
 )
-from node.anchoring.cluster.operators import read_members
+from node.anchoring.cluster.operators import node_keys, read_members
 from node.proofs.header import EMPTY_LIST_ROOT, NO_PARENT, Header
 
 GENESIS_VERSION = 1
@@ -35,6 +36,12 @@ _NAME_CHARACTERS_MAX = 64
 def cluster_id_of(body: bytes) -> Digest:
     """`cluster_id = H("isthmus/genesis/v1", body)`, permanent (F1); what a user pins as trust."""
     return digest(_DOMAIN, body)
+
+
+def nodes_of_genesis(body: bytes) -> tuple[PublicKey, ...]:
+    """The keys of the nodes of epoch 0, in order; raises CodecError."""
+    value = decode(body, max_bytes=GENESIS_BODY_BYTES_MAX, max_depth=_DEPTH_MAX)
+    return node_keys(as_tuple(value, 7, "genesis")[3])
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ turns, so that a backlog on one delays no other. Who anchors when is one rule (F
 content, else at the heartbeat, so two idle clusters do not keep each other awake. Canonical msgpack:
 
     offer     [version, incarnation, certified height, size of the server's log to us]
-    request   [version, incarnation, anchored height, [progress, ...], [progress, ...], leaves max, bytes max]
+    request   [version, incarnation, anchored height, [progress, ...], [progress, ...], leaves max, bytes max,
+               epoch of the roster that is known]
               of lanes from the server (messages wanted), and to it (answers wanted)
     progress  `progress.py`
 """
@@ -22,7 +23,7 @@ from node.anchoring.lanes.progress import BITMAP_BYTES_MAX, Progress
 from node.anchoring.lanes.records import LANES_PER_PEER_MAX
 from node.proofs.rfc6962 import MAX_SIZE
 
-COURIER_VERSION = 1
+COURIER_VERSION = 2
 OFFER_BYTES_MAX = 64
 REQUEST_BYTES_MAX = 2 * LANES_PER_PEER_MAX * (PORT_CHARACTERS_MAX + BITMAP_BYTES_MAX + 32) + 64
 _BYTES_MIN = 64 * 1024
@@ -34,7 +35,8 @@ class Held:
     """What our ledger holds of another cluster: its anchored tip, and the lanes.
 
     `anchored_ms` is our block time when that tip was anchored. `incoming` are lanes from it, `outgoing`
-    lanes to it (what it has answered): `received` and `answered` of `progress_with`, and `besides`.
+    lanes to it (what it has answered): `received` and `answered` of `progress_with`, and `besides`. The
+    roster that we know of it is of `roster_epoch`; that of its genesis is of epoch 0.
     """
 
     incarnation: int
@@ -43,6 +45,8 @@ class Held:
     incoming: tuple[Progress, ...] = ()
     outgoing: tuple[Progress, ...] = ()
     besides: int = 0
+    epoch: int = 0
+    roster_epoch: int = 0
 
     @property
     def leaves_taken(self) -> int:
@@ -112,6 +116,7 @@ class BundleRequest:
     outgoing: tuple[Progress, ...]
     leaves_max: int
     bytes_max: int
+    roster_epoch: int = 0
 
     def encode(self) -> bytes:
         """The canonical bytes."""
@@ -124,6 +129,7 @@ class BundleRequest:
                 tuple(progress.to_value() for progress in self.outgoing),
                 self.leaves_max,
                 self.bytes_max,
+                self.roster_epoch,
             )
         )
 
@@ -131,7 +137,7 @@ class BundleRequest:
     def decode(data: bytes) -> "BundleRequest":
         """The inverse of `encode`; raises CodecError for every other shape, bound or length."""
         value = decode(data, max_bytes=REQUEST_BYTES_MAX, max_depth=3, max_items=12 * LANES_PER_PEER_MAX)
-        fields = as_tuple(value, 7, "bundle request")
+        fields = as_tuple(value, 8, "bundle request")
         _check_version(fields[0], "bundle request")
         return BundleRequest(
             as_int(fields[1], "incarnation"),
@@ -140,6 +146,7 @@ class BundleRequest:
             tuple(Progress.from_value(item) for item in as_array(fields[4], LANES_PER_PEER_MAX, "lanes")),
             as_int(fields[5], "leaves max", low=1, high=INBOUND_LEAVES_MAX),
             as_int(fields[6], "bytes max", low=_BYTES_MIN, high=INBOUND_BYTES_MAX),
+            as_int(fields[7], "roster epoch"),
         )
 
 
@@ -165,10 +172,16 @@ def plan(
         now_ms=now_ms,
         every_ms=every_ms,
     )
-    if reason is AnchorReason.NOTHING and not lacks_leaves:
+    if reason is AnchorReason.NOTHING and not lacks_leaves and held.roster_epoch >= held.epoch:
         return None
     return BundleRequest(
-        held.incarnation, held.height, held.incoming, held.outgoing, leaves_max, max(bytes_max, _BYTES_MIN)
+        held.incarnation,
+        held.height,
+        held.incoming,
+        held.outgoing,
+        leaves_max,
+        max(bytes_max, _BYTES_MIN),
+        held.roster_epoch,
     )
 
 

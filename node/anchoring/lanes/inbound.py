@@ -4,10 +4,11 @@ A light client update and the leaves that it proves travel together, so that no 
 that the next block will have replaced. The log's place in the outbox is proven once for all leaves.
 Canonical msgpack:
 
-    [version, source cluster id, update bytes | nil, log proof | nil, [[index, leaf, path], ...]]
+    [version, source cluster id, update bytes | nil, log proof | nil, [[index, leaf, path], ...],
+     [roster leaf, state proof] | nil]
 
-Without an update the leaves are proven against the header that is anchored already. `check` is everything
-that can be verified before a bundle is pooled; the ledger verifies it again when it is executed.
+Without an update leaves and roster are proven against the header that is anchored already. `check` is what
+can be verified of lanes before a bundle is pooled; the ledger verifies it again when it is executed.
 """
 
 from collections.abc import Callable, Iterable
@@ -23,6 +24,7 @@ from consensus import (
     decode,
     encode,
 )
+from node.anchoring.cluster.operators import ROSTER_BYTES_MAX
 from node.anchoring.lanes.destination import ReceivePolicy, deliver
 from node.anchoring.lanes.messages import (
     CLUSTER_ID_BYTES,
@@ -38,9 +40,9 @@ from node.anchoring.lanes.rules import Arrival
 from node.anchoring.lanes.source import acknowledge, close
 from node.anchoring.lanes.state import LaneState, WriteSet
 from node.anchoring.lanes.views import AnchoredView, OwnBlock
-from node.proofs import ProofError, rfc6962
+from node.proofs import ProofError, SmtProof, rfc6962
 
-INBOUND_VERSION = 1
+INBOUND_VERSION = 2
 INBOUND_LEAVES_MAX = 64
 INBOUND_BYTES_MAX = 512 * 1024
 INBOUND_UPDATE_BYTES_MAX = 256 * 1024
@@ -64,13 +66,40 @@ class BundledLeaf:
 
 
 @dataclass(frozen=True, slots=True)
+class RosterProof:
+    """The roster of the source's validators, and its place under the state root of the bundle's header: by it
+    the holder learns of operators and nodes that an epoch of the source installed."""
+
+    leaf: bytes
+    proof: SmtProof
+
+    @property
+    def size_bytes(self) -> int:
+        """An upper bound on what it adds to a bundle."""
+        return len(self.leaf) + len(encode(self.proof.to_value())) + 8
+
+    def to_value(self) -> Value:
+        """`[leaf, state proof]`."""
+        return (self.leaf, self.proof.to_value())
+
+    @staticmethod
+    def from_value(value: Value) -> "RosterProof":
+        """The inverse of `to_value`; raises CodecError."""
+        leaf, proof = as_tuple(value, 2, "roster")
+        data = as_bytes(leaf, "roster leaf", max_length=ROSTER_BYTES_MAX)
+        return RosterProof(data, SmtProof.from_value(proof))
+
+
+@dataclass(frozen=True, slots=True)
 class InboundBundle:
-    """An update, leaves, or both, from cluster `source`; nothing in it is believed until checked."""
+    """An update, leaves, a roster, or some of these, from cluster `source`; nothing in it is believed until
+    checked. The light client judges update and roster, lanes the leaves."""
 
     source: bytes
     update: bytes | None
     log: LogProof | None
     leaves: tuple[BundledLeaf, ...]
+    roster: RosterProof | None = None
 
     def encode(self) -> bytes:
         """The canonical bytes."""
@@ -81,6 +110,7 @@ class InboundBundle:
                 self.update,
                 None if self.log is None else self.log.to_value(),
                 tuple((leaf.index, leaf.leaf, leaf.path) for leaf in self.leaves),
+                None if self.roster is None else self.roster.to_value(),
             )
         )
 
@@ -88,14 +118,14 @@ class InboundBundle:
     def decode(data: bytes) -> "InboundBundle":
         """The inverse of `encode`; raises CodecError for every other shape, length or order of leaves."""
         value = decode(data, max_bytes=INBOUND_BYTES_MAX, max_depth=_DEPTH_MAX, max_items=_ITEMS_MAX)
-        version, source, update, log, listed = as_tuple(value, 5, "inbound bundle")
+        version, source, update, log, listed, roster = as_tuple(value, 6, "inbound bundle")
         if version != INBOUND_VERSION:
             raise CodecError(f"inbound bundle version {version!r:.20} is not {INBOUND_VERSION}")
         leaves = tuple(_leaf(item) for item in as_array(listed, INBOUND_LEAVES_MAX, "leaves"))
         if (log is None) != (not leaves):
             raise CodecError("leaves and the proof of their log come together or not at all")
-        if update is None and not leaves:
-            raise CodecError("an inbound bundle brings an update, leaves, or both")
+        if update is None and not leaves and roster is None:
+            raise CodecError("an inbound bundle brings an update, leaves, or a roster")
         indices = [leaf.index for leaf in leaves]
         if len(set(indices)) != len(indices):
             raise CodecError("an inbound bundle brings each leaf once")
@@ -104,6 +134,7 @@ class InboundBundle:
             None if update is None else as_bytes(update, "update", max_length=INBOUND_UPDATE_BYTES_MAX),
             None if log is None else LogProof.from_value(log),
             leaves,
+            None if roster is None else RosterProof.from_value(roster),
         )
 
     def arrivals(self) -> tuple[Arrival, ...]:
@@ -171,6 +202,7 @@ def pack(
     *,
     leaves_max: int = INBOUND_LEAVES_MAX,
     bytes_max: int = INBOUND_BYTES_MAX,
+    roster: RosterProof | None = None,
 ) -> InboundBundle | None:
     """The leading `leaves` that fit both bounds; None when nothing is left to bring.
 
@@ -179,6 +211,7 @@ def pack(
     if update is not None and len(update) > INBOUND_UPDATE_BYTES_MAX:
         raise ValueError(f"an update of {len(update)} bytes exceeds {INBOUND_UPDATE_BYTES_MAX}")
     room = min(bytes_max, INBOUND_BYTES_MAX) - len(update or b"") - OUTBOX_PROOF_BYTES_MAX
+    room -= 0 if roster is None else roster.size_bytes
     taken: list[BundledLeaf] = []
     if log is not None:
         for leaf in leaves:
@@ -186,9 +219,9 @@ def pack(
             if room < 0 or len(taken) == min(leaves_max, INBOUND_LEAVES_MAX):
                 break
             taken.append(leaf)
-    if update is None and not taken:
+    if update is None and not taken and roster is None:
         return None
-    return InboundBundle(source, update, log if taken else None, tuple(taken))
+    return InboundBundle(source, update, log if taken else None, tuple(taken), roster)
 
 
 def _check_concerns(bundled: BundledLeaf, source: bytes, own_id: bytes) -> None:

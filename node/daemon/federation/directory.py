@@ -1,20 +1,16 @@
 """Who is a node of another cluster, and where it is dialled.
 
-Keys come from the genesis body with which our operators admitted the cluster, and from the addresses that
-they wrote down with it; an address of this node's configuration says where such a key is found, never whose
-it is. Of each cluster f + 1 nodes are dialled, beginning at a different one on every validator of ours; the
-others are accepted when they dial.
+Keys come from the newest roster that the cluster's anchored state proved (before the first, from the genesis
+body with which our operators admitted it), and from the addresses that they wrote down; an address of this
+node's configuration says where such a key is found, never whose it is. Of each cluster f + 1 nodes are
+dialled, beginning at a different one on every validator of ours; the others are accepted when they dial.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from consensus import VALIDATORS_MAX, CodecError, as_array, as_bytes, as_tuple, decode
-from node.anchoring.cluster.identity import GENESIS_BODY_BYTES_MAX
 from node.ledger.federation.records import Address
 from p2p import ForeignPeer, PeerAddress, PeerId
-
-_DEPTH_MAX = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +23,10 @@ class ConfiguredAddress:
     port: int
 
 
-def node_keys(genesis_body: bytes) -> tuple[bytes, ...]:
-    """The node keys of the first validators, in order; raises CodecError."""
-    value = decode(genesis_body, max_bytes=GENESIS_BODY_BYTES_MAX, max_depth=_DEPTH_MAX)
-    listed = as_array(as_tuple(value, 7, "genesis")[3], VALIDATORS_MAX, "validators")
-    return tuple(as_bytes(as_tuple(item, 6, "validator")[3], "node key", length=32) for item in listed)
-
-
 def foreign_peers(
     cluster_id: bytes,
     name: str,
-    genesis_body: bytes,
+    node_keys: Sequence[bytes],
     written: Sequence[Address],
     configured: Iterable[ConfiguredAddress],
     *,
@@ -46,10 +35,7 @@ def foreign_peers(
     """The nodes of one cluster in the order of their keys; dialled are f + 1 of those with an address, from
     `first_dialled` on, or none. Configuration overrides the address that operators wrote down."""
     places = {bytes(address.node_key): (address.host, address.port) for address in written}
-    try:
-        known = {*node_keys(genesis_body), *places}
-    except CodecError:
-        known = set(places)
+    known = {*node_keys, *places}
     for entry in configured:
         if entry.cluster_id == cluster_id and entry.node_key in known:
             places[entry.node_key] = (entry.host, entry.port)

@@ -10,8 +10,8 @@ from typing import Protocol
 
 import trio
 
-from consensus import CodecError, SignatureCache
-from node.anchoring.client.lightclient import Update, update
+from consensus import CodecError, PublicKey, SignatureCache
+from node.anchoring.client.lightclient import Update, renew_operators, update
 from node.anchoring.client.state import ClientState
 from node.anchoring.cluster.anchors import ClientStatus
 from node.anchoring.lanes.courier import AnchorReason, BundleRequest, Held, Offer, should_anchor
@@ -71,10 +71,11 @@ class Seat:
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """A cluster that was ever admitted: how it is held, its genesis body, how many messages to it wait."""
+    """A cluster that was ever admitted: how it is held, the keys of its nodes as its newest proven roster or
+    else its genesis names them, how many messages to it wait."""
 
     view: queries.ClusterView
-    genesis_body: bytes
+    node_keys: tuple[PublicKey, ...]
     pending: int
 
 
@@ -131,8 +132,7 @@ class LedgerSide:
     def _neighbour(self, get: Get, view: queries.ClusterView) -> Neighbour:
         cluster_id = view.client.cluster_id
         lanes = queries.lanes(get, self._own_id, cluster_id)
-        body = queries.genesis_body(get, cluster_id) or b""
-        return Neighbour(view, body, sum(lane.pending for lane in lanes))
+        return Neighbour(view, queries.node_keys(get, cluster_id), sum(lane.pending for lane in lanes))
 
     def seat(self, node_key: bytes) -> Seat | None:
         """Where the validator with this node key sits; None when it has no seat."""
@@ -180,6 +180,8 @@ class LedgerSide:
         try:
             bundle = InboundBundle.decode(data)
             view = check(bundle, self._own_id, standing.view, updated)
+            if bundle.roster is not None:
+                client = renew_operators(client, bundle.roster.leaf, bundle.roster.proof)
         except Refused as refused:
             blamed = refused.code not in NOBODYS_FAULT
             raise BundleFault(refused.code.value, str(refused), is_blamed=blamed) from refused
@@ -201,7 +203,7 @@ class LedgerSide:
             block = OwnBlock(self._own_id, own.incarnation, own.height + 1, now_ms)
             draft = Draft(_leaves(snapshot))
             takes = takes_any(draft, block, view, bundle, lambda message: admits(draft, block, message))
-        if takes:
+        if takes or bundle.roster is not None:
             return True
         reason = should_anchor(
             standing.held,

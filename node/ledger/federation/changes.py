@@ -7,11 +7,12 @@
     [12, witnesses, heartbeat_ms, stale_after_ms]                  the federation's parameters
     [13, cluster id, height, header hash]                          operators vouch for a header (F8)
     [14, cluster id, [grant, ...]]                                 what its members may read (`grants.py`)
+    [15, cluster id, [[node key, host, port], ...]]                where its nodes are dialled
 
 They are judged together and in order, so that one proposal admits a cluster and opens its lanes. An admitted
 cluster is held from its genesis, of which nothing but the hash need be believed: it is ACTIVE at once, and
 STALE with the next block if its genesis is old; epochs that passed then need witnesses or a header vouched
-for. A cluster is admitted under the name in its genesis, once; no two have one name.
+for. A cluster is admitted under the name in its genesis, once; no two have one name, and none has ours.
 """
 
 from collections.abc import Sequence
@@ -147,6 +148,18 @@ class SetReaders:
         return (14, self.cluster_id, tuple(grant.to_value() for grant in self.grants))
 
 
+@dataclass(frozen=True, slots=True)
+class SetAddresses:
+    """The nodes of a cluster are dialled at these addresses and no others."""
+
+    cluster_id: Digest
+    addresses: tuple[Address, ...]
+
+    def to_value(self) -> tuple[Value, ...]:
+        """`[15, cluster id, [address, ...]]`."""
+        return (15, self.cluster_id, tuple(address.to_value() for address in self.addresses))
+
+
 FederationChange: TypeAlias = (
     AdmitCluster
     | RetireCluster
@@ -155,8 +168,9 @@ FederationChange: TypeAlias = (
     | SetFederation
     | VouchForHeader
     | SetReaders
+    | SetAddresses
 )
-FEDERATION_KINDS = range(8, 15)
+FEDERATION_KINDS = range(8, 16)
 
 
 def federation_change_of(kind: int, value: Value) -> FederationChange:
@@ -188,6 +202,9 @@ def federation_change_of(kind: int, value: Value) -> FederationChange:
         case 14:
             _, cluster_id, grants = as_tuple(value, 3, "readers")
             return SetReaders(_id(cluster_id), grants_from_value(grants))
+        case 15:
+            _, cluster_id, addresses = as_tuple(value, 3, "addresses of a cluster")
+            return SetAddresses(_id(cluster_id), addresses_of(addresses))
         case _:
             raise CodecError(f"kind of change {kind} is none of the federation's")
 
@@ -214,8 +231,16 @@ def _port(text: str) -> str:
         raise CodecError(str(error)) from error
 
 
+@dataclass(frozen=True, slots=True)
+class Own:
+    """What our own cluster is called."""
+
+    cluster_id: bytes
+    name: str
+
+
 def leaves_after(
-    get: Get, own_id: bytes, time_ms: int, height: int, changes: Sequence[FederationChange]
+    get: Get, own: Own, time_ms: int, height: int, changes: Sequence[FederationChange]
 ) -> dict[bytes, bytes | None]:
     """The leaves that `changes` come to above `get`, in the block of this time and height.
 
@@ -226,7 +251,7 @@ def leaves_after(
     for change in changes:
         match change:
             case AdmitCluster():
-                _admit(draft, own_id, time_ms, height, change)
+                _admit(draft, own, time_ms, height, change)
             case RetireCluster():
                 _retire(draft, change.cluster_id)
             case ApproveRecovery():
@@ -243,6 +268,10 @@ def leaves_after(
                     draft.put(key, stored_grants(change.grants))
                 else:
                     draft.delete(key)
+            case SetAddresses():
+                _require_known(draft, change.cluster_id)
+                moved = replace(peering_of(draft.get, change.cluster_id), addresses=change.addresses)
+                draft.put(peer_key(change.cluster_id), stored(moved))
             case VouchForHeader():
                 _require_known(draft, change.cluster_id)
                 known = peering_of(draft.get, change.cluster_id)
@@ -251,14 +280,14 @@ def leaves_after(
     return draft.writes
 
 
-def _admit(draft: Draft, own_id: bytes, time_ms: int, height: int, change: AdmitCluster) -> None:
+def _admit(draft: Draft, own: Own, time_ms: int, height: int, change: AdmitCluster) -> None:
     identity = change.identity
     cluster_id = identity.cluster_id
-    if cluster_id == own_id:
+    if cluster_id == own.cluster_id:
         raise RejectedTransaction(Code.GENESIS_REFUSED, "it is our own genesis")
     if client_of(draft.get, cluster_id) is not None:
         raise RejectedTransaction(Code.CLUSTER_KNOWN, f"cluster {cluster_id.hex()}")
-    claimed = draft.get(name_key(identity.name))
+    claimed = own.cluster_id if identity.name == own.name else draft.get(name_key(identity.name))
     if claimed is not None:
         raise RejectedTransaction(
             Code.NAME_TAKEN,

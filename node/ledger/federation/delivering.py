@@ -7,9 +7,10 @@
     path     from the header that operators vouch for to the bundle's
     answers  [anchored height | 0, why it was not anchored | "", [[leaf index, outcome], ...]]
 
-The light client goes first; then each leaf is taken by its lane, in order. A leaf that is a repetition, early
-or over a quota is passed over, with the lane's label as its outcome, and costs the others nothing. A bundle
-that brings nothing new at all fails with the code of its first refusal and writes nothing.
+The light client goes first, then a roster (`renewing.py`); then each leaf is taken by its lane, in order. A
+leaf that is a repetition, early or over a quota is passed over, with the lane's label as its outcome, and
+costs the others nothing. A bundle that brings nothing new at all fails with the code of its first refusal and
+writes nothing.
 """
 
 from dataclasses import dataclass
@@ -36,9 +37,11 @@ from node.anchoring.lanes.source import acknowledge, close
 from node.anchoring.lanes.views import AnchoredView
 from node.anchoring.refusals import Code as Reason
 from node.anchoring.refusals import Refused
+from node.ledger.codes import Code, RejectedTransaction
 from node.ledger.federation.posting import admits, view_of
 from node.ledger.federation.records import CLUSTERS_MAX, peering_of
 from node.ledger.federation.refused import by_client, by_lane
+from node.ledger.federation.renewing import renew_by
 from node.ledger.federation.session import Session
 from node.proofs import ProofError
 from node.proofs.header import Header
@@ -106,8 +109,14 @@ def deliver(session: Session, call: Deliver) -> Value:
             if error.code is not Reason.NOT_NEWER:
                 raise by_client(error) from error
             refused, why = error, str(error.code)
-    outcomes: list[tuple[int, str]] = []
     took = False
+    if call.bundle.roster is not None:
+        try:
+            client, took = renew_by(session, client, call.bundle.roster)
+        except Refused as error:
+            if anchored or call.update is None:
+                raise by_client(error) from error
+    outcomes: list[tuple[int, str]] = []
     view = view_of(client)
     for arrival in call.bundle.arrivals():
         try:
@@ -121,6 +130,7 @@ def deliver(session: Session, call: Deliver) -> Value:
             raise by_lane(refused)
         if refused is not None:
             raise by_client(refused)
+        raise RejectedTransaction(Code.NOTHING_NEW, f"this is the roster of {client.name} already")
     return (anchored, why, tuple(outcomes))
 
 

@@ -11,20 +11,19 @@
 Evidence freezes by itself, whoever brings it (F3); a recovery also needs that our operators approved exactly
 it, once an incarnation (F6). A frozen cluster's lanes are parked. What both branches said to us is proven by
 the common prefix of their logs; without one nothing counts as shared, and more is disputed than must be.
-`renew` takes over the operators whom the other cluster's own governance installed, proven under its anchored
-state: those of its genesis may have left long before they are needed for a recovery.
+`renew` takes over the operators and nodes of the other cluster's roster (`renewing.py`), as a bundle does.
 """
 
 from dataclasses import dataclass, replace
 
 from consensus import CodecError, Digest, Value, as_bytes, as_int, as_tuple, encode_trusted
-from node.anchoring.client.lightclient import freeze, renew_operators
+from node.anchoring.client.lightclient import freeze
 from node.anchoring.client.lightclient import recover as recovered
 from node.anchoring.client.state import ClientState
 from node.anchoring.cluster.anchors import AnchorProof, ClientStatus, path_from_value
-from node.anchoring.cluster.operators import ROSTER_BYTES_MAX
 from node.anchoring.forks.evidence import ForkEvidence, HeldBranch
 from node.anchoring.forks.recovery import RecoveryCertificate
+from node.anchoring.lanes.inbound import RosterProof
 from node.anchoring.lanes.outbox import CommonPrefix
 from node.anchoring.lanes.recovery import heard_of, park, resume
 from node.anchoring.lanes.refusals import LaneRefused
@@ -34,8 +33,9 @@ from node.ledger.codes import Code, RejectedTransaction
 from node.ledger.federation.keys import evidence_key, evidence_list_key
 from node.ledger.federation.records import client_of, ids_from_value, peering_of, read
 from node.ledger.federation.refused import by_client, by_lane
+from node.ledger.federation.renewing import renew_by
 from node.ledger.federation.session import Session
-from node.proofs import ProofError, SmtProof
+from node.proofs import ProofError
 from node.proofs.rfc6962 import MAX_SIZE
 
 EVIDENCE_KEPT_MAX = 16
@@ -89,8 +89,7 @@ class Renew:
     """Parsed arguments of `renew`."""
 
     cluster_id: Digest
-    roster: bytes
-    proof: SmtProof
+    roster: RosterProof
 
 
 def parse_renew(args: tuple[Value, ...]) -> Renew:
@@ -98,22 +97,20 @@ def parse_renew(args: tuple[Value, ...]) -> Renew:
     cluster_id, roster, proof = as_tuple(args, 3, "arguments of renew")
     return Renew(
         Digest(as_bytes(cluster_id, "cluster id", length=32)),
-        as_bytes(roster, "roster", max_length=ROSTER_BYTES_MAX),
-        SmtProof.from_value(proof),
+        RosterProof.from_value((roster, proof)),
     )
 
 
 def renew(session: Session, call: Renew) -> Value:
-    """Take over the operators of another cluster's current roster."""
+    """Take over the operators and nodes of another cluster's current roster."""
     session.require_courier()
     before = session.client(call.cluster_id)
     try:
-        after = renew_operators(before, call.roster, call.proof)
+        after, is_new = renew_by(session, before, call.roster)
     except Refused as error:
         raise by_client(error) from error
-    if after == before:
-        raise RejectedTransaction(Code.NOTHING_NEW, f"these are the operators of {before.name} already")
-    session.put_client(after)
+    if not is_new:
+        raise RejectedTransaction(Code.NOTHING_NEW, f"this is the roster of {before.name} already")
     return len(after.operators)
 
 

@@ -5,6 +5,7 @@ federation/params                         [witnesses, heartbeat_ms, stale_after_
 federation/client/<id hex>                ClientState (node/anchoring/client/state.py)
 federation/peer/<id hex>                  what only the holder knows of it (`records.Peering`)
 federation/genesis/<id hex>               its genesis body
+federation/nodes/<id hex>                 the nodes of its newest proven roster (`records.Nodes`)
 federation/name/<name>                    cluster id
 federation/policy/<id hex>/<port>/<o|u>   what operators allow on a lane (`records.LanePolicy`)
 federation/readers/<id hex>               who of it may read what of ours (`grants.Grant`)
@@ -37,6 +38,11 @@ def peer_key(cluster_id: bytes) -> bytes:
 def genesis_key(cluster_id: bytes) -> bytes:
     """Where the genesis body of an admitted cluster stands."""
     return b"federation/genesis/" + cluster_id.hex().encode()
+
+
+def nodes_key(cluster_id: bytes) -> bytes:
+    """Where the `Nodes` of a cluster stand."""
+    return b"federation/nodes/" + cluster_id.hex().encode()
 
 
 def name_key(name: str) -> bytes:

@@ -6,11 +6,11 @@ admitted, by the lanes of one, by the window of a lane.
 
 from dataclasses import dataclass
 
-from consensus import CodecError, Digest
+from consensus import CodecError, Digest, PublicKey
 from node.anchoring.client.lightclient import tick
 from node.anchoring.client.state import ClientState
 from node.anchoring.cluster.anchors import ClientStatus
-from node.anchoring.cluster.identity import ClusterIdentity
+from node.anchoring.cluster.identity import ClusterIdentity, nodes_of_genesis
 from node.anchoring.forks.evidence import ForkEvidence
 from node.anchoring.lanes.messages import Lane, Mode
 from node.anchoring.lanes.records import Commitment, InLane, OutLane, Peer, PeerStatus
@@ -27,6 +27,7 @@ from node.ledger.federation.records import (
     client_of,
     cluster_ids,
     ids_from_value,
+    nodes_of,
     params_of,
     peering_of,
     read,
@@ -46,6 +47,7 @@ __all__ = [
     "identity",
     "lane_limits",
     "lanes",
+    "node_keys",
     "parameters",
     "policy",
     "resolve",
@@ -122,6 +124,13 @@ def cluster(get: Get, cluster_id: bytes, now_ms: int) -> ClusterView | None:
 def genesis_body(get: Get, cluster_id: bytes) -> bytes | None:
     """The genesis body with which a cluster was admitted."""
     return get(genesis_key(cluster_id))
+
+
+def node_keys(get: Get, cluster_id: bytes) -> tuple[PublicKey, ...]:
+    """The keys of a cluster's nodes: of its newest proven roster, before the first of its genesis."""
+    known = nodes_of(get, cluster_id)
+    body = None if known.keys else genesis_body(get, cluster_id)
+    return known.keys if body is None else nodes_of_genesis(body)
 
 
 def identity(get: Get, cluster_id: bytes) -> ClusterIdentity | None:

@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import TypeAlias, TypeVar
 
 from consensus import (
+    VALIDATORS_MAX,
     CodecError,
     Digest,
     LocalError,
@@ -21,7 +22,7 @@ from consensus import (
 )
 from node.anchoring.client.lightclient import STALE_AFTER_MS
 from node.anchoring.client.state import ClientState
-from node.ledger.federation.keys import CLUSTERS_KEY, PARAMS_KEY, client_key, peer_key
+from node.ledger.federation.keys import CLUSTERS_KEY, PARAMS_KEY, client_key, nodes_key, peer_key
 
 CLUSTERS_MAX = 1024
 """Clusters ever admitted, retired ones included."""
@@ -119,6 +120,26 @@ class Peering:
 
 
 @dataclass(frozen=True, slots=True)
+class Nodes:
+    """The keys of a cluster's nodes, by the roster of this epoch as its state proved it."""
+
+    epoch: int = 0
+    keys: tuple[PublicKey, ...] = ()
+
+    def to_value(self) -> Value:
+        """`[epoch, [node key, ...]]`."""
+        return (self.epoch, self.keys)
+
+    @staticmethod
+    def from_value(value: Value) -> "Nodes":
+        """The inverse of `to_value`; raises CodecError."""
+        epoch, keys = as_tuple(value, 2, "nodes")
+        listed = as_array(keys, VALIDATORS_MAX, "node keys")
+        found = tuple(PublicKey(as_bytes(key, "node key", length=32)) for key in listed)
+        return Nodes(as_int(epoch, "epoch"), found)
+
+
+@dataclass(frozen=True, slots=True)
 class LanePolicy:
     """What operators allow on the lanes of one cluster, port and mode. `quota` is how many messages a window
     lets in, None for any number. Without a policy nothing is allowed."""
@@ -199,7 +220,7 @@ def read(get: Get, key: bytes, parse: Callable[[Value], Record]) -> Record | Non
         raise LocalError(f"the federation record {key!a} cannot be read: {error}") from error
 
 
-def stored(record: Address | Peering | LanePolicy | Quota | FederationParams) -> bytes:
+def stored(record: Address | Peering | Nodes | LanePolicy | Quota | FederationParams) -> bytes:
     """The bytes of a record's leaf."""
     return encode_trusted(record.to_value())
 
@@ -212,6 +233,12 @@ def params_of(get: Get) -> FederationParams:
 def peering_of(get: Get, cluster_id: bytes) -> Peering:
     """What is known of a cluster beside its client."""
     return read(get, peer_key(cluster_id), Peering.from_value) or Peering()
+
+
+def nodes_of(get: Get, cluster_id: bytes) -> Nodes:
+    """The nodes that a cluster's roster names; of epoch 0 and none where no roster was brought yet: then
+    those of its genesis are meant."""
+    return read(get, nodes_key(cluster_id), Nodes.from_value) or Nodes()
 
 
 def cluster_ids(get: Get) -> tuple[Digest, ...]:

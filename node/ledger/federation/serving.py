@@ -12,18 +12,24 @@ from node.anchoring.client.lightclient import Update
 from node.anchoring.cluster.anchors import AnchorProof
 from node.anchoring.cluster.certified import Certified
 from node.anchoring.cluster.epochs import EpochLink
-from node.anchoring.cluster.operators import ROSTER_KEY, read_roster
+from node.anchoring.cluster.operators import ROSTER_KEY, read_nodes, read_roster
 from node.anchoring.lanes.courier import BundleRequest, Held, LeafName, Offer, wanted
-from node.anchoring.lanes.inbound import INBOUND_UPDATE_BYTES_MAX, BundledLeaf, InboundBundle, pack
+from node.anchoring.lanes.inbound import (
+    INBOUND_UPDATE_BYTES_MAX,
+    BundledLeaf,
+    InboundBundle,
+    RosterProof,
+    pack,
+)
 from node.anchoring.lanes.inbound import takes_any as lanes_take_any
 from node.anchoring.lanes.outbox import OUTBOX_PROOF_BYTES_MAX, prove_log
 from node.anchoring.lanes.progress import progress_with
 from node.anchoring.lanes.views import AnchoredView, OwnBlock
 from node.ledger.federation.draft import Draft
 from node.ledger.federation.posting import admits
-from node.ledger.federation.records import Get, client_of, peering_of
+from node.ledger.federation.records import Get, client_of, nodes_of, peering_of
 from node.ledger.federation.tables import StoredOutbox, anchor_nodes, log_of
-from node.proofs import SmtProof, rfc6962, smt
+from node.proofs import rfc6962, smt
 from node.proofs.header import Header
 from node.storage import (
     HEIGHT_KEY,
@@ -59,6 +65,8 @@ def held(reader: Reader, peer_id: bytes) -> Held | None:
         lanes.received,
         lanes.answered,
         lanes.besides,
+        client.epoch,
+        nodes_of(get, peer_id).epoch,
     )
 
 
@@ -79,7 +87,26 @@ def answer(reader: Reader, peer_id: bytes, request: BundleRequest) -> InboundBun
     if update is None or update.certified.header.height == tip.height:
         log = prove_log(outbox, peer_id)
     leaves = () if log is None else _leaves(reader, outbox, tip.cluster_id, peer_id, request, log.size)
-    return pack(tip.cluster_id, data, log, leaves, leaves_max=request.leaves_max, bytes_max=request.bytes_max)
+    known = None if update is not None and update.certified.header.height != tip.height else roster(reader)
+    return pack(
+        tip.cluster_id,
+        data,
+        log,
+        leaves,
+        leaves_max=request.leaves_max,
+        bytes_max=request.bytes_max,
+        roster=known if known is not None and _is_news(known.leaf, tip.epoch, request) else None,
+    )
+
+
+def _is_news(leaf: bytes, epoch: int, request: BundleRequest) -> bool:
+    """Whether a roster is of the tip's epoch, and of a later one than the requester knows of. The state of a
+    tip that ended its epoch holds the roster of the next."""
+    try:
+        of, _ = read_nodes(leaf)
+    except CodecError as error:
+        raise LocalError(f"our roster cannot be read: {error}") from error
+    return request.roster_epoch < of == epoch
 
 
 def takes_any(reader: Reader, bundle: InboundBundle, view: AnchoredView) -> bool:
@@ -102,12 +129,13 @@ def anchor(reader: Reader, subject: bytes) -> AnchorProof | None:
     )
 
 
-def roster(reader: Reader) -> tuple[bytes, SmtProof]:
-    """The leaf of our roster, and its proof under our tip's state root: others renew our operators by it."""
+def roster(reader: Reader) -> RosterProof:
+    """The leaf of our roster, and its proof under our tip's state root: others renew our operators and our
+    nodes by it."""
     leaf = reader.get(StateTable.STATE, ROSTER_KEY)
     if leaf is None:
         raise LocalError("the state holds no roster of validators")
-    return leaf, smt.prove(state_nodes(reader), ROSTER_KEY)
+    return RosterProof(leaf, smt.prove(state_nodes(reader), ROSTER_KEY))
 
 
 def history_path(reader: Reader, low: int, high: int) -> tuple[bytes, ...]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from consensus import Digest, Value, encode
 from node.ledger.codes import Code, RejectedTransaction
-from node.ledger.federation.changes import FederationChange, leaves_after
+from node.ledger.federation.changes import FederationChange, Own, leaves_after
 from node.ledger.governance.changes import (
     Change,
     RemoveMember,
@@ -77,7 +77,8 @@ def _federation_after(session: Session, changes: tuple[Change, ...]) -> dict[byt
     if not about:
         return {}
     parent = session.sitting.parent
-    return leaves_after(session.get, parent.cluster_id, session.time_ms, parent.height + 1, about)
+    own = Own(parent.cluster_id, session.sitting.own_name)
+    return leaves_after(session.get, own, session.time_ms, parent.height + 1, about)
 
 
 def _members_after(session: Session, changes: tuple[Change, ...]) -> dict[bytes, Member | None]:

@@ -29,6 +29,8 @@ class Sitting:
     find_method: Callable[[str, str], object]
     """(app, method) -> the method; raises RejectedTransaction when the cluster has none such."""
     scheme: SignatureScheme
+    own_name: str = ""
+    """The name in the cluster's genesis."""
 
 
 class Session:

@@ -88,7 +88,7 @@ def test_a_frozen_client_learns_of_no_operators_from_those_it_convicted() -> Non
 
 
 def test_a_roster_from_before_a_recovery_is_refused_although_its_epoch_and_set_are_those_of_now() -> None:
-    """The base ended its epoch: the roster in its state is of the next one, and names the set that follows."""
+    """The base ended its epoch: the roster in its state is of the next one, and of the set that follows."""
     following = keys("harbour", first=1)
     leaf = roster(following, 1, keys("thief"))
     tree = Tree({ROSTER_KEY: leaf})

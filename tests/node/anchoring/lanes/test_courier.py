@@ -300,7 +300,7 @@ def test_the_largest_request_fits_its_bound() -> None:
 @pytest.mark.parametrize(
     ("field", "value", "says"),
     [
-        (0, 2, "version"),
+        (0, 1, "version"),
         (1, -1, "incarnation"),
         (2, None, "height"),
         (3, (("records", 1, 0, b""),) * 65, "at most 64"),
@@ -308,17 +308,18 @@ def test_the_largest_request_fits_its_bound() -> None:
         (5, INBOUND_LEAVES_MAX + 1, "leaves max"),
         (6, 1, "bytes max"),
         (6, INBOUND_BYTES_MAX + 1, "bytes max"),
+        (7, -1, "roster epoch"),
     ],
 )
 def test_a_request_beyond_a_bound_is_refused(field: int, value: Any, says: str) -> None:
-    fields: list[Any] = [1, 0, 0, (), (), INBOUND_LEAVES_MAX, INBOUND_BYTES_MAX]
+    fields: list[Any] = [2, 0, 0, (), (), INBOUND_LEAVES_MAX, INBOUND_BYTES_MAX, 0]
     BundleRequest.decode(encode(tuple(fields)))
     fields[field] = value
     with pytest.raises(CodecError, match=says):
         BundleRequest.decode(encode(tuple(fields)))
 
 
-@pytest.mark.parametrize("value", [(2, 0, 0, 0), (1, 0, 0), (1, 0, -1, 0), (1, 0, 0, 0, 0), (1, b"", 0, 0)])
+@pytest.mark.parametrize("value", [(1, 0, 0, 0), (2, 0, 0), (2, 0, -1, 0), (2, 0, 0, 0, 0), (2, b"", 0, 0)])
 def test_a_damaged_offer_is_refused(value: Any) -> None:
     with pytest.raises(CodecError):
         Offer.decode(encode(value))
@@ -429,7 +430,7 @@ def test_a_bundle_stays_within_its_bounds_whatever_the_leaves() -> None:
 @pytest.mark.parametrize(
     ("field", "value", "says"),
     [
-        (0, 2, "version"),
+        (0, 1, "version"),
         (1, bytes(31), "source cluster id"),
         (2, "text", "update"),
         (2, bytes(256 * 1024 + 1), "update"),
@@ -447,7 +448,7 @@ def test_a_misshapen_bundle_is_refused(field: int, value: Any, says: str) -> Non
     _, _, bundle = a_bundle()
     assert bundle.log is not None
     leaves = tuple((leaf.index, leaf.leaf, leaf.path) for leaf in bundle.leaves)
-    fields: list[Any] = [1, bundle.source, bundle.update, bundle.log.to_value(), leaves]
+    fields: list[Any] = [2, bundle.source, bundle.update, bundle.log.to_value(), leaves, None]
     assert InboundBundle.decode(encode(tuple(fields))) == bundle
     fields[field] = value
     with pytest.raises(CodecError, match=says):
@@ -456,4 +457,4 @@ def test_a_misshapen_bundle_is_refused(field: int, value: Any, says: str) -> Non
 
 def test_an_empty_bundle_is_refused() -> None:
     with pytest.raises(CodecError, match="brings an update"):
-        InboundBundle.decode(encode((1, bytes(32), None, None, ())))
+        InboundBundle.decode(encode((2, bytes(32), None, None, (), None)))

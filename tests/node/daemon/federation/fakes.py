@@ -188,6 +188,8 @@ class FakeReading:
 
 
 def neighbour(
-    cluster_id: Digest = THEM, status: ClientStatus = ClientStatus.ACTIVE, genesis_body: bytes = b"junk"
+    cluster_id: Digest = THEM,
+    status: ClientStatus = ClientStatus.ACTIVE,
+    node_keys: tuple[PublicKey, ...] = (),
 ) -> Neighbour:
-    return Neighbour(ClusterView(client(cluster_id, status), Peering(), False, 0), genesis_body, 3)
+    return Neighbour(ClusterView(client(cluster_id, status), Peering(), False, 0), node_keys, 3)

@@ -1,11 +1,14 @@
 """Who is a node of another cluster: keys from what was admitted, places from wherever, never the reverse."""
 
 from consensus import Digest, PublicKey, encode
-from node.daemon.federation.directory import ConfiguredAddress, foreign_peers, node_keys
+from node.anchoring.cluster.identity import nodes_of_genesis
+from node.daemon.federation.directory import ConfiguredAddress, foreign_peers
 from node.ledger.federation.records import Address
 from tests.node.daemon.federation.fakes import OTHERS, THEM
 
 KEYS = tuple(bytes([number]) * 32 for number in range(1, 8))
+
+THEIR_KEYS = tuple(map(PublicKey, KEYS[:4]))
 
 
 def genesis(count: int = 4) -> bytes:
@@ -24,13 +27,13 @@ def dialled(
     configured: tuple[ConfiguredAddress, ...] = (),
     cluster: Digest = THEM,
 ) -> dict[bytes, tuple[str, int]]:
-    peers = foreign_peers(cluster, "them", genesis(), addresses, configured, first_dialled=first)
+    peers = foreign_peers(cluster, "them", THEIR_KEYS, addresses, configured, first_dialled=first)
     return {p.peer_id: (p.address.host, p.address.port) for p in peers if p.address is not None}
 
 
 def test_every_node_of_the_genesis_may_connect_and_f_plus_one_are_dialled() -> None:
-    assert node_keys(genesis()) == KEYS[:4]
-    peers = foreign_peers(THEM, "them", genesis(), written(0, 1, 2, 3), (), first_dialled=1)
+    assert nodes_of_genesis(genesis()) == KEYS[:4]
+    peers = foreign_peers(THEM, "them", THEIR_KEYS, written(0, 1, 2, 3), (), first_dialled=1)
     assert [peer.peer_id for peer in peers] == list(KEYS[:4])
     assert {peer.network_id for peer in peers} == {THEM}
     assert [peer.address is not None for peer in peers] == [False, True, True, False]
@@ -67,6 +70,10 @@ def test_a_key_that_operators_wrote_down_is_known_too() -> None:
     assert KEYS[5] in dialled(written(5), 0)
 
 
-def test_an_unreadable_genesis_leaves_what_operators_wrote_down() -> None:
-    (peer,) = foreign_peers(THEM, "them", b"junk", written(5), (), first_dialled=0)
-    assert peer.peer_id == KEYS[5]
+def test_after_an_epoch_that_replaced_everybody_the_keys_of_the_proven_roster_count() -> None:
+    newer = KEYS[4:7]
+    peers = foreign_peers(THEM, "them", newer, written(4, 5), (), first_dialled=0)
+    assert [peer.peer_id for peer in peers] == list(newer)
+    elsewhere = (ConfiguredAddress(THEM, KEYS[6], "new", 9), ConfiguredAddress(THEM, KEYS[0], "gone", 9))
+    found = foreign_peers(THEM, "them", newer, (), elsewhere, first_dialled=0)
+    assert [p.peer_id for p in found if p.address is not None] == [KEYS[6]]

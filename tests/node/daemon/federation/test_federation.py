@@ -31,7 +31,7 @@ from tests.node.daemon.federation.fakes import (
     a_bundle,
     neighbour,
 )
-from tests.node.daemon.federation.test_directory import genesis
+from tests.node.daemon.federation.test_directory import THEIR_KEYS
 
 
 @dataclass
@@ -93,16 +93,16 @@ async def test_without_clusters_nothing_is_told_and_nothing_wakes(
 async def test_couriers_and_links_come_and_go_with_admissions(autojump_clock: trio.testing.MockClock) -> None:
     ledger = FakeLedger()
     async with federation(ledger) as running:
-        ledger.known = (neighbour(genesis_body=genesis()),)
+        ledger.known = (neighbour(node_keys=THEIR_KEYS),)
         await running.store(2)
         assert set(running.federation.couriers) == {THEM}
         assert len(running.links.told[-1]) == 4
-        ledger.known = (neighbour(genesis_body=genesis()), neighbour(OTHERS))
+        ledger.known = (neighbour(node_keys=THEIR_KEYS), neighbour(OTHERS))
         await running.store(3)
         assert set(running.federation.couriers) == {THEM, OTHERS}
         first = running.federation.couriers[THEM]
         ledger.known = (
-            neighbour(THEM, ClientStatus.FROZEN, genesis()),
+            neighbour(THEM, ClientStatus.FROZEN, THEIR_KEYS),
             neighbour(OTHERS, ClientStatus.RETIRED),
         )
         await running.store(4)
@@ -122,7 +122,7 @@ async def test_a_bundle_is_submitted_as_a_transaction_signed_with_the_node_key(
             return Offered(question.ticket, Offer(0, 9, 3))
         return BundleSent(question.ticket, a_bundle())
 
-    ledger = FakeLedger(known=(neighbour(genesis_body=genesis()),))
+    ledger = FakeLedger(known=(neighbour(node_keys=THEIR_KEYS),))
     async with federation(ledger, server) as running:
         await trio.sleep(60)
         taken = [Transaction.decode(data) for data in running.door.taken]
@@ -148,7 +148,7 @@ class Broken(FakeLedger):
 async def test_a_bug_that_other_clusters_reach_is_counted_and_ends_nothing_else(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    ledger = Broken(known=(neighbour(genesis_body=genesis()),))
+    ledger = Broken(known=(neighbour(node_keys=THEIR_KEYS),))
     async with federation(ledger) as running:
         await trio.sleep(25)
         assert running.federation.internal_faults == 3  # the courier, started again every ten seconds
@@ -170,7 +170,7 @@ async def test_a_bug_that_other_clusters_reach_is_counted_and_ends_nothing_else(
 async def test_metrics_tell_of_each_cluster_and_zeros_from_the_start(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    ledger = FakeLedger(known=(neighbour(THEM, ClientStatus.FROZEN, genesis()),))
+    ledger = FakeLedger(known=(neighbour(THEM, ClientStatus.FROZEN, THEIR_KEYS),))
     async with federation(ledger) as running:
         running.links.inbox.put(Delivery(NODES[0], Code.FEDERATION, b"\xc1"))
         await trio.testing.wait_all_tasks_blocked()
@@ -188,3 +188,5 @@ async def test_metrics_tell_of_each_cluster_and_zeros_from_the_start(
     assert samples["courier_errors_total", "them", "silent"] == 0
     assert samples["peer_faults_total", "malformed"] == 1
     assert samples[("internal_faults_total",)] == 0
+    assert samples["questions_total", "denied"] == samples["questions_of_others_total", "denied"] == 0
+    assert samples[("told_bytes_total",)] == 0

@@ -60,8 +60,23 @@ def fault(at: Cluster, other: Cluster, data: bytes) -> BundleFault:
 
 def test_a_true_bundle_passes_and_brings_what_was_said() -> None:
     a, b, data = shared()
-    bundle = side(b).check(standing(b, a), data, b.now_ms)
+    bundle = side(b).check(standing(b, a), data, b.now_ms).bundle
     assert (bundle.source, len(bundle.leaves)) == (a.id, 1)
+
+
+def test_how_we_will_stand_after_a_bundle_is_how_we_stand_once_it_is_executed() -> None:
+    a, b, _ = shared()
+    for number in range(3):
+        assert a.put(f"port/more-{number}").ok
+        assert a.share(f"port/more-{number}", b).ok
+    for at, other in ((b, a), (a, b)):  # messages, then their answers
+        after = side(at).check(standing(at, other), fetched(at, other), at.now_ms).after
+        assert at.pull(other) is not None
+        now = standing(at, other)
+        assert after is not None
+        assert after.held.leaves_taken == 4
+        assert after.held == replace(now.held, anchored_ms=after.held.anchored_ms)
+        assert after.client == now.client
 
 
 def test_two_idle_clusters_have_nothing_to_ask() -> None:
@@ -125,5 +140,5 @@ def test_a_seat_is_found_by_node_key_and_unknown_clusters_are_left_out() -> None
     assert set(side(a).offers((b.id, bytes(32)))) == {b.id}
     (neighbour,) = side(a).clusters(a.now_ms + MINUTE_MS)
     assert neighbour.view.client.cluster_id == b.id
-    assert neighbour.genesis_body == b.genesis.body
+    assert neighbour.node_keys == tuple(v.node_key for v in b.genesis.validators)
     assert neighbour.pending == 0

@@ -61,7 +61,7 @@ class Cluster:
         self.store.apply(*first_writes(self.genesis))
         self.reader = self.store.reader()
         self.apps = apps
-        self.ledger = Ledger(self.genesis.params, self, self.genesis.beginning().tip, apps=apps)
+        self.ledger = Ledger(self.genesis.params, self, self.genesis.beginning().tip, apps=apps, name=name)
         self.now_ms = created_ms
         self.next_id = 0
         self.executions: list[Execution] = []
@@ -69,7 +69,7 @@ class Cluster:
 
     def restart(self) -> None:
         """A ledger that begins from what is stored."""
-        self.ledger = Ledger(self.genesis.params, self, self.ledger.tip, apps=self.apps)
+        self.ledger = Ledger(self.genesis.params, self, self.ledger.tip, apps=self.apps, name=self.name)
 
     def branch(self) -> "Cluster":
         """A second history from here on, by the same keys."""
@@ -80,7 +80,7 @@ class Cluster:
                 for tables in (ChainTable, StateTable)
             )
         other.store.apply(chain, state)
-        other.ledger = Ledger(self.genesis.params, other, self.ledger.tip, apps=self.apps)
+        other.ledger = Ledger(self.genesis.params, other, self.ledger.tip, apps=self.apps, name=self.name)
         other.now_ms, other.next_id = self.now_ms, self.next_id
         other.executions = list(self.executions)
         other.said = {to: list(leaves) for to, leaves in self.said.items()}

@@ -375,8 +375,11 @@ def test_operators_are_renewed_from_the_anchored_roster() -> None:
     rotated = key_of(a.name, "operator new").public_key
     assert a.govern(RotateKeys("v3", None, None, rotated), sweeping=True).ok
     a.run()
-    b.pull(a)
-    leaf, proof = serving.roster(a.reader)
+    bundle = b.fetch(a)
+    assert bundle is not None
+    assert b.run(b.bring(replace(bundle, roster=None)))[0].ok
+    roster = serving.roster(a.reader)
+    leaf, proof = roster.leaf, roster.proof
     assert rotated not in {operator.public_key for operator in b.client(a).operators.validators}
     args = (a.id, leaf, proof.to_value())
     forged = (a.id, leaf[:-1] + b"\x00", proof.to_value())

@@ -15,6 +15,7 @@ from node.ledger.federation.changes import (
     ApproveRecovery,
     FederationChange,
     RetireCluster,
+    SetAddresses,
     SetFederation,
     SetLanePolicy,
     SetReaders,
@@ -51,6 +52,7 @@ def changes() -> dict[str, FederationChange]:
             ),
         ),
         "readers, none": SetReaders(ID, ()),
+        "addresses": SetAddresses(ID, (Address(PublicKey(KEY), "node.example", 27_600),)),
     }
 
 
@@ -72,6 +74,8 @@ def damaged() -> dict[str, Value]:
         "readers: no prefix": (14, ID, (("", 1, (), (), ()),)),
         "readers: an organisation of capitals": (14, ID, (("records/", 1, ("Acme",), (), ()),)),
         "readers: short key": (14, ID, (("records/", 1, (), (), (KEY[1:],)),)),
+        "addresses: port 0": (15, ID, ((KEY, "node.example", 0),)),
+        "addresses: one more than 32": (15, ID, ((KEY, "node.example", 1),) * 33),
         "readers: neither 0 nor 1": (14, ID, (("records/", 2, (), (), ()),)),
         "readers: more than 32 grants": (14, ID, (("records/", 1, (), (), ()),) * 33),
         "kind 15": (15, ID),
