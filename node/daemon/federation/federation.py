@@ -203,7 +203,7 @@ class Federation:
                 peers += foreign_peers(
                     client.cluster_id,
                     client.name,
-                    each.genesis_body,
+                    each.node_keys,
                     each.view.peering.addresses,
                     self._configured,
                     first_dialled=first,
