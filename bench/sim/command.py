@@ -397,4 +397,4 @@ def _show_totals(totals: Totals, as_json: bool) -> None:
 
 
 command.add_command(flood_command)
-command.commands |= {"scale": scale_command, "absence": absence_command}
+command.commands.update(scale=scale_command, absence=absence_command)
