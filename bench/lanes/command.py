@@ -138,6 +138,8 @@ def _show(figures: Mapping[str, Any], machine: Machine, noise: Noise) -> None:
             click.echo(f"  {words:32} {_latency_words(trial[what])}")
         for side in ("receiving", "hearing"):
             click.echo(f"  {side + ' couriers':32} {_courier_words(trial[side])}")
+        if trial["found_full"]:
+            click.echo(f"  the lane was full, and a message sent again, {trial['found_full']:,} times")
     for problem in figures["problems"]:
         click.echo(f"  {problem}")
     for name, floor in figures["floors"].items():

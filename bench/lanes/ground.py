@@ -61,15 +61,26 @@ async def open_federation(directory: Path, clusters: int, nodes: int, members: i
     seeds = tuple(os.urandom(SEED_BYTES) for _ in range(members))
     local = write(directory, clusters, nodes, seeds)
     deaths: list[ProgramDied] = []
-    async with open_supervisor(deaths.append) as supervisor:
+    becoming = trio.CancelScope()
+
+    def tell(death: ProgramDied) -> None:
+        deaths.append(death)
+        becoming.cancel()
+
+    async with open_supervisor(tell) as supervisor:
         for program in local.programs():
             await supervisor.start(program)
         try:
-            with trio.fail_after(READY_SECONDS):
+            is_ready = False
+            becoming.deadline = trio.current_time() + READY_SECONDS
+            with becoming:
                 await make_ready(local)
-        except* (ClientError, trio.TooSlowError) as errors:
-            reason = deaths[0] if deaths else root_of(errors)
-            raise GroundError(f"the clusters did not become ready: {reason}") from errors
+                is_ready = True
+        except* ClientError as errors:
+            raise GroundError(f"the clusters did not become ready: {root_of(errors)}") from errors
+        if not is_ready:
+            reason = deaths[0] if deaths else f"not within {READY_SECONDS} s"
+            raise GroundError(f"the clusters did not become ready: {reason}")
         yield Ground(local, seeds, supervisor, deaths)
 
 

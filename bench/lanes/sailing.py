@@ -1,7 +1,8 @@
 """Sends messages at their times from one cluster to another, and watches both ends of the lane.
 
 A message is the share of a record of its own (`records.share`), signed before the clock runs: the record is
-put before, so that what is measured is the message and not the record.
+put before, so that what is measured is the message and not the record. A lane takes 256 messages that are not
+acknowledged; what it refuses beyond is signed and sent again, as an application must, and its wait counts.
 """
 
 import time
@@ -16,7 +17,7 @@ import trio
 from bench.cluster.connection import Connections
 from bench.cluster.shapes import OpenLoop, Share, per_request_for, timetable
 from bench.lanes.voyages import Course, Sent
-from consensus import SigningKey
+from consensus import SigningKey, Value
 from node.api.conversation import Conversation
 from node.api.exchange import ClientError, Cluster
 from node.api.federation_queries import LaneAnswer
@@ -25,6 +26,7 @@ from node.api.views import Outcome
 from node.ledger.apps.records import NAME as RECORDS
 from node.ledger.apps.records import Content
 from node.ledger.apps.sharing import SHARE_PORT
+from node.ledger.codes import Code
 from node.ledger.receipts import Receipt
 from node.ledger.transactions import Transaction
 from node.local.testnet import Testnet
@@ -32,6 +34,10 @@ from node.wallet import Wallet
 
 DEADLINE_MS = 3_600_000
 LIFETIME_MS = 600_000
+GIVEN_UP_SECONDS = 30.0
+"""After which a message that finds the lane full is a refusal."""
+AGAIN_SECONDS = 0.1
+LANE_FULL = Code.LANE_FULL.label
 IN_FLIGHT_MAX = 512
 SUBMIT_MS = 60_000
 _PUT_AT_ONCE = 250
@@ -41,6 +47,24 @@ _PAUSE_SECONDS = 0.05
 
 def _clock_ms() -> int:
     return time.monotonic_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One share, signed, and what to sign it with again."""
+
+    transaction: Transaction
+    wallet: Wallet
+    args: tuple[Value, ...]
+
+    @staticmethod
+    def sign(wallet: Wallet, args: tuple[Value, ...]) -> "Call":
+        """The share of a record."""
+        return Call(wallet.sign(RECORDS, "share", args), wallet, args)
+
+    def anew(self) -> "Call":
+        """The same as another transaction."""
+        return Call.sign(self.wallet, self.args)
 
 
 @dataclass(slots=True)
@@ -54,6 +78,8 @@ class Lane:
     token: str
     handled: Course = field(default_factory=Course)
     acknowledged: Course = field(default_factory=Course)
+    found_full: int = 0
+    """How often a message was sent again because the lane was full."""
     _begin_ns: int = field(default_factory=time.monotonic_ns)
     _connections: Connections = field(default_factory=Connections)
     _records: int = 0
@@ -61,7 +87,7 @@ class Lane:
 
     # --- before the clock runs ---------------------------------------------------------------------------
 
-    async def sign(self, count: int) -> Iterator[Transaction]:
+    async def sign(self, count: int) -> Iterator["Call"]:
         """So many shares, each of a new record that has been put. Raises ClientError."""
         wallets = [Wallet(SigningKey(seed), self.source.cluster_id, LIFETIME_MS) for seed in self.seeds]
         names = [f"bench/{self.token}-{self._records + number}" for number in range(count)]
@@ -76,7 +102,7 @@ class Lane:
                     raise ClientError(f"A record was not put: {outcome.message}")
         until_ms = time.time_ns() // 1_000_000 + DEADLINE_MS
         args = [(name, self.destination.cluster_id, until_ms) for name in names]
-        return iter([wallets[i % len(wallets)].sign(RECORDS, "share", args[i]) for i in range(count)])
+        return iter([Call.sign(wallets[i % len(wallets)], args[i]) for i in range(count)])
 
     # --- the load ----------------------------------------------------------------------------------------
 
@@ -84,23 +110,35 @@ class Lane:
         """The clock stands at 0 now, and what was seen before is forgotten."""
         self._begin_ns = time.monotonic_ns()
         self.handled, self.acknowledged = Course(), Course()
+        self.found_full = 0
 
     def now_us(self) -> int:
         """Since `begin`."""
         return (time.monotonic_ns() - self._begin_ns) // 1000
 
-    async def send(self, shares: Iterator[Transaction], rate: int, seconds: float) -> list[Sent]:
+    async def send(self, shares: Iterator["Call"], rate: int, seconds: float) -> list[Sent]:
         """Every message at its time; returns once all are certified at the source, or given up."""
         per_request = per_request_for(rate)
         limit = trio.Semaphore(IN_FLIGHT_MAX)
         sent: list[Sent] = []
 
-        async def one(number: int, at_us: int, batch: list[Transaction]) -> None:
+        async def one(number: int, at_us: int, batch: list[Call]) -> None:
             async with limit:
                 handed_us = self.now_us()
-                outcomes = await self._submit(number, batch)
-            now_us = self.now_us()
-            sent.extend(_sent(at_us, handed_us, now_us, outcome) for outcome in outcomes)
+                while batch:
+                    outcomes = await self._submit(number, [call.transaction for call in batch])
+                    now_us = self.now_us()
+                    waited = now_us - at_us > GIVEN_UP_SECONDS * 1_000_000
+                    again = [not waited and outcome.name == LANE_FULL for outcome in outcomes]
+                    sent.extend(
+                        _sent(at_us, handed_us, now_us, outcome)
+                        for outcome, is_again in zip(outcomes, again, strict=True)
+                        if not is_again
+                    )
+                    batch = [call.anew() for call, is_again in zip(batch, again, strict=True) if is_again]
+                    self.found_full += len(batch)
+                    if batch:
+                        await trio.sleep(AGAIN_SECONDS)
 
         async with trio.open_nursery() as nursery:
             for due in timetable(OpenLoop(rate, per_request, IN_FLIGHT_MAX), Share(0, 1), seconds):

@@ -29,7 +29,8 @@ class Couriers:
 @dataclass(frozen=True, slots=True)
 class Trial:
     """One load. CPU is of a whole cluster's daemons with their workers, by cluster name, in seconds;
-    `heights` what each certified; `ends` the outcomes of the last messages, by result."""
+    `heights` what each certified; `ends` the outcomes of the last messages, by result;
+    `found_full` how often one was sent again because the lane was full."""
 
     passage: Passage
     work_seconds: float
@@ -38,6 +39,7 @@ class Trial:
     receiving: Couriers
     hearing: Couriers
     ends: Mapping[str, int]
+    found_full: int
     deaths: tuple[str, ...]
 
     @property
@@ -67,6 +69,7 @@ class Trial:
             "receiving": asdict(self.receiving),
             "hearing": asdict(self.hearing),
             "ends": dict(self.ends),
+            "found_full": self.found_full,
         }
 
 
@@ -92,6 +95,7 @@ async def run_trial(ground: Ground, lane: Lane, rate: int, seconds: float) -> Tr
         _couriers(before, after, destination, source),
         _couriers(before, after, source, destination),
         await _ends(source, destination, sorted(sequences)[-_SAMPLED_MAX:]),
+        lane.found_full,
         tuple(str(death) for death in ground.deaths),
     )
 

@@ -17,8 +17,8 @@ from node.anchoring.exchange import PATIENCE_MS_MAX, BundleAsked, Offered
 from node.anchoring.lanes.courier import BundleRequest, Offer, plan
 from node.anchoring.lanes.inbound import InboundBundle
 from node.daemon.federation.exchange import AskFailed
-from node.daemon.federation.ledgerside import FOLLOWED, BundleFault, Seat, Standing
-from node.daemon.federation.turns import backoff_ms, rank, turn_of, wait_ms
+from node.daemon.federation.ledgerside import FOLLOWED, BundleFault, Checked, Seat, Standing
+from node.daemon.federation.turns import backoff_ms, rank, step_ms, turn_of, usual_ms, wait_ms
 from node.storage import SnapshotExpired, SnapshotLimit
 from p2p import PeerId
 
@@ -31,6 +31,8 @@ ROUND_SECONDS = 60.0
 PAUSE_MIN_MS = 200
 """Between rounds that brought nothing: a server that answers before its time cannot make us spin."""
 PAUSE_MAX_MS = 10_000
+BUNDLES_AT_ONCE_MAX = 4
+"""Bundles that one round submits before the first is final."""
 GLANCE_MS = 50
 """The shortest time between two looks at our ledger while another validator has its turn."""
 HURRY_SECONDS = 20.0
@@ -77,7 +79,7 @@ class OwnLedger(Protocol):
         """How we stand with the cluster."""
         ...
 
-    async def check(self, standing: Standing, data: bytes, now_ms: int) -> InboundBundle:
+    async def check(self, standing: Standing, data: bytes, now_ms: int) -> Checked:
         """The bundle, if our ledger could execute it; raises BundleFault."""
         ...
 
@@ -131,26 +133,28 @@ class Courier:
         asked: Asked,
         peers: Peers,
         heights: Heights,
-        submit: Callable[[InboundBundle], Awaitable[None]],
+        submit: Callable[[InboundBundle], Awaitable[bytes]],
+        final: Callable[[bytes], Awaitable[None]],
         seat: Callable[[], Seat | None],
         unreachable: Callable[[bytes], None],
         wall_ms: Callable[[], int],
     ) -> None:
-        """`submit` returns when the bundle's transaction is final, or is no longer waited for; it raises
-        SubmitFailed. `unreachable` is told the cluster when no node of it is connected."""
+        """`submit` hands a bundle in and answers its transaction id, or raises SubmitFailed; `final` returns
+        when that transaction is final, or is no longer waited for. `unreachable` is told the cluster when no
+        node of it is connected."""
         self.cluster_id = cluster_id
         self._ledger = ledger
         self._asked = asked
         self._peers = peers
         self._heights = heights
         self._submit = submit
+        self._final = final
         self._seat = seat
         self._unreachable = unreachable
         self._wall_ms = wall_ms
         self._turn = 0
         self._failures = 0
-        self._took_over = -1
-        """The turn of another validator in which we brought what it did not."""
+        self._usual_ms = 0
         self._wanted = (0, 0.0)
         """A height that somebody waits for, and until when."""
         self._listening = trio.CancelScope()
@@ -211,21 +215,51 @@ class Courier:
         if offer is None or self._plan(standing, offer) is None:
             return False
         turn = turn_of(standing.held.anchored_ms)
-        position = 0 if is_hurried or turn == self._took_over else rank(seat.index, seat.count, turn)
+        position = 0 if is_hurried else rank(seat.index, seat.count, turn)
+        wished = trio.current_time()
         waited = await self._wait_turn(standing, position)
         request = None if waited is None else self._plan(waited, offer)
         if waited is None or request is None:
+            self._note_taken(wished)
             self.counts.forestalled += 1
             return True
-        bundle = await self._fetch(peer, waited, request)
-        if await self._is_forestalled(waited):
+        began = trio.current_time()
+        if not await self._bring(peer, waited, offer, request):
             return True
-        await self._submit(bundle)
-        self.counts.submitted += 1
+        self._note_taken(began)
         if not await self._has_moved(waited):
             raise SubmitFailed("no-progress", "the ledger took nothing of the bundle yet")
-        if position:
-            self._took_over = turn
+        return True
+
+    def _note_taken(self, wished: float) -> None:
+        """A bundle was executed that was wished for, or asked for by us, at this time."""
+        self._usual_ms = usual_ms(self._usual_ms, int((trio.current_time() - wished) * 1000))
+
+    async def _bring(
+        self, peer: PeerId, standing: Standing, offer: Offer, request: BundleRequest | None
+    ) -> bool:
+        """Bundles one after the other, each asked for as if those before were executed already; returns once
+        the last one is final. False when another validator was faster."""
+        tx_id = b""
+        count = 0
+        try:
+            while request is not None and count < BUNDLES_AT_ONCE_MAX:
+                checked = await self._fetch(peer, standing, request)
+                if not count and await self._is_forestalled(standing):
+                    return False
+                tx_id = await self._submit(checked.bundle)
+                count += 1
+                self.counts.submitted += 1
+                request = None
+                if checked.after is not None:
+                    standing = checked.after
+                    request = self._plan(standing, offer)
+        except BundleFault as fault:
+            if fault.is_blamed or not count:
+                raise
+        finally:
+            if tx_id:
+                await self._final(tx_id)
         return True
 
     async def _wait_turn(self, standing: Standing, position: int) -> Standing | None:
@@ -235,7 +269,7 @@ class Courier:
             return standing
         now: Standing | None = standing
         height = self._heights.readable_height
-        with trio.move_on_after(wait_ms(position) / 1000):
+        with trio.move_on_after(wait_ms(position, step_ms(self._usual_ms)) / 1000):
             while now is not None and now.held.leaves_taken <= standing.held.leaves_taken:
                 height = await self._heights.wait_readable(height + 1)
                 await trio.sleep(GLANCE_MS / 1000)
@@ -273,12 +307,12 @@ class Courier:
     def _plan(self, standing: Standing, offer: Offer) -> BundleRequest | None:
         return plan(standing.held, offer, self._wall_ms(), standing.heartbeat_ms)
 
-    async def _fetch(self, peer: PeerId, standing: Standing, request: BundleRequest) -> InboundBundle:
+    async def _fetch(self, peer: PeerId, standing: Standing, request: BundleRequest) -> Checked:
         """The peer's bundle, verified. Raises AskFailed, and BundleFault once the peer is scored."""
         data = await self._asked.ask_bundle(peer, lambda ticket: BundleAsked(ticket, request), ANSWER_SECONDS)
         began = trio.current_time()
         try:
-            bundle = await self._ledger.check(standing, data, self._wall_ms())
+            checked = await self._ledger.check(standing, data, self._wall_ms())
         except BundleFault as fault:
             if fault.is_blamed:
                 self._peers.report(peer, fault.code, FALSE_BUNDLE_WEIGHT)
@@ -286,8 +320,8 @@ class Courier:
         self.counts.verify_ms += int((trio.current_time() - began) * 1000)
         self.counts.bundles += 1
         self.counts.bundle_bytes += len(data)
-        self.counts.leaves += len(bundle.leaves)
-        return bundle
+        self.counts.leaves += len(checked.bundle.leaves)
+        return checked
 
     async def _is_forestalled(self, standing: Standing) -> bool:
         """Whether another validator's bundle was executed meanwhile."""

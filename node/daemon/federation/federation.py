@@ -235,6 +235,7 @@ class Federation:
             self._links,
             self._heights,
             self._submit,
+            self._final,
             lambda: self._seat,
             self._unreachable,
             self._wall_ms,
@@ -258,8 +259,8 @@ class Federation:
             logging.getLogger("federation").exception("bug reached by another cluster")
             self.internal_faults += 1
 
-    async def _submit(self, bundle: InboundBundle) -> None:
-        """Submit a bundle with our node key and wait until it is final. Raises SubmitFailed."""
+    async def _submit(self, bundle: InboundBundle) -> bytes:
+        """Submit a bundle with our node key; its transaction's id. Raises SubmitFailed."""
         encoded = bundle.encode()
         try:
             transaction = Transaction.sign(
@@ -278,8 +279,11 @@ class Federation:
         reason = await self._door.submit_one(transaction.encoded)
         if reason is not None:
             raise SubmitFailed("not-submitted", reason)
+        return transaction.id
+
+    async def _final(self, transaction_id: bytes) -> None:
         with trio.move_on_after(FINAL_SECONDS):
-            await self._door.wait_certified(transaction.id)
+            await self._door.wait_certified(transaction_id)
 
 
 def _is_followed(view: ClusterView) -> bool:

@@ -6,7 +6,8 @@ A duplicate costs a little and changes nothing.
 """
 
 STEP_MS = 600
-"""How much longer each validator waits than the one before it: about what it takes to see that one's."""
+"""How much longer each validator waits than the one before it, at least."""
+STEP_MS_MAX = 10_000
 TURN_MS = 8_000
 """Of the ledger's time. What a courier that brings nothing useful can delay is one step a bundle, so long."""
 
@@ -21,9 +22,21 @@ def rank(index: int, count: int, turn: int) -> int:
     return (index - turn) % count
 
 
-def wait_ms(position: int, step_ms: int = STEP_MS) -> int:
+def step_ms(usual_ms: int) -> int:
+    """How much longer than the one before: twice what a bundle takes here from the wish for it to its
+    execution, lately. Else a cluster that is busy would be given every bundle by every validator, and be
+    busier for it."""
+    return min(STEP_MS_MAX, max(STEP_MS, 2 * usual_ms))
+
+
+def usual_ms(before_ms: int, seen_ms: int) -> int:
+    """What a bundle takes lately, once one more was seen."""
+    return (3 * before_ms + seen_ms) // 4
+
+
+def wait_ms(position: int, step: int = STEP_MS) -> int:
     """How long the validator of this rank holds back: growing, for those before it come to a height, too."""
-    return step_ms * position * (position + 1) // 2
+    return step * position * (position + 1) // 2
 
 
 def backoff_ms(failures: int, base_ms: int, max_ms: int) -> int:

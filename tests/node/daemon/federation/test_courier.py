@@ -1,6 +1,6 @@
 """Couriers against nodes that are slow, lying, silent, gone, or have nothing: each costs one round."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -12,10 +12,26 @@ from node.anchoring.cluster.anchors import ClientStatus
 from node.anchoring.exchange import BundleAsked, BundleSent, Declined, OfferAsked, Offered, Question, Reply
 from node.anchoring.lanes.courier import Offer
 from node.anchoring.lanes.inbound import InboundBundle
-from node.daemon.federation.courier import PATIENCE_MS, PAUSE_MAX_MS, Courier, SubmitFailed
+from node.daemon.federation.courier import (
+    BUNDLES_AT_ONCE_MAX,
+    PATIENCE_MS,
+    PAUSE_MAX_MS,
+    Courier,
+    SubmitFailed,
+)
 from node.daemon.federation.exchange import Exchange
-from node.daemon.federation.ledgerside import BundleFault, Seat
-from node.daemon.federation.turns import STEP_MS, TURN_MS, backoff_ms, rank, turn_of, wait_ms
+from node.daemon.federation.ledgerside import BundleFault, Seat, Standing
+from node.daemon.federation.turns import (
+    STEP_MS,
+    STEP_MS_MAX,
+    TURN_MS,
+    backoff_ms,
+    rank,
+    step_ms,
+    turn_of,
+    usual_ms,
+    wait_ms,
+)
 from p2p import PeerId
 from tests.node.daemon.federation.fakes import (
     FIRST,
@@ -45,6 +61,7 @@ class Office:
     exchange: Exchange
     courier: Courier
     submitted: list[InboundBundle] = field(default_factory=list)
+    waited: list[int] = field(default_factory=list)
     unreachable: int = 0
 
     def asked(self, kind: type[Question]) -> list[PeerId]:
@@ -65,10 +82,14 @@ async def office(
     exchange = Exchange(links, lambda peer, cluster, question: None)
     began = trio.current_time()
 
-    async def submit(bundle: InboundBundle) -> None:
+    async def submit(bundle: InboundBundle) -> bytes:
         made.submitted.append(bundle)
         if takes:
             own.moves(9)
+        return b"%d" % len(made.submitted)
+
+    async def final(transaction_id: bytes) -> None:
+        made.waited.append(int(transaction_id))
 
     def unreachable(cluster_id: bytes) -> None:
         assert cluster_id == THEM
@@ -81,6 +102,7 @@ async def office(
         links,
         own,
         submit,
+        final,
         lambda: own.own_seat,
         unreachable,
         lambda: NOW_MS + int((trio.current_time() - began) * 1000),
@@ -183,38 +205,76 @@ async def test_a_courier_that_only_anchors_keeps_nobody_from_bringing_leaves(
 ) -> None:
     ledger = FakeLedger(own_seat=seat(1))
     async with office(honest(Offer(0, 50, 3)), ledger=ledger, seconds=0) as made:
-        for height in range(6, 6 + 2 * STEP_MS // 100):
-            await trio.sleep(0.1)
+        for height in range(6, 6 + 2 * STEP_MS // 70):
+            await trio.sleep(0.07)  # never at the moment at which the turn comes
             if made.submitted:
                 break
             ledger.moves(height, leaves=0)
     assert len(made.submitted) == 1
 
 
-async def test_who_took_over_a_turn_goes_on_at_once_until_the_next_turn(
+async def test_a_cluster_that_takes_its_time_is_not_given_every_bundle_by_every_validator(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    times: list[float] = []
     offered = [NEWS]
+    ledger = FakeLedger(own_seat=seat(1))
 
-    async def submit(bundle: InboundBundle) -> None:
-        times.append(trio.current_time())
-        later = len(times) * TURN_MS if len(times) > 2 else 0
-        ledger.now = standing(8 + len(times), leaves=3 * len(times), anchored_ms=NOW_MS + later)
-        offered[0] = Offer(0, 9 + len(times), 3 * (len(times) + 1))
+    def server(peer: PeerId, asked: Question) -> Reply | bytes | None:
+        return honest(offered[0])(peer, asked)
 
-    ledger = FakeLedger(own_seat=seat(2))
-    async with office(lambda peer, asked: honest(offered[0])(peer, asked), ledger=ledger, seconds=0) as made:
-        made.courier._submit = submit
-        await trio.sleep(wait_ms(2) / 1000 + 0.1)
-        assert len(times) == 3
-        # Turns have passed to the validator before us: we are the second again, and wait.
-        assert rank(seat(2).index, 4, turn_of(NOW_MS + 3 * TURN_MS)) != 0
-        await trio.sleep(wait_ms(3) / 1000 + 0.1)
-        assert len(times) > 3
-    assert times[1] - times[0] < STEP_MS / 1000
-    assert times[2] - times[1] < STEP_MS / 1000
-    assert times[3] - times[2] >= STEP_MS / 1000
+    async def final(transaction_id: bytes) -> None:
+        await trio.sleep(1.5)
+
+    async with office(server, ledger=ledger, takes=False, seconds=0) as made:
+        made.courier._final = final
+        for number in range(1, 12):  # whose turn it is brings three leaves, which takes 1.5 s each time
+            await trio.sleep(1.5)
+            offered[0] = Offer(0, 9 + number, 3 + 3 * number)
+            ledger.moves(9 + number - 1, leaves=3 * number)
+        submitted = len(made.submitted)
+        await trio.sleep(1.4)
+    assert 0 < submitted < 6, "at first we think that nobody does it"
+    assert len(made.submitted) == submitted
+
+
+def grown(by: int) -> Callable[[Standing], Standing]:
+    """How the ledger stands once another so many leaves are taken."""
+    return lambda at: standing(at.held.height + 1, leaves=at.held.leaves_taken + by)
+
+
+async def test_who_has_more_to_bring_submits_it_before_the_first_is_final(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    ledger = FakeLedger(after=grown(2))
+    async with office(honest(Offer(0, 9, 5)), ledger=ledger, takes=False, seconds=0.1) as made:
+        pass
+    assert len(made.submitted) == 3
+    assert made.waited == [3]
+    asked = [question.request for _, question in made.links.asked if isinstance(question, BundleAsked)]
+    assert [sum(lane.count for lane in request.incoming) for request in asked] == [0, 2, 4]
+    assert [request.height for request in asked] == [5, 6, 7]
+
+
+async def test_so_many_bundles_and_no_more_are_under_way(autojump_clock: trio.testing.MockClock) -> None:
+    ledger = FakeLedger(after=grown(1))
+    async with office(honest(Offer(0, 9, 99)), ledger=ledger, takes=False, seconds=0.1) as made:
+        pass
+    assert len(made.submitted) == BUNDLES_AT_ONCE_MAX
+    assert made.waited == [BUNDLES_AT_ONCE_MAX]
+
+
+async def test_what_comes_after_the_first_bundle_and_is_worth_nothing_yet_is_no_failure(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    def once(at: Standing) -> Standing:
+        ledger.faults[a_bundle()] = BundleFault("nothing-new", "a gap", is_blamed=False)
+        return grown(1)(at)
+
+    ledger = FakeLedger(after=once)
+    async with office(honest(Offer(0, 9, 5)), ledger=ledger, seconds=0.1) as made:
+        await trio.sleep(0.05)
+        assert made.courier.counts.errors == {}
+        assert (len(made.submitted), made.waited) == (1, [1])
 
 
 async def test_who_comes_later_brings_it_when_those_before_do_not(
@@ -231,6 +291,8 @@ def test_every_validator_has_its_turn_and_the_order_is_agreed() -> None:
         assert sorted(rank(index, 4, turn) for index in range(4)) == [0, 1, 2, 3]
     assert {rank(0, 4, turn_of(NOW_MS + turn * TURN_MS)) for turn in range(4)} == {0, 1, 2, 3}
     assert [wait_ms(position, 100) for position in range(4)] == [0, 100, 300, 600]
+    assert [step_ms(usual) for usual in (0, STEP_MS, 10 * STEP_MS_MAX)] == [STEP_MS, 2 * STEP_MS, STEP_MS_MAX]
+    assert usual_ms(usual_ms(0, 4_000), 4_000) == 1_750
     assert [backoff_ms(failures, 200, 1_000) for failures in (0, 1, 2, 3, 99)] == [
         200,
         400,
@@ -359,11 +421,12 @@ async def test_what_our_own_node_refuses_is_told_and_tried_again(
 ) -> None:
     tries: list[InboundBundle] = []
 
-    async def refuse_twice(bundle: InboundBundle) -> None:
+    async def refuse_twice(bundle: InboundBundle) -> bytes:
         tries.append(bundle)
         if len(tries) < 3:
             raise SubmitFailed("not-submitted", "the pool is full")
         made.ledger.moves(9)
+        return b"1"
 
     async with office(honest(), seconds=8) as made:
         made.courier._submit = refuse_twice
