@@ -181,9 +181,16 @@ class NodeCollector(Collector):
         refused = CounterMetricFamily(
             "isthmus_transactions_refused", "Transactions refused at the door.", labels=["code"]
         )
+        failed = CounterMetricFamily(
+            "isthmus_transactions_failed", "Transactions stored here that failed.", labels=["code"]
+        )
+        failures = self._node.validator.data.storing.failed_transactions
         for code in Code:
             refused.add_metric([code.label], self._node.rejected.get(code, 0))
+            if code is not Code.OK:
+                failed.add_metric([code.label], failures.get(code, 0))
         yield refused
+        yield failed
 
 
 def render_metrics(node: Node) -> bytes:

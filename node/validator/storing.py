@@ -74,6 +74,8 @@ class Storing:
         self.stored_height = stored_height
         self.stored_transactions = 0
         """Since the start; on a benchmark cluster those in the batches, not the batches."""
+        self.failed_transactions: dict[int, int] = {}
+        """Of these, those that were ordered and FAILED, by code."""
         self.stopped = False
         """Set on divergence: what was executed here is in doubt and must not be stored (C3)."""
 
@@ -115,6 +117,13 @@ class Storing:
         """The heights of the flush planned last, and the certificate of the last of them."""
         return self._under_way[-1][1:] if self._under_way else ([], None)
 
+    def _count_failed(self, settled: list[Settled]) -> None:
+        for item in settled:
+            for receipt in item.execution.receipts:
+                if receipt.status:
+                    count = self.failed_transactions.get(receipt.status, 0)
+                    self.failed_transactions[receipt.status] = count + 1
+
     def finished(self, number: int) -> StoredHeights | None:
         """The flush of this number is on disk; what it made readable, None if that was nothing new."""
         if not self._under_way or self._under_way[0][0].number != number:
@@ -124,6 +133,7 @@ class Storing:
             return None
         self.stored_height = flush.height
         self.stored_transactions += sum(transactions_in(item.execution) for item in settled)
+        self._count_failed(settled)
         self._line.stored(flush.height)
         for height in [noted for noted in self._noted if noted <= flush.height]:
             root, batches = self._noted.pop(height)

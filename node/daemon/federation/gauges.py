@@ -9,8 +9,11 @@ from collections.abc import Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from node.anchoring.cluster.anchors import ClientStatus
+from node.anchoring.questions import Refusal
+from node.daemon.federation.asking import Asking
 from node.daemon.federation.courier import CourierCounts
 from node.daemon.federation.federation import Federation
+from node.daemon.federation.telling import Telling
 
 ERROR_CODES = ("unreachable", "disconnected", "silent", "declined", "false-proof", "no-progress")
 """Exported from the start; others once they happened."""
@@ -71,6 +74,13 @@ def federation_metrics(federation: Federation, now_ms: int) -> Iterator[Metric]:
     yield from _totals(federation)
 
 
+def _outcomes(name: str, words: str, counted: Asking | Telling) -> Metric:
+    family = CounterMetricFamily(f"isthmus_federation_{name}", words, labels=["outcome"])
+    for outcome in sorted({*(refusal.value for refusal in Refusal), "busy", *counted.outcomes}):
+        family.add_metric([outcome], counted.outcomes.get(outcome, 0))
+    return family
+
+
 def _totals(federation: Federation) -> Iterator[Metric]:
     faults = CounterMetricFamily(
         "isthmus_federation_peer_faults", "What nodes of other clusters must not send.", labels=["code"]
@@ -78,6 +88,13 @@ def _totals(federation: Federation) -> Iterator[Metric]:
     for code, count in sorted(federation.exchange.faults.items()):
         faults.add_metric([code], count)
     yield faults
+    yield _outcomes("questions", "What our members asked other clusters, by outcome.", federation.asking)
+    telling = federation.telling
+    if telling is not None:
+        yield _outcomes("questions_of_others", "What members of other clusters asked, by outcome.", telling)
+        yield CounterMetricFamily(
+            "isthmus_federation_told_bytes", "Bytes of answers to these.", value=float(telling.told_bytes)
+        )
     answering = federation.answering
     served, sent, declined = (
         (0, 0, 0) if answering is None else (answering.served, answering.served_bytes, answering.declined)

@@ -6,15 +6,18 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from consensus import StartKind, TimeoutReason
+from consensus import SigningKey, StartKind, TimeoutReason
 from node.daemon.daemon import Node
 from node.daemon.metrics import render_metrics
 from node.daemon.readiness import BACKLOG_MAX, reasons_against
+from node.home import read_key
+from node.ledger.apps.records import Content
 from node.ledger.codes import Code
 from node.ledger.params import OPAQUE, Params
 from node.local.ports import free_ports
 from node.local.testnet import write_testnet
 from node.validator import LinkDown
+from node.wallet import Wallet
 from tests.node.daemon.running import config_of, running_node, written
 
 
@@ -70,6 +73,21 @@ async def test_what_never_happened_is_exported_as_zero(tmp_path: Path) -> None:
         assert samples["isthmus_peer_faults_total"] == {(): 0.0}
         assert await node.submit([b"no transaction"])
         assert samples_of(node)["isthmus_transactions_refused_total"][("malformed",)] == 1.0
+
+
+async def test_transactions_that_failed_are_counted_by_code(tmp_path: Path) -> None:
+    testnet = written(tmp_path / "net", 1)
+    wallet = Wallet(SigningKey(read_key(testnet.client_key_file)), testnet.cluster_id)
+    content = Content(bytes(32), 1, "", "", (), ())
+    async with running_node(config_of(testnet)) as node:
+        assert samples_of(node)["isthmus_transactions_failed_total"][("record-exists",)] == 0.0
+        for height in (1, 2):
+            assert await node.submit_one(wallet.put("port/manifest", content).encoded) is None
+            await node.waiters.wait_height(height)
+        # What is admitted after a height was stored is admitted after that was counted, too.
+        assert await node.submit_one(wallet.put("port/other", content).encoded) is None
+        failed = samples_of(node)["isthmus_transactions_failed_total"]
+        assert {code: count for code, count in failed.items() if count} == {("record-exists",): 1.0}
 
 
 async def test_a_node_alone_is_ready_and_one_of_four_names_the_missing_weight(tmp_path: Path) -> None:
