@@ -233,7 +233,7 @@ async def test_a_cluster_that_takes_its_time_is_not_given_every_bundle_by_every_
             ledger.moves(9 + number - 1, leaves=3 * number)
         submitted = len(made.submitted)
         await trio.sleep(1.4)
-    assert 0 < submitted < 6, "at first we think that nobody does it"
+    assert 0 < submitted < 3, "at first we think that nobody does it"
     assert len(made.submitted) == submitted
 
 
@@ -292,7 +292,7 @@ def test_every_validator_has_its_turn_and_the_order_is_agreed() -> None:
     assert {rank(0, 4, turn_of(NOW_MS + turn * TURN_MS)) for turn in range(4)} == {0, 1, 2, 3}
     assert [wait_ms(position, 100) for position in range(4)] == [0, 100, 300, 600]
     assert [step_ms(usual) for usual in (0, STEP_MS, 10 * STEP_MS_MAX)] == [STEP_MS, 2 * STEP_MS, STEP_MS_MAX]
-    assert usual_ms(usual_ms(0, 4_000), 4_000) == 1_750
+    assert (usual_ms(100, 4_000), usual_ms(4_000, 0)) == (4_000, 3_000)
     assert [backoff_ms(failures, 200, 1_000) for failures in (0, 1, 2, 3, 99)] == [
         200,
         400,
