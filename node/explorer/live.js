@@ -68,14 +68,20 @@ export class Live {
     this.tell();
   }
 
+  /** The heights up to `height`, and those that came meanwhile. */
   async fetchBlocks(height) {
     const known = this.blocks.length ? this.blocks[0].height : -1;
     if (height === known) return;
-    const asked = known < 0 ? BLOCKS_ASKED : Math.min(BLOCKS_ASKED, Math.max(1, height - known));
-    const { blocks } = await ask("v1/blocks", { query: { limit: asked } });
-    const oldest = blocks.length ? blocks[blocks.length - 1].height : 0;
-    // Nothing is shown across heights that were missed: a rate over a hole would be a wrong one.
-    const kept = oldest <= known + 1 ? this.blocks.filter((block) => block.height < oldest) : [];
+    const wanted = known < 0 ? BLOCKS_ASKED : Math.min(BLOCKS_ASKED, Math.max(1, height - known));
+    const { blocks } = await ask("v1/blocks", { query: { limit: wanted } });
+    if (!blocks.length) return;
+    const missed = oldest(blocks) - known - 1;
+    if (known >= 0 && 0 < missed && missed <= BLOCKS_ASKED) {
+      const { blocks: more } = await ask("v1/blocks", { query: { before: oldest(blocks), limit: missed } });
+      blocks.push(...more);
+    }
+    // Nothing is kept across heights that were missed all the same: a rate over a hole would be a wrong one.
+    const kept = oldest(blocks) <= known + 1 ? this.blocks.filter((one) => one.height < oldest(blocks)) : [];
     this.blocks = [...blocks, ...kept].slice(0, BLOCKS_KEPT);
   }
 
@@ -88,9 +94,9 @@ export class Live {
       const place = Math.floor(block.decoded.time_ms / 1_000) - end + WINDOW_SECONDS - 1;
       if (place >= 0 && place < WINDOW_SECONDS) sums[place] += block.transactions ?? 0;
     }
-    const oldest = this.blocks[this.blocks.length - 1];
-    if (!oldest || oldest.height === 0) return sums;
-    const since = Math.floor(oldest.decoded.time_ms / 1_000) - end + WINDOW_SECONDS;
+    const first = this.blocks[this.blocks.length - 1];
+    if (!first || first.height === 0) return sums;
+    const since = Math.floor(first.decoded.time_ms / 1_000) - end + WINDOW_SECONDS;
     return sums.map((sum, place) => (place < since ? null : sum));
   }
 
@@ -111,3 +117,5 @@ export class Live {
     });
   }
 }
+
+const oldest = (blocks) => blocks[blocks.length - 1].height;

@@ -74,6 +74,16 @@ class Browser:
         assert is_good, found
         return found
 
+    @contextmanager
+    def prepared(self, script: str) -> Iterator[None]:
+        """Pages that are opened meanwhile find that this script ran before them."""
+        command = "Page.addScriptToEvaluateOnNewDocument"
+        added = self.driver.execute_cdp_cmd(command, {"source": script})
+        try:
+            yield
+        finally:
+            self.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
+
     def overflow(self) -> int:
         """By how many pixels the page is wider than its window."""
         return int(

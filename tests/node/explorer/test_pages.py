@@ -175,6 +175,60 @@ def test_the_page_follows_the_chain_by_itself(browser: Browser, url: str, showca
     browser.until(lambda: f"{height + 1}" in browser.text("table"))
 
 
+FOLLOW = """
+const { Live } = await import("./explorer/live.js");
+let newest = 0;
+window.fetch = async (address) => {
+  const asked = new URL(address).searchParams;
+  const first = Math.min(newest, Number(asked.get("before") ?? newest + 1) - 1);
+  const count = Math.min(Number(asked.get("limit")), first + 1);
+  const blocks = Array.from({ length: count }, (_, index) => first - index)
+    .map((height) => ({ height, transactions: 1, decoded: { time_ms: 1000 * height } }));
+  return new Response(JSON.stringify({ blocks }));
+};
+const live = new Live();
+const told = [];
+for (const [height, really] of given[0]) {
+  newest = really;
+  await live.fetchBlocks(height);
+  live.status = { time_ms: 1000 * really };
+  told.push([live.blocks.map((block) => block.height), live.rates()]);
+}
+return told;
+"""
+
+
+def test_heights_that_come_while_the_page_asks_are_not_missed(browser: Browser, url: str) -> None:
+    """A node goes on between two answers: of 30 new heights the first answer told of 10."""
+    browser.visit(url)
+    first, second = browser.wait_for(FOLLOW, [[20, 20], [30, 50]])
+    assert first[0] == list(range(20, -1, -1))
+    assert second[0] == list(range(50, -1, -1))
+    assert second[1] == [0] * 9 + [1] * 51
+
+
+def test_a_rate_is_unknown_where_heights_were_missed(browser: Browser, url: str) -> None:
+    browser.visit(url)
+    _, (heights, rates) = browser.wait_for(FOLLOW, [[20, 20], [400, 900]])
+    assert heights == list(range(900, 800, -1))
+    assert rates == [1] * 60
+    _, (heights, rates) = browser.wait_for(FOLLOW, [[20, 20], [25, 900]])
+    assert heights == list(range(900, 895, -1))
+    assert rates == [None] * 56 + [1] * 4
+
+
+def test_what_a_node_does_not_tell_is_not_shown(browser: Browser, url: str) -> None:
+    older = """
+    const real = window.fetch;
+    window.fetch = (address, options) => /v1.(peers|why)$/.test(String(address))
+      ? Promise.resolve(new Response('{"name":"unknown-route"}', { status: 404 })) : real(address, options);
+    """
+    with browser.prepared(older):
+        browser.visit(url, "#/peers")
+        browser.until(lambda: "What this node makes of it" not in browser.text("main"))
+        assert browser.run("return [...document.querySelectorAll('main section')].every((one) => one.hidden)")
+
+
 def test_what_a_reader_opened_stays_open_when_the_figures_change(
     browser: Browser, url: str, showcase: Showcase
 ) -> None:

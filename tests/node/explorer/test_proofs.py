@@ -2,7 +2,6 @@
 the same step; and what a browser cannot check is never called checked."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -49,17 +48,6 @@ def nothing_is_pinned_and_nothing_complained_of(browser: Browser, url: str) -> I
     browser.complaints()
     yield
     assert browser.complaints() == []
-
-
-@contextmanager
-def lacking(browser: Browser, script: str) -> Iterator[None]:
-    """Pages that are opened meanwhile have a browser without something."""
-    command = "Page.addScriptToEvaluateOnNewDocument"
-    added = browser.driver.execute_cdp_cmd(command, {"source": script})
-    try:
-        yield
-    finally:
-        browser.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
 
 
 def a_transaction(showcase: Showcase) -> bytes:
@@ -180,7 +168,7 @@ def test_a_bundle_from_a_file_is_checked_and_a_damaged_one_refused(
 
 
 def test_without_ed25519_nothing_is_called_verified(browser: Browser, url: str) -> None:
-    with lacking(browser, WITHOUT_ED25519):
+    with browser.prepared(WITHOUT_ED25519):
         browser.visit(url, "#/proofs/header/20")
         browser.until(lambda: browser.text(".verdict"))
         assert browser.text(".verdict strong") == "Not fully checked"
@@ -189,7 +177,7 @@ def test_without_ed25519_nothing_is_called_verified(browser: Browser, url: str) 
 
 
 def test_without_webcrypto_nothing_is_checked_and_that_is_said(browser: Browser, url: str) -> None:
-    with lacking(browser, WITHOUT_WEBCRYPTO):
+    with browser.prepared(WITHOUT_WEBCRYPTO):
         browser.visit(url, "#/proofs/header/20")
         browser.until(lambda: browser.text(".verdict"))
         assert browser.text(".verdict strong") == "Not fully checked"
