@@ -12,6 +12,7 @@ from node.anchoring.lanes import Refusal
 from node.anchoring.refusals import Code as ClientCode
 from node.api.faults import Fault
 from node.cli.exits import Exit
+from node.cli.peercodes import COURIER, PEER, QUESTION
 from node.diagnosis import CLUSTER_RULES, DOWN_RULES, NODE_RULES, PEER_RULES
 from node.ledger.codes import Code
 
@@ -38,6 +39,7 @@ CLIENT: dict[ClientCode, str] = {
     ClientCode.LINK_HEIGHT: "The link is at no height where this epoch can end; bring the links in order.",
     ClientCode.NOT_NEWER: "A header of this height or above is held already; nothing is to be done.",
     ClientCode.TIME_NOT_LATER: "Its time is not after that of the header below; accuse, if it is certified.",
+    ClientCode.TIME_AHEAD: "Its time is far ahead of this cluster's; look at the clocks of both.",
     ClientCode.EPOCH_ENDED: "The epoch ended below this header; bring the epoch link first.",
     ClientCode.NOT_CONSISTENT: "It does not extend the history that is held; if it is certified, accuse.",
     ClientCode.TIP_NOT_INCLUDED: "The tip that is held is not in its history; if it is certified, accuse.",
@@ -54,6 +56,7 @@ CLIENT: dict[ClientCode, str] = {
     ClientCode.ACCUSED_FULL: "As many validators are accused as can be held; what is held suffices.",
     ClientCode.ROSTER_MISMATCH: "These are not the operators that the ledger certified; prove the roster.",
     ClientCode.RECOVERY_BASE: "The recovery goes on above another header than one that is held.",
+    ClientCode.RECOVERY_EVIDENCE: "The recovery rests on other evidence than is held; bring that evidence.",
     ClientCode.RECOVERY_ACCUSED: "The recovery does not remove everybody who is convicted.",
     ClientCode.RECOVERY_SIGNERS: "Somebody signed the recovery who may not; collect the signatures again.",
     ClientCode.RECOVERY_WEIGHT: "Too little weight signed the recovery; collect more signatures.",
@@ -191,5 +194,8 @@ def entries() -> tuple[Entry, ...]:
         *(Entry("start", None, name, sentence) for name, sentence in START.items()),
         *(Entry("maintenance", None, name, sentence) for name, sentence in MAINTENANCE.items()),
         *(Entry("link", None, name, sentence) for name, sentence in LINK.items()),
+        *(Entry("peer", None, name, sentence) for name, sentence in PEER.items()),
+        *(Entry("courier", None, name, sentence) for name, sentence in COURIER.items()),
+        *(Entry("question", None, name, sentence) for name, sentence in QUESTION.items()),
         *(Entry("diagnosis", None, name, sentence) for name, sentence in _diagnoses()),
     )

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+import consensus
 import node
 import p2p
 from node.anchoring.lanes import Refusal
+from node.anchoring.questions import Refusal as Unanswered
 from node.anchoring.refusals import Code as ClientCode
 from node.api.faults import Fault
 from node.cli import catalogue
@@ -17,8 +19,10 @@ from node.cli.exits import Exit
 from node.cli.main import run
 from node.ledger.codes import Code
 
+CONSENSUS = Path(consensus.__file__).parent
 NODE, P2P = Path(node.__file__).parent, Path(p2p.__file__).parent
 DOCTOR_FUNCTIONS = frozenset(("good", "warning", "fault", "skipped", "_seed", "_port"))
+SIGNED = ("vote", "timeout", "header signature")
 BASES = frozenset(("p2p", "local", "peer", "storage"))
 """Classes that are only inherited from."""
 
@@ -75,6 +79,37 @@ def test_every_word_that_the_source_says_is_in_the_catalogue_and_no_other() -> N
     assert set(names("link")) == classes_say(P2P)
 
 
+def suffixes_of(calls: frozenset[str], folder: Path) -> set[str]:
+    """How the first arguments end that begin with a name: f"{what}-weight"."""
+    return {
+        str(call.args[0].values[-1].value)  # type: ignore[attr-defined]  # it ends in a constant, or this fails
+        for tree in trees(folder)
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in calls
+        if call.args and isinstance(call.args[0], ast.JoinedStr)
+    }
+
+
+def test_every_fault_of_a_peer_is_in_the_catalogue_and_no_other() -> None:
+    faults = frozenset(
+        ("PeerError", "MalformedMessage", "InvalidCertificate", "InvalidBlock", "InvalidMessage")
+    )
+    certificates = ("-bitmap", "-count", "-signature", "-signer", "-weight")
+    assert suffixes_of(faults, CONSENSUS) == {*certificates, "-link"}
+    made = {f"{what}{end}" for what in ("qc", "tc", "header") for end in certificates}
+    made |= {f"{what}{end}" for what in SIGNED for end in ("-link", "-signature")}
+    assert set(names("peer")) == said_by(faults, CONSENSUS) | said_by(faults, NODE) | made
+
+
+def test_every_fault_of_a_courier_and_every_end_of_a_question_is_in_the_catalogue() -> None:
+    federation = NODE / "daemon" / "federation"
+    said = said_by(frozenset(("BundleFault", "AskFailed", "SubmitFailed")), federation)
+    blamed = {"malformed", "unasked", "wrong-answer", "round-timeout"}
+    assert set(names("courier")) == said | blamed
+    ends = said_by(frozenset(("NoAnswer",)), federation) | {"silent"}
+    assert set(names("question")) == ends | {refusal.value for refusal in Unanswered}
+
+
 def test_entries_are_sentences_under_one_name_each_a_kind() -> None:
     found = catalogue.entries()
     assert len({(entry.kind, entry.name) for entry in found}) == len(found)
@@ -92,6 +127,9 @@ def test_entries_are_sentences_under_one_name_each_a_kind() -> None:
         ("disk-sync", "doctor check"),
         ("guard_missing", "start"),
         ("refused-by-peer", "link"),
+        ("qc-weight", "peer"),
+        ("no-progress", "courier"),
+        ("not-anchored", "question"),
         ("not-synced", "ledger code"),
         ("314", "ledger code"),
     ],
