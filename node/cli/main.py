@@ -42,7 +42,7 @@ COMMANDS: dict[str, str] = {
     "show-node-id": "Print a node's public keys.",
     "key": "Replace a validator's keys: a guided rotation.",
     "config": "Show or check a node's configuration.",
-    "db": "Look after a node's database: check, backup, restore, prune.",
+    "db": "Look after a node's database: check, backup, restore, prune, export, import.",
     "safety": "Move a validator to another machine: export, import.",
     "safety": "Move a validator to another machine: export, import.",
     "explain": "Say what a code means and what to do about it.",

@@ -54,7 +54,7 @@ class Tuning:
     """Transactions of one key taken in from clients; 0: any number."""
 
 
-class _StateView:
+class StateView:
     """The ledger's reader over the database."""
 
     def __init__(self, reader: Reader) -> None:
@@ -97,7 +97,7 @@ def assemble(
 ) -> Validator:
     """A validator ready for its first input, `Start`. `consensus_key` is None for an observer; `safety` is
     None when nothing may be signed. `reader` sees what the latest flush stored."""
-    state: StateReader = _StateView(reader)
+    state: StateReader = StateView(reader)
     ledger = Ledger(genesis.params, state, recovered.tip, scheme=scheme, name=genesis.name)
     data_plane = pool_config(genesis, tuning, scheme)
     terms = Terms(

@@ -134,6 +134,14 @@ class ExecutionLine:
                 return settled
         return None
 
+    def finish_next(self) -> Settled:
+        """Execute the next block to its end. Raises LocalError when none waits."""
+        while self.has_work:
+            settled = self.advance()
+            if settled is not None:
+                return settled
+        raise LocalError("no block waits for execution")
+
     @property
     def is_overdue(self) -> bool:
         """Whether more waits here than should, while others have certified it already: this node is slow."""

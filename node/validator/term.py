@@ -139,7 +139,7 @@ class Terms:
             replica,
             BatchPool(self._pool, validators, me),
             GossipRoom(cluster_id, validators, self.epochs.set_of, replica.signatures),
-            _trust(cluster_id, validators, SignatureCache(scheme=self._scheme)),
+            trust_of(cluster_id, validators, SignatureCache(scheme=self._scheme)),
         )
 
     def _recovered_state(self, start: TermStart) -> RecoveredState:
@@ -161,7 +161,7 @@ class Terms:
         )
 
 
-def _trust(cluster_id: bytes, validators: ValidatorSet, cache: SignatureCache) -> Trust:
+def trust_of(cluster_id: bytes, validators: ValidatorSet, cache: SignatureCache) -> Trust:
     """What the set of one epoch says of certificates and proposals."""
 
     def judge_certificate(certificate: HeaderCertificate) -> Judgement:

@@ -1,6 +1,7 @@
-"""`isthmus db`: looks after a node's database: check, backup, restore, prune."""
+"""`isthmus db`: looks after a node's database: check, backup, restore, prune, export, verify, import."""
 
 import os
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,29 +14,36 @@ from rich.progress import Progress
 
 from node.cli.exits import Exit
 from node.cli.failures import Failure
+from node.cli.hashes import HashType
 from node.cli.options import home_option, json_option
 from node.cli.output import Output
 from node.config import NodeConfig, load_config
 from node.daemon.backup import restore_backup, write_backup
+from node.daemon.chainfile import export_chain, read_beginning, replay_chain
 from node.daemon.keylock import KeyLock
+from node.daemon.maintenance import MaintenanceError
 from node.daemon.pruning import KEEP_MIN, Pruned, prune
 from node.daemon.pruning import Progress as Report
-from node.daemon.reading import compact_chain
+from node.daemon.reading import compact_chain, open_view
 from node.daemon.startup import check_data, open_store
+from node.daemon.store import Store
 from node.genesis import Genesis
 from node.home import Home
 from node.storage import StoreFull
-from node.validator import Tuning, pool_config
+from node.validator import Tuning, first_writes, pool_config
 
 _WAY_OUT = (
     "While a quorum of the other nodes is in order, move the data folder away (never keys) and start: the "
     "node fetches everything again. One node at a time, and keep what was moved until it has caught up."
 )
 _NEW = click.Path(path_type=Path)
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
-@click.group("db", help="Look after a node's database: check, backup, restore, prune.")
+@click.group(
+    "db", help="Look after a node's database: check, backup, restore, prune, export, verify, import."
+)
 def command() -> None:
     """The group."""
 
@@ -156,6 +164,87 @@ def prune_old(keep: int, compact: bool, home: Home, output: Output) -> None:
         )
 
     output.answer(document, for_people)
+
+
+@command.command("export", help="Write the whole chain of a node, running or not, as one portable FILE.")
+@click.argument("file", type=_NEW)
+@click.option("--to", type=click.IntRange(1), metavar="HEIGHT", help="Up to this height.  [default: all]")
+@home_option
+@json_option
+def export(file: Path, to: int | None, home: Home, output: Output) -> None:
+    """Every block with what it ordered, and every certificate: `db verify` executes it anywhere."""
+    _config_of(home)
+    genesis = Genesis.from_json(home.genesis_file.read_text(encoding="utf-8"))
+    rules = pool_config(genesis, Tuning())
+    with open_view(home.data_dir) as view, _shown(output, "heights") as progress:
+        height = export_chain(view.snapshot, rules, genesis, to, file, progress)
+    document = {
+        "file": str(file),
+        "height": height,
+        "bytes": file.stat().st_size,
+        "cluster_id": genesis.cluster_id.hex(),
+    }
+    words = f"{file}: heights 1 to {height} of cluster {genesis.cluster_id.hex()}, {document['bytes']} bytes"
+    output.answer(document, lambda console: console.print(words, markup=False))
+
+
+@command.command("verify", help="Execute an exported chain FILE offline, against a trusted genesis hash.")
+@click.argument("file", type=_FILE)
+@click.option(
+    "--trust", type=HashType(), required=True, help="The genesis hash: which cluster it must be of."
+)
+@json_option
+def verify(file: Path, trust: bytes, output: Output) -> None:
+    """Every certificate, every transaction and every root, from the genesis on."""
+    genesis = _genesis_of(file, trust, "--trust")
+    with tempfile.TemporaryDirectory(prefix="isthmus-") as folder:
+        store = Store.open(Path(folder), fsync=False)
+        try:
+            store.apply(*first_writes(genesis))
+            with _shown(output, "heights") as progress:
+                replay = replay_chain(file, store, pool_config(genesis, Tuning()), progress)
+        finally:
+            store.close()
+    document = {"verified": True, "height": replay.height, "header_hash": replay.header_hash.hex()}
+    words = (
+        f"{file} is the history of cluster {trust.hex()} up to height {replay.height}: every block was "
+        f"executed again, and gives what a quorum certified.\n  header {replay.header_hash.hex()}"
+    )
+    output.answer(document, lambda console: console.print(words, markup=False))
+
+
+@command.command("import", help="Execute an exported chain FILE into a home that has no data yet.")
+@click.argument("file", type=_FILE)
+@home_option
+@json_option
+def take_in(file: Path, home: Home, output: Output) -> None:
+    """The node then goes on from there, as if it had followed from the first block."""
+    config = load_config(home, os.environ).config
+    genesis = Genesis.from_json(home.genesis_file.read_text(encoding="utf-8"))
+    _genesis_of(file, genesis.cluster_id, str(home.genesis_file))
+    if home.data_dir.exists() and any(home.data_dir.iterdir()):
+        raise MaintenanceError(
+            "destination-taken", f"{home.data_dir} is not empty: move it away first (never the keys)"
+        )
+    with KeyLock.acquire(home.keys_dir), _shown(output, "heights") as progress:
+        store = open_store(config, genesis)
+        try:
+            replay = replay_chain(file, store, pool_config(genesis, Tuning()), progress)
+        finally:
+            store.close()
+    document = {"home": str(home.path), "height": replay.height}
+    words = f"{home.data_dir} holds heights 0 to {replay.height}; start the node"
+    output.answer(document, lambda console: console.print(words, markup=False))
+
+
+def _genesis_of(file: Path, trust: bytes, named_by: str) -> Genesis:
+    genesis = read_beginning(file).genesis
+    if genesis.cluster_id != trust:
+        raise MaintenanceError(
+            "chain-foreign",
+            f"{file} is of cluster {genesis.cluster_id.hex()[:16]}, and {named_by} names {trust.hex()[:16]}",
+        )
+    return genesis
 
 
 def _config_of(home: Home) -> NodeConfig:
