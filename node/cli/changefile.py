@@ -79,6 +79,10 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             }
         ],
     },
+    "addresses": {
+        "cluster_id": _ID,
+        "addresses": [{"node_key": _KEY, "host": "node0.beta.example", "port": 27_600}],
+    },
 }
 """The content of one change of each kind. Keys and ids are 64 hexadecimal digits; an invitation is the file
 that the other cluster wrote, beside this one."""

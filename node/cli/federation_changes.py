@@ -16,6 +16,7 @@ from node.ledger.federation.changes import (
     ApproveRecovery,
     FederationChange,
     RetireCluster,
+    SetAddresses,
     SetFederation,
     SetLanePolicy,
     SetReaders,
@@ -88,6 +89,16 @@ def _readers(content: Content, folder: Path) -> tuple[Value, ...]:
     return (_bytes(cluster_id, "cluster_id"), tuple(map(_grant, _list(grants, "grants"))))
 
 
+def _addresses(content: Content, folder: Path) -> tuple[Value, ...]:
+    cluster_id, addresses = fields_of(content, ("cluster_id", "addresses"), "addresses")
+    return (_bytes(cluster_id, "cluster_id"), tuple(map(_address, _list(addresses, "addresses"))))
+
+
+def _address(item: object) -> Value:
+    node_key, host, port = fields_of(item, ("node_key", "host", "port"), "address")
+    return (_bytes(node_key, "node_key"), host, port)
+
+
 def _grant(item: object) -> Value:
     names = ("prefix", "may_list", "organisations", "roles", "keys")
     prefix, may_list, organisations, roles, keys = fields_of(item, names, "grant")
@@ -108,6 +119,7 @@ _NUMBERS = {
     "federation": 12,
     "vouch-for-header": 13,
     "readers": 14,
+    "addresses": 15,
 }
 _READERS: dict[str, Callable[[Content, Path], tuple[Value, ...]]] = {
     "admit-cluster": _admission,
@@ -117,6 +129,7 @@ _READERS: dict[str, Callable[[Content, Path], tuple[Value, ...]]] = {
     "federation": _parameters,
     "vouch-for-header": _vouching,
     "readers": _readers,
+    "addresses": _addresses,
 }
 FEDERATION_WORDS = tuple(_NUMBERS)
 """The kinds of changes about other clusters, as they are written."""
@@ -151,6 +164,9 @@ def in_words(change: FederationChange) -> str:
         case SetReaders(cluster_id, grants):
             told = "; ".join(map(_grant_in_words, grants)) or "nothing"
             return f"members of cluster {cluster_id.hex()} may read {told}"
+        case SetAddresses(cluster_id, addresses):
+            places = ", ".join(f"{one.node_key.hex()} at {one.host}:{one.port}" for one in addresses)
+            return f"dial cluster {cluster_id.hex()} at {places or 'no address'}"
 
 
 def _grant_in_words(grant: Grant) -> str:

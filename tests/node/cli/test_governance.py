@@ -225,6 +225,7 @@ async def test_federation_changes_are_proposed_from_a_file_and_read_back_in_word
         "the federation: 2 witnesses, anchor at least every 60000 ms, stale after 86400000 ms",
         f"vouch for header 1000:{KEY} of cluster {cluster_id}",
         f"members of cluster {cluster_id} may read records/berths/* and list (organisations harbour; roles",
+        f"dial cluster {cluster_id} at {KEY} at node0.beta.example:27600",
     ):
         assert words in out
 
