@@ -133,7 +133,7 @@ class P2PConfig:
     """The same from one address (an IPv6 address counts by its /64)."""
     handshakes_per_second: int = 16
     """Handshakes that one address may begin in a second, each about 5 ms of CPU; 0 means any number."""
-    handshakes_burst: int = 128
+    handshakes_burst: int = 64
     """The same at once after a pause: a whole cluster behind one address may come back together."""
     strangers_per_second: int = 32
     """Handshakes in a second of all addresses that no pinned key has come from; 0 means any number."""
