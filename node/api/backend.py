@@ -101,6 +101,10 @@ class NodeStatus:
     """`opaque` on a benchmark cluster, whose ledger is none; empty everywhere else."""
     pruned_below: int = 0
     """Transactions below this height were pruned here; 0 when none were."""
+    sync_from: int | None = None
+    """The height at which catching up began; None when nothing is to be caught up."""
+    sync_target: int | None = None
+    """The certified height it goes to."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,7 +149,7 @@ class LiveBackend:
         node = self._node
         opened, view = node.opened, node.validator.replica.view()
         genesis = opened.genesis
-        heights = node.validator.data.catchup.heights()
+        heights, progress = node.validator.data.catchup.heights(), node.validator.data.catchup.progress()
         directory = node.validator.directory
         peers = tuple(
             PeerStatus(
@@ -181,6 +181,8 @@ class LiveBackend:
             peers=peers,
             benchmark=_benchmark(genesis),
             pruned_below=pruned_below(node),
+            sync_from=None if progress is None else progress.from_height,
+            sync_target=None if progress is None else progress.target_height,
         )
 
     def look(self) -> tuple[NodeFacts, tuple[PeerFacts, ...]]:

@@ -16,6 +16,7 @@ from node.cli.output import Output, table
 from node.client import Client
 
 _TIMEOUT_MS = 2_000
+_BAR_WIDTH = 30
 
 
 @click.command(
@@ -41,6 +42,8 @@ def command(directory: Path | None, output: Output, **options: Any) -> int:
             if look.status is not None and look.status.pruned_below:
                 words = f"transactions below height {look.status.pruned_below} were pruned"
                 console.print(f"{look.name}: {words}", markup=False)
+            if look.status is not None and look.status.sync_target is not None:
+                console.print(f"{look.name}: {sync_bar(look.status)}", markup=False)
             for reason in look.reasons:
                 console.print(f"{look.name}: {reason}", markup=False)
 
@@ -48,6 +51,16 @@ def command(directory: Path | None, output: Output, **options: Any) -> int:
     if all(look.status is None for look in looks):
         return Exit.NOT_REACHABLE
     return Exit.OK if all(look.ready for look in looks) else Exit.NEGATIVE
+
+
+def sync_bar(status: NodeStatus) -> str:
+    """How far a node that catches up has come: what it has stored, between where it began and its target."""
+    start, target = status.sync_from or 0, status.sync_target or 0
+    done = min(max(status.stored_height - start, 0), max(target - start, 0))
+    percent = 100 * done // max(1, target - start)
+    filled = _BAR_WIDTH * percent // 100
+    bar = "#" * filled + "-" * (_BAR_WIDTH - filled)
+    return f"catching up [{bar}] {percent} %, height {start + done} of {target}"
 
 
 class Look:
