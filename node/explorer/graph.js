@@ -25,7 +25,7 @@ export function graph(own, edges) {
 
 /** The others on an ellipse, their words on its outer side. */
 function around(others) {
-  const [width, height] = [900, others > 6 ? 560 : 400];
+  const [width, height] = [900, others > 6 ? 560 : 370];
   const centre = [width / 2, height / 2];
   // Begun at the left, so that one or two others lie beside the middle and not across its words.
   const turn = Math.PI + (others > 2 ? Math.PI / others : 0);

@@ -45,6 +45,7 @@ export function proofs({ args, askBytes, ask, go }) {
   const result = el("div", { class: "result", "aria-live": "polite" });
   const trust = trustField(ask, () => check());
   let source = null;
+  let turns = 0;
 
   /** Take a bundle from `fetchBundle` and judge it; `name` is for saving it. */
   async function take(fetchBundle, name) {
@@ -61,9 +62,11 @@ export function proofs({ args, askBytes, ask, go }) {
       );
     }
   }
+  /** Judge the bundle at hand anew; of several at once only the newest is shown. */
   async function check() {
-    if (source === null) return;
+    const turn = ++turns;
     const pinned = await trust.value();
+    if (source === null || turn !== turns) return;
     if (pinned === null) {
       refill(
         result,
@@ -72,9 +75,11 @@ export function proofs({ args, askBytes, ask, go }) {
       return;
     }
     const { data, name } = source;
+    const judged = await checkBundle(data, pinned);
+    if (turn !== turns) return;
     refill(
       result,
-      showResult(await checkBundle(data, pinned), hex(pinned) === localStorage.getItem(PINNED)),
+      showResult(judged, hex(pinned) === localStorage.getItem(PINNED)),
       saveButton(`Save the bundle (${bytes(data.length)})`, `${name}.bundle`, () => data),
     );
   }
@@ -127,14 +132,16 @@ const once = (action) => {
 
 /** The pinned genesis hash: the reader's own where there is one, else what this node says. */
 function trustField(ask, changed) {
-  const field = el("input", {
+  // Of several lines where it is narrow: a hash is compared whole.
+  const field = el("textarea", {
     id: "trust",
     class: "hash",
+    rows: "2",
     spellcheck: "false",
     autocomplete: "off",
-    maxlength: "64",
     on: { input },
   });
+  const typed = () => field.value.replaceAll(/\s/g, "").toLowerCase();
   const told = el("p", { class: "note", role: "status" });
   let own = null;
   const ready = (async () => {
@@ -149,14 +156,14 @@ function trustField(ask, changed) {
   })();
   function tell() {
     const pinned = localStorage.getItem(PINNED);
-    if (pinned && field.value === pinned)
+    if (pinned && typed() === pinned)
       refill(
         told,
         badge("good", "pinned by you"),
         " Kept in this browser.",
         pinned === own || own === null ? null : " This node belongs to another cluster.",
       );
-    else if (field.value === own)
+    else if (typed() === own)
       refill(
         told,
         badge("warn", "as this node says"),
@@ -166,12 +173,13 @@ function trustField(ask, changed) {
   }
   function input() {
     tell();
-    if (isHash(field.value)) changed();
+    changed();
   }
   function pin() {
-    if (isHash(field.value)) localStorage.setItem(PINNED, field.value.toLowerCase());
-    field.value = field.value.toLowerCase();
+    if (isHash(typed())) localStorage.setItem(PINNED, typed());
+    field.value = typed();
     tell();
+    changed();
   }
   function unpin() {
     localStorage.removeItem(PINNED);
@@ -195,7 +203,7 @@ function trustField(ask, changed) {
     ),
     async value() {
       await ready;
-      return isHash(field.value) ? fromHex(field.value) : null;
+      return isHash(typed()) ? fromHex(typed()) : null;
     },
   };
 }

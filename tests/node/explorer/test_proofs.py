@@ -149,6 +149,27 @@ def test_a_pin_is_kept_and_another_cluster_is_refused_by_it(
     browser.until(lambda: browser.text(".verdict strong") == "Verified")
 
 
+TYPE = """
+const field = document.querySelector("#trust");
+field.value = arguments[0];
+field.dispatchEvent(new Event("input"));
+"""
+
+
+def test_a_verdict_never_stands_beside_another_hash_than_the_one_it_was_made_for(
+    browser: Browser, url: str, showcase: Showcase
+) -> None:
+    own = showcase.genesis.cluster_id.hex()
+    browser.visit(url, "#/proofs/header/20")
+    browser.until(lambda: browser.text(".verdict strong") == "Verified")
+    browser.run(TYPE, own[:-1])
+    browser.until(lambda: browser.text(".result") == "The genesis hash must be 64 hexadecimal digits.")
+    browser.run(TYPE, own[:-1] + ("1" if own[-1] == "0" else "0"))
+    browser.until(lambda: browser.text(".verdict strong") == "Refused")
+    browser.run(TYPE, f" {own[:32].upper()}\n{own[32:]} ")
+    browser.until(lambda: browser.text(".verdict strong") == "Verified")
+
+
 def test_a_bundle_from_a_file_is_checked_and_a_damaged_one_refused(
     browser: Browser, url: str, showcase: Showcase, tmp_path: Path
 ) -> None:
