@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from consensus import Digest
+from consensus import CodecError, Digest
 from node.api.federation_talk import federation
 from node.cli.access import access_options
 from node.cli.clusters import age_text, clusters_table, find_cluster
@@ -24,7 +24,8 @@ from node.cli.invitation import Invitation, parse_addresses, read_invitation
 from node.cli.options import json_option
 from node.cli.output import Output, document_of, program, table
 from node.home import write_new
-from node.ledger.federation.changes import RetireCluster
+from node.ledger.federation.changes import RetireCluster, SetReaders
+from node.ledger.federation.grants import grants_from_value
 from node.local.federation import (
     CLUSTERS_MAX,
     LocalFederation,
@@ -42,7 +43,7 @@ _NEW_FILE = click.Path(dir_okay=False, path_type=Path)
 _HEADINGS = ("cluster", "height", "anchored at", "height there", "lag", "age", "status")
 
 
-@click.group("federation", help="Clusters that admit each other: up, invite, join, list, leave.")
+@click.group("federation", help="Clusters that admit each other: up, invite, join, list, grant, leave.")
 def command() -> None:
     """The group."""
 
@@ -162,6 +163,33 @@ def leave(cluster: str, output: Output, **options: Any) -> int:
     with access_of(options).client() as client:
         found = find_cluster(client, cluster)
     return propose_changes(output, options, (RetireCluster(Digest(found.cluster_id)),))
+
+
+@command.command("grant", help="Propose what members of a CLUSTER may read here; without PREFIX: nothing.")
+@click.argument("cluster")
+@click.argument("prefixes", metavar="[PREFIX]...", nargs=-1)
+@click.option("--list", "may_list", is_flag=True, help="They may also search names there.")
+@click.option("--organisation", "organisations", multiple=True, help="Only for its members; may be repeated.")
+@click.option("--role", "roles", multiple=True, help="Only for those with this role; may be repeated.")
+@proposing_options
+def grant(
+    cluster: str,
+    prefixes: tuple[str, ...],
+    may_list: bool,
+    organisations: tuple[str, ...],
+    roles: tuple[str, ...],
+    output: Output,
+    **options: Any,
+) -> int:
+    """PREFIX begins names of resources, such as `records/berths/`. All grants before are replaced."""
+    with access_of(options).client() as client:
+        found = find_cluster(client, cluster)
+    values = tuple((prefix, int(may_list), organisations, roles, ()) for prefix in prefixes)
+    try:
+        change = SetReaders(Digest(found.cluster_id), grants_from_value(values))
+    except CodecError as error:
+        raise Failure(Exit.USAGE, f"that cannot be granted: {error}", "PREFIX is like records/") from error
+    return propose_changes(output, options, (change,))
 
 
 @command.command("demo", help="Start three clusters, pass a record between them, verify it, stop.")

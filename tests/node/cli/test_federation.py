@@ -103,7 +103,7 @@ async def test_a_proposal_about_a_cluster_is_shown_to_people_with_its_id(desk: D
     assert (await desk.ask("harbour", "federation", "join", file, "--key", key))[0] == 0
     code, out, _ = await desk.run("governance", "list", "--url", desk.urls["harbour"])
     assert code == 0
-    assert f"admit-cluster {json.loads(file.read_text())['cluster_id']} customs" in out
+    assert f"admit cluster {json.loads(file.read_text())['cluster_id']} as customs" in out
 
 
 async def test_a_cluster_that_was_left_is_retired(desk: Desk) -> None:
@@ -111,6 +111,22 @@ async def test_a_cluster_that_was_left_is_retired(desk: Desk) -> None:
     await desk.decide("harbour", "federation", "leave", "customs")
     _, listed = await desk.ask("harbour", "federation", "list")
     assert [c["status"] for c in listed["clusters"]] == ["retired"]
+
+
+async def test_what_members_of_a_cluster_may_read_is_granted_and_taken_back(desk: Desk) -> None:
+    await desk.decide("harbour", "federation", "join", await desk.invite("customs"))
+    words = ("federation", "grant", "customs")
+    for prefixes, told in (
+        (("records/", "records/a/", "--list", "--role", "client"), "records/a/* and list (roles client)"),
+        ((), "may read nothing"),
+    ):
+        proposal = await desk.decide("harbour", *words, *prefixes)
+        code, out, _ = await desk.run("governance", "show", proposal, "--url", desk.urls["harbour"])
+        assert code == 0
+        assert told in out
+    key = ("--key", desk.folder / "operator-0.key", "--url", desk.urls["harbour"])
+    code, _, err = await desk.run(*words, "", *key)
+    assert (code, "cannot be granted" in err) == (Exit.USAGE, True)
 
 
 async def test_a_record_is_shared_with_a_cluster_by_its_name(desk: Desk) -> None:
