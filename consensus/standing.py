@@ -49,11 +49,13 @@ Standing: TypeAlias = tuple[Fault, ...]
 
 def standing_value(standing: Standing) -> tuple[Value, ...]:
     """`[fault, ...]`."""
-    return tuple(fault.to_value() for fault in standing)
+    return tuple(fault.to_value() for fault in standing) if standing else ()
 
 
 def standing_from(value: Value) -> Standing:
     """The inverse of `standing_value`; raises CodecError."""
+    if value == ():
+        return ()  # as nearly every block of a good cluster has it
     standing = tuple(Fault.from_value(item) for item in as_array(value, VALIDATORS_MAX, "standing"))
     authors = [fault.author for fault in standing]
     if any(after <= before for before, after in pairwise(authors)):
