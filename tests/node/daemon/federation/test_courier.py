@@ -14,6 +14,7 @@ from node.anchoring.lanes.courier import Offer
 from node.anchoring.lanes.inbound import InboundBundle
 from node.daemon.federation.courier import (
     BUNDLES_AT_ONCE_MAX,
+    HURRY_SECONDS,
     PATIENCE_MS,
     PAUSE_MAX_MS,
     Courier,
@@ -168,6 +169,43 @@ async def test_the_tip_of_a_silent_cluster_is_anchored_at_the_heartbeat(
     async with office(gone_on, ledger=ledger, seconds=5) as made:
         pass
     assert len(made.submitted) == 1
+
+
+async def test_a_height_that_somebody_waits_for_is_brought_without_patience_turn_or_heartbeat(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    def gone_on(peer: PeerId, question: Question) -> Reply | None:
+        if isinstance(question, OfferAsked):
+            # It says nothing to us, so an honest server keeps the question until the patience is over.
+            return None if question.patience_ms else Offered(question.ticket, Offer(0, 9, 0))
+        return BundleSent(question.ticket, a_bundle())
+
+    async with office(gone_on, ledger=FakeLedger(own_seat=seat(3)), seconds=0) as made:
+        await trio.sleep(1)
+        assert made.submitted == []
+        made.courier.hurry(9)
+        await trio.sleep(1)
+        assert len(made.submitted) == 1
+        made.courier.hurry(9)
+        await trio.sleep(3)
+        assert len(made.submitted) == 1
+
+
+async def test_a_height_that_never_comes_is_hurried_after_for_a_while_only(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    def goes_on(peer: PeerId, question: Question) -> Reply:
+        if isinstance(question, OfferAsked):
+            return Offered(question.ticket, Offer(0, question.height + 1, 0))
+        return BundleSent(question.ticket, a_bundle())
+
+    async with office(goes_on, takes=False, seconds=0) as made:
+        made.courier.hurry(10**9)
+        await trio.sleep(HURRY_SECONDS + 1)
+        brought = len(made.submitted)
+        assert brought > 0
+        await trio.sleep(HEARTBEAT_MS / 2000)
+        assert len(made.submitted) == brought
 
 
 def seat(position: int) -> Seat:
