@@ -66,8 +66,8 @@ export function redraw(body, ...children) {
   if (held) [...body.querySelectorAll("a")].find((link) => link.getAttribute("href") === held)?.focus();
 }
 
-/** Words that begin with a capital and end. */
+/** Words that end, and begin with a capital unless the first is a name: `docs/a` is not `Docs/a`. */
 export function sentence(text) {
-  const begun = text.charAt(0).toUpperCase() + text.slice(1);
+  const begun = /^[a-z]+([\s,]|$)/.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text;
   return /[.!?]$/.test(begun) ? begun : `${begun}.`;
 }

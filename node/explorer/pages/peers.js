@@ -56,7 +56,7 @@ function showDiagnoses(diagnoses) {
         el(
           "div",
           {},
-          words.startsWith(about) ? `${words}.` : sentence(words),
+          sentence(words),
           remedy ? el("p", { class: "note" }, sentence(remedy)) : null,
           verdict === "good" ? null : el("p", { class: "note" }, el("code", {}, `isthmus explain ${code}`)),
         ),
