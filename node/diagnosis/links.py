@@ -31,18 +31,23 @@ def clock_is_off(skew_ms: int | None, tolerance_ms: int) -> bool:
     return skew_ms is not None and not -(tolerance_ms + CLOCK_SLACK_MS) <= skew_ms <= tolerance_ms
 
 
+def _reason(peer: PeerFacts) -> str:
+    """Why the last attempt or link ended, without the name that begins it."""
+    return peer.last_error.removeprefix(f"{peer.name}: ")
+
+
 def _other_cluster(seen: Seen) -> str | None:
     peer = seen.peer
     if peer.connected or "another cluster" not in peer.last_error:
         return None
-    return f"{peer.name} has another genesis: {peer.last_error}"
+    return f"{peer.name} has another genesis: {_reason(peer)}"
 
 
 def _other_version(seen: Seen) -> str | None:
     peer = seen.peer
     if peer.connected or "speaks protocol" not in peer.last_error:
         return None
-    return f"{peer.name} runs another protocol version: {peer.last_error}"
+    return f"{peer.name} runs another protocol version: {_reason(peer)}"
 
 
 def _banned(seen: Seen) -> str | None:
@@ -56,7 +61,7 @@ def _stranger(seen: Seen) -> str | None:
     peer = seen.peer
     if peer.connected or not any(word in peer.last_error for word in ("node key", "certificate", "pinned")):
         return None
-    return f"{peer.name} and this node do not accept each other's node key: {peer.last_error}"
+    return f"{peer.name} and this node do not accept each other's node key: {_reason(peer)}"
 
 
 def _unreachable(seen: Seen) -> str | None:
@@ -64,7 +69,7 @@ def _unreachable(seen: Seen) -> str | None:
     if peer.connected:
         return None
     where = f" at {peer.address}" if peer.address else ", which this node expects to dial in,"
-    return f"{peer.name}{where} is not connected{': ' + peer.last_error if peer.last_error else ''}"
+    return f"{peer.name}{where} is not connected{': ' + _reason(peer) if peer.last_error else ''}"
 
 
 def _silent(seen: Seen) -> str | None:

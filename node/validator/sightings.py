@@ -6,7 +6,7 @@ For operators only: nothing is decided from it, and it is neither verified beyon
 from collections import deque
 from dataclasses import dataclass, field
 
-from consensus import Message, Proposal, Round, Status, Timeout, TimeoutReason, Vote
+from consensus import Message, Proposal, Round, Status, Timeout, TimeoutReason, Vote, epoch_of
 
 SIGHTINGS_MAX = 256
 """Peers remembered, by node key; the one not heard of for longest makes room."""
@@ -19,6 +19,8 @@ class Sighting:
     """The last that was seen of one peer; None is never. `heard_ms` and the skew are by our wall clock."""
 
     heard_ms: int
+    epoch: int = 0
+    """What follows is of this epoch: rounds begin anew in each."""
     round: Round | None = None
     certified_height: int | None = None
     vote_round: Round | None = None
@@ -30,6 +32,11 @@ class Sighting:
     def clock_skew_ms(self) -> int | None:
         """How far its proposals were ahead of our clock as they came; a little too low, by their way here."""
         return max(self.skews_ms, default=None)
+
+    def enter(self, epoch: int) -> None:
+        """The peer is in a later epoch."""
+        self.epoch = epoch
+        self.round = self.vote_round = self.timeout_round = self.timeout_reason = None
 
 
 class Sightings:
@@ -48,6 +55,9 @@ class Sightings:
         if seen is None:
             seen = self._begin(node_key, now_ms)
         seen.heard_ms = now_ms
+        epoch = epoch_of(message)
+        if epoch is not None and epoch > seen.epoch:
+            seen.enter(epoch)
         if isinstance(message, Vote):
             seen.round = seen.vote_round = message.round
         elif isinstance(message, Proposal):

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from node.cli.options import home_option, json_option
 from node.cli.output import Output
-from node.config import SECTIONS, LoadedConfig, PeerConfig, knobs_of, load_config
+from node.config import PEERS, SECTIONS, LoadedConfig, knobs_of, load_config
 from node.genesis import Genesis
 from node.home import Home
 
@@ -31,6 +31,12 @@ def show(home: Home, output: Output, effective: bool) -> None:
     document = {
         "home": str(home.path),
         "settings": {path: _for_json(value) for path, value, _, _ in settings},
+        "peers": {
+            section: [
+                {key: _for_json(getattr(peer, key)) for key in knobs_of(PEERS[section])} for peer in peers
+            ]
+            for section, peers in _peers(loaded)
+        },
         "origins": dict(loaded.origins),
     }
 
@@ -45,10 +51,11 @@ def show(home: Home, output: Output, effective: bool) -> None:
             line = Text(shown.ljust(36))
             line.append(f"  # {purpose}" + (f" ({origin})" if origin else ""), style="dim")
             console.print(line)
-        for peer in loaded.config.p2p.peers:
-            console.print("\n[[p2p.peers]]", markup=False, style="bold")
-            for key in knobs_of(PeerConfig):
-                console.print(f"{key} = {_for_toml(getattr(peer, key))}", markup=False)
+        for section, peers in _peers(loaded):
+            for peer in peers:
+                console.print(f"\n[[{section}.peers]]", markup=False, style="bold")
+                for key in knobs_of(PEERS[section]):
+                    console.print(f"{key} = {_for_toml(getattr(peer, key))}", markup=False)
 
     output.answer(document, for_people)
 
@@ -78,6 +85,11 @@ def check(home: Home, output: Output) -> None:
         )
 
     output.answer(document, for_people)
+
+
+def _peers(loaded: LoadedConfig) -> list[tuple[str, tuple[object, ...]]]:
+    """The peer entries of each section that has some."""
+    return [(section, tuple(getattr(loaded.config, section).peers)) for section in PEERS]
 
 
 def _settings(loaded: LoadedConfig, effective: bool) -> list[tuple[str, Any, str, str]]:

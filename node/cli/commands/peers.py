@@ -36,7 +36,8 @@ def command(output: Output, **options: Any) -> int:
         console.print(table(PEER_HEADINGS, [peer_row(peer) for peer in answer.peers]))
         for peer in answer.peers:
             if not peer.connected and peer.last_error:
-                console.print(f"{peer.name}: {peer.last_error}", markup=False)
+                words = peer.last_error.removeprefix(f"{peer.name}: ")
+                console.print(f"{peer.name}: {words}", markup=False)
 
     output.answer(document, for_people)
     is_whole = all(peer.connected for peer in answer.peers if peer.is_validator)

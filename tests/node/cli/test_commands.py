@@ -317,6 +317,8 @@ def test_the_peer_entry_that_is_printed_is_accepted_by_another_node(
     config.write_text(config.read_text() + entry)
     shown = answered(capsys, "config", "show", "--home", tmp_path / "h", "--json")[1]
     assert shown["origins"]["p2p.peers[0].node_key"] == "config.toml"
+    assert [peer["name"] for peer in shown["peers"]["p2p"]] == ["node0"]
+    assert shown["peers"]["federation"] == []
 
 
 def test_a_key_that_others_can_read_is_exit_6(capsys: pytest.CaptureFixture[str], testnet: Testnet) -> None:

@@ -24,7 +24,11 @@ HOME = HomeFacts("node-0", "http://127.0.0.1:27601", True, True, False, "", (), 
 
 OTHER_GENESIS = "node-1: it belongs to another cluster: its genesis is 0102, ours is 0304"
 OF_A_PEER: list[tuple[str, dict[str, Any], str]] = [
-    ("other-genesis", {"connected": False, "last_error": OTHER_GENESIS}, "its genesis is 0102"),
+    (
+        "other-genesis",
+        {"connected": False, "last_error": OTHER_GENESIS},
+        "genesis: it belongs to another cluster",
+    ),
     ("other-protocol", {"connected": False, "last_error": "it speaks protocol 2 (x), we speak 1"}, "2"),
     ("peer-banned", {"connected": False, "banned_for_ms": 90_500}, "another 90 s"),
     ("keys-not-pinned", {"connected": False, "last_error": "its node key is unknown"}, "node key"),

@@ -7,9 +7,9 @@ from tests.node.validator.world import world_of
 PEER = b"\x01" * 32
 
 
-def status(round: int, height: int) -> Status:
+def status(round: int, height: int, epoch: int = 0) -> Status:
     zero = Round(0)
-    return Status(Epoch(0), Round(round), zero, zero, Height(height), Height(height))
+    return Status(Epoch(epoch), Round(round), zero, zero, Height(height), Height(height))
 
 
 def test_a_status_is_remembered_with_its_time_and_strangers_make_room() -> None:
@@ -24,6 +24,17 @@ def test_a_status_is_remembered_with_its_time_and_strangers_make_room() -> None:
         seen.note(number.to_bytes(32, "big"), status(1, 1), 2_000 + number)
     assert seen.of(PEER) is None
     assert seen.limits() == (("sightings", SIGHTINGS_MAX, SIGHTINGS_MAX),)
+
+
+def test_with_an_epoch_rounds_begin_anew() -> None:
+    seen = Sightings()
+    seen.note(PEER, status(90, 5), 1_000)
+    found = seen.of(PEER)
+    assert found is not None
+    found.vote_round = found.timeout_round = Round(90)
+    seen.note(PEER, status(2, 6, epoch=1), 2_000)
+    assert (found.round, found.vote_round, found.timeout_round) == (2, None, None)
+    assert found.certified_height == 6
 
 
 def test_a_running_cluster_sees_rounds_votes_and_clocks_of_everybody() -> None:
