@@ -188,6 +188,14 @@ def update(
     return replace(state, validators=sets[-1], last=Tip.of(header), status=status, is_unwatched=is_unwatched)
 
 
+def watch(state: ClientState, corroboration: Corroboration) -> ClientState:
+    """A client that was silent and healed within its epoch, once others hold its tip's branch too: whoever
+    had only that epoch's keys would have shown it to them all. Raises Refused NEEDS_APPROVAL,
+    NEEDS_WITNESSES, BAD_WITNESS."""
+    _check_corroborated(state, state.epoch, state.last.point, -1, corroboration)
+    return replace(state, is_unwatched=False)
+
+
 def freeze(
     state: ClientState, evidence: ForkEvidence, cache: SignatureCache, held: HeldBranch | None = None
 ) -> tuple[ClientState, Verdict]:

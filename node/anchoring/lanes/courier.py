@@ -7,7 +7,7 @@ content, else at the heartbeat, so two idle clusters do not keep each other awak
 
     offer     [version, incarnation, certified height, size of the server's log to us]
     request   [version, incarnation, anchored height, [progress, ...], [progress, ...], leaves max, bytes max,
-               epoch of the roster that is known]
+               epoch of the roster that is known, [id of a cluster asked about, ...], [height, ...]]
               of lanes from the server (messages wanted), and to it (answers wanted)
     progress  `progress.py`
 """
@@ -16,16 +16,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from consensus import CodecError, Value, as_array, as_int, as_tuple, decode, encode
+from consensus import CodecError, Digest, Value, as_array, as_bytes, as_int, as_tuple, decode, encode
+from node.anchoring.forks.views import PLACES_MAX, VIEWS_MAX
 from node.anchoring.lanes.inbound import INBOUND_BYTES_MAX, INBOUND_LEAVES_MAX
-from node.anchoring.lanes.messages import PORT_CHARACTERS_MAX, Closing, Leaf, Message, Mode
+from node.anchoring.lanes.messages import CLUSTER_ID_BYTES, PORT_CHARACTERS_MAX, Closing, Leaf, Message, Mode
 from node.anchoring.lanes.progress import BITMAP_BYTES_MAX, Progress
 from node.anchoring.lanes.records import LANES_PER_PEER_MAX
 from node.proofs.rfc6962 import MAX_SIZE
 
 COURIER_VERSION = 2
 OFFER_BYTES_MAX = 64
-REQUEST_BYTES_MAX = 2 * LANES_PER_PEER_MAX * (PORT_CHARACTERS_MAX + BITMAP_BYTES_MAX + 32) + 64
+REQUEST_BYTES_MAX = 2 * LANES_PER_PEER_MAX * (PORT_CHARACTERS_MAX + BITMAP_BYTES_MAX + 32) + 512
 _BYTES_MIN = 64 * 1024
 """No request allows less, so that one leaf of any length always fits."""
 
@@ -36,7 +37,9 @@ class Held:
 
     `anchored_ms` is our block time when that tip was anchored. `incoming` are lanes from it, `outgoing`
     lanes to it (what it has answered): `received` and `answered` of `progress_with`, and `besides`. The
-    roster that we know of it is of `roster_epoch`; that of its genesis is of epoch 0.
+    roster that we know of it is of `roster_epoch`; that of its genesis is of epoch 0. Along with what
+    else there is, it is asked for its views of the clusters `about`, and for the `places` (heights) in its
+    history.
     """
 
     incarnation: int
@@ -47,6 +50,8 @@ class Held:
     besides: int = 0
     epoch: int = 0
     roster_epoch: int = 0
+    about: tuple[Digest, ...] = ()
+    places: tuple[int, ...] = ()
 
     @property
     def leaves_taken(self) -> int:
@@ -117,6 +122,8 @@ class BundleRequest:
     leaves_max: int
     bytes_max: int
     roster_epoch: int = 0
+    about: tuple[Digest, ...] = ()
+    places: tuple[int, ...] = ()
 
     def encode(self) -> bytes:
         """The canonical bytes."""
@@ -130,6 +137,8 @@ class BundleRequest:
                 self.leaves_max,
                 self.bytes_max,
                 self.roster_epoch,
+                self.about,
+                self.places,
             )
         )
 
@@ -137,7 +146,7 @@ class BundleRequest:
     def decode(data: bytes) -> "BundleRequest":
         """The inverse of `encode`; raises CodecError for every other shape, bound or length."""
         value = decode(data, max_bytes=REQUEST_BYTES_MAX, max_depth=3, max_items=12 * LANES_PER_PEER_MAX)
-        fields = as_tuple(value, 8, "bundle request")
+        fields = as_tuple(value, 10, "bundle request")
         _check_version(fields[0], "bundle request")
         return BundleRequest(
             as_int(fields[1], "incarnation"),
@@ -147,6 +156,11 @@ class BundleRequest:
             as_int(fields[5], "leaves max", low=1, high=INBOUND_LEAVES_MAX),
             as_int(fields[6], "bytes max", low=_BYTES_MIN, high=INBOUND_BYTES_MAX),
             as_int(fields[7], "roster epoch"),
+            tuple(
+                Digest(as_bytes(item, "cluster id", length=CLUSTER_ID_BYTES))
+                for item in as_array(fields[8], VIEWS_MAX, "clusters asked about")
+            ),
+            tuple(as_int(item, "height") for item in as_array(fields[9], PLACES_MAX, "places")),
         )
 
 
@@ -182,6 +196,8 @@ def plan(
         leaves_max,
         max(bytes_max, _BYTES_MIN),
         held.roster_epoch,
+        held.about,
+        held.places,
     )
 
 

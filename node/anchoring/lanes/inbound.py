@@ -5,7 +5,7 @@ that the next block will have replaced. The log's place in the outbox is proven 
 Canonical msgpack:
 
     [version, source cluster id, update bytes | nil, log proof | nil, [[index, leaf, path], ...],
-     [roster leaf, state proof] | nil]
+     [roster leaf, state proof] | nil, [view, ...], [place, ...]]    views, places: `forks/views.py`
 
 Without an update leaves and roster are proven against the header that is anchored already. `check` is what
 can be verified of lanes before a bundle is pooled; the ledger verifies it again when it is executed.
@@ -25,6 +25,7 @@ from consensus import (
     encode,
 )
 from node.anchoring.cluster.operators import ROSTER_BYTES_MAX
+from node.anchoring.forks.views import PLACES_MAX, VIEWS_MAX, Place, View
 from node.anchoring.lanes.destination import ReceivePolicy, deliver
 from node.anchoring.lanes.messages import (
     CLUSTER_ID_BYTES,
@@ -47,8 +48,8 @@ INBOUND_LEAVES_MAX = 64
 INBOUND_BYTES_MAX = 512 * 1024
 INBOUND_UPDATE_BYTES_MAX = 256 * 1024
 """Whoever is further behind asks for updates of some epochs at a time."""
-_DEPTH_MAX = 4
-_ITEMS_MAX = 16 + INBOUND_LEAVES_MAX * (4 + 64)
+_DEPTH_MAX = 6
+_ITEMS_MAX = 256 + INBOUND_LEAVES_MAX * (4 + 64) + PLACES_MAX * (4 + 64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,8 @@ class InboundBundle:
     log: LogProof | None
     leaves: tuple[BundledLeaf, ...]
     roster: RosterProof | None = None
+    views: tuple[View, ...] = ()
+    places: tuple[Place, ...] = ()
 
     def encode(self) -> bytes:
         """The canonical bytes."""
@@ -111,6 +114,8 @@ class InboundBundle:
                 None if self.log is None else self.log.to_value(),
                 tuple((leaf.index, leaf.leaf, leaf.path) for leaf in self.leaves),
                 None if self.roster is None else self.roster.to_value(),
+                tuple(view.to_value() for view in self.views),
+                tuple(place.to_value() for place in self.places),
             )
         )
 
@@ -118,7 +123,7 @@ class InboundBundle:
     def decode(data: bytes) -> "InboundBundle":
         """The inverse of `encode`; raises CodecError for every other shape, length or order of leaves."""
         value = decode(data, max_bytes=INBOUND_BYTES_MAX, max_depth=_DEPTH_MAX, max_items=_ITEMS_MAX)
-        version, source, update, log, listed, roster = as_tuple(value, 6, "inbound bundle")
+        version, source, update, log, listed, roster, views, places = as_tuple(value, 8, "inbound bundle")
         if version != INBOUND_VERSION:
             raise CodecError(f"inbound bundle version {version!r:.20} is not {INBOUND_VERSION}")
         leaves = tuple(_leaf(item) for item in as_array(listed, INBOUND_LEAVES_MAX, "leaves"))
@@ -135,6 +140,8 @@ class InboundBundle:
             None if log is None else LogProof.from_value(log),
             leaves,
             None if roster is None else RosterProof.from_value(roster),
+            tuple(View.from_value(item) for item in as_array(views, VIEWS_MAX, "views")),
+            tuple(Place.from_value(item) for item in as_array(places, PLACES_MAX, "places")),
         )
 
     def arrivals(self) -> tuple[Arrival, ...]:
@@ -203,6 +210,8 @@ def pack(
     leaves_max: int = INBOUND_LEAVES_MAX,
     bytes_max: int = INBOUND_BYTES_MAX,
     roster: RosterProof | None = None,
+    views: tuple[View, ...] = (),
+    places: tuple[Place, ...] = (),
 ) -> InboundBundle | None:
     """The leading `leaves` that fit both bounds; None when nothing is left to bring.
 
@@ -212,6 +221,8 @@ def pack(
         raise ValueError(f"an update of {len(update)} bytes exceeds {INBOUND_UPDATE_BYTES_MAX}")
     room = min(bytes_max, INBOUND_BYTES_MAX) - len(update or b"") - OUTBOX_PROOF_BYTES_MAX
     room -= 0 if roster is None else roster.size_bytes
+    room -= len(encode(tuple(view.to_value() for view in views)))
+    room -= len(encode(tuple(place.to_value() for place in places)))
     taken: list[BundledLeaf] = []
     if log is not None:
         for leaf in leaves:
@@ -221,7 +232,7 @@ def pack(
             taken.append(leaf)
     if update is None and not taken and roster is None:
         return None
-    return InboundBundle(source, update, log if taken else None, tuple(taken), roster)
+    return InboundBundle(source, update, log if taken else None, tuple(taken), roster, views, places)
 
 
 def _check_concerns(bundled: BundledLeaf, source: bytes, own_id: bytes) -> None:

@@ -7,10 +7,10 @@
     path     from the header that operators vouch for to the bundle's
     answers  [anchored height | 0, why it was not anchored | "", [[leaf index, outcome], ...]]
 
-The light client goes first, then a roster (`renewing.py`); then each leaf is taken by its lane, in order. A
-leaf that is a repetition, early or over a quota is passed over, with the lane's label as its outcome, and
-costs the others nothing. A bundle that brings nothing new at all fails with the code of its first refusal and
-writes nothing.
+The light client goes first, then a roster (`renewing.py`) and views of others (`watching.py`); then each leaf
+is taken by its lane, in order. A leaf that is a repetition, early or over a quota is passed over, with the
+lane's label as its outcome, and costs the others nothing. A bundle that brings nothing new at all fails with
+the code of its first refusal and writes nothing.
 """
 
 from dataclasses import dataclass
@@ -43,8 +43,8 @@ from node.ledger.federation.records import CLUSTERS_MAX, peering_of
 from node.ledger.federation.refused import by_client, by_lane
 from node.ledger.federation.renewing import renew_by
 from node.ledger.federation.session import Session
+from node.ledger.federation.watching import note_certified, take_places, take_views, watch_by, witnesses_of
 from node.proofs import ProofError
-from node.proofs.header import Header
 
 CLOSING_TAKEN = "lane-closed"
 """The outcome of a leaf by which the other cluster closed a part of a lane."""
@@ -116,6 +116,10 @@ def deliver(session: Session, call: Deliver) -> Value:
         except Refused as error:
             if anchored or call.update is None:
                 raise by_client(error) from error
+    take_places(session, client, call.bundle.places)
+    watch_by(session, session.client(client.cluster_id), call.bundle.places)
+    take_views(session, client, call.bundle.views)
+    client = session.client(call.bundle.source)
     outcomes: list[tuple[int, str]] = []
     view = view_of(client)
     for arrival in call.bundle.arrivals():
@@ -151,16 +155,18 @@ def _anchor(session: Session, client: ClientState, call: Deliver, update: Update
         session.time_ms,
         session.cache,
         stale_after_ms=params.stale_after_ms,
-        corroboration=_corroboration(session, client, call, update.certified.header),
+        corroboration=_corroboration(session, client, call, update),
     )
     session.put_client(state)
+    note_certified(session, update.certified)
     session.note_anchored(client.cluster_id)
     return state
 
 
-def _corroboration(session: Session, client: ClientState, call: Deliver, header: Header) -> Corroboration:
+def _corroboration(session: Session, client: ClientState, call: Deliver, update: Update) -> Corroboration:
     """What the bundle brings beside the update, where the client needs it: epochs passed, and nobody watched
-    since it was STALE."""
+    since it was STALE. Witnesses are those that the bundle names, and those that other couriers brought."""
+    header = update.certified.header
     if not client.needs_others or header.epoch == client.epoch:
         return Corroboration()
     checkpoint = peering_of(session.get, client.cluster_id).checkpoint
@@ -182,6 +188,11 @@ def _corroboration(session: Session, client: ClientState, call: Deliver, header:
             raise Refused(Reason.BAD_WITNESS, f"{seen.seer.hex()} is no active cluster other than these")
         anchor = seen.view.check(seer.last.anchors_root, client.cluster_id)
         witnesses.append(Witness(seen.seer, anchor, seen.path))
+    if not witnesses and update.links:
+        above = update.links[-1].ending.header.height
+        point = Point.of(header)
+        places = call.bundle.places
+        witnesses = list(witnesses_of(session, client, header.epoch, point, above, places))
     return Corroboration(required_witnesses(session.params.witnesses, len(others)), tuple(witnesses))
 
 

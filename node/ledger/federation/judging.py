@@ -16,8 +16,7 @@ the common prefix of their logs; without one nothing counts as shared, and more 
 
 from dataclasses import dataclass, replace
 
-from consensus import CodecError, Digest, Value, as_bytes, as_int, as_tuple, encode_trusted
-from node.anchoring.client.lightclient import freeze
+from consensus import CodecError, Digest, Value, as_bytes, as_int, as_tuple
 from node.anchoring.client.lightclient import recover as recovered
 from node.anchoring.client.state import ClientState
 from node.anchoring.cluster.anchors import AnchorProof, ClientStatus, path_from_value
@@ -25,21 +24,19 @@ from node.anchoring.forks.evidence import ForkEvidence, HeldBranch
 from node.anchoring.forks.recovery import RecoveryCertificate
 from node.anchoring.lanes.inbound import RosterProof
 from node.anchoring.lanes.outbox import CommonPrefix
-from node.anchoring.lanes.recovery import heard_of, park, resume
+from node.anchoring.lanes.recovery import heard_of, resume
 from node.anchoring.lanes.refusals import LaneRefused
 from node.anchoring.refusals import Code as Reason
 from node.anchoring.refusals import Refused
 from node.ledger.codes import Code, RejectedTransaction
-from node.ledger.federation.keys import evidence_key, evidence_list_key
-from node.ledger.federation.records import client_of, ids_from_value, peering_of, read
+from node.ledger.federation.convicting import convict
+from node.ledger.federation.records import client_of, peering_of
 from node.ledger.federation.refused import by_client, by_lane
 from node.ledger.federation.renewing import renew_by
 from node.ledger.federation.session import Session
+from node.ledger.federation.watching import forget, note_certified
 from node.proofs import ProofError
 from node.proofs.rfc6962 import MAX_SIZE
-
-EVIDENCE_KEPT_MAX = 16
-"""Pieces of evidence kept of one cluster; each names keys that those before it did not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,22 +135,17 @@ def parse_recover(args: tuple[Value, ...]) -> Recover:
 def accuse(session: Session, call: Accuse) -> Value:
     """Freeze the accused cluster; evidence that names nobody new changes nothing."""
     session.require_known()
-    evidence = call.evidence
-    before = session.client(evidence.first.certified.header.cluster_id)
+    before = session.client(call.evidence.first.certified.header.cluster_id)
     try:
         held = None if call.other is None else _held(session, before.cluster_id, call.other)
-        after, verdict = freeze(before, evidence, session.cache, held)
+        verdict, is_new = convict(session, before, call.encoded, held)
     except Refused as error:
         raise by_client(error, _code(error)) from error
-    if after == before:
+    if not is_new:
         raise RejectedTransaction(
             Code.NOTHING_NEW, f"{before.name} is frozen, and these {len(verdict.accused)} keys are accused"
         )
-    session.put_client(after)
-    if before.status is not ClientStatus.FROZEN:
-        park(session.draft, before.cluster_id, before.incarnation)
-    _keep(session, before.cluster_id, evidence.id, call.encoded)
-    return (evidence.id, verdict.accused)
+    return (call.evidence.id, verdict.accused)
 
 
 def _code(error: Refused) -> Code | None:
@@ -168,14 +160,6 @@ def _held(session: Session, accused: bytes, other: OtherBranch) -> HeldBranch:
         raise Refused(Reason.BAD_WITNESS, f"{other.seer.hex()} is no active cluster other than the accused")
     anchor = other.view.check(seer.last.anchors_root, accused)
     return HeldBranch(anchor, other.their_path, other.our_path, other.link_path, other.ours_is_second)
-
-
-def _keep(session: Session, cluster_id: bytes, evidence_id: Digest, encoded: bytes) -> None:
-    key = evidence_list_key(cluster_id)
-    listed = read(session.get, key, ids_from_value) or ()
-    if len(listed) < EVIDENCE_KEPT_MAX and evidence_id not in listed:
-        session.draft.put(key, encode_trusted((*listed, evidence_id)))
-        session.draft.put(evidence_key(cluster_id, evidence_id), encoded)
 
 
 def recover(session: Session, call: Recover) -> Value:
@@ -201,6 +185,8 @@ def recover(session: Session, call: Recover) -> Value:
     except LaneRefused as error:
         raise by_lane(error) from error
     session.put_client(after)
+    note_certified(session, recovery.base)
+    forget(session, before.cluster_id)
     session.note_anchored(before.cluster_id)
     session.change_peering(before.cluster_id, lambda known: replace(known, recovery=None))
     return (after.incarnation, None if common == MAX_SIZE else common)

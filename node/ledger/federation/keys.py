@@ -7,6 +7,7 @@ federation/peer/<id hex>                  what only the holder knows of it (`rec
 federation/genesis/<id hex>               its genesis body
 federation/nodes/<id hex>                 the nodes of its newest proven roster (`records.Nodes`)
 federation/name/<name>                    cluster id
+federation/{certified,claim,seen}/<id>    what others were shown of it, compared with ours (`watching.py`)
 federation/policy/<id hex>/<port>/<o|u>   what operators allow on a lane (`records.LanePolicy`)
 federation/readers/<id hex>               who of it may read what of ours (`grants.Grant`)
 federation/quota/<id hex>/<port>/<o|u>    [window, messages received in it]
@@ -43,6 +44,21 @@ def genesis_key(cluster_id: bytes) -> bytes:
 def nodes_key(cluster_id: bytes) -> bytes:
     """Where the `Nodes` of a cluster stand."""
     return b"federation/nodes/" + cluster_id.hex().encode()
+
+
+def certified_key(cluster_id: bytes) -> bytes:
+    """Where the certified header of a client's tip stands."""
+    return b"federation/certified/" + cluster_id.hex().encode()
+
+
+def claim_key(cluster_id: bytes) -> bytes:
+    """Where a `Claim` stands."""
+    return b"federation/claim/" + cluster_id.hex().encode()
+
+
+def seen_key(cluster_id: bytes) -> bytes:
+    """Where the views of others stand."""
+    return b"federation/seen/" + cluster_id.hex().encode()
 
 
 def name_key(name: str) -> bytes:

@@ -32,12 +32,14 @@ from node.ledger.federation.records import (
     peering_of,
     read,
 )
+from node.ledger.federation.watching import Claim, claim_of
 from node.ledger.names import NAME_CHARACTERS_MAX
 
 __all__ = [
     "ClusterView",
     "LaneView",
     "Resolved",
+    "claim",
     "cluster",
     "clusters",
     "disputes",
@@ -184,6 +186,12 @@ def disputes(get: Get, own_id: bytes, cluster_id: bytes) -> tuple[Disputed, ...]
 def policy(get: Get, cluster_id: bytes, port: str, mode: Mode) -> LanePolicy:
     """What operators allow on a lane; nothing where they said nothing."""
     return read(get, policy_key(cluster_id, port, mode), LanePolicy.from_value) or LanePolicy()
+
+
+def claim(get: Get, cluster_id: bytes) -> Claim | None:
+    """A certified header of a cluster that another one was shown, and that its own history has not confirmed:
+    suspicion, no evidence. None while all views agree."""
+    return claim_of(get, cluster_id)
 
 
 def evidence(get: Get, cluster_id: bytes) -> tuple[ForkEvidence, ...]:

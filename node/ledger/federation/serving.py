@@ -13,6 +13,7 @@ from node.anchoring.cluster.anchors import AnchorProof
 from node.anchoring.cluster.certified import Certified
 from node.anchoring.cluster.epochs import EpochLink
 from node.anchoring.cluster.operators import ROSTER_KEY, read_nodes, read_roster
+from node.anchoring.forks.views import Place, View
 from node.anchoring.lanes.courier import BundleRequest, Held, LeafName, Offer, wanted
 from node.anchoring.lanes.inbound import (
     INBOUND_UPDATE_BYTES_MAX,
@@ -29,6 +30,8 @@ from node.ledger.federation.draft import Draft
 from node.ledger.federation.posting import admits
 from node.ledger.federation.records import Get, client_of, nodes_of, peering_of
 from node.ledger.federation.tables import StoredOutbox, anchor_nodes, log_of
+from node.ledger.federation.telling import view_of_other
+from node.ledger.federation.watching import about_of, places_of
 from node.proofs import rfc6962, smt
 from node.proofs.header import Header
 from node.storage import (
@@ -67,6 +70,8 @@ def held(reader: Reader, peer_id: bytes) -> Held | None:
         lanes.besides,
         client.epoch,
         nodes_of(get, peer_id).epoch,
+        about_of(get, client),
+        places_of(get, client),
     )
 
 
@@ -87,7 +92,8 @@ def answer(reader: Reader, peer_id: bytes, request: BundleRequest) -> InboundBun
     if update is None or update.certified.header.height == tip.height:
         log = prove_log(outbox, peer_id)
     leaves = () if log is None else _leaves(reader, outbox, tip.cluster_id, peer_id, request, log.size)
-    known = None if update is not None and update.certified.header.height != tip.height else roster(reader)
+    top = tip if update is None else update.certified.header
+    known = roster(reader) if top.height == tip.height else None
     return pack(
         tip.cluster_id,
         data,
@@ -96,7 +102,23 @@ def answer(reader: Reader, peer_id: bytes, request: BundleRequest) -> InboundBun
         leaves_max=request.leaves_max,
         bytes_max=request.bytes_max,
         roster=known if known is not None and _is_news(known.leaf, tip.epoch, request) else None,
+        views=tuple(_views(reader, request)) if top.height == tip.height else (),
+        places=tuple(_places(reader, request, top.height)),
     )
+
+
+def _views(reader: Reader, request: BundleRequest) -> Iterator[View]:
+    for subject in request.about:
+        view = view_of_other(reader, subject)
+        if view is not None:
+            yield view
+
+
+def _places(reader: Reader, request: BundleRequest, top: int) -> Iterator[Place]:
+    """Where the headers asked for stand in the history of header `top`."""
+    for height in dict.fromkeys(request.places):
+        if height < top:
+            yield Place(height, _header(reader, height).hash, history_path(reader, height, top))
 
 
 def _is_news(leaf: bytes, epoch: int, request: BundleRequest) -> bool:

@@ -309,10 +309,12 @@ def test_the_largest_request_fits_its_bound() -> None:
         (6, 1, "bytes max"),
         (6, INBOUND_BYTES_MAX + 1, "bytes max"),
         (7, -1, "roster epoch"),
+        (8, (bytes(32),) * 5, "at most 4"),
+        (9, tuple(range(9)), "at most 8"),
     ],
 )
 def test_a_request_beyond_a_bound_is_refused(field: int, value: Any, says: str) -> None:
-    fields: list[Any] = [2, 0, 0, (), (), INBOUND_LEAVES_MAX, INBOUND_BYTES_MAX, 0]
+    fields: list[Any] = [2, 0, 0, (), (), INBOUND_LEAVES_MAX, INBOUND_BYTES_MAX, 0, (), ()]
     BundleRequest.decode(encode(tuple(fields)))
     fields[field] = value
     with pytest.raises(CodecError, match=says):
@@ -448,7 +450,7 @@ def test_a_misshapen_bundle_is_refused(field: int, value: Any, says: str) -> Non
     _, _, bundle = a_bundle()
     assert bundle.log is not None
     leaves = tuple((leaf.index, leaf.leaf, leaf.path) for leaf in bundle.leaves)
-    fields: list[Any] = [2, bundle.source, bundle.update, bundle.log.to_value(), leaves, None]
+    fields: list[Any] = [2, bundle.source, bundle.update, bundle.log.to_value(), leaves, None, (), ()]
     assert InboundBundle.decode(encode(tuple(fields))) == bundle
     fields[field] = value
     with pytest.raises(CodecError, match=says):
@@ -457,4 +459,4 @@ def test_a_misshapen_bundle_is_refused(field: int, value: Any, says: str) -> Non
 
 def test_an_empty_bundle_is_refused() -> None:
     with pytest.raises(CodecError, match="brings an update"):
-        InboundBundle.decode(encode((2, bytes(32), None, None, (), None)))
+        InboundBundle.decode(encode((2, bytes(32), None, None, (), None, (), ())))

@@ -297,22 +297,37 @@ def bundle_damages() -> Damaged:
     many = tuple((index, b"", ()) for index in range(INBOUND_LEAVES_MAX + 1))
     log = whole.log.to_value()
     yield "inbound-bundle", "version-1", encode((1, SOURCE, None, log, (leaf,)))
-    yield "inbound-bundle", "65-leaves", encode((2, SOURCE, None, log, many, None))
-    yield "inbound-bundle", "update-text", encode((2, SOURCE, "update", log, (leaf,), None))
-    yield "bundle-request", "leaves-max-zero", encode((2, 0, 0, (), (), 0, INBOUND_BYTES_MAX, 0))
-    yield "bundle-request", "bytes-max-too-small", encode((2, 0, 0, (), (), 1, 1, 0))
+    yield "inbound-bundle", "65-leaves", encode((2, SOURCE, None, log, many, None, (), ()))
+    yield "inbound-bundle", "update-text", encode((2, SOURCE, "update", log, (leaf,), None, (), ()))
+    yield "bundle-request", "leaves-max-zero", encode((2, 0, 0, (), (), 0, INBOUND_BYTES_MAX, 0, (), ()))
+    yield "bundle-request", "bytes-max-too-small", encode((2, 0, 0, (), (), 1, 1, 0, (), ()))
     wide = (("records", 1, 0, b"\x01\x00"),)
-    yield "bundle-request", "bitmap-padded", encode((2, 0, 0, wide, (), 1, INBOUND_BYTES_MAX, 0))
-    yield "bundle-request", "65-lanes", encode((2, 0, 0, wide * 65, (), 1, INBOUND_BYTES_MAX, 0))
-    yield "bundle-request", "roster-epoch-negative", encode((2, 0, 0, (), (), 1, INBOUND_BYTES_MAX, -1))
-    yield "bundle-request", "version-1", encode((1, 0, 0, (), (), 1, INBOUND_BYTES_MAX, 0))
+    yield "bundle-request", "bitmap-padded", encode((2, 0, 0, wide, (), 1, INBOUND_BYTES_MAX, 0, (), ()))
+    yield "bundle-request", "65-lanes", encode((2, 0, 0, wide * 65, (), 1, INBOUND_BYTES_MAX, 0, (), ()))
+    yield (
+        "bundle-request",
+        "roster-epoch-negative",
+        encode((2, 0, 0, (), (), 1, INBOUND_BYTES_MAX, -1, (), ())),
+    )
+    yield "bundle-request", "version-1", encode((1, 0, 0, (), (), 1, INBOUND_BYTES_MAX, 0, (), ()))
     state = log[2] if isinstance(log, tuple) else None
     for name, roster in (
         ("roster-text", ("roster", state)),
         ("roster-without-proof", (b"roster",)),
         ("roster-too-long", (bytes(64 * 1024 + 1), state)),
     ):
-        yield "inbound-bundle", name, encode((2, SOURCE, None, None, (), roster))
+        yield "inbound-bundle", name, encode((2, SOURCE, None, None, (), roster, (), ()))
+    request_of = (2, 0, 0, (), (), 1, INBOUND_BYTES_MAX, 0)
+    yield "bundle-request", "about-five-clusters", encode((*request_of, (THIRD,) * 5, ()))
+    yield "bundle-request", "about-a-short-id", encode((*request_of, (THIRD[1:],), ()))
+    yield "bundle-request", "nine-places", encode((*request_of, (), tuple(range(9))))
+    for name, views, places in (
+        ("five-views", ((1,),) * 5, ()),
+        ("view-cut-short", ((b"", None),), ()),
+        ("nine-places", (), ((1, bytes(32), ()),) * 9),
+        ("place-hash-short", (), ((1, bytes(31), ()),)),
+    ):
+        yield "inbound-bundle", name, encode((2, SOURCE, None, log, (leaf,), None, views, places))
     yield "offer", "version-1", encode((1, 0, 0, 0))
     yield "offer", "log-size-beyond-63-bits", encode((2, 0, 0, 2**63))
 
