@@ -134,7 +134,8 @@ def chain_of(*rounds: int, payload_at: tuple[int, ...] = ()) -> list[Made]:
     for round in rounds:
         qc = made[-1].qc() if made else ROOT_QC
         tc = None if qc[1] + 1 == round else tc_of(round - 1, (qc[1],) * 3)
-        made.append(block_of(round, qc, tc, payload=b"\x01" if round in payload_at else b""))
+        payload = b"\x01" if round in payload_at else b""
+        made.append(block_of(round, qc, tc, author=round % 4, payload=payload))
     return made
 
 

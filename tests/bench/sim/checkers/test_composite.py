@@ -82,7 +82,6 @@ FALSE_HEADER = certificate_of(1, A, B, (0, 1))
         (wire.Code.AGREEMENT, (CERTIFICATES, FALSE_QC, None, None)),
         (wire.Code.AGREEMENT, (CERTIFICATES, None, None, FALSE_HEADER)),
         (wire.Code.BLOCKS, (BLOCKS, ((block_of(4, FALSE_QC).data, bytes(64)),))),
-        (wire.Code.HEADERS, FALSE_HEADER),
         (wire.Code.SYNC, (7, 1, (), (), FALSE_HEADER)),
     ],
 )
@@ -118,9 +117,11 @@ def test_a_header_certificate_counts_as_execution_and_as_commit() -> None:
     checkers.on_frame(
         host, wire.Code.BLOCKS, pack((BLOCKS, tuple((made.data, bytes(64)) for made in blocks)))
     )
-    checkers.on_frame(host, wire.Code.HEADERS, pack(certificate))
+    told = pack((CERTIFICATES, None, None, certificate))
+    checkers.on_frame(host, wire.Code.AGREEMENT, told)
     assert checkers.agreement.chain[-1] == blocks[1].id
-    caught("headers", lambda: checkers.on_frame(host, wire.Code.HEADERS, pack(certificate_of(1, A, B))))
+    other = pack((CERTIFICATES, None, None, certificate_of(1, A, B)))
+    caught("headers", lambda: checkers.on_frame(host, wire.Code.AGREEMENT, other))
 
 
 def test_byzantine_votes_count_only_with_their_signature() -> None:
