@@ -15,6 +15,7 @@ from node.cli.clusters import find_cluster
 from node.cli.exits import Exit
 from node.cli.failures import Failure
 from node.cli.hashes import HashType
+from node.cli.names import resolve
 from node.cli.options import json_option
 from node.cli.output import Output, program
 from node.client import Client
@@ -113,6 +114,23 @@ def share(record_id: str, cluster: str, deadline: int, output: Output, **options
     def make(wallet: Wallet, client: Client) -> Transaction:
         cluster_id = find_cluster(client, cluster).cluster_id
         return wallet.sign(RECORDS, "share", (record_id, cluster_id, wallet.now_ms() + 1000 * deadline))
+
+    return _send(_access(options), output, options, make)
+
+
+@command.command("request", help="Ask another cluster to share one of its records with this one.")
+@click.argument("name", metavar="NAME")
+@click.option("--cluster", help="The cluster's name or id, where NAME is a record's id alone.")
+@_sending_options
+def request(name: str, cluster: str | None, output: Output, **options: Any) -> int:
+    """NAME is sector.cluster/records/ID. `isthmus explain N --port records.request` follows the request."""
+
+    def make(wallet: Wallet, client: Client) -> Transaction:
+        named = resolve(client, name, cluster)
+        app, _, record_id = named.resource.partition("/")
+        if app != RECORDS:
+            raise Failure(Exit.USAGE, f"{named.full} is no record", f"records are {RECORDS}/ID")
+        return wallet.sign(RECORDS, "request", (record_id, named.cluster.cluster_id))
 
     return _send(_access(options), output, options, make)
 

@@ -141,6 +141,25 @@ async def test_a_record_is_shared_with_a_cluster_by_its_name(desk: Desk) -> None
     assert (code, lanes["clusters"][0]["lanes"][0]["pending"]) == (0, 1)
 
 
+async def test_a_record_of_another_cluster_is_asked_for_by_its_name(desk: Desk) -> None:
+    await desk.decide("harbour", "federation", "join", await desk.invite("customs"), "--records")
+    write_key(desk.folder / "member.key", b"\x31" * 32)
+    key = ("--key", desk.folder / "member.key")
+    for words in (("customs/records/port/manifest",), ("port/tide", "--cluster", "customs")):
+        code, asked = await desk.ask("harbour", "tx", "request", *words, *key)
+        assert code == 0, asked
+    code, lanes = await desk.ask("harbour", "lanes", "customs")
+    (lane,) = lanes["clusters"][0]["lanes"]
+    assert (lane["port"], lane["pending"]) == ("records.request", 2)
+    for words, told in (
+        (("customs/registry/x",), "no record"),
+        (("harbour/records/port/x",), "this cluster itself"),
+        (("customs",), "sector.cluster/app/resource"),
+    ):
+        code, _, err = await desk.run("tx", "request", *words, *key, "--url", desk.urls["harbour"])
+        assert (code, told in err) == (Exit.USAGE, True), err
+
+
 async def test_people_read_tables(desk: Desk) -> None:
     url = desk.urls["harbour"]
     assert "no cluster was admitted" in (await desk.run("federation", "list", "--url", url))[1]

@@ -63,6 +63,8 @@ async def test_what_never_happened_is_exported_as_zero(tmp_path: Path) -> None:
         samples = samples_of(node)
         refused = samples["isthmus_transactions_refused_total"]
         assert refused == {(code.label,): 0.0 for code in Code}
+        failed = samples["isthmus_transactions_failed_total"]
+        assert failed == {(code.label,): 0.0 for code in Code if code is not Code.OK}
         timeouts = samples["isthmus_consensus_timeouts_total"]
         assert set(timeouts) == {(reason.name.lower(),) for reason in TimeoutReason}
         up = samples["isthmus_p2p_peer_up"]
