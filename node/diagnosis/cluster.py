@@ -191,8 +191,8 @@ NODE_RULES: tuple[Rule[Scene], ...] = (
 
 def _no_quorum(scene: Scene) -> str | None:
     node = scene.node
-    if node.has_quorum:
-        return None
+    if node.has_quorum or not node.weight:
+        return None  # who only follows needs no link to a quorum, and often has none
     missing = ", ".join(peer.name for peer in scene.validators if not peer.connected)
     return (
         f"no quorum: weight {node.reachable_weight} of {node.total_weight} is reachable and more than two "
@@ -227,9 +227,9 @@ def _others_ahead(scene: Scene) -> str | None:
 
 def _weakened(scene: Scene) -> str | None:
     away = [peer.name for peer in scene.validators if not peer.connected]
-    if not away:
-        return None
     node = scene.node
+    if not away or not node.weight:
+        return None
     spare = (3 * node.reachable_weight - 2 * node.total_weight - 1) // 3
     return (
         f"the cluster commits without {', '.join(away)}; weight {spare} more may fail before it stands still"
@@ -239,6 +239,8 @@ def _weakened(scene: Scene) -> str | None:
 def _commits(scene: Scene) -> str | None:
     node = scene.node
     waiting = f", {node.pending_transactions} transactions wait" if node.pending_transactions else ""
+    if not node.weight:
+        return f"the cluster is followed to height {node.certified_height}{waiting}"
     return f"the cluster commits: round {node.round}, height {node.certified_height}{waiting}"
 
 

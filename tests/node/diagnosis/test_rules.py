@@ -135,6 +135,12 @@ def test_a_lost_quorum_names_who_is_missing_and_a_weakened_cluster_what_it_can_s
     check(roomy, "weakened", "weight 1 more may fail")
 
 
+def test_who_only_follows_needs_no_link_to_a_quorum() -> None:
+    node = replace(A_NODE, weight=0, reachable_weight=0)
+    found = diagnose(node, (replace(A_PEER, connected=False),))[0]
+    check(found, CLUSTER_RULES[-1].code, "followed to height 500")
+
+
 def test_the_own_clock_is_blamed_when_most_others_agree_against_it() -> None:
     def with_skews(*skews: int | None) -> Diagnosis:
         peers = tuple(replace(p, clock_skew_ms=skew) for p, skew in zip(PEERS, skews, strict=True))
