@@ -44,7 +44,6 @@ COMMANDS: dict[str, str] = {
     "config": "Show or check a node's configuration.",
     "db": "Look after a node's database: check, backup, restore, prune, export, import.",
     "safety": "Move a validator to another machine: export, import.",
-    "safety": "Move a validator to another machine: export, import.",
     "explain": "Say what a code means and what to do about it.",
 }
 """Name -> one line of help; the command is `node.cli.commands.<name, dashes as underscores>.command`."""
