@@ -147,10 +147,13 @@ def propose_rotate(
 
 @command.command("example", help="Print a change file: an example of a KIND of change, or of every one.")
 @click.argument("kind", type=click.Choice(tuple(EXAMPLES)), required=False)
-def example(kind: str | None) -> None:
+@json_option
+def example(kind: str | None, output: Output) -> None:
     """For `propose`: edit it, leave out what is not wanted."""
     chosen = tuple(EXAMPLES) if kind is None else (kind,)
-    click.echo(json.dumps([{"kind": each, **EXAMPLES[each]} for each in chosen], indent=2))
+    changes = [{"kind": each, **EXAMPLES[each]} for each in chosen]
+    text = json.dumps(changes, indent=2)
+    output.answer({"changes": changes}, lambda console: console.print(text, markup=False))
 
 
 @command.command(
