@@ -68,8 +68,7 @@ class _Faults(click.ParamType[tuple[str, ...]]):
     ) -> tuple[str, ...]:
         if value in ("all", "none"):
             return KINDS if value == "all" else ()
-        wanted = [kind.strip() for kind in str(value).split(",")]
-        for kind in wanted:
+        for kind in (wanted := [kind.strip() for kind in str(value).split(",")]):
             if kind not in KINDS:
                 close = get_close_matches(kind, KINDS, 1)
                 hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(KINDS)}"
@@ -102,6 +101,7 @@ def _edge() -> Iterator[None]:
 @click.option("--seeds", type=_Seeds(), help="Play many, up to the first that breaks something.")
 @click.option("--scenario", type=_FILE, help="Play a saved one.")
 @click.option("--federation", type=click.IntRange(2, CLUSTERS_MAX), help="Several clusters that federate.")
+@click.option("--shipped", is_flag=True, help="Of --federation: with the validator's own ledger.")
 @click.option("--nodes", type=click.IntRange(1, NODES_MAX), default=4, show_default=True)
 @click.option(
     "--minutes",
@@ -144,6 +144,7 @@ def command(
     seeds: range | None,
     scenario: Path | None,
     federation: int | None,
+    shipped: bool,
     nodes: int,
     minutes: float,
     faults: tuple[str, ...],
@@ -161,16 +162,15 @@ def command(
 ) -> None:
     """Whole clusters of the shipped validator in one thread and virtual time, hurt by a seed.
 
-    Exit code 0: nothing broke; 1: an invariant did; 2: the command makes no sense; 3: this machine gave out.
-    """
+    Exit code 0: nothing broke; 1: an invariant did; 2: the command makes no sense; 3: machine gave out."""
     if ctx.invoked_subcommand is not None:
         return
-    if [seed, seeds, scenario].count(None) != 2:
-        raise click.UsageError("give one of --seed, --seeds and --scenario")
+    if [seed, seeds, scenario].count(None) != 2 or (shipped and federation is None):
+        raise click.UsageError("give one of --seed, --seeds and --scenario; --shipped with --federation")
     if federation is not None:
         _refuse(ctx, "--federation", ONE_CLUSTER)
         wanted = seeds or range(seed or 0, (seed or 0) + 1)
-        sys.exit(not play(wanted, federation, nodes, max(1, round(minutes * 60_000)), as_json=as_json))
+        sys.exit(not play(wanted, federation, nodes, minutes, as_json=as_json, is_shipped=shipped))
     drivers = Drivers(behaviours, mutant)
     options = Options(
         nodes, max(1, round(minutes * 60_000)), faults, signatures, rounds_per_second, _places(drivers, nodes)

@@ -24,6 +24,8 @@ from node.anchoring.lanes.records import Commitment, Peer, PeerStatus
 from node.anchoring.lanes.state import commitment_key, load, out_key
 from node.anchoring.lanes.views import AnchoredView
 from node.anchoring.refusals import Code, Refused
+from node.ledger.federation.draft import Draft
+from node.ledger.federation.session import Session
 from node.proofs import ProofError, rfc6962
 from node.proofs.header import Header
 from tests.mutants.mutant import Patch
@@ -156,7 +158,46 @@ LEAKED = tuple(
     for s in (1, 2)
 )
 
+
+def never_noted(self: Session, cluster_id: bytes) -> None:
+    return
+
+
+def never_said(self: Draft, destination: bytes, leaf: bytes) -> None:
+    return
+
+
+def shipped(scenarios: tuple[FederationScenario, ...]) -> tuple[FederationScenario, ...]:
+    """The same with the validator's own ledger."""
+    return tuple(replace(scenario, is_shipped=True) for scenario in scenarios)
+
+
+SHIPPED_MUTANTS = (
+    FederationMutant(
+        "shipped-signatures-not-checked",
+        "evidence is two certified statements, in the ledger as it ships",
+        ("I4", "I1"),
+        (Patch(Certified, "check_signatures", any_signature),),
+        shipped(SPAM),
+    ),
+    FederationMutant(
+        "shipped-anchor-not-noted",
+        "F11: when a tip was anchored is written down, or every header is due",
+        ("idle",),
+        (Patch(Session, "note_anchored", never_noted),),
+        shipped((federation(ms=8_000, clusters=2),)),
+    ),
+    FederationMutant(
+        "shipped-answers-not-said",
+        "what a handler answers stands in the outbox",
+        ("liveness",),
+        (Patch(Draft, "say", never_said),),
+        shipped((federation(ms=8_000, clusters=2),)),
+    ),
+)
+
 FEDERATION_MUTANTS = (
+    *SHIPPED_MUTANTS,
     FederationMutant(
         "payload-after-the-end",
         "C4: payload ordered behind a reconfiguring block is not executed",

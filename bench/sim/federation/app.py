@@ -27,8 +27,8 @@ from node.anchoring.lanes import (
 
 PORT = "records"
 _ROLLED_BACK = b"app/rolled-back"
-Sender = Callable[[LaneState, bytes, Mode, bytes, int], Message]
-"""(state, destination, mode, payload, lasting_ms) -> the message sent. Raises LaneRefused."""
+Sender = Callable[[LaneState, bytes, Mode, bytes, int], object]
+"""(state, destination, mode, payload, lasting_ms) sends. Raises LaneRefused, or HandlerFailed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +70,14 @@ def coins_of(payload: bytes) -> int:
 
 def on_sent(state: LaneState, message: Message) -> None:
     """Escrow what leaves."""
-    coins = coins_of(message.payload)
+    escrow(state, message.lane, message.payload)
+
+
+def escrow(state: LaneState, lane: Lane, payload: bytes) -> None:
+    """Hold the coins of a payload that was sent on a lane."""
+    coins = coins_of(payload)
     if coins:
-        _add(state, escrow_key(message.lane), coins)
+        _add(state, escrow_key(lane), coins)
 
 
 def admits(message: Message) -> Verdict:

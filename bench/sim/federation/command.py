@@ -17,11 +17,20 @@ ONE_CLUSTER = (
 """Options of `sim` that mean nothing here."""
 
 
-def play(seeds: Sequence[int], clusters: int, nodes: int, ms: int, *, as_json: bool) -> bool:
+def play(
+    seeds: Sequence[int],
+    clusters: int,
+    nodes: int,
+    minutes: float,
+    *,
+    as_json: bool,
+    is_shipped: bool = False,
+) -> bool:
     """Each seed in turn up to the first that breaks something; True when none did."""
+    ms = max(1, round(minutes * 60_000))
     for seed in seeds:
         began = process_time()
-        outcome = run(generate(seed, clusters, nodes, ms))
+        outcome = run(generate(seed, clusters, nodes, ms, is_shipped=is_shipped))
         took_s = process_time() - began
         if as_json:
             click.echo(json.dumps(figures(outcome, took_s)))
@@ -29,9 +38,10 @@ def play(seeds: Sequence[int], clusters: int, nodes: int, ms: int, *, as_json: b
             _show(outcome, took_s)
         if outcome.violation is not None:
             if not as_json:
+                ledger = "--shipped " if is_shipped else ""
                 click.echo(
-                    f"\nAgain: isthmus-bench sim --federation {clusters} --nodes {nodes} "
-                    f"--minutes {ms / 60_000:g} --seed {seed}"
+                    f"\nAgain: isthmus-bench sim --federation {clusters} {ledger}--nodes {nodes} "
+                    f"--minutes {minutes:g} --seed {seed}"
                 )
             return False
     return True

@@ -23,11 +23,12 @@ from node.proofs.header import EMPTY_LIST_ROOT, Header
 class History:
     """Headers 0..height of one branch; from `first_epoch` on its epochs ended at the heights `ends`."""
 
-    def __init__(self, name: str, nodes: int) -> None:
+    def __init__(self, name: str, nodes: int, body: bytes | None = None) -> None:
+        """`body` is a genesis of these very keys; without one there is as little in it as can be."""
         self.name = name
         self.operators = keyring(f"{name}/operator", nodes)
         first = keyring(name, nodes)
-        self.body = genesis_body(name, first, self.operators)
+        self.body = genesis_body(name, first, self.operators) if body is None else body
         self.identity = ClusterIdentity.from_body(self.body)
         self.cluster_id = self.identity.cluster_id
         self.incarnation = 0
@@ -96,14 +97,18 @@ class History:
             validators_hash=self.sets[epoch].set(epoch).hash(),
             next_validators_hash=None if next_set is None else next_set.set(epoch + 1).hash(),
         )
-        self.headers.append(header)
-        self.signers.append(self.sets[epoch].least_quorum(signers))
-        self.leaves.append(rfc6962.leaf_hash(header.hash))
-        self._add(self.leaves[-1])
+        self.take(header, signers)
         if next_set is not None:
             self.ends.append(header.height)
             self.sets[epoch + 1] = next_set
         return header
+
+    def take(self, header: Header, signers: Sequence[int]) -> None:
+        """A header that was made elsewhere, certified by a quorum of these."""
+        self.headers.append(header)
+        self.signers.append(self.sets[header.epoch].least_quorum(signers))
+        self.leaves.append(rfc6962.leaf_hash(header.hash))
+        self._add(self.leaves[-1])
 
     # --- what nodes serve --------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from bench.sim.federation.transactions import (
     Sealed,
     Send,
     Sent,
+    Serving,
     Told,
     Transaction,
     Watcher,
@@ -73,6 +74,8 @@ _CACHE = 8192
 
 class Ledger:
     """One branch of one cluster."""
+
+    serving: Serving | None = None
 
     def __init__(self, history: History, watcher: Watcher) -> None:
         self.history = history

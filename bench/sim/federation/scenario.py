@@ -15,6 +15,8 @@ KINDS = (
     "leaked-keys",
     "fork",
 )
+SHIPPED_KINDS = ("couriers", "cluster-down", "partition", "loss", "liar", "clock", "spam")
+"""What strikes clusters with the shipped ledger: their sets do not change, and nobody forks them."""
 ATTACKS = ("split", "flip", "rewrite", "swap")
 CLUSTERS_MAX = 16
 DOWN_MS = 600_000
@@ -44,6 +46,8 @@ class FederationScenario:
     pairs: tuple[tuple[int, int], ...]
     faults: tuple[Fault, ...]
     pace_ms: int = 700
+    is_shipped: bool = False
+    """Ledgers are the validator's own (`shipped.py`), which only SHIPPED_KINDS strike."""
     heartbeat_ms: int = 60_000
 
 
@@ -53,9 +57,18 @@ def mesh(clusters: int) -> tuple[tuple[int, int], ...]:
 
 
 def generate(
-    seed: int, clusters: int = 3, nodes: int = 4, ms: int = 120_000, kinds: tuple[str, ...] = KINDS
+    seed: int,
+    clusters: int = 3,
+    nodes: int = 4,
+    ms: int = 120_000,
+    kinds: tuple[str, ...] = KINDS,
+    *,
+    is_shipped: bool = False,
 ) -> FederationScenario:
-    """Draw a scenario; at most one cluster is ever corrupt, and which it is depends on the seed alone."""
+    """Draw a scenario; at most one cluster is ever corrupt, and which it is depends on the seed alone. With
+    the shipped ledger only SHIPPED_KINDS are drawn."""
+    if is_shipped:
+        kinds = tuple(kind for kind in kinds if kind in SHIPPED_KINDS)
     chance = Random(f"federation/{seed}")
     faults: list[Fault] = []
     for kind in (kind for kind in KINDS if kind in kinds):
@@ -78,4 +91,4 @@ def generate(
                     detail = str(chance.choice((-3_000, -500, 400, 2_500)))
             faults.append(Fault(kind, start, lasting, at, other, detail))
     faults.sort(key=lambda fault: (fault.ms, fault.kind, fault.at))
-    return FederationScenario(seed, clusters, nodes, ms, mesh(clusters), tuple(faults))
+    return FederationScenario(seed, clusters, nodes, ms, mesh(clusters), tuple(faults), is_shipped=is_shipped)

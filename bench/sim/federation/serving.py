@@ -7,12 +7,16 @@ from node.anchoring.lanes.inbound import BundledLeaf, pack
 
 def offer(ledger: Ledger, peer: bytes) -> Offer:
     """What there is to be had."""
+    if ledger.serving is not None:
+        return ledger.serving.offer(peer)
     history = ledger.history
     return Offer(history.incarnation, history.height, ledger.outbox.log(peer).size)
 
 
 def answer(ledger: Ledger, peer: bytes, request: BundleRequest) -> InboundBundle | None:
     """A bundle proven at the tip; None when there is nothing, or nothing that would be understood."""
+    if ledger.serving is not None:
+        return ledger.serving.answer(peer, request)
     history = ledger.history
     if request.incarnation != history.incarnation or request.height > history.height:
         return None

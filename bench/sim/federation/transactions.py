@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from bench.sim.federation.keyring import Keyring
 from node.anchoring.client.state import ClientState
-from node.anchoring.lanes import Acknowledgement, Message, Mode
+from node.anchoring.lanes import Acknowledgement, BundleRequest, InboundBundle, Message, Mode, Offer
 from node.proofs.header import Header
 
 
@@ -118,6 +118,18 @@ class Sent:
     """An application's message got its sequence."""
 
     message: Message
+
+
+class Serving(Protocol):
+    """A ledger that answers couriers by itself."""
+
+    def offer(self, peer: bytes) -> Offer:
+        """What there is to be had."""
+        ...
+
+    def answer(self, peer: bytes, request: BundleRequest) -> InboundBundle | None:
+        """What that cluster lacks."""
+        ...
 
 
 Happened: TypeAlias = Sealed | Anchored | Frozen | Recovered | Handled | Told | Sent

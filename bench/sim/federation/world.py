@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
+from typing import cast
 
 from bench.sim.clock import Clock
 from bench.sim.federation.attacks import Forked, leak, spam
@@ -16,6 +17,7 @@ from bench.sim.federation.keyring import START_MS
 from bench.sim.federation.ledger import Ledger
 from bench.sim.federation.roads import DELAY_MS, Roads
 from bench.sim.federation.scenario import Fault, FederationScenario
+from bench.sim.federation.shipped import ShippedLedger
 from bench.sim.federation.workload import next_send
 from bench.sim.violation import Violation
 
@@ -61,6 +63,7 @@ class Federation:
         self.checkers = Checkers(self.clock)
         self.gossip = Gossip(self.checkers)
         self.roads = Roads(self.clock, self.chance, self.gossip, scenario.heartbeat_ms)
+        self._bodies: dict[bytes, bytes] = {}
         self.clusters = [self._cluster(place) for place in range(scenario.clusters)]
         self.couriers: list[Courier] = []
         self.forked: Forked | None = None
@@ -73,7 +76,11 @@ class Federation:
 
     def _cluster(self, place: int) -> Cluster:
         name = f"island-{place}"
-        ledger = Ledger(History(name, self.scenario.nodes), _unwatched)
+        if self.scenario.is_shipped:
+            # It shows the same face; what only a cluster that forks is asked for, it lacks.
+            ledger = cast(Ledger, ShippedLedger(name, self.scenario.nodes, self._bodies, _unwatched))
+        else:
+            ledger = Ledger(History(name, self.scenario.nodes), _unwatched)
         self.checkers.watch(name, ledger)
         return Cluster(name, self.scenario.nodes, self.clock, ledger)
 

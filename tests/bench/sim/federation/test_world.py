@@ -1,7 +1,7 @@
 """Federations that are hurt: what must be true in the end, and that the same seed is the same run."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 from click.testing import CliRunner
@@ -10,10 +10,20 @@ from bench.sim.command import command
 from bench.sim.federation import app
 from bench.sim.federation.mesh import command as mesh_command
 from bench.sim.federation.mesh import measure
-from bench.sim.federation.scenario import DOWN_MS, KINDS, Fault, FederationScenario, generate, mesh
+from bench.sim.federation.scenario import (
+    DOWN_MS,
+    KINDS,
+    SHIPPED_KINDS,
+    Fault,
+    FederationScenario,
+    generate,
+    mesh,
+)
 from bench.sim.federation.world import Federation, run
 from node.anchoring.cluster.anchors import ClientStatus
 from node.anchoring.lanes import Lane, Mode
+
+CALM_KINDS = tuple(kind for kind in SHIPPED_KINDS if kind != "cluster-down")
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -22,6 +32,37 @@ def test_nothing_breaks_in_drawn_federations(seed: int) -> None:
     assert outcome.violation is None
     assert outcome.happened["handled"]
     assert outcome.results["OK"]
+
+
+@pytest.mark.parametrize("seed", [1, 3])
+def test_nothing_breaks_in_federations_of_the_shipped_ledger(seed: int) -> None:
+    outcome = run(generate(seed, clusters=3, ms=12_000, kinds=CALM_KINDS, is_shipped=True))
+    assert outcome.violation is None
+    assert outcome.happened["handled"]
+    assert outcome.results["OK"]
+    assert outcome.struck
+
+
+def test_a_cluster_with_the_shipped_ledger_is_away_for_ten_minutes_and_nothing_is_lost() -> None:
+    faults = (Fault("cluster-down", 8_000, DOWN_MS, 1, 0),)
+    scenario = FederationScenario(5, 2, 4, 20_000, mesh(2), faults, pace_ms=6_000, is_shipped=True)
+    federation = Federation(scenario)
+    outcome = federation.run()
+    assert outcome.violation is None
+    assert outcome.virtual_ms > DOWN_MS
+    assert outcome.results["EXPIRED"]
+    living = {cluster.cluster_id: cluster.main.ledger for cluster in federation.clusters}
+    assert federation.checkers.open_messages(living) == []
+
+
+def test_the_shipped_ledger_and_the_model_show_the_same_face() -> None:
+    """What couriers, roads, faults and checkers use of a ledger, both have."""
+    used = {"cluster_id", "now_ms", "get", "view_of", "held", "admit", "execute", "replayed", "history"}
+    used |= {"outbox", "clients", "refused", "blocks", "cache", "watcher", "serving"}
+    scenario = FederationScenario(1, 2, 4, 1, mesh(2), ())
+    for is_shipped in (False, True):
+        ledger = Federation(replace(scenario, is_shipped=is_shipped)).clusters[0].main.ledger
+        assert used <= {name for name in dir(ledger) if not name.startswith("_")}
 
 
 def test_every_kind_of_fault_is_drawn_and_strikes() -> None:
