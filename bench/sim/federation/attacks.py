@@ -21,7 +21,7 @@ from bench.sim.federation.transactions import Accuse, Deliver, Recover
 from node.anchoring.client.lightclient import Update
 from node.anchoring.cluster.anchors import ClientStatus
 from node.anchoring.forks.evidence import ForkEvidence, ForkKind, Statement
-from node.anchoring.lanes import BundleRequest, InboundBundle
+from node.anchoring.lanes import BundleRequest, InboundBundle, heard_of
 from node.anchoring.lanes.inbound import INBOUND_BYTES_MAX, INBOUND_LEAVES_MAX
 from node.anchoring.lanes.records import Heard
 
@@ -114,7 +114,7 @@ class Forked:
                 continue
             convicted = None if client.convicted is None else client.convicted.epoch
             certificate = self._chosen.history.recovery(*self._next, client.accused, convicted)
-            data = self._prefix(ledger.heard(subject), peer.cluster_id)
+            data = self._prefix(heard_of(ledger, subject), peer.cluster_id)
             peer.submit(Recover(certificate.encode(), data))
 
     def _prefix(self, heard: Heard | None, peer: bytes) -> bytes | None:

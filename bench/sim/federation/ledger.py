@@ -64,7 +64,6 @@ from node.anchoring.lanes import (
     resume,
     send,
 )
-from node.anchoring.lanes.records import Heard
 from node.anchoring.refusals import Refused
 from node.proofs import ProofError, smt
 from node.proofs.header import EMPTY_MAP_ROOT
@@ -253,14 +252,10 @@ class Ledger:
         park(self, client.cluster_id, client.incarnation)
         self._tell(Frozen(client))
 
-    def heard(self, subject: bytes) -> Heard | None:
-        """The log of another cluster in which all that we took was proven."""
-        return heard_of(self, subject)
-
     def _recover(self, certificate: RecoveryCertificate, prefix: bytes | None) -> None:
         subject = certificate.base.header.cluster_id
         client = self.clients[subject]
-        heard = self.heard(subject)
+        heard = heard_of(self, subject)
         after = lightclient.recover(client, certificate, self.cache)
         size, root = 0, None
         if prefix is not None and heard is not None:

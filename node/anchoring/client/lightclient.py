@@ -189,9 +189,8 @@ def update(
 
 
 def watch(state: ClientState, corroboration: Corroboration) -> ClientState:
-    """A client that was silent and healed within its epoch, once others hold its tip's branch too: whoever
-    had only that epoch's keys would have shown it to them all. Raises Refused NEEDS_APPROVAL,
-    NEEDS_WITNESSES, BAD_WITNESS."""
+    """A client that healed within its epoch, once others hold its tip's branch too. Raises Refused
+    NEEDS_APPROVAL, NEEDS_WITNESSES, BAD_WITNESS."""
     _check_corroborated(state, state.epoch, state.last.point, -1, corroboration)
     return replace(state, is_unwatched=False)
 
@@ -238,8 +237,7 @@ def recover(state: ClientState, recovery: RecoveryCertificate, cache: SignatureC
     ):
         raise Refused(
             Code.WRONG_INCARNATION,
-            f"a recovery to incarnation {recovery.incarnation} on a base of {base.incarnation}, "
-            f"held is {state.incarnation}",
+            f"recovery to {recovery.incarnation} on base of {base.incarnation}, held is {state.incarnation}",
         )
     if is_at_base:
         recovery.check_replaces(state.operators, frozenset(state.accused), cache)
@@ -291,8 +289,7 @@ def renew_operators(state: ClientState, roster: bytes, proof: SmtProof) -> Clien
     if state.is_at_base:
         raise Refused(
             Code.ROSTER_MISMATCH,
-            f"the roster is of incarnation {state.last.incarnation}, its operators were replaced in "
-            f"{state.incarnation}",
+            f"the roster is of incarnation {state.last.incarnation}, before {state.incarnation}",
         )
     try:
         smt.verify_presence(state.last.state_root, ROSTER_KEY, roster, proof)
