@@ -11,6 +11,7 @@ import random
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -19,6 +20,7 @@ from pathlib import Path
 import click
 import trio
 
+from bench.gossip import observed
 from bench.gossip.members import MESSAGES, PROGRESS, config_of, identity_of, listening, port_of
 from bench.gossip.simulated import VALIDATORS, NotDelivered, simulate
 from bench.machine import describe_machine, probe_noise
@@ -157,6 +159,12 @@ def _cpu_seconds() -> float:
 @click.option("--bytes", "message_bytes", type=click.IntRange(16, 65_536), default=1_024, show_default=True)
 @click.option("--seconds", type=click.FloatRange(0.1, 3_600), default=5.0, show_default=True)
 @click.option("--sim", is_flag=True, help="Heights among observers, simulated with the shipped validator.")
+@click.option(
+    "--observers",
+    type=click.IntRange(1, 64),
+    help="What so many observers cost four validators, all of them real processes, at --rate.",
+)
+@click.option("--rate", type=click.FloatRange(0.1, 1_000), default=10.0, show_default=True)
 @click.option("--nodes", default="50,200", show_default=True, help="With --sim: sizes, four are validators.")
 @click.option("--heights", type=click.IntRange(1, 1_000), default=20, show_default=True, help="With --sim.")
 @click.option("--links", type=click.IntRange(1, 64), default=4, show_default=True, help="With --sim.")
@@ -173,6 +181,8 @@ def command(
     message_bytes: int,
     seconds: float,
     sim: bool,
+    observers: int | None,
+    rate: float,
     nodes: str,
     heights: int,
     links: int,
@@ -182,6 +192,9 @@ def command(
     """Messages a second from one node to its peers, over TLS, each a process of its own."""
     if sim:
         _simulate(_sizes(nodes), heights, links, as_json)
+        return
+    if observers is not None:
+        _observe(observers, rate, seconds, as_json)
         return
     described, noise = describe_machine(), probe_noise()
     figures = trio.run(measure, peers, message_bytes, seconds)
@@ -216,7 +229,7 @@ def _simulate(sizes: tuple[int, ...], heights: int, links: int, as_json: bool) -
     found = []
     for size in sizes:
         try:
-            found.append(simulate(size, heights, links, lambda words: click.echo(words, err=True)))
+            found.append(simulate(size, heights, links, _say))
         except NotDelivered as error:
             raise click.ClickException(str(error)) from error
     if as_json:
@@ -235,3 +248,26 @@ def _simulate(sizes: tuple[int, ...], heights: int, links: int, as_json: bool) -
             f"  steps of a validator {spread.validator_cpu_us:.0f} us a height, without observers "
             f"{spread.alone_cpu_us:.0f} ({spread.cpu_percent:+.1f} %)"
         )
+
+
+def _observe(observers: int, rate: float, seconds: float, as_json: bool) -> None:
+    with tempfile.TemporaryDirectory(prefix="isthmus-observed-") as directory:
+        place = Path(directory) / "net"
+        try:
+            found = trio.run(observed.measure, observers, rate, seconds, place, _say)
+        except observed.NotObserved as error:
+            raise click.ClickException(str(error)) from error
+    if as_json:
+        click.echo(json.dumps({"machine": machine()} | found.to_json()))
+        return
+    click.echo(
+        f"{found.observers} observers, {found.transactions} transactions, {machine()}:\n"
+        f"  a validator {found.observed_cpu_us:.0f} us of CPU a transaction, without observers "
+        f"{found.alone_cpu_us:.0f} ({found.cpu_percent:+.1f} %)\n"
+        f"  an observer {found.observer_cpu_us:.0f} us, {found.observer_bytes / 2**20:.0f} MiB; "
+        f"{found.behind} heights behind at the end"
+    )
+
+
+def _say(words: str) -> None:
+    click.echo(words, err=True)

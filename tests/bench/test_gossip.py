@@ -1,12 +1,13 @@
 """Gossip between processes: everything arrives, and a command says what it measured."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from bench.gossip import command
+from bench.gossip import command, observed
 from bench.gossip.command import command as gossip
 from bench.results import read_history
 
@@ -60,3 +61,24 @@ def test_sizes_that_make_no_cluster_are_refused() -> None:
         said = CliRunner().invoke(gossip, ["--sim", "--nodes", sizes])
         assert said.exit_code == 2
         assert "--nodes" in said.output
+
+
+def test_what_observers_cost_is_told_by_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = observed.Observed(20, 100, 9_000.0, 9_180.0, 2_500.0, 60 * 2**20, 0)
+
+    async def measure(
+        observers: int, rate: float, seconds: float, directory: Path, said: Callable[[str], None]
+    ) -> observed.Observed:
+        assert (observers, rate, seconds) == (20, 7.0, 2.0)
+        return figures
+
+    monkeypatch.setattr(observed, "measure", measure)
+    said = CliRunner().invoke(gossip, ["--observers", "20", "--rate", "7", "--seconds", "2"])
+    assert said.exit_code == 0
+    assert "(+2.0 %)" in said.output
+    monkeypatch.setattr(observed, "measure", _nobody_came)
+    assert CliRunner().invoke(gossip, ["--observers", "1"]).exit_code == 1
+
+
+async def _nobody_came(*_: object) -> observed.Observed:
+    raise observed.NotObserved("1 observers are not at height 5 after 300 s")
