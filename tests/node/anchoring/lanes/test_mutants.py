@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from node.anchoring.lanes import destination as lane_destination
+from node.anchoring.lanes import progress as lane_progress
 from node.anchoring.lanes import recovery as lane_recovery
 from node.anchoring.lanes import source as lane_source
 from node.anchoring.lanes.messages import Acknowledgement, Lane, Message, Mode, Result
@@ -16,6 +17,7 @@ from node.anchoring.lanes.rules import Arrival, HandlerFailed
 from node.anchoring.lanes.state import LaneState, WriteSet, commitment_key, in_key, load, out_key, receipt_key
 from node.anchoring.lanes.views import AnchoredView
 from tests.node.anchoring.lanes.islands import PORT, Broken, Federation, Island, fork, freeze, recover
+from tests.node.anchoring.lanes.test_deep_fork import DEEP, deep, run_dry, talk
 from tests.node.anchoring.lanes.test_lanes import HURRIES_MS, PAYLOADS
 from tests.node.anchoring.lanes.test_recovery import carry_all
 
@@ -84,6 +86,31 @@ def the_same_again() -> None:
     dropped.send(here, b"plain")
     carry_all(here, dropped)
     chosen.send(here, b"plain")
+    freeze(here, chosen.cluster_id)
+    chosen.incarnation = 1
+    chosen.seal()
+    recover(here, chosen, 0)
+    carry_all(here, chosen)
+    if len(here.handled) != len(set(here.handled)):
+        raise Broken("I5: a message was handled twice")
+
+
+def deeply_forked() -> None:
+    """A cluster recovers on a branch that lost what we answered and forgot; lanes say what to bring."""
+    here, chosen, _ = deep(Mode.ORDERED)
+    run_dry(here, chosen)
+    if chosen.held(b"/c/"):
+        raise Broken("a lane is wedged")
+    if len(here.handled) != len(set(here.handled)):
+        raise Broken("I5: a message was handled twice")
+
+
+def in_both_branches() -> None:
+    """What both branches said was answered, forgotten, and is brought once more after the recovery."""
+    here, chosen = Federation("AB").islands
+    chosen.send(here, b"plain", lasting_ms=600_000)
+    dropped = fork(chosen)
+    talk(dropped, here, DEEP, Mode.ORDERED)
     freeze(here, chosen.cluster_id)
     chosen.incarnation = 1
     chosen.seal()
@@ -190,6 +217,15 @@ def disputes_forgotten(state: LaneState, key: bytes, new: Any, is_complete: bool
     return
 
 
+def nothing_closed(*_: object) -> tuple[Any, ...]:
+    return ()
+
+
+def forgotten_reopened(state: LaneState, key: bytes, known: InLane, message: Message) -> None:
+    if known.pruned < message.sequence <= known.received:
+        raise LaneRefused(Refusal.ALREADY_RECEIVED, "")
+
+
 PATCHES: dict[str, tuple[Run, tuple[tuple[Any, str, Any], ...]]] = {
     "receipt-after-handler": (weather, ((lane_destination, "_run_handler", receipt_after_handler),)),
     "accepted-frozen-client": (
@@ -201,11 +237,27 @@ PATCHES: dict[str, tuple[Run, tuple[tuple[Any, str, Any], ...]]] = {
     "repetition-accepted": (weather, ((lane_destination, "_check_sequence", repetition_accepted),)),
     "failed-handler-not-rolled-back": (weather, ((lane_destination, "WriteSet", WrittenThrough),)),
     "proof-not-checked": (forged_leaf, ((lane_destination, "check_proof", any_proof),)),
+    "closings-not-brought": (deeply_forked, ((lane_progress, "_closed", nothing_closed),)),
+    "forgotten-sequences-taken-again": (
+        in_both_branches,
+        ((lane_destination, "_check_sequence", forgotten_reopened),),
+    ),
     "disputes-forgotten": (the_same_again, ((lane_recovery, "_add", disputes_forgotten),)),
 }
 
 
-@pytest.mark.parametrize("run", [weather, forked_answers, the_same_again, after_the_evidence, forged_leaf])
+@pytest.mark.parametrize(
+    "run",
+    [
+        weather,
+        forked_answers,
+        the_same_again,
+        deeply_forked,
+        in_both_branches,
+        after_the_evidence,
+        forged_leaf,
+    ],
+)
 def test_the_shipped_rules_pass_every_run(run: Run) -> None:
     run()
 
