@@ -270,6 +270,32 @@ def test_useless_peers_only_cost_time(bad: Answerer) -> None:
     assert s.executed == list(range(1, 31))
 
 
+def pruned(chain: Chain, below: int) -> Answerer:
+    """A node that has forgotten its blocks below a height (`isthmus db prune`)."""
+    return lambda request: empty(request) if request.from_height < below else serve(chain, request)
+
+
+def test_pruned_peers_are_passed_over_without_blame() -> None:
+    s = Syncing(CHAIN)
+    asked: dict[bytes, list[int]] = {peer: [] for peer in PEERS}
+
+    def noted(peer: bytes, answer: Answerer) -> Answerer:
+        def note(request: SyncRequest) -> SyncResponse | None:
+            response = answer(request)
+            if response is not None and response.items:
+                asked[peer].append(request.from_height)
+            return response
+
+        return note
+
+    below = {PEERS[0]: 20, PEERS[2]: 12}
+    answers = {peer: pruned(CHAIN, below.get(peer, 0)) for peer in PEERS}
+    s.run({peer: noted(peer, answer) for peer, answer in answers.items()})
+    assert s.executed == list(range(1, 31))
+    assert s.penalised == []
+    assert all(min(heights, default=99) >= below.get(peer, 0) for peer, heights in asked.items())
+
+
 def test_a_peer_that_leaves_is_replaced() -> None:
     s = Syncing(CHAIN)
     s.start(*PEERS)
