@@ -16,7 +16,6 @@ PEER_HEADINGS = (
     "in",
     "out",
     "score",
-    "protocol",
 )
 
 
@@ -37,7 +36,6 @@ def peer_row(peer: PeerFacts) -> tuple[object, ...]:
         _bytes(peer.bytes_in),
         _bytes(peer.bytes_out),
         peer.score,
-        _shown(peer.protocol_version),
     )
 
 
