@@ -11,6 +11,7 @@ from bench.cluster import command as cluster
 from bench.gossip import command as gossip
 from bench.join import command as join
 from bench.lanes import command as lanes
+from bench.lanes import proofs
 from bench.micro import command as micro
 from bench.profiling import command as profiling
 from bench.report import command as report
@@ -36,6 +37,7 @@ main.add_command(local.command)
 main.add_command(mesh.command)
 main.add_command(micro.command)
 main.add_command(profiling.command)
+main.add_command(proofs.command)
 main.add_command(replaying.command)
 main.add_command(report.command)
 main.add_command(scale.command)

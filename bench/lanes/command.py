@@ -18,6 +18,7 @@ import trio
 
 from bench.cluster.connection import BadAnswer
 from bench.cluster.figures import Latency
+from bench.lanes.away import measure_absence
 from bench.lanes.ground import CLUSTERS_MAX, GroundError, open_federation
 from bench.lanes.sailing import Lane
 from bench.lanes.trial import Trial, run_trial
@@ -56,6 +57,12 @@ async def measure(
 @click.option("--nodes", type=click.IntRange(1, NODES_MAX), default=4, show_default=True)
 @click.option("--rate", type=click.IntRange(1, 10_000), default=RATE_FLOOR, show_default=True)
 @click.option("--seconds", type=click.FloatRange(1, 300), default=20.0, show_default=True)
+@click.option(
+    "--away",
+    type=click.FloatRange(10, 7_200),
+    metavar="SECONDS",
+    help="Instead of a load: the second of three clusters is killed for so long, while others send to it.",
+)
 @click.option("--json", "as_json", is_flag=True)
 @click.option(
     "--record",
@@ -64,34 +71,71 @@ async def measure(
     type=click.Path(dir_okay=False, path_type=Path),
     help="Add the figures to a history, by default bench/results/history.jsonl.",
 )
-def command(clusters: int, nodes: int, rate: int, seconds: float, as_json: bool, record: Path | None) -> None:
+def command(
+    clusters: int,
+    nodes: int,
+    rate: int,
+    seconds: float,
+    away: float | None,
+    as_json: bool,
+    record: Path | None,
+) -> None:
     """Messages from one local cluster to another: how long they take, and whether a rate is carried."""
+    if away is not None and clusters < 3:
+        raise click.BadParameter("a third cluster must go on meanwhile", param_hint="--clusters")
     machine, noise = describe_machine(), probe_noise()
     directory = Path(tempfile.mkdtemp(prefix="isthmus-lanes-"))
-    done, problem = None, ""
+    figures, problem = None, ""
+
+    async def run() -> dict[str, Any]:
+        if away is not None:
+            return await measure_away(directory, clusters, nodes, away)
+        return _figures(*await measure(directory, clusters, nodes, rate, seconds), clusters, nodes)
+
     try:
         _say(f"{clusters} clusters of {nodes}: starting, admitting each other")
-        done = trio.run(until_interrupted, lambda: measure(directory, clusters, nodes, rate, seconds))
-        problem = "interrupted; there are no figures" if done is None else ""
-    except* (ClientError, GroundError, TestnetError, BadAnswer, OSError) as group:
+        figures = trio.run(until_interrupted, run)
+        problem = "interrupted; there are no figures" if figures is None else ""
+    except* (ClientError, GroundError, TestnetError, BadAnswer, OSError, RuntimeError) as group:
         problem = f"there are no figures: {root_of(group)}"
     finally:
         shutil.rmtree(directory, ignore_errors=True)
-    if done is None:
+    if figures is None:
         if as_json:
             click.echo(json.dumps({"success": False, "problems": [problem]}))
         else:
             click.echo(f"Error: {problem}", err=True)
         sys.exit(INTERRUPTED if problem.startswith("interrupted") else 1)
-    figures = _figures(*done, clusters, nodes)
     if record is not None:
-        label = f"lanes clusters={clusters} nodes={nodes} rate={rate}"
+        load = f"rate={rate}" if away is None else f"away={away:g}"
+        label = f"lanes clusters={clusters} nodes={nodes} {load}"
         append(record_now("lanes", label, machine, noise, figures), record)
     if as_json:
         click.echo(json.dumps({**figures, "machine": machine.to_json(), "noise": noise.to_json()}))
-    else:
+    elif away is None:
         _show(figures, machine, noise)
+    else:
+        _show_away(figures)
     sys.exit(0 if figures["success"] else 1)
+
+
+async def measure_away(directory: Path, clusters: int, nodes: int, seconds: float) -> dict[str, Any]:
+    """The second cluster is killed, and comes back."""
+    async with open_federation(directory, clusters, nodes, 1) as ground:
+        _say(f"{ground.local.testnets[1].name} is killed for {seconds:g} s")
+        return (await measure_absence(ground, seconds)).to_json()
+
+
+def _show_away(figures: Mapping[str, Any]) -> None:
+    click.echo(f"away for {figures['away_s']:.1f} s; its messages ended as {figures['results']}")
+    click.echo(
+        f"  back after {figures['back_s']:.1f} s, every outcome known {figures['settled_s']:.1f} s later"
+    )
+    click.echo(
+        f"  the third cluster meanwhile: {figures['third']}, slowest {figures['third_slowest_s']:.2f} s"
+    )
+    for problem in figures["problems"]:
+        click.echo(f"  {problem}")
 
 
 def _figures(light: Trial, loaded: Trial, clusters: int, nodes: int) -> dict[str, Any]:
