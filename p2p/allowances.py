@@ -43,8 +43,20 @@ class Allowances(Generic[Key]):
         if over > 0:
             self.refused += 1
             return -(-over // self.per_second)
-        self._owed[key] = (owed + amount * _THOUSAND, now_ms)
+        self._remember(key, owed + amount * _THOUSAND, now_ms)
+        return 0
+
+    def charge(self, key: Key, now_ms: int, amount: int, wait_max_ms: int) -> None:
+        """Takes `amount` whether it is there or not; whoever is charged waits `wait_max_ms` at most."""
+        if not self.per_second:
+            return
+        owed, as_of_ms = self._owed.get(key, (0, now_ms))
+        owed = max(0, owed - self.per_second * max(0, now_ms - as_of_ms)) + amount * _THOUSAND
+        most = (self.burst - 1) * _THOUSAND + self.per_second * wait_max_ms
+        self._remember(key, min(owed, most), now_ms)
+
+    def _remember(self, key: Key, owed: int, now_ms: int) -> None:
+        self._owed[key] = (owed, now_ms)
         self._owed.move_to_end(key)
         if len(self._owed) > self.keys_max:
             self._owed.popitem(last=False)
-        return 0

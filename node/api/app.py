@@ -57,7 +57,7 @@ def build_api(
     limits = limits or ApiLimits()
     gauges = Gauges()
     visitors = Visitors(limits, gauges)
-    door = Door(backend, limits, gauges, shutdown, trio.CapacityLimiter(limits.reads_max))
+    door = Door(backend, limits, gauges, shutdown, trio.CapacityLimiter(limits.reads_max), visitors)
     operations = operations_of(backend.genesis.params)
     routes = [
         Route(item.path, _endpoint(door, item), methods=[item.method], name=item.name) for item in operations

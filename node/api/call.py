@@ -23,6 +23,7 @@ from node.api.gauges import Gauges
 from node.api.limits import ApiLimits
 from node.api.parameters import Parameter, Place, unknown_parameter
 from node.api.shapes import to_json, to_value
+from node.api.visitors import Visitors
 from node.storage import Snapshot, SnapshotExpired, SnapshotLimit
 
 T = TypeVar("T")
@@ -69,6 +70,7 @@ class Door:
     gauges: Gauges
     shutdown: trio.Event
     reading: trio.CapacityLimiter
+    visitors: Visitors
 
     async def read(
         self,

@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import trio
 from starlette.responses import Response
 
 from consensus import CodecError, as_array, as_bytes, decode
@@ -99,9 +100,13 @@ async def _submit(call: Call, transactions: Sequence[bytes]) -> tuple[Outcome, .
 
 async def _admit(call: Call, transactions: Sequence[bytes]) -> tuple[Submitted | Rejected, ...]:
     try:
-        return await call.door.backend.submit(transactions)
+        outcomes = await call.door.backend.submit(transactions)
     except Busy as error:
         raise busy(call, error) from error
+    forged = sum(isinstance(item, Rejected) and item.code == Code.BAD_SIGNATURE for item in outcomes)
+    if forged and call.request.client is not None:
+        call.door.visitors.charge(call.request.client.host, forged, int(trio.current_time() * 1000))
+    return outcomes
 
 
 def wait_ms(call: Call) -> int:

@@ -12,6 +12,9 @@ from node.api.gauges import Gauges
 from node.api.limits import ApiLimits
 from p2p import Allowances, address_group
 
+FORGERY_WAIT_MS = 60_000
+"""How long forgeries may keep an address waiting at most."""
+
 
 class Visitors:
     """The addresses of one door's callers."""
@@ -59,6 +62,12 @@ class Visitors:
             f"This address may make {most} requests a second, and {burst} at once after a pause.",
             retry_after_ms=wait_ms,
         )
+
+    def charge(self, host: str, forged: int, now_ms: int) -> None:
+        """An address brought so many transactions whose signature is not their sender's: each costs as much
+        of its allowance as a request, for it cost us a signature check."""
+        if not self._is_free(host):
+            self._requests.charge(address_group(host), now_ms, forged, FORGERY_WAIT_MS)
 
     def _is_free(self, host: str) -> bool:
         return not self._limits.limits_loopback and _is_loopback(host)

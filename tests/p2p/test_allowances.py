@@ -30,6 +30,18 @@ def test_more_than_the_burst_is_granted_once_and_paid_back_in_full() -> None:
     assert allowances.take("a", 1_600) == 0
 
 
+def test_a_charge_is_taken_whether_it_is_there_or_not_and_its_wait_is_bounded() -> None:
+    allowances = Allowances[str](per_second=10, burst=5, keys_max=8)
+    allowances.charge("a", 0, 3, 1_000)
+    assert [allowances.take("a", 0) for _ in range(3)] == [0, 0, 100]
+    allowances.charge("a", 0, 1_000_000, 1_000)
+    assert allowances.take("a", 0) == 1_000
+    assert allowances.take("a", 1_000) == 0
+    free = Allowances[str](per_second=0, burst=1, keys_max=1)
+    free.charge("a", 0, 9, 1_000)
+    assert (free.take("a", 0), len(free)) == (0, 0)
+
+
 def test_the_table_forgets_who_was_here_longest_ago() -> None:
     allowances = Allowances[str](per_second=1, burst=1, keys_max=2)
     for key in ("a", "b", "c"):

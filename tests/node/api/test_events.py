@@ -12,6 +12,7 @@ from node.api.call import Door
 from node.api.events import Cursor, EventStream, read_events
 from node.api.gauges import Gauges
 from node.api.limits import ApiLimits
+from node.api.visitors import Visitors
 from tests.node.api.fake_backend import FakeBackend, put_record
 from tests.node.api.live import ask_raw, serving
 
@@ -192,7 +193,7 @@ async def subscribe(
 ) -> tuple[list[str], Gauges]:
     """The lines that a subscriber gets who takes `seconds` for each write, until its stream ends."""
     gauges, shutdown = Gauges(), trio.Event()
-    door = Door(backend, limits, gauges, shutdown, trio.CapacityLimiter(1))
+    door = Door(backend, limits, gauges, shutdown, trio.CapacityLimiter(1), Visitors(limits, gauges))
     written: list[bytes] = []
 
     async def send(message: Message) -> None:

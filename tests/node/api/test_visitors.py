@@ -3,10 +3,11 @@
 import httpx2
 import pytest
 
+from consensus import encode
 from node.api.gauges import Gauges
 from node.api.limits import ApiLimits
 from node.api.visitors import Visitors
-from tests.node.api.fake_backend import FakeBackend
+from tests.node.api.fake_backend import FakeBackend, put_record
 from tests.node.api.live import ask_raw, serving
 
 GET = b"GET /livez HTTP/1.1\r\nhost: 127.0.0.1\r\n"
@@ -73,6 +74,25 @@ async def test_too_many_requests_of_an_address_are_429_with_retry_after_and_end_
     assert int(answers[-1].headers["retry-after"]) >= 1
     assert "1 requests a second" in answers[-1].json()["message"]
     assert live.api.gauges.refused_total["rate"] == 2
+
+
+async def test_forged_transactions_cost_their_address_its_requests() -> None:
+    limits = ApiLimits(requests_per_second=1, requests_burst=10, limits_loopback=True)
+    backend = FakeBackend()
+    good = [put_record(backend.genesis, f"docs/{number}", number).encoded for number in range(20)]
+    forged = encode(tuple(data[:-1] + bytes([data[-1] ^ 1]) for data in good))
+    headers = {"content-type": "application/msgpack"}
+    async with (
+        serving(backend, limits) as live,
+        httpx2.AsyncClient(base_url=live.url, headers=headers) as http,
+    ):
+        assert (await http.post("/v1/txs", content=encode(tuple(good)))).status_code == 200
+        assert (await http.get("/v1/status")).status_code == 200
+        taken = await http.post("/v1/txs", content=forged)
+        refused = await http.get("/v1/status")
+    assert {outcome["name"] for outcome in taken.json()} == {"bad-signature"}
+    assert refused.status_code == 429
+    assert 10 < int(refused.headers["retry-after"]) <= 60
 
 
 async def test_one_connection_too_many_of_an_address_is_told_so() -> None:
