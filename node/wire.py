@@ -24,8 +24,12 @@ from node.pool.messages import decode_message as decode_pool
 from node.pool.messages import encode_message as encode_pool
 from p2p import Priority, Topic
 
-PROTOCOL_VERSION = 2
-"""Raised when nodes with and without a change can no longer talk; compared in the hello."""
+PROTOCOL_VERSION = 3
+"""The newest version that this software speaks; raised when nodes learn to say something new. 3: the hello
+says a range, and features are enabled by governance."""
+PROTOCOL_OLDEST = 3
+"""The oldest that it still speaks: raised when nodes with and without a change can no longer talk. As long as
+it is at most the PROTOCOL_VERSION of the release before, a cluster is upgraded node by node."""
 _KIB = 1024
 
 

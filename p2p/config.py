@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from p2p.errors import ConfigError
+from p2p.hello import Hello, is_range
 from p2p.identity import PeerId
 
 
@@ -98,12 +99,15 @@ class P2PConfig:
     network_id: bytes
     """32 bytes: the genesis hash, which is the cluster id."""
     protocol_version: int
+    """The newest version that we speak."""
     software: str
     topics: tuple[Topic, ...]
     peers: tuple[PeerAddress, ...] = ()
     allowed: frozenset[PeerId] = frozenset()
     """Keys that may connect to us but are not dialled: observers, joining nodes, peers without address."""
     node_name: str = ""
+    protocol_oldest: int | None = None
+    """The oldest version that we still speak; None: `protocol_version` alone."""
 
     urgent_queue: QueueLimit = QueueLimit(items=4_096, bytes=8 * 1024 * 1024)
     normal_queue: QueueLimit = QueueLimit(items=8_192, bytes=16 * 1024 * 1024)
@@ -156,6 +160,22 @@ class P2PConfig:
     ban_max_ms: int = 600_000
     gossip: GossipConfig = GossipConfig()
 
+    @property
+    def oldest_version(self) -> int:
+        """The oldest protocol version that we speak."""
+        return self.protocol_version if self.protocol_oldest is None else self.protocol_oldest
+
+    def hello(self, instance: bytes) -> Hello:
+        """How this node introduces itself; `instance` is drawn anew at every start."""
+        return Hello(
+            self.protocol_version,
+            self.oldest_version,
+            self.network_id,
+            self.node_name,
+            self.software,
+            instance,
+        )
+
     def queue_limit(self, priority: Priority) -> QueueLimit:
         """The bound of one peer's send queue of this class."""
         return (self.urgent_queue, self.normal_queue, self.bulk_queue)[priority]
@@ -166,8 +186,11 @@ class P2PConfig:
             raise ConfigError(
                 f"network_id must be the 32-byte genesis hash, not {len(self.network_id)} bytes"
             )
-        if not 0 <= self.protocol_version < 2**32:
-            raise ConfigError(f"protocol_version {self.protocol_version} is not an unsigned 32-bit number")
+        if not is_range(self.oldest_version, self.protocol_version):
+            raise ConfigError(
+                f"protocol versions {self.oldest_version} to {self.protocol_version} are no range of "
+                "unsigned 32-bit numbers"
+            )
         self._check_topics()
         seen: set[PeerId] = set()
         for peer_id in (*(address.peer_id for address in self.peers), *self.allowed):

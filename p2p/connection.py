@@ -105,6 +105,7 @@ class Connection:
         name: str,
         hello: Hello,
         *,
+        protocol_version: int | None = None,
         dialled_by_us: bool,
         queue: SendQueue,
         rules: Mapping[int, FrameRule],
@@ -115,6 +116,8 @@ class Connection:
         self.peer = peer
         self.name = name
         self.hello = hello
+        self.protocol_version = protocol_version
+        """The highest that both sides speak; None between clusters, which do not compare."""
         self.dialled_by_us = dialled_by_us
         self.queue = queue
         self.since_ms = now_ms

@@ -70,9 +70,15 @@ class TopicForbidden(PeerError):
 
 
 class HelloMismatch(PeerError):
-    """The other node is sound but not one of ours: other cluster or other protocol version."""
+    """The other node is sound but not one of ours: other cluster, or a hello that we cannot read."""
 
     code = "hello-mismatch"
+
+
+class NoCommonVersion(HelloMismatch):
+    """The other node is of our cluster, and there is no protocol version that both of us speak."""
+
+    code = "no-common-version"
 
 
 class MalformedHello(PeerError):

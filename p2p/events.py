@@ -69,5 +69,9 @@ class PeerStatus:
     bytes_in: tuple[tuple[str, int], ...]
     bytes_out: tuple[tuple[str, int], ...]
     software: str
+    protocol_newest: int | None
+    """The newest protocol version that it said it speaks; None when it never was linked."""
+    protocol_version: int | None
+    """The one in use on this link: the highest that both speak; None when not linked, or foreign."""
     last_error: str
     """Why the latest connection or attempt ended; empty if it never did."""

@@ -41,6 +41,7 @@ class Link:
         """Set when the peer is no longer a member: it is neither dialled nor admitted again."""
         self._stable_after_ms = config.stable_after_ms
         self._software = ""
+        self._protocol_newest: int | None = None
         self._past_in: dict[int, int] = {}
         self._past_out: dict[int, int] = {}
         self._past_dropped = [0, 0, 0]
@@ -51,6 +52,7 @@ class Link:
         assert self.connection is None
         self.connection = connection
         self._software = connection.hello.software
+        self._protocol_newest = connection.hello.protocol_version
         if self.address is None and connection.hello.node_name:
             self.name = connection.name = f"{connection.hello.node_name} ({self.peer.hex()[:12]})"
         self.connected.set()
@@ -105,6 +107,8 @@ class Link:
             bytes_in=_named(received, topic_names),
             bytes_out=_named(sent, topic_names),
             software=self._software,
+            protocol_newest=self._protocol_newest,
+            protocol_version=None if connection is None else connection.protocol_version,
             last_error=self.last_error,
         )
 

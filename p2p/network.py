@@ -30,7 +30,7 @@ from p2p.foreign import ForeignLinks
 from p2p.frames import CONTROL, Frame, encode
 from p2p.gossip import Gossip, decode_ids, encode_ids
 from p2p.gossip_effects import Deliver, Effect, Penalise, SendAnnounce, SendBody, SendPull
-from p2p.hello import INSTANCE_BYTES, Hello
+from p2p.hello import INSTANCE_BYTES
 from p2p.identity import NodeIdentity, PeerId
 from p2p.inbox import Inbox
 from p2p.link import Link
@@ -63,13 +63,7 @@ class Network:
         """Links to nodes of other clusters."""
         self._gossip = Gossip(config.gossip, random.Random(rng.getrandbits(64)))
         self._gossip_due = trio.Event()
-        hello = Hello(
-            config.protocol_version,
-            config.network_id,
-            config.node_name,
-            config.software,
-            rng.randbytes(INSTANCE_BYTES),
-        )
+        hello = config.hello(rng.randbytes(INSTANCE_BYTES))
         links = ChainMap(self._links, self.foreign.links)
         self._sessions = Sessions(config, identity.peer_id, TlsContexts(identity, links), links, hello)
 

@@ -26,7 +26,7 @@ from p2p.errors import (
     UntrustedPeer,
     WrongPeer,
 )
-from p2p.hello import Hello
+from p2p.hello import Hello, common_version
 from p2p.identity import PeerId
 from p2p.link import Link
 from p2p.peers import Choice, choose
@@ -192,6 +192,7 @@ class Sessions:
             link.peer,
             link.name,
             theirs,
+            protocol_version=None if realm.foreign else common_version(theirs, self._hello),
             dialled_by_us=dialled_by_us,
             queue=realm.new_queue(),
             rules=realm.rules,

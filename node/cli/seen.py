@@ -16,6 +16,7 @@ PEER_HEADINGS = (
     "in",
     "out",
     "score",
+    "protocol",
 )
 
 
@@ -36,6 +37,7 @@ def peer_row(peer: PeerFacts) -> tuple[object, ...]:
         _bytes(peer.bytes_in),
         _bytes(peer.bytes_out),
         peer.score,
+        _shown(peer.protocol_version),
     )
 
 

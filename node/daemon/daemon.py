@@ -389,6 +389,7 @@ def _p2p_config(opened: OpenedHome) -> P2PConfig:
         listen_port=config.p2p.port,
         network_id=genesis.cluster_id,
         protocol_version=wire.PROTOCOL_VERSION,
+        protocol_oldest=wire.PROTOCOL_OLDEST,
         software=f"isthmus {software_version()}",
         topics=wire.TOPICS,
         peers=addresses,

@@ -105,5 +105,7 @@ def _peer_facts(node: Node, key: bytes, name: str, weight: int, link: PeerStatus
         score=0 if link is None else link.score,
         banned_for_ms=0 if link is None else link.banned_for_ms,
         software="" if link is None else link.software,
+        protocol_newest=None if link is None else link.protocol_newest,
+        protocol_version=None if link is None else link.protocol_version,
         last_error=_UNSEEN if link is None else link.last_error,
     )

@@ -35,6 +35,10 @@ class PeerFacts:
     score: int
     banned_for_ms: int
     software: str
+    protocol_newest: int | None
+    """The newest protocol version that it speaks, as it said; None when it never was linked."""
+    protocol_version: int | None
+    """The one in use with it; None when it is not linked."""
     last_error: str
 
     @property

@@ -43,9 +43,13 @@ def _other_cluster(seen: Seen) -> str | None:
     return f"{peer.name} has another genesis: {_reason(peer)}"
 
 
+_OTHER_PROTOCOL = ("speaks protocol", "its hello has version")
+"""How the transport says so (p2p/hello.py)."""
+
+
 def _other_version(seen: Seen) -> str | None:
     peer = seen.peer
-    if peer.connected or "speaks protocol" not in peer.last_error:
+    if peer.connected or not any(words in peer.last_error for words in _OTHER_PROTOCOL):
         return None
     return f"{peer.name} runs another protocol version: {_reason(peer)}"
 

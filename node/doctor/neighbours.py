@@ -37,6 +37,7 @@ async def look_at_neighbours(
         listen_port=0,
         network_id=genesis.cluster_id,
         protocol_version=wire.PROTOCOL_VERSION,
+        protocol_oldest=wire.PROTOCOL_OLDEST,
         software="isthmus doctor",
         topics=wire.TOPICS,
         peers=tuple(PeerAddress(PeerId(p.node_key), p.name, p.host, p.port) for p in config.p2p.peers),

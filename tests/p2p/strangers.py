@@ -20,6 +20,7 @@ RULES[0] = FrameRule("control", 64 * 1024, 0)
 def make_hello(**changes: object) -> Hello:
     fields: dict[str, object] = {
         "protocol_version": 1,
+        "protocol_oldest": 1,
         "network_id": CLUSTER,
         "node_name": "stranger",
         "software": "stranger/1",

@@ -269,6 +269,30 @@ async def test_a_hello_mismatch_names_both_values_on_both_sides() -> None:
             assert status.score == 0
 
 
+async def test_nodes_of_two_releases_use_the_highest_version_that_both_speak() -> None:
+    async with (
+        make_places(2) as [one, two],
+        running(one, [two], protocol_oldest=4, protocol_version=6) as first,
+        running(two, [one], protocol_oldest=3, protocol_version=5) as second,
+    ):
+        await connected(first)
+        await connected(second)
+        ((ahead,), (behind,)) = first.status(), second.status()
+        assert (ahead.protocol_version, ahead.protocol_newest) == (5, 5)
+        assert (behind.protocol_version, behind.protocol_newest) == (5, 6)
+
+
+async def test_nodes_without_a_common_version_say_both_ranges_on_both_sides() -> None:
+    async with (
+        make_places(2) as [one, two],
+        running(one, [two], protocol_oldest=4, protocol_version=6) as first,
+        running(two, [one], protocol_oldest=2, protocol_version=3) as second,
+    ):
+        await error_of(first, two, "it speaks protocol 2 to 3 (isthmus/test), we speak 4 to 6")
+        await error_of(second, one, "it speaks protocol 4 to 6 (isthmus/test), we speak 2 to 3")
+        assert [status.score for status in (*first.status(), *second.status())] == [0, 0]
+
+
 async def test_an_address_that_leads_to_somebody_else_or_back_is_named() -> None:
     async with make_places(3) as [one, two, three]:
         crossed = Place(two.identity, three.listener, "node-1")

@@ -56,7 +56,7 @@ async def evil_peer(config: NodeConfig, testnet: Testnet) -> AsyncIterator[TlsSt
 
 
 def hello_of(testnet: Testnet, instance: bytes) -> Hello:
-    return Hello(wire.PROTOCOL_VERSION, testnet.cluster_id, "evil", "evil/1", instance)
+    return Hello(wire.PROTOCOL_VERSION, wire.PROTOCOL_OLDEST, testnet.cluster_id, "evil", "evil/1", instance)
 
 
 async def floods_with_garbage(config: NodeConfig, testnet: Testnet) -> None:

@@ -60,5 +60,7 @@ A_PEER = PeerFacts(
     score=0,
     banned_for_ms=0,
     software="isthmus 0.1.0",
+    protocol_newest=3,
+    protocol_version=3,
     last_error="",
 )
