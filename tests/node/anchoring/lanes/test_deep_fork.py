@@ -319,3 +319,27 @@ def test_a_handler_whose_sending_is_refused_fails_its_own_message_and_no_other(p
     assert [told.result for told in here.told] == [first, Result.OK]
     if first is Result.ERROR:
         assert here.told[0].answer == Refusal.DEADLINE_TOO_SOON.label.encode()
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_a_destination_whose_branch_lost_what_was_answered_takes_it_again_and_nobody_is_told_twice(
+    mode: Mode,
+) -> None:
+    """The source has forgotten the results; its leaves stand in the chain, and are brought from there."""
+    here, chosen = Federation("AB").islands
+    talk(here, chosen, 5, mode)
+    dropped = fork(chosen)
+    common = chosen.outbox.log(here.cluster_id).size
+    talk(here, dropped, DEEP, mode)
+    told = list(here.told)
+    freeze(here, chosen.cluster_id)
+    chosen.incarnation = 1
+    chosen.seal()
+    recover(here, chosen, common)
+    run_dry(here, chosen)
+    assert len(chosen.handled) == len(set(chosen.handled)) == 5 + DEEP
+    assert here.told == told
+    last = here.send(chosen, b"after", mode, 60_000)
+    run_dry(here, chosen)
+    assert here.told[-1].message_hash == last.hash
+    assert here.told[-1].result is Result.OK
