@@ -156,7 +156,7 @@ class Following:
         if follows != self._follows:
             effects += self._let_go()
             if feeder is not None:
-                effects.append(Send(feeder, Follow(epoch, self._height, False)))
+                effects.append(Send(feeder, Fed(None)))
             feeder, self._distance = None, None if follows else 0
         self._feeder, self._follows = feeder, follows
         self._probe_at_ms = self._ask_at_ms = 0  # who is epochs behind goes on at once
@@ -188,8 +188,6 @@ class Following:
         link = self._links.get(peer)
         if link is None:
             return []
-        if not message.feed:
-            self._fed.pop(peer, None)
         if link.answered_at_ms is not None and elapsed - link.answered_at_ms < self._limits.answer_pause_ms:
             return []
         link.answered_at_ms = elapsed
@@ -199,9 +197,11 @@ class Following:
         return [*effects, Tell(peer, message.epoch, message.height)]
 
     def on_fed(self, peer: bytes, message: Fed, now_ms: int) -> list[FollowEffect]:
-        """A peer will feed us, or will not, or not any longer."""
+        """A peer will feed us, or will not, or not any longer; or it wants no more of us."""
         elapsed = self._alarm.advance(now_ms)
         link = self._links.get(peer)
+        if message.distance is None:
+            self._fed.pop(peer, None)
         if link is None or not self._follows:
             return []
         asked = self._asked is not None and self._asked[0] == peer
@@ -216,7 +216,7 @@ class Following:
             self._ask_at_ms = link.refusals = 0
         elif peer != self._feeder:
             self._refused(link, elapsed)
-            return [Send(peer, Follow(self._epoch, self._height, False)), *self._go_on()]
+            return [Send(peer, Fed(None)), *self._go_on()]
         return self._go_on()
 
     def on_told(self, peer: bytes, certificate: HeaderCertificate, now_ms: int) -> list[FollowEffect]:
@@ -299,7 +299,7 @@ class Following:
         if feeder is None:
             return []
         self._lose_feeder()
-        return [Send(feeder, Follow(self._epoch, self._height, False)), *self._go_on()]
+        return [Send(feeder, Fed(None)), *self._go_on()]
 
     def _let_go(self) -> list[FollowEffect]:
         """Children find somebody else."""
@@ -349,9 +349,8 @@ class Following:
             return []
         peer = min(candidates)[-1]
         self._links[peer].probed_at_ms = elapsed_ms
-        # A probe of the feeder must not end the feeding.
-        feeds = peer == self._feeder
-        return [Send(peer, Follow(self._epoch, self._height, feeds))]
+        # Who feeds us is reminded of it.
+        return [Send(peer, Follow(self._epoch, self._height, peer == self._feeder))]
 
     def _due_ms(self) -> int | None:
         if not self._links:

@@ -137,7 +137,7 @@ class SyncResponse:
 class Follow:
     """Who takes no part in agreement says where it stands: it has everything through `height` and is in
     `epoch`. What is certified beyond is told (`Certificates`); with `feed` it asks to be sent new heights as
-    they come (`SyncResponse`, unasked), without `feed` it asks that no more."""
+    they come (`SyncResponse`, unasked)."""
 
     epoch: Epoch
     height: Height
@@ -147,7 +147,7 @@ class Follow:
 @dataclass(frozen=True, slots=True)
 class Fed:
     """The answer to `Follow` with `feed`: the sender sends new heights, being so many steps from a validator
-    itself, or, with None, it does not, or no longer."""
+    itself. With None it does not, or no longer; said by whoever is fed, it wants no more."""
 
     distance: int | None
 

@@ -202,7 +202,7 @@ def test_a_late_yes_is_answered_with_no_thanks() -> None:
     tree.take(name_of(1), follower.on_link_up(stranger, True, tree.now_ms))
     tree.queue.clear()
     effects = follower.on_fed(stranger, Fed(0), tree.now_ms)
-    assert Send(stranger, Follow(Epoch(0), Height(0), False)) in effects
+    assert Send(stranger, Fed(None)) in effects
     assert follower.feeder == name_of(0)
 
 
@@ -252,7 +252,7 @@ def test_whoever_gets_a_seat_feeds_and_is_fed_no_more() -> None:
     assert feeder is not None
     validators = {peer: peer in tree.validators for peer in tree.nodes if peer != member}
     effects = machine.enter(follows=False, epoch=Epoch(1), renamed={}, validators=validators)
-    assert Send(feeder, Follow(Epoch(1), Height(0), False)) in effects
+    assert Send(feeder, Fed(None)) in effects
     assert all(Send(child, Fed(None)) in effects for child in children)
     assert (machine.feeder, machine.distance) == (None, 0)
 
@@ -278,3 +278,13 @@ def test_links_beyond_the_bound_are_not_kept() -> None:
     for number in range(5):
         machine.on_link_up(name_of(number), False, START_MS)
     assert dict((name, now) for name, now, _ in machine.limits())["follow_links"] == 2
+
+
+def test_a_question_for_news_does_not_end_the_feeding_and_a_word_does() -> None:
+    machine = Following(LIMITS, follows=False, epoch=Epoch(0), height=Height(9))
+    machine.on_link_up(name_of(5), False, START_MS)
+    machine.on_follow(name_of(5), Follow(Epoch(0), Height(1), True), START_MS)
+    machine.on_follow(name_of(5), Follow(Epoch(0), Height(1), False), START_MS + 5_000)
+    assert machine.fed == (name_of(5),)
+    machine.on_fed(name_of(5), Fed(None), START_MS + 5_000)
+    assert not machine.fed
