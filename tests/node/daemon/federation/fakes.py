@@ -61,9 +61,13 @@ def a_bundle(source: bytes = THEM) -> bytes:
 
 
 class FakeLinks:
-    """Links to nodes of one other cluster that are all connected, answered by a script."""
+    """Links to nodes of one other cluster that are all connected, answered by a script; `strangers` are nodes
+    of OTHERS."""
 
-    def __init__(self, server: Server, nodes: tuple[PeerId, ...] = NODES) -> None:
+    def __init__(
+        self, server: Server, nodes: tuple[PeerId, ...] = NODES, strangers: tuple[PeerId, ...] = ()
+    ) -> None:
+        self.strangers = strangers
         self.server = server
         self.nodes = nodes
         self.inbox = Inbox(64, 1 << 20)
@@ -74,7 +78,7 @@ class FakeLinks:
 
     def send(self, peer: PeerId, topic_code: int, body: bytes, *, key: bytes | None = None) -> bool:
         assert topic_code == Code.FEDERATION
-        if peer not in self.nodes:
+        if peer not in (*self.nodes, *self.strangers):
             return False
         message = wire.exchanged_message(body)
         if not isinstance(message, OfferAsked | BundleAsked | FactQuestion):
@@ -91,9 +95,11 @@ class FakeLinks:
         self.reports.append((peer, code, weight))
 
     def connected(self, network_id: bytes) -> tuple[PeerId, ...]:
-        return self.nodes if network_id == THEM else ()
+        return {THEM: self.nodes, OTHERS: self.strangers}.get(Digest(network_id), ())
 
     def cluster_of(self, peer: PeerId) -> bytes | None:
+        if peer in self.strangers:
+            return OTHERS
         return THEM if peer in NODES else None
 
     def update(self, peers: tuple[ForeignPeer, ...]) -> tuple[ForeignRefused, ...]:

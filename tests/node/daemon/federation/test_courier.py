@@ -39,6 +39,7 @@ from tests.node.daemon.federation.fakes import (
     HEARTBEAT_MS,
     NODES,
     NOW_MS,
+    OTHERS,
     THEM,
     FakeLedger,
     FakeLinks,
@@ -471,3 +472,80 @@ async def test_what_our_own_node_refuses_is_told_and_tried_again(
     assert len(tries) == 3
     assert made.courier.counts.errors == {"not-submitted": 2}
     assert made.courier.counts.last_error == "not-submitted: the pool is full"
+
+
+LARGEST = bytes(512 * 1024)
+"""More than that no frame between clusters may hold; the network ends such a link before anybody reads it."""
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        lambda asked: None,
+        lambda asked: b"\xc1" * 4_096,
+        lambda asked: BundleSent(asked.ticket, LARGEST),
+        lambda asked: Offered(asked.ticket, Offer(0, 10**9, 10**9)),
+        lambda asked: Declined(asked.ticket, "busy"),
+    ],
+    ids=["never answers", "garbage", "as large as can be", "boasts", "declines"],
+)
+async def test_one_bad_cluster_slows_no_other(
+    autojump_clock: trio.testing.MockClock, hostile: Callable[[Question], Reply | bytes | None]
+) -> None:
+    offered = [Offer(0, 5, 0)]
+    good, bad = FakeLedger(), FakeLedger()
+    bad.faults[LARGEST] = BundleFault("malformed", "it is no bundle", is_blamed=True)
+    brought: list[float] = []
+
+    def server(peer: PeerId, asked: Question) -> Reply | bytes | None:
+        if peer in NODES[2:]:
+            return hostile(asked)
+        if isinstance(asked, OfferAsked):
+            return Offered(asked.ticket, offered[0])
+        return BundleSent(asked.ticket, a_bundle())
+
+    links = FakeLinks(server, NODES[:2], NODES[2:])
+    exchange = Exchange(links, lambda peer, cluster, question: None)
+
+    async def submit(bundle: InboundBundle) -> bytes:
+        brought.append(trio.current_time())
+        good.moves(offered[0].height, leaves=offered[0].log_size)
+        return b"1"
+
+    async def final(transaction_id: bytes) -> None:
+        return
+
+    async def never(bundle: InboundBundle) -> bytes:
+        raise AssertionError("nothing of it may be submitted")
+
+    def courier(cluster_id: bytes, ledger: FakeLedger, submits: Callable[..., object]) -> Courier:
+        return Courier(
+            cluster_id,
+            ledger,
+            exchange,
+            links,
+            ledger,
+            submits,  # type: ignore[arg-type]  # one of the two above
+            final,
+            lambda: Seat(FIRST, 4),
+            lambda cluster: None,
+            lambda: NOW_MS,
+        )
+
+    worse = courier(OTHERS, bad, never)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(exchange.run)
+        nursery.start_soon(worse.run)
+        nursery.start_soon(courier(THEM, good, submit).run)
+        for number in range(1, 20):
+            await trio.sleep(9)
+            said = trio.current_time()
+            offered[0] = Offer(0, 5 + number, number)
+            await trio.sleep(1)
+            assert len(brought) == number
+            assert brought[-1] - said < 0.3
+        nursery.cancel_scope.cancel()
+    assert worse.counts.submitted == 0
+    assert 0 < worse.counts.rounds <= 19 * 13 / (PAUSE_MAX_MS / 1000) * 3 + 20, (
+        "and it is asked ever more rarely"
+    )
