@@ -217,7 +217,7 @@ def test_another_decision_to_seal_is_found_where_it_is_made(
     assert difference is not None
     assert difference.entry == first_of(home, SignaturesChecked)
     assert difference.what == "output 2 of 4"
-    assert (difference.expected, difference.got) == ("StartTimer(pool, 100)", "StartTimer(pool, 25)")
+    assert (difference.expected, difference.got) == ("StartTimer(pool, 100)", "nothing more")
     assert difference.item == "SignaturesChecked(ticket=1, valid=0101010101)"
 
 
