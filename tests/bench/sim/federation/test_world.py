@@ -116,10 +116,16 @@ def test_a_line_of_clusters_forwards_from_end_to_end() -> None:
     assert sum(app.amount(last, app.minted_key(lane)) for lane in lanes)
 
 
-def test_two_clusters_that_say_nothing_anchor_once_a_heartbeat() -> None:
-    outcome = run(FederationScenario(8, 2, 4, 300_000, mesh(2), (), pace_ms=10_000_000))
+@pytest.mark.parametrize("is_shipped", [False, True], ids=["model", "shipped"])
+def test_two_clusters_that_say_nothing_anchor_once_a_heartbeat(is_shipped: bool) -> None:
+    scenario = FederationScenario(8, 2, 4, 300_000, mesh(2), (), pace_ms=10_000_000, is_shipped=is_shipped)
+    outcome = run(scenario)
     assert outcome.violation is None
-    assert outcome.happened["anchored"] <= 2 * (1 + outcome.virtual_ms // 60_000)
+    heartbeats = 1 + outcome.virtual_ms // 60_000
+    assert outcome.happened["anchored"] <= 2 * heartbeats
+    # One header that says it lives, one that anchors the other, and those in which operators admitted it.
+    assert all(made <= 2 * heartbeats + 4 for made in outcome.headers.values())
+    assert outcome.bundles <= 2 * heartbeats
 
 
 def test_the_command_explains_one_seed_and_refuses_what_means_nothing() -> None:
