@@ -11,7 +11,7 @@ from typing import Protocol
 import trio
 
 from consensus import CodecError, PublicKey, SignatureCache
-from node.anchoring.client.lightclient import Update, renew_operators, update
+from node.anchoring.client.lightclient import Corroboration, Update, renew_operators, tick, update
 from node.anchoring.client.state import ClientState
 from node.anchoring.cluster.anchors import ClientStatus
 from node.anchoring.lanes.courier import AnchorReason, BundleRequest, Held, Offer, should_anchor
@@ -24,6 +24,7 @@ from node.ledger.federation import queries, serving
 from node.ledger.federation.draft import Draft
 from node.ledger.federation.posting import admits, view_of
 from node.ledger.federation.records import Get
+from node.ledger.federation.watching import corroboration_of
 from node.ledger.roster import ROSTER_KEY, Roster
 from node.proofs import ProofError
 from node.storage import Database, Snapshot, StateTable
@@ -174,7 +175,14 @@ class LedgerSide:
         def updated(body: bytes) -> AnchoredView:
             nonlocal client
             found = Update.decode(body)
-            client = update(client, found, now_ms, SignatureCache(), stale_after_ms=standing.stale_after_ms)
+            client = update(
+                client,
+                found,
+                now_ms,
+                SignatureCache(),
+                stale_after_ms=standing.stale_after_ms,
+                corroboration=self._corroboration(standing, found, bundle, now_ms),
+            )
             return view_of(client)
 
         try:
@@ -193,6 +201,14 @@ class LedgerSide:
             raise BundleFault("nothing-new", "our lanes take none of it now", is_blamed=False)
         held = held_after(standing.held, bundle, client)
         return Checked(bundle, None if held is None else replace(standing, client=client, held=held))
+
+    def _corroboration(
+        self, standing: Standing, found: Update, bundle: InboundBundle, now_ms: int
+    ) -> Corroboration:
+        """Who vouches for epochs that passed unwatched, as our ledger will find."""
+        client = tick(standing.client, now_ms, standing.stale_after_ms)
+        with self._store.snapshot() as snapshot:
+            return corroboration_of(_leaves(snapshot), client, found, bundle.places)
 
     def _is_worth_a_block(
         self, standing: Standing, bundle: InboundBundle, view: AnchoredView, now_ms: int

@@ -43,7 +43,13 @@ from node.ledger.federation.records import CLUSTERS_MAX, peering_of
 from node.ledger.federation.refused import by_client, by_lane
 from node.ledger.federation.renewing import renew_by
 from node.ledger.federation.session import Session
-from node.ledger.federation.watching import note_certified, take_places, take_views, watch_by, witnesses_of
+from node.ledger.federation.watching import (
+    corroboration_of,
+    note_certified,
+    take_places,
+    take_views,
+    watch_by,
+)
 from node.proofs import ProofError
 
 CLOSING_TAKEN = "lane-closed"
@@ -188,11 +194,8 @@ def _corroboration(session: Session, client: ClientState, call: Deliver, update:
             raise Refused(Reason.BAD_WITNESS, f"{seen.seer.hex()} is no active cluster other than these")
         anchor = seen.view.check(seer.last.anchors_root, client.cluster_id)
         witnesses.append(Witness(seen.seer, anchor, seen.path))
-    if not witnesses and update.links:
-        above = update.links[-1].ending.header.height
-        point = Point.of(header)
-        places = call.bundle.places
-        witnesses = list(witnesses_of(session, client, header.epoch, point, above, places))
+    if not witnesses:
+        return corroboration_of(session.get, client, update, call.bundle.places)
     return Corroboration(required_witnesses(session.params.witnesses, len(others)), tuple(witnesses))
 
 

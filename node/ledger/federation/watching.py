@@ -14,7 +14,7 @@ witnesses (F8).
 from dataclasses import dataclass
 
 from consensus import CodecError, Digest, Value, as_array, as_bytes, as_tuple, encode_trusted
-from node.anchoring.client.lightclient import Corroboration, required_witnesses, watch
+from node.anchoring.client.lightclient import Corroboration, Update, required_witnesses, watch
 from node.anchoring.client.state import ClientState
 from node.anchoring.cluster.anchors import Anchor, ClientStatus, Point, Witness
 from node.anchoring.cluster.certified import Certified
@@ -23,12 +23,20 @@ from node.anchoring.forks.views import PLACES_MAX, Place, View
 from node.anchoring.refusals import Refused
 from node.ledger.federation.convicting import convict
 from node.ledger.federation.keys import certified_key, claim_key, seen_key
-from node.ledger.federation.records import Get, client_of, cluster_ids, read
+from node.ledger.federation.records import (
+    Checkpoint,
+    Get,
+    client_of,
+    cluster_ids,
+    params_of,
+    peering_of,
+    read,
+)
 from node.ledger.federation.session import Session
 from node.proofs import ProofError
 
-SEEN_MAX = PLACES_MAX - 1
-"""Witnesses kept of one cluster; a place is asked for each, and one for a claim."""
+SEEN_MAX = PLACES_MAX - 2
+"""Witnesses kept of one cluster; a place is asked for each, one for a claim, one for a header vouched for."""
 ABOUT_MAX = 4
 _FOLLOWED = (ClientStatus.PENDING, ClientStatus.ACTIVE, ClientStatus.STALE)
 
@@ -69,9 +77,13 @@ def about_of(get: Get, peer: ClientState) -> tuple[Digest, ...]:
 
 
 def places_of(get: Get, client: ClientState) -> tuple[int, ...]:
-    """The heights at which a cluster's history is asked for: of a claim, and of its witnesses."""
+    """The heights at which a cluster's history is asked for: of a claim, of a header that operators vouch
+    for, and of its witnesses."""
     claim = claim_of(get, client.cluster_id)
     heights = [] if claim is None else [claim.certified.header.height]
+    vouched = peering_of(get, client.cluster_id).checkpoint
+    if vouched is not None and client.needs_others:
+        heights.append(vouched.height)
     heights += [anchor.point.height for _, anchor in seen_of(get, client.cluster_id)]
     return tuple(dict.fromkeys(heights))[:PLACES_MAX]
 
@@ -174,19 +186,45 @@ def watch_by(session: Session, client: ClientState, places: tuple[Place, ...]) -
     """A client that healed by itself is watched again once enough others hold the branch of its tip."""
     if client.status is not ClientStatus.ACTIVE or not client.is_unwatched:
         return
-    others = [
-        other
-        for other in session.clients()
-        if other.status is ClientStatus.ACTIVE and other.cluster_id != client.cluster_id
-    ]
-    required = required_witnesses(session.params.witnesses, len(others))
-    witnesses = witnesses_of(session, client, client.epoch, client.last.point, -1, places)
+    required = _required(session.get, client)
+    witnesses = _witnesses(session.get, client, client.epoch, client.last.point, -1, places)
     if 0 < required <= len(witnesses):
         session.put_client(watch(client, Corroboration(required, witnesses)))
 
 
-def witnesses_of(
-    session: Session,
+def corroboration_of(
+    get: Get, client: ClientState, update: Update, places: tuple[Place, ...]
+) -> Corroboration:
+    """What an update across epochs of a cluster that nobody watched rests on: a header that our operators
+    vouch for, or those who were seen on its branch (F8). Nothing where nothing is needed."""
+    if not client.needs_others or not update.links:
+        return Corroboration()
+    header = update.certified.header
+    point = Point.of(header)
+    vouched = peering_of(get, client.cluster_id).checkpoint
+    if vouched is not None and _stands(vouched, point, places):
+        return Corroboration(0, (), True)
+    above = update.links[-1].ending.header.height
+    return Corroboration(_required(get, client), _witnesses(get, client, header.epoch, point, above, places))
+
+
+def _stands(vouched: Checkpoint, point: Point, places: tuple[Place, ...]) -> bool:
+    paths = [place.path for place in places if place.height == vouched.height]
+    try:
+        point.check_holds(vouched.height, vouched.header_hash, paths[0] if paths else ())
+    except ProofError:
+        return False
+    return True
+
+
+def _required(get: Get, client: ClientState) -> int:
+    others = (client_of(get, each) for each in cluster_ids(get) if each != client.cluster_id)
+    active = sum(other is not None and other.status is ClientStatus.ACTIVE for other in others)
+    return required_witnesses(params_of(get).witnesses, active)
+
+
+def _witnesses(
+    get: Get,
     client: ClientState,
     epoch: int,
     point: Point,
@@ -197,9 +235,9 @@ def witnesses_of(
     paths = {(place.height, place.header_hash): place.path for place in places}
     paths[point.height, point.header_hash] = ()
     found = []
-    for seer, anchor in seen_of(session.get, client.cluster_id):
+    for seer, anchor in seen_of(get, client.cluster_id):
         path = paths.get((anchor.point.height, anchor.point.header_hash))
-        holder = client_of(session.get, seer)
+        holder = client_of(get, seer)
         if path is None or holder is None or holder.status is not ClientStatus.ACTIVE:
             continue
         witness = Witness(seer, anchor, path)

@@ -2,10 +2,15 @@
 
 from dataclasses import replace
 
+import pytest
+
 from node.anchoring.cluster.anchors import ClientStatus
 from node.anchoring.forks.views import Place, View
 from node.anchoring.lanes import InboundBundle
+from node.daemon.federation.ledgerside import BundleFault, LedgerSide
+from node.ledger.codes import Code
 from node.ledger.federation import queries
+from node.ledger.federation.changes import VouchForHeader
 from node.ledger.federation.watching import about_of, claim_of, places_of, seen_of
 from tests.node.ledger.federation.cluster import Cluster, federate
 from tests.node.ledger.federation.test_anchoring import next_epoch
@@ -210,3 +215,40 @@ def test_a_federation_that_was_off_for_days_watches_itself_again_before_its_next
     assert receipt is not None
     assert receipt.ok, receipt.explanation
     assert b.client(a).epoch == 1
+
+
+def test_two_clusters_alone_cross_an_unwatched_epoch_once_operators_vouch_and_couriers_do_the_rest() -> None:
+    a, b = two()
+    b.pull(a)
+    for cluster in (a, b):
+        cluster.run(after_ms=3 * DAY_MS)
+    next_epoch(a, 4)
+    a.put("port/second")
+    vouched = a.executions[-1].header
+    refused = b.pull(a)
+    assert refused is not None
+    assert refused.status == Code.NEEDS_CORROBORATION
+    assert b.govern(VouchForHeader(a.id, vouched.height, vouched.hash)).ok
+    a.put("port/third")
+    receipt = b.pull(a)
+    assert receipt is not None
+    assert receipt.ok, receipt.explanation
+    assert (b.status(a), b.client(a).epoch) == (ClientStatus.ACTIVE, 1)
+
+
+def test_a_courier_judges_an_unwatched_epoch_as_its_ledger_does() -> None:
+    a, b = two()
+    b.pull(a)
+    for cluster in (a, b):
+        cluster.run(after_ms=3 * DAY_MS)
+    next_epoch(a, 4)
+    a.put("port/second")
+    side = LedgerSide(b.store, b.id)
+    standing = side.standing(a.id)
+    assert standing is not None
+    with pytest.raises(BundleFault) as fault:
+        side.check(standing, brought(b, a).encode(), b.now_ms)
+    assert (fault.value.code, fault.value.is_blamed) == ("needs-approval", False)
+    header = a.executions[-1].header
+    assert b.govern(VouchForHeader(a.id, header.height, header.hash)).ok
+    assert side.check(standing, brought(b, a).encode(), b.now_ms).bundle.update is not None
