@@ -36,7 +36,9 @@ DEADLINE_MS = 3_600_000
 LIFETIME_MS = 600_000
 GIVEN_UP_SECONDS = 30.0
 """After which a message that finds the lane full is a refusal."""
-AGAIN_SECONDS = 0.1
+AGAIN_SECONDS, AGAIN_SECONDS_MAX = 0.2, 3.2
+"""Before a full lane is tried again, each time twice as long: what it refuses costs its cluster a
+transaction, too."""
 LANE_FULL = Code.LANE_FULL.label
 IN_FLIGHT_MAX = 512
 SUBMIT_MS = 60_000
@@ -124,7 +126,7 @@ class Lane:
 
         async def one(number: int, at_us: int, batch: list[Call]) -> None:
             async with limit:
-                handed_us = self.now_us()
+                handed_us, pause_s = self.now_us(), AGAIN_SECONDS
                 while batch:
                     outcomes = await self._submit(number, [call.transaction for call in batch])
                     now_us = self.now_us()
@@ -138,7 +140,8 @@ class Lane:
                     batch = [call.anew() for call, is_again in zip(batch, again, strict=True) if is_again]
                     self.found_full += len(batch)
                     if batch:
-                        await trio.sleep(AGAIN_SECONDS)
+                        await trio.sleep(pause_s)
+                        pause_s = min(AGAIN_SECONDS_MAX, 2 * pause_s)
 
         async with trio.open_nursery() as nursery:
             for due in timetable(OpenLoop(rate, per_request, IN_FLIGHT_MAX), Share(0, 1), seconds):
