@@ -80,7 +80,13 @@ def copy_environment(environment: Environment, transaction: "lmdb.Transaction[by
 
 def compact_chain(data_dir: Path) -> tuple[int, int]:
     """Rewrite the chain database of a stopped node without the pages that nobody uses; answers with its size
-    in bytes before and after. Complete or not at all. Raises StoreFailed, StoreFull."""
+    in bytes before and after. Complete or not at all. Raises StoreFailed, StoreFull.
+
+    A compact copy counts its transactions anew, and the lock file counts those of the old one for as long as
+    anybody has that open, a backup that is being made for example: a start beside it would look for the newest
+    transaction in the wrong place. So the lock file goes with the file that it was for; who reads the old one
+    keeps both.
+    """
     chain = _open("chain", data_dir, ChainTable)
     path, target = chain.path / "data.mdb", data_dir / "compact.partial"
     before = path.stat().st_size
@@ -91,6 +97,7 @@ def compact_chain(data_dir: Path) -> tuple[int, int]:
     finally:
         chain.env.close()
     (target / "data.mdb").replace(path)
+    (chain.path / "lock.mdb").unlink(missing_ok=True)
     durability.sync_directory(chain.path)
     target.rmdir()
     return before, path.stat().st_size

@@ -1,6 +1,8 @@
 """Pruning: what is forgotten and what stays, told by status and code 410, and interrupted anywhere."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,13 +16,14 @@ from node.cli.exits import Exit
 from node.cli.main import run
 from node.daemon.maintenance import MaintenanceError
 from node.daemon.pruning import KEEP_MIN, prune
+from node.daemon.reading import compact_chain
 from node.daemon.serving import sync_answer
 from node.daemon.startup import check_data, open_store
 from node.daemon.store import Store
 from node.genesis import Genesis
 from node.pool.config import PoolConfig
 from node.pool.messages import SyncRequest
-from node.storage import ChainTable
+from node.storage import ChainTable, StateTable, Write
 from node.validator import Tuning, pool_config
 from tests.node.daemon.grown import LEAP_SECONDS, Grown
 from tests.node.daemon.running import config_of, running_node
@@ -129,3 +132,42 @@ def test_what_a_start_looks_back_on_stays_however_few_heights_are_asked_for(grow
     kept = grown.tip + 1 - prune(store, longer, KEEP_MIN, quiet).below
     store.close()
     assert kept >= 660 // LEAP_SECONDS
+
+
+READER = """
+import sys
+from pathlib import Path
+from node.daemon.reading import open_view
+from node.storage import ChainTable
+with open_view(Path(sys.argv[1])) as view:
+    print("open", flush=True)
+    sys.stdin.read()
+    print(view.snapshot.count(ChainTable.META), flush=True)
+"""
+
+
+@pytest.mark.parametrize("commits", [20, 21], ids=["an even count", "an odd count"])
+def test_a_database_compacted_while_another_process_reads_it_opens_as_what_it_was(
+    tmp_path: Path, commits: int
+) -> None:
+    store = Store.open(tmp_path)
+    for number in range(commits):
+        written = [Write(ChainTable.META, b"%d" % number, bytes(100))]
+        store.apply(written, [Write(StateTable.META, b"tip", b"%d" % number)])
+    store.close()
+    reading = [sys.executable, "-c", READER, str(tmp_path)]
+    with subprocess.Popen(reading, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as reader:
+        assert reader.stdin is not None
+        assert reader.stdout is not None
+        assert reader.stdout.readline() == "open\n"
+        compact_chain(tmp_path)
+        store = Store.open(tmp_path)
+        assert store.reader().get(ChainTable.META, b"1") == bytes(100)
+        store.apply([Write(ChainTable.META, b"new", b"1")], [])
+        store.close()
+        reader.stdin.close()
+        assert reader.stdout.read() == f"{commits}\n", "its view is what it was"
+    store = Store.open(tmp_path)
+    assert store.reader().get(ChainTable.META, b"new") == b"1"
+    assert store.reader().get(ChainTable.META, b"1") == bytes(100)
+    store.close()
