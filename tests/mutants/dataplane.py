@@ -29,7 +29,7 @@ def _drop_on_sight(
     self: BatchPool, block: Block, ancestors: Sequence[Block], now_ms: int
 ) -> list[PoolEffect]:
     effects = _on_check(self, block, ancestors, now_ms)
-    for name in self._contents.of(block).names():
+    for name in self.contents.of(block).names():
         self._shelf.mark_ordered(name)
     return effects
 
