@@ -90,7 +90,7 @@ class Certification:
     def on_header_signature(self, peer: bytes, signed: HeaderSignature) -> None:
         """Count a peer's signature; raises InvalidMessage."""
         core = self._core
-        core.require_author(peer, signed.author, "header signature")
+        core.require_author(peer, signed.author, "header-signature")
         if signed.epoch != core.validators.epoch or signed.incarnation != core.config.incarnation:
             return
         window = core.config.heights_ahead_max
@@ -99,10 +99,10 @@ class Certification:
             return  # final already, or too far above: the status will bring us there
         known = self._tally.get(signed.height, signed.author)
         if known is None:
-            core.require_signature(signed, "header signature")
+            core.require_signature(signed, "header-signature")
             self.count(signed)
         elif known.header_hash != signed.header_hash:
-            core.require_signature(signed, "header signature")
+            core.require_signature(signed, "header-signature")
             core.accuse(known, signed)
 
     def count(self, signed: HeaderSignature) -> None:

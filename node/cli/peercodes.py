@@ -18,7 +18,7 @@ _DEFECTS = {
     "weight": "is signed by less than a quorum",
     "signature": "holds a wrong signature",
 }
-_SIGNED = {"vote": "A vote", "timeout": "A timeout", "header signature": "A header signature"}
+_SIGNED = {"vote": "A vote", "timeout": "A timeout", "header-signature": "A header signature"}
 
 PEER: dict[str, str] = {
     **{

@@ -137,9 +137,9 @@ BAD: dict[str, tuple[str, Message, int]] = {
     "a timeout with a superfluous TC": ("timeout-tc", timeout(1, 1, tc=give_up(1)), 1),
     "a timeout with a junk QC": ("qc-signature", timeout(2, 1, JUNK_QC), 1),
     "a timeout with a junk TC": ("tc-signature", timeout(3, 1, tc=JUNK_TC), 1),
-    "a header signature over another's link": ("header signature-link", header(1, 2), 1),
+    "a header signature over another's link": ("header-signature-link", header(1, 2), 1),
     "a header signature that is none": (
-        "header signature-signature",
+        "header-signature-signature",
         replace(header(1, 1), signature=header(2, 1).signature),
         1,
     ),

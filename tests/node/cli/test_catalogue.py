@@ -22,7 +22,7 @@ from node.ledger.codes import Code
 CONSENSUS = Path(consensus.__file__).parent
 NODE, P2P = Path(node.__file__).parent, Path(p2p.__file__).parent
 DOCTOR_FUNCTIONS = frozenset(("good", "warning", "fault", "skipped", "_seed", "_port"))
-SIGNED = ("vote", "timeout", "header signature")
+SIGNED = ("vote", "timeout", "header-signature")
 BASES = frozenset(("p2p", "local", "peer", "storage"))
 """Classes that are only inherited from."""
 
