@@ -158,13 +158,13 @@ class Asking:
                     "malformed", f"{question.subject.resource!a:.80} can be no resource"
                 ) from refused
 
-            async def check(data: bytes) -> tuple[Bundle, Header]:
-                return await self._ledger.check_state(cluster_id, key, data)
+            async def check(peer: PeerId, data: bytes) -> StateTold:
+                bundle, header = await self._ledger.check_state(cluster_id, key, data)
+                held = await self._anchored(cluster_id, header, cutoff)
+                path = await self._path(cluster_id, peer, header, held, cutoff)
+                return StateTold(bundle.of_genesis(held.genesis_body).encode(), path, held)
 
-            bundle, header = await self._ask_any(cluster_id, asked, check, cutoff)
-            held = await self._anchored(cluster_id, header, cutoff)
-            path = await self._path(cluster_id, header, held, cutoff)
-            return StateTold(bundle.of_genesis(held.genesis_body).encode(), path, held)
+            return await self._ask_any(cluster_id, asked, check, cutoff)
 
     async def catalogue(self, cluster_id: bytes, data: bytes, seconds: float) -> Page:
         """A page of a catalogue, which proves nothing. Raises NoAnswer."""
@@ -173,7 +173,7 @@ class Asking:
             if not isinstance(question.subject, CatalogueAsked):
                 raise NoAnswer("malformed", "the question is not about the catalogue")
 
-            async def check(data: bytes) -> Page:
+            async def check(_: PeerId, data: bytes) -> Page:
                 return Page.decode(data)
 
             return await self._ask_any(cluster_id, asked, check, trio.current_time() + seconds)
@@ -184,7 +184,7 @@ class Asking:
             await self._ledger.held(cluster_id)
             sent = await self._ledger.sent(cluster_id, name)
 
-            async def check(data: bytes) -> bytes:
+            async def check(_: PeerId, data: bytes) -> bytes:
                 return await self._ledger.check_answered(cluster_id, sent, data)
 
             asked = LeafAsked(LeafName(True, name.port, name.mode, name.sequence))
@@ -245,26 +245,41 @@ class Asking:
                 )
 
     async def _path(
-        self, cluster_id: bytes, header: Header, held: HeldProof, cutoff: float
+        self, cluster_id: bytes, peer: PeerId, header: Header, held: HeldProof, cutoff: float
     ) -> tuple[bytes, ...]:
-        """Where the header stands in the anchored history, checked."""
+        """Where the header that `peer` told stands in the anchored history, checked.
+
+        It is asked itself first, for only then is a false path its own doing. Raises ProofError, which `peer`
+        alone is to blame for, and AskFailed where nobody is.
+        """
         high = held.client.last.height
         if high == header.height:
-            try:
-                check_anchored(held.client, header, ())
-            except ProofError as error:
-                raise NoAnswer("false-answer", str(error)) from error
+            check_anchored(held.client, header, ())
             return ()
-
-        async def check(data: bytes) -> tuple[bytes, ...]:
-            path = decode_path(data)
-            check_anchored(held.client, header, path)
+        others = [node for node in self._links.connected(cluster_id) if node != peer]
+        for node in (peer, *others[: NODES_ASKED_MAX - 1]):
+            seconds = min(ANSWER_SECONDS, cutoff - trio.current_time())
+            if seconds <= 0:
+                break
+            try:
+                told = await self._exchange.ask_fact(node, PathAsked(header.height, high), seconds)
+                path = decode_path(told)
+                check_anchored(held.client, header, path)
+            except AskFailed:
+                continue
+            except (ProofError, CodecError):
+                if node == peer:
+                    raise
+                continue  # this path is false, or the header is: another node's answer shows it
             return path
-
-        return await self._ask_any(cluster_id, PathAsked(header.height, high), check, cutoff)
+        raise AskFailed("silent", f"nobody told where header {header.height} stands below {high}")
 
     async def _ask_any(
-        self, cluster_id: bytes, asked: FactAsked, check: Callable[[bytes], Awaitable[T]], cutoff: float
+        self,
+        cluster_id: bytes,
+        asked: FactAsked,
+        check: Callable[[PeerId, bytes], Awaitable[T]],
+        cutoff: float,
     ) -> T:
         """The first good answer of a few nodes. Raises NoAnswer: the other cluster's word, if it said one."""
         failure = NoAnswer("unreachable", "no node of that cluster is connected to this one")
@@ -276,7 +291,7 @@ class Asking:
             if seconds <= 0:
                 break
             try:
-                return await check(await self._exchange.ask_fact(peer, asked, seconds))
+                return await check(peer, await self._exchange.ask_fact(peer, asked, seconds))
             except AskFailed as failed:
                 if failure.code not in _REFUSALS:
                     failure = _failure(failed)

@@ -260,6 +260,57 @@ async def test_a_fork_below_the_anchored_tip_is_not_believed(
         await world.asking.state(world.b.id, world.question(), 30)
 
 
+async def test_who_gave_a_false_answer_is_scored_and_never_who_only_gave_its_path(
+    world: World, autojump_clock: trio.testing.MockClock
+) -> None:
+    fork = world.b.branch()
+    fork.put("port/other")
+    world.b.put("port/manifest2")
+    world.b.put("port/manifest3")
+    world.anchor()
+    liar = NODES[0]
+
+    def false_below_the_tip(asked: FactAsked, told: bytes) -> bytes:
+        if isinstance(asked, PathAsked):
+            return told
+        honest: bytes = Here(fork).readings.tell(world.a.id, asked, world.b.now_ms)
+        return honest
+
+    world.lies[liar] = false_below_the_tip
+    for _ in NODES:
+        await world.asking.state(world.b.id, world.question(), 30)
+    assert {peer for peer, _ in world.blamed} == {liar}
+
+
+async def test_a_path_comes_from_another_node_where_the_first_is_gone(
+    world: World, autojump_clock: trio.testing.MockClock
+) -> None:
+    world.b.put("port/other")
+    first: list[PeerId] = []
+
+    def gone(peer: PeerId) -> Lie:
+        def answer(asked: FactAsked, told: bytes) -> bytes | AskFailed:
+            if not isinstance(asked, PathAsked):
+                first.append(peer)
+                return told
+            return AskFailed("unreachable", "gone") if peer == first[0] else told
+
+        return answer
+
+    world.lies = {peer: gone(peer) for peer in NODES}
+    async with trio.open_nursery() as nursery:
+
+        async def anchor_later() -> None:
+            await trio.sleep(3)
+            world.b.put("port/third")
+            world.anchor()
+
+        nursery.start_soon(anchor_later)
+        told = await world.asking.state(world.b.id, world.question(), 30)
+    assert told.path
+    assert world.blamed == []
+
+
 async def test_a_refusal_of_the_other_cluster_is_its_own_word(
     world: World, autojump_clock: trio.testing.MockClock
 ) -> None:
