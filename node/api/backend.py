@@ -105,6 +105,10 @@ class NodeStatus:
     """The height at which catching up began; None when nothing is to be caught up."""
     sync_target: int | None = None
     """The certified height it goes to."""
+    protocol_version: int = 0
+    """The newest protocol version that it speaks."""
+    features: tuple[str, ...] = ()
+    """The features in force (node/ledger/features.py)."""
 
 
 @dataclass(frozen=True, slots=True)

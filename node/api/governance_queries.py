@@ -7,6 +7,7 @@ from consensus import LocalError, Value, decode, encode
 from node.anchoring.lanes.messages import Mode
 from node.api.faults import Fault, fault
 from node.api.queries import proven_header, state_height
+from node.ledger.features import FEATURES, FEATURES_KEY, decode_features
 from node.ledger.federation.changes import (
     AdmitCluster,
     ApproveRecovery,
@@ -22,6 +23,7 @@ from node.ledger.federation.records import Address, FederationParams, LanePolicy
 from node.ledger.governance.changes import (
     AddValidator,
     Change,
+    EnableFeature,
     RemoveMember,
     RemoveValidator,
     Reweigh,
@@ -53,6 +55,7 @@ KINDS: dict[type, str] = {
     VouchForHeader: "vouch-for-header",
     SetReaders: "readers",
     SetAddresses: "addresses",
+    EnableFeature: "enable-feature",
 }
 """How each change is called in words, in the order of their numbers."""
 _NESTED = ValidatorRecord | Member | Policy | Address | FederationParams | LanePolicy | Grant
@@ -124,13 +127,26 @@ class ProposalAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class FeatureAnswer:
+    """A change of the rules. `epoch` is the first in which it is in force, None while it is not enabled;
+    `since_protocol` the first protocol version whose software knows it, None when this node's does not."""
+
+    name: str
+    epoch: int | None
+    since_protocol: int | None
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class GovernanceAnswer:
-    """The open proposals at `height`, oldest first, weighed by the roster of `epoch`."""
+    """The open proposals at `height`, oldest first, weighed by the roster of `epoch`; `features` are those
+    that are enabled, in that order, and then those that this node knows besides."""
 
     height: int
     epoch: int
     total_weight: int
     proposals: tuple[ProposalAnswer, ...]
+    features: tuple[FeatureAnswer, ...]
 
 
 def change_fields(change: Change) -> dict[str, object]:
@@ -169,7 +185,20 @@ def governance(snapshot: Snapshot) -> GovernanceAnswer:
     height, time_ms = _moment(snapshot)
     found = (find_proposal(get, proposal_id, roster, time_ms) for proposal_id in open_ids(get))
     listed = tuple(_answer(view) for view in found if view is not None)
-    return GovernanceAnswer(height, roster.epoch, roster.total_weight, listed)
+    return GovernanceAnswer(height, roster.epoch, roster.total_weight, listed, _features(get))
+
+
+def _features(get: Callable[[bytes], bytes | None]) -> tuple[FeatureAnswer, ...]:
+    enabled = {feature.name: feature.epoch for feature in decode_features(get(FEATURES_KEY))}
+    known = {feature.name: feature for feature in FEATURES}
+    found = []
+    for name in (*enabled, *(name for name in known if name not in enabled)):
+        feature = known.get(name)
+        since, words = (
+            (None, "unknown to this node") if feature is None else (feature.since_protocol, feature.words)
+        )
+        found.append(FeatureAnswer(name, enabled.get(name), since, words))
+    return tuple(found)
 
 
 def proposal(snapshot: Snapshot, proposal_id: bytes) -> ProposalAnswer:

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 import trio
 
 from consensus import Digest
+from node import wire
 from node.api.app import build_api
 from node.api.backend import (
     Busy,
@@ -183,6 +184,8 @@ class LiveBackend:
             pruned_below=pruned_below(node),
             sync_from=None if progress is None else progress.from_height,
             sync_target=None if progress is None else progress.target_height,
+            protocol_version=wire.PROTOCOL_VERSION,
+            features=node.validator.data.line.features,
         )
 
     def look(self) -> tuple[NodeFacts, tuple[PeerFacts, ...]]:

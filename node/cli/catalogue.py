@@ -131,6 +131,7 @@ START: dict[str, str] = {
     "store-failed": "The database cannot be read or written; look at the disk.",
     "store-full": "The database or the disk is full; make room, or raise storage.map_bytes.",
     "store-foreign": "The data folder was not written by this version; use the one that wrote it.",
+    "upgrade-needed": "The cluster went on to rules that this release does not know; install the newer one.",
     "snapshot-limit": "Too many readers at once; ask again.",
     "snapshot-expired": "A reader took too long and was ended; ask for less at a time.",
 }

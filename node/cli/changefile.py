@@ -13,6 +13,7 @@ from node.api.governance_queries import KINDS
 from node.cli.exits import Exit
 from node.cli.failures import Failure
 from node.cli.federation_changes import FEDERATION_WORDS, federation_change
+from node.ledger.features import REVOCABLE_APPROVALS
 from node.ledger.governance.changes import CHANGES_MAX, AddValidator, Change, change_of
 
 CHANGE_FILE_BYTES_MAX = 1024 * 1024
@@ -26,6 +27,7 @@ _FIELDS: dict[str, tuple[str, ...]] = {
     "set-member": ("member",),
     "remove-member": ("public_key",),
     "set-policy": ("app", "method", "policy"),
+    "enable-feature": ("name",),
 }
 _NESTED: dict[str, tuple[str, ...]] = {
     "record": _RECORD,
@@ -83,6 +85,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "cluster_id": _ID,
         "addresses": [{"node_key": _KEY, "host": "node0.beta.example", "port": 27_600}],
     },
+    "enable-feature": {"name": REVOCABLE_APPROVALS},
 }
 """The content of one change of each kind. Keys and ids are 64 hexadecimal digits; an invitation is the file
 that the other cluster wrote, beside this one."""

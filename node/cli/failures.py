@@ -22,6 +22,7 @@ EXITS: dict[str, Exit] = {
     "node.daemon.guardfile.GuardExists": Exit.KEYS,
     "node.genesis.GenesisError": Exit.CONFIGURATION,
     "node.ceremony.CeremonyError": Exit.CONFIGURATION,
+    "node.ledger.features.UpgradeNeeded": Exit.CONFIGURATION,
     "node.ledger.codes.RejectedTransaction": Exit.REFUSED,
     "node.api.faults.PortInUse": Exit.PORT_IN_USE,
     "node.api.exchange.NotReachable": Exit.NOT_REACHABLE,

@@ -1,7 +1,7 @@
 """What commands that speak to governance share: their options, sending a call, telling what came of it."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -13,6 +13,7 @@ from node.cli.exits import Exit
 from node.cli.options import json_option
 from node.cli.output import Output
 from node.client import Client
+from node.diagnosis import PeerFacts
 from node.ledger.codes import Code
 from node.ledger.governance.app import NAME
 from node.ledger.governance.changes import Change
@@ -74,6 +75,20 @@ def send_call(
         sys.stderr.write(f"isthmus: it was ordered and FAILED: {receipt.explanation}\n")
         return Exit.REFUSED
     return Exit.OK
+
+
+def unable(since_protocol: int, peers: Sequence[PeerFacts]) -> list[str]:
+    """The validators among `peers` that do not say that they speak this protocol version, each with what is
+    known of it."""
+    found = []
+    for peer in peers:
+        if not peer.is_validator:
+            continue
+        if not peer.connected:
+            found.append(f"{peer.name} is not linked")
+        elif peer.protocol_newest is None or peer.protocol_newest < since_protocol:
+            found.append(f"{peer.name} speaks protocol {peer.protocol_newest} ({peer.software})")
+    return found
 
 
 def _outcome(receipt: Receipt) -> dict[str, Any]:

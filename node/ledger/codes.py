@@ -59,6 +59,9 @@ class Code(IntEnum):
     BAD_PROOF = 315
     NOT_DUE = 316
     TOO_MANY_MEMBERS = 317
+    NOT_APPROVED = 318
+    FEATURES_FULL = 319
+    FEATURE_UNKNOWN = 320
 
     GENESIS_REFUSED = 400
     CLUSTER_UNKNOWN = 401
@@ -143,6 +146,9 @@ SENTENCES: dict[Code, str] = {
     Code.NOT_DUE: "the proposal cannot take effect yet; collect approvals, let joining nodes prove that they "
     "are ready, and try again in a later block",
     Code.TOO_MANY_MEMBERS: "a cluster has no room for so many members; remove some first",
+    Code.NOT_APPROVED: "this operator has not approved it; there is nothing to take back",
+    Code.FEATURES_FULL: "a cluster cannot enable more features; there is no way out but a newer release",
+    Code.FEATURE_UNKNOWN: "this node would have to stop where the feature begins; upgrade it first",
     Code.GENESIS_REFUSED: "this is no genesis that can be admitted; ask that cluster for another",
     Code.CLUSTER_UNKNOWN: "no such cluster was ever admitted; the operators must admit it first",
     Code.CLUSTER_KNOWN: "this cluster was admitted already; there is nothing to propose",

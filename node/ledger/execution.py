@@ -13,6 +13,7 @@ authority is judged. What becomes of a transaction:
 - Everything else uses up its id and ends in exactly one receipt: success, or the reason and no writes.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -21,6 +22,14 @@ from node.anchoring.lanes.outbox import LogUpdate
 from node.ledger.apps import Apps
 from node.ledger.authority import Authority
 from node.ledger.codes import Code
+from node.ledger.features import (
+    FEATURES_KEY,
+    UpgradeNeeded,
+    decode_features,
+    in_force,
+    names_known,
+    unknown_among,
+)
 from node.ledger.federation.block import Federation
 from node.ledger.members import find_member
 from node.ledger.params import Params
@@ -113,8 +122,10 @@ class Ledger:
         layers_max: int = LAYERS_MAX,
         scheme: SignatureScheme = ED25519,
         name: str = "",
+        known_features: Sequence[str] | None = None,
     ) -> None:
-        """`name` is the cluster's own, which no other is admitted under. `apps` defaults to those that
+        """`known_features` defaults to those of this software; tests pass those of others. `name` is the
+        cluster's own, which no other is admitted under. `apps` defaults to those that
         `params` enables; tests pass others. `scheme` is the validators', whose keys sign inside transactions
         of governance. Raises ValueError."""
         self.params = params
@@ -127,6 +138,8 @@ class Ledger:
         self._federation = Federation(partial(self.overlay.get, Space.STATE))
         self._run: Run | None = None
         self._roster: Roster | None = None
+        self._known_features = names_known() if known_features is None else tuple(known_features)
+        self._features: tuple[Epoch, tuple[str, ...]] | None = None
 
     @property
     def epoch(self) -> Epoch:
@@ -144,6 +157,21 @@ class Ledger:
                 raise LocalError(f"the stored roster, of epoch {roster.epoch}, is not that of {self.epoch}")
             self._roster = roster
         return self._roster
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The features in force in `epoch`, known here or not."""
+        epoch = self.epoch
+        if self._features is None or self._features[0] != epoch:
+            stored = self.overlay.get(Space.STATE, FEATURES_KEY)
+            self._features = (epoch, in_force(decode_features(stored), epoch))
+        return self._features[1]
+
+    def require_known_features(self) -> None:
+        """Raises UpgradeNeeded when a feature is in force in `epoch` that this software does not know."""
+        unknown = unknown_among(self.features, self._known_features)
+        if unknown:
+            raise UpgradeNeeded(unknown, self.epoch, self.tip.height)
 
     def knows(self, sender: bytes) -> bool:
         """Whether transactions of this key may be executed at all: of a member, an operator (F13), or a
@@ -168,7 +196,8 @@ class Ledger:
         return self._run is not None
 
     def begin(self, block: BlockToExecute) -> None:
-        """Take the block after the tip. Raises LocalError."""
+        """Take the block after the tip. Raises LocalError, of these UpgradeNeeded where the cluster has gone
+        on to rules that this software does not know."""
         parent = self.tip.header
         if self._run is not None:
             raise LocalError(f"block {block.height} before block {self._run.block.height} was executed")
@@ -176,6 +205,7 @@ class Ledger:
             raise LocalError(f"block {block.height} cannot follow height {parent.height}")
         if block.epoch != self.epoch:
             raise LocalError(f"block {block.height} is of epoch {block.epoch}, expected {self.epoch}")
+        self.require_known_features()
         if block.time_ms <= parent.time_ms:
             raise LocalError(f"block {block.height} at {block.time_ms} ms is not after {parent.time_ms} ms")
         if self.overlay.layers_held >= self.overlay.layers_max:
@@ -190,6 +220,7 @@ class Ledger:
             self._federation,
             self._signatures,
             self.name,
+            self.features,
         )
 
     def advance(self, budget: int = SLICE_TRANSACTIONS_DEFAULT) -> Execution | None:

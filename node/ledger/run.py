@@ -98,6 +98,7 @@ class Run:
         federation: Federation,
         cache: SignatureCache,
         name: str,
+        features: tuple[str, ...],
     ) -> None:
         self.block = block
         self.state = BlockState(overlay)
@@ -120,7 +121,7 @@ class Run:
         )
         self._desk = Desk(self.state.get_state, self._posting, cache)
         self._sitting = Sitting(
-            self.state, parent, block.epoch, block.time_ms, apps.method, cache.scheme, name
+            self.state, parent, block.epoch, block.time_ms, apps.method, cache.scheme, name, features
         )
         if block.time_ms >= federation.next_tick_ms:
             stale = grow_stale(self.state, federation, block.time_ms)
@@ -230,7 +231,7 @@ class Run:
         """`_call` for governance, which may change members and policies."""
         session = Session(self._sitting, transaction.sender, transaction.id)
         session.require_known()
-        result = governance.parse(transaction.method, transaction.args)(session)
+        result = governance.parse(transaction.method, transaction.args, self._sitting.features)(session)
         self._authority.forget()
         self._note_federation(session.writes)
         return result, session.writes

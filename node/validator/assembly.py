@@ -4,6 +4,7 @@ The one place that knows everybody's constructor. It decides nothing but who is 
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 from consensus import (
     ED25519,
@@ -17,6 +18,9 @@ from consensus import (
 from node.genesis import Genesis
 from node.ledger.apps import Apps
 from node.ledger.execution import Ledger
+from node.ledger.features import names_known
+from node.ledger.governance.app import NAME as GOVERNANCE
+from node.ledger.governance.door import require_known
 from node.ledger.params import Params
 from node.ledger.replay import id_key, replay_id
 from node.ledger.state import Space, StateReader
@@ -99,6 +103,7 @@ def assemble(
     None when nothing may be signed. `reader` sees what the latest flush stored."""
     state: StateReader = StateView(reader)
     ledger = Ledger(genesis.params, state, recovered.tip, scheme=scheme, name=genesis.name)
+    ledger.require_known_features()
     data_plane = pool_config(genesis, tuning, scheme)
     terms = Terms(
         _replica_config(genesis, tuning), data_plane, Epochs(genesis, reader), consensus_key, safety, scheme
@@ -120,7 +125,7 @@ def assemble(
             ),
             data_plane,
             ledger.knows,
-            lambda transaction: _check_arguments(apps, transaction),
+            lambda transaction: _check_call(apps, ledger, transaction),
         ),
         lambda transaction, now_ms: _is_replay(reader, genesis.params, transaction, now_ms),
     )
@@ -159,8 +164,11 @@ def _not_stored(batches: list[Batch], reader: Reader, config: PoolConfig) -> lis
     return [t for t in found if reader.get(ChainTable.TRANSACTIONS, t.id) is None]
 
 
-def _check_arguments(apps: Apps, transaction: Transaction) -> None:
-    apps.check(transaction.app, transaction.method, transaction.args)
+def _check_call(apps: Apps, ledger: Ledger, transaction: Transaction) -> None:
+    app, method, args = transaction.app, transaction.method, transaction.args
+    apps.check(app, method, args, ledger.features)
+    if app == GOVERNANCE:
+        require_known(method, args, partial(ledger.overlay.get, Space.STATE), names_known())
 
 
 def _is_replay(reader: Reader, params: Params, transaction: Transaction, now_ms: int) -> bool:

@@ -54,10 +54,12 @@ class Crossing:
             self._left, self.is_due = None, True
 
     def enter(self, term: Term) -> tuple[Term, list[Transaction]]:
-        """The term after `term`, and our own transactions that are to be ordered again in it."""
+        """The term after `term`, and our own transactions that are to be ordered again in it. Raises
+        UpgradeNeeded when this software does not know the rules of the next epoch."""
         self.under_way = self.is_due = False
         self._mail.events.clear()  # for agreement of the epoch that is over
         mail, data = self._mail, self._data
+        data.line.require_known_features()
         link = self._terms.epochs.link(term.epoch + 1)
         if link is None:
             raise LocalError(f"epoch {term.epoch} ended, and its link is not stored")

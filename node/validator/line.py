@@ -94,6 +94,15 @@ class ExecutionLine:
         return self._ledger.roster
 
     @property
+    def features(self) -> tuple[str, ...]:
+        """The features in force in the epoch of the next block."""
+        return self._ledger.features
+
+    def require_known_features(self) -> None:
+        """Raises UpgradeNeeded when this software does not know all of them."""
+        self._ledger.require_known_features()
+
+    @property
     def next_height(self) -> int:
         """The first height that is neither executed nor queued here."""
         if self._waiting:

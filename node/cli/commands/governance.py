@@ -10,12 +10,20 @@ from rich.console import Console
 
 from consensus import PublicKey, SigningKey, Value, decode
 from node.api.governance_queries import ProposalAnswer, change_fields
+from node.api.peer_queries import why
 from node.cli.access import access_options, find_access
 from node.cli.changefile import EXAMPLES, read_candidate, read_changes
 from node.cli.exits import Exit
 from node.cli.failures import Failure
 from node.cli.federation_changes import in_words
-from node.cli.governing import access_of, propose_changes, proposing_options, send_call, sending_options
+from node.cli.governing import (
+    access_of,
+    propose_changes,
+    proposing_options,
+    send_call,
+    sending_options,
+    unable,
+)
 from node.cli.hashes import HashType
 from node.cli.options import home_option, json_option
 from node.cli.output import Output, document_of, program, table
@@ -24,6 +32,7 @@ from node.config import load_config
 from node.home import SEED_BYTES, Home, read_key, write_key, write_new
 from node.ledger.federation.changes import FederationChange
 from node.ledger.governance.changes import (
+    EnableFeature,
     RemoveValidator,
     Reweigh,
     RotateKeys,
@@ -145,6 +154,32 @@ def propose_rotate(
     return propose_changes(output, options, (RotateKeys(name, *keys),))
 
 
+@command.command("enable-feature", help="Propose that a feature is in force from the next epoch on.")
+@click.argument("name")
+@click.option("--force", is_flag=True, help="Also while validators are not linked, or run an older release.")
+@sending_options
+def enable_feature(name: str, force: bool, output: Output, **options: Any) -> int:
+    """Asks the node first whether it, and every validator that it sees, knows the feature: who does not stops
+    where the feature begins."""
+
+    def look(client: Client) -> None:
+        features = {feature.name: feature for feature in client.governance().features}
+        feature = features.get(name)
+        if feature is None or feature.since_protocol is None:
+            known = ", ".join(f.name for f in features.values() if f.since_protocol is not None)
+            raise Failure(Exit.REFUSED, f"the node does not know feature {name}", f"it knows: {known}")
+        behind = unable(feature.since_protocol, client.look(why()).peers)
+        if behind and not force:
+            raise Failure(
+                Exit.REFUSED,
+                f"these validators would stop where {name} begins, or cannot be seen: {'; '.join(behind)}",
+                f"upgrade them first (they must speak protocol {feature.since_protocol}), or add --force",
+            )
+
+    changes = (EnableFeature(name).to_value(),)
+    return send_call(output, options, "propose", lambda _: (changes, 0), before=look)
+
+
 @command.command("example", help="Print a change file: an example of a KIND of change, or of every one.")
 @click.argument("kind", type=click.Choice(tuple(EXAMPLES)), required=False)
 @json_option
@@ -200,6 +235,14 @@ def withdraw(proposal_id: bytes, output: Output, **options: Any) -> int:
     return send_call(output, options, "withdraw", lambda _: (proposal_id,))
 
 
+@command.command("revoke", help="Take back an approval, with feature revocable-approvals in force.")
+@click.argument("proposal_id", type=HashType())
+@sending_options
+def revoke(proposal_id: bytes, output: Output, **options: Any) -> int:
+    """As the operator whose key signs; the proposal stays open."""
+    return send_call(output, options, "revoke", lambda _: (proposal_id,))
+
+
 @command.command("ready", help="Prove that the joining node of --home is synced.")
 @click.argument("proposal_id", type=HashType())
 @sending_options
@@ -244,8 +287,38 @@ def list_open(output: Output, **options: Any) -> None:
                 console.print(f"  change    {line}", markup=False)
         if not answer.proposals:
             console.print("no proposal is open")
+        for feature in answer.features:
+            if feature.epoch is not None:
+                console.print(f"feature {feature.name} is in force since epoch {feature.epoch}", markup=False)
 
     output.answer(document_of(answer), for_people)
+
+
+@command.command("features", help="The changes of the rules: enabled ones, and those that could be.")
+@access_options
+@json_option
+def features(output: Output, **options: Any) -> int:
+    """Exit code 1 when the node does not know one that is enabled."""
+    with access_of(options).client() as client:
+        answer = client.governance()
+
+    def for_people(console: Console) -> None:
+        rows = [
+            (
+                feature.name,
+                "-" if feature.epoch is None else f"epoch {feature.epoch}",
+                "UNKNOWN" if feature.since_protocol is None else f"protocol {feature.since_protocol}",
+                feature.words,
+            )
+            for feature in answer.features
+        ]
+        console.print(table(("feature", "in force since", "known since", "what it changes"), rows))
+
+    document = [document_of(feature) for feature in answer.features]
+    output.answer({"epoch": answer.epoch, "features": document}, for_people)
+    return (
+        Exit.OK if all(feature.since_protocol is not None for feature in answer.features) else Exit.NEGATIVE
+    )
 
 
 @command.command("show", help="One proposal: its changes, approvals and joining nodes.")

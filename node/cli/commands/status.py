@@ -42,6 +42,10 @@ def command(directory: Path | None, output: Output, **options: Any) -> int:
             if look.status is not None and look.status.pruned_below:
                 words = f"transactions below height {look.status.pruned_below} were pruned"
                 console.print(f"{look.name}: {words}", markup=False)
+            if look.status is not None and look.status.features:
+                console.print(
+                    f"{look.name}: features in force: {', '.join(look.status.features)}", markup=False
+                )
             if look.status is not None and look.status.sync_target is not None:
                 console.print(f"{look.name}: {sync_bar(look.status)}", markup=False)
             for reason in look.reasons:

@@ -63,10 +63,11 @@ class Apps:
         it."""
         return self._ports.get(name)
 
-    def check(self, app: str, method: str, args: tuple[Value, ...]) -> None:
-        """What admission asks of a call: pure in it. Raises RejectedTransaction."""
+    def check(self, app: str, method: str, args: tuple[Value, ...], features: Sequence[str] = ()) -> None:
+        """What admission asks of a call: pure in it and in the features in force. Raises
+        RejectedTransaction."""
         if app == governance.NAME:
-            governance.parse(method, args)
+            governance.parse(method, args, features)
         elif app == federation.NAME:
             federation.parse(method, args)
         else:

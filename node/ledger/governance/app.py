@@ -9,14 +9,17 @@ such proposal in the same block waits, and any later approval, proof or `execute
     propose  [[change, ...], sweeping]                              approves too; changes: `changes.py`
     approve  [id]
     withdraw [id]                                                   by its proposer
+    revoke   [id]                                                   takes an approval back
     ready    [id, consensus_key, height, header_hash, signature]    the signature is over `ready_digest`
     execute  [id]                                                   tries again what waited
 
 All but withdraw answer `[id, executed 0 | 1, approving weight, total weight, joiners that are not ready]`.
+`revoke` is there when feature `revocable-approvals` is in force; until then no such method exists.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from consensus import (
@@ -30,6 +33,7 @@ from consensus import (
 )
 from node.ledger import methods
 from node.ledger.codes import Code, RejectedTransaction
+from node.ledger.features import REVOCABLE_APPROVALS
 from node.ledger.governance.changes import Change, brought_keys, changes_of, joining_keys
 from node.ledger.governance.history import RECENT_KEY, RECENT_MAX, first_recent, recent_hash
 from node.ledger.governance.outcome import close, judge, settle
@@ -128,6 +132,15 @@ def withdraw(session: Session, proposal_id: Digest) -> Value:
     return proposal_id
 
 
+def revoke(session: Session, proposal_id: Digest) -> Value:
+    """Take the sender's approval back, also one that counts no more."""
+    proposal = session.open_proposal(proposal_id)
+    if session.sender not in proposal.approvals:
+        raise RejectedTransaction(Code.NOT_APPROVED, f"by {session.sender.hex()}")
+    left = tuple(key for key in proposal.approvals if key != session.sender)
+    return settle(session, proposal_id, replace(proposal, approvals=left)).to_value()
+
+
 def ready(session: Session, call: Ready) -> Value:
     """Count a joining validator as synced."""
     proposal = session.open_proposal(call.proposal_id)
@@ -190,9 +203,20 @@ METHODS: dict[str, Deed[Session, Any]] = {
     "ready": Deed(_parse_ready, ready),
     "execute": Deed(_parse_id, execute),
 }
+FEATURED: dict[str, tuple[str, Deed[Session, Any]]] = {
+    "revoke": (REVOCABLE_APPROVALS, Deed(_parse_id, revoke)),
+}
+"""Methods that are there only while a feature is in force: (feature, method)."""
 
 
-def parse(method: str, args: Arguments) -> Callable[[Session], Value]:
-    """The call with its arguments checked, pure in them. Raises RejectedTransaction UNKNOWN_METHOD or
-    INVALID_ARGUMENTS."""
-    return methods.parse(NAME, METHODS, method, args)
+def parse(method: str, args: Arguments, features: Sequence[str]) -> Callable[[Session], Value]:
+    """The call with its arguments checked, pure in them and in the features in force: the refusal of a method
+    that is not there yet is word for word that of software which never heard of it. Raises
+    RejectedTransaction UNKNOWN_METHOD or INVALID_ARGUMENTS."""
+    return methods.parse(NAME, _methods(tuple(features)), method, args)
+
+
+@lru_cache(maxsize=16)
+def _methods(features: tuple[str, ...]) -> dict[str, Deed[Session, Any]]:
+    added = {method: deed for method, (feature, deed) in FEATURED.items() if feature in features}
+    return {**METHODS, **added}

@@ -1,4 +1,4 @@
-"""Changes: what a proposal may do to the validators, members and policies of its own cluster.
+"""Changes: what a proposal may do to the validators, members, policies and rules of its own cluster.
 
     [1, record]                                              a validator joins
     [2, name]                                                a validator leaves
@@ -7,7 +7,8 @@
     [5, member]                                              a member joins, or gets other roles
     [6, public_key]                                          a member leaves
     [7, app, method, policy]                                 a method gets another policy
-    [8, ...] to [13, ...]                                    about other clusters (federation/changes.py)
+    [8, ...] to [15, ...]                                    about other clusters (federation/changes.py)
+    [16, name]                                               a feature is in force from the next epoch on
 
 The changes of a proposal are judged together, by the roster they come to: it must be one that agreement can
 use, and it must not move too much at once (`moves_too_much`). node/ledger/DESIGN.md says why this is enough.
@@ -32,6 +33,7 @@ from consensus import (
     as_tuple,
 )
 from node.ledger.codes import Code, RejectedTransaction
+from node.ledger.features import FEATURES_MAX, Enabled
 from node.ledger.federation.changes import FEDERATION_KINDS, FederationChange, federation_change_of
 from node.ledger.members import Member
 from node.ledger.names import NAME_CHARACTERS_MAX, check_name
@@ -125,8 +127,20 @@ class SetPolicy:
         return (7, self.app, self.method, self.policy.to_value())
 
 
+@dataclass(frozen=True, slots=True)
+class EnableFeature:
+    """A feature is in force from the next epoch on. Any name will do: software that does not know it must
+    come to the same ledger up to there (node/ledger/features.py)."""
+
+    name: str
+
+    def to_value(self) -> tuple[Value, ...]:
+        """`[16, name]`."""
+        return (16, self.name)
+
+
 ValidatorChange: TypeAlias = AddValidator | RemoveValidator | Reweigh | RotateKeys
-Change: TypeAlias = ValidatorChange | SetMember | RemoveMember | SetPolicy | FederationChange
+Change: TypeAlias = ValidatorChange | SetMember | RemoveMember | SetPolicy | FederationChange | EnableFeature
 
 
 def changes_of(value: Value) -> tuple[Change, ...]:
@@ -164,10 +178,12 @@ def change_of(value: Value) -> Change:
         case 7:
             _, app, method, policy = as_tuple(value, 4, "policy")
             return SetPolicy(_name(app), _name(method), Policy.from_value(policy))
+        case 16:
+            return EnableFeature(_name(as_tuple(value, 2, "enabled feature")[1]))
         case _ if kind in FEDERATION_KINDS:
             return federation_change_of(kind, value)
         case _:
-            raise CodecError(f"kind of change {kind} is none of 1 to 14")
+            raise CodecError(f"kind of change {kind} is none of 1 to 16")
 
 
 def _rotation(value: Value) -> RotateKeys:
@@ -198,18 +214,20 @@ def _name(value: Value) -> str:
 
 
 def apply_changes(roster: Roster, changes: Sequence[Change]) -> Roster | None:
-    """The roster of the next epoch, None when no change is about validators.
+    """The roster of the next epoch, None when no change needs one: neither about validators nor about
+    features, which come with an epoch.
 
     Raises RejectedTransaction: VALIDATOR_UNKNOWN, NO_CHANGE, or SET_REFUSED for a roster that agreement could
     not use: empty, too large, a name or key that occurs twice.
     """
     about = [change for change in changes if isinstance(change, ValidatorChange)]
-    if not about:
+    enables = bool(enabled_names(changes))
+    if not about and not enables:
         return None
     records = list(roster.validators)
     for change in about:
         _apply(records, change)
-    if tuple(records) == roster.validators:
+    if tuple(records) == roster.validators and not enables:
         raise RejectedTransaction(Code.NO_CHANGE, f"the validators of epoch {roster.epoch} are these already")
     try:
         return Roster(Epoch(roster.epoch + 1), tuple(records))
@@ -237,6 +255,26 @@ def _apply(records: list[ValidatorRecord], change: ValidatorChange) -> None:
                 node_key=change.node_key or record.node_key,
                 operator_key=change.operator_key or record.operator_key,
             )
+
+
+def enabled_names(changes: Sequence[Change]) -> tuple[str, ...]:
+    """The features that `changes` enable, in their order."""
+    return tuple(change.name for change in changes if isinstance(change, EnableFeature))
+
+
+def features_after(
+    enabled: Sequence[Enabled], changes: Sequence[Change], epoch: Epoch
+) -> tuple[Enabled, ...]:
+    """What is enabled after `changes`, whose features are in force from `epoch` on. Raises
+    RejectedTransaction: NO_CHANGE for what is enabled already, FEATURES_FULL."""
+    after = list(enabled)
+    for name in enabled_names(changes):
+        if any(feature.name == name for feature in after):
+            raise RejectedTransaction(Code.NO_CHANGE, f"feature {name} is enabled already")
+        after.append(Enabled(name, epoch))
+    if len(after) > FEATURES_MAX:
+        raise RejectedTransaction(Code.FEATURES_FULL, f"{len(after)} of at most {FEATURES_MAX}")
+    return tuple(after)
 
 
 def joining_keys(roster: Roster, changes: Sequence[Change]) -> tuple[PublicKey, ...]:

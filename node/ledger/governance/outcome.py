@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from consensus import Digest, Value, encode
+from consensus import Digest, Epoch, Value, encode
 from node.ledger.codes import Code, RejectedTransaction
+from node.ledger.features import FEATURES_KEY, encode_features
 from node.ledger.federation.changes import FederationChange, Own, leaves_after
 from node.ledger.governance.changes import (
     Change,
@@ -12,6 +13,7 @@ from node.ledger.governance.changes import (
     SetMember,
     SetPolicy,
     apply_changes,
+    features_after,
     joining_keys,
     moves_too_much,
 )
@@ -68,6 +70,7 @@ def judge(session: Session, proposal: Proposal) -> Roster | None:
         if isinstance(change, SetPolicy):
             session.sitting.find_method(change.app, change.method)
     _federation_after(session, proposal.changes)
+    features_after(session.features(), proposal.changes, Epoch(old.epoch + 1))
     return new
 
 
@@ -149,6 +152,10 @@ def settle(session: Session, proposal_id: Digest, proposal: Proposal) -> Standin
 def _execute(session: Session, proposal: Proposal, new: Roster | None) -> None:
     if new is not None:
         session.put(ROSTER_KEY, new.encode())
+        before = session.features()
+        after = features_after(before, proposal.changes, new.epoch)
+        if after != before:
+            session.put(FEATURES_KEY, encode_features(after))
     members = _members_after(session, proposal.changes)
     if members:
         session.put(ORGANISATIONS_KEY, encode_organisations(_counts_after(session, members)))

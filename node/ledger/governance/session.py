@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from consensus import Digest, LocalError, PublicKey, SignatureScheme
 from node.ledger.codes import Code, RejectedTransaction
+from node.ledger.features import FEATURES_KEY, Enabled, decode_features
 from node.ledger.governance.proposals import (
     OPEN_KEY,
     OpenProposal,
@@ -31,6 +32,8 @@ class Sitting:
     scheme: SignatureScheme
     own_name: str = ""
     """The name in the cluster's genesis."""
+    features: tuple[str, ...] = ()
+    """Those in force in this block."""
 
 
 class Session:
@@ -68,6 +71,10 @@ class Session:
         if stored is None:
             raise LocalError("the state holds no roster of validators")
         return Roster.decode(stored)
+
+    def features(self) -> tuple[Enabled, ...]:
+        """What was enabled, in force yet or not."""
+        return decode_features(self.get(FEATURES_KEY))
 
     def require_known(self) -> None:
         """Raises RejectedTransaction unless the sender operates a validator or is a member."""
