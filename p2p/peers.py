@@ -84,6 +84,15 @@ class Pace:
         self._owed = [0, 0]  # thousandths of a frame, of a byte
         self._as_of_ms = 0
 
+    def wait_ms(self, now_ms: int) -> int:
+        """What `take` would answer for a frame of no bytes; nothing is counted."""
+        passed_ms = now_ms - self._as_of_ms
+        waits = (
+            -(-(max(0, owed - rate * passed_ms) + amount * 1000 - rate * 1000) // rate)
+            for owed, rate, amount in zip(self._owed, self._rates, (1, 0), strict=True)
+        )
+        return max(0, *waits)
+
     def take(self, size: int, now_ms: int) -> int:
         """Counts one frame of `size` bytes; answers for how many milliseconds nothing more is read."""
         passed_ms, self._as_of_ms = now_ms - self._as_of_ms, now_ms

@@ -233,6 +233,16 @@ def test_the_pace_allows_a_seconds_worth_at_once_and_then_the_rate() -> None:
     assert pace.take(1, 70_000) == 0
 
 
+def test_asking_how_long_one_would_wait_counts_nothing() -> None:
+    pace = Pace(10, 1_000)
+    assert [pace.wait_ms(5_000) for _ in range(20)] == [0] * 20
+    for _ in range(15):
+        pace.take(0, 5_000)
+    assert pace.wait_ms(5_000) == 600
+    assert pace.wait_ms(5_100) == 500
+    assert pace.take(0, 5_100) == 500
+
+
 async def test_foreign_peers_come_and_go_while_the_network_runs() -> None:
     async with (
         make_places(3) as [one, two, three],

@@ -19,9 +19,11 @@ BUNDLES_AT_ONCE_MAX = 8
 BUNDLES_TO_ONE_CLUSTER_MAX = 2
 OFFERS_WAITING_MAX = 2_048
 QUESTIONS_PER_SECOND = 50
-"""What one cluster may ask, all its nodes together; who asks faster waits."""
+"""What one node may ask; who asks faster waits, and keeps nobody else of its cluster waiting."""
 BYTES_PER_SECOND = 8 * 1024 * 1024
-"""What one cluster is sent, all its nodes together."""
+"""What one node is sent."""
+PACE_WAIT_SECONDS_MAX = 2.0
+"""Who would have to wait longer is declined, and owes nothing for that question."""
 
 
 class Served(Protocol):
@@ -66,7 +68,8 @@ class Answering:
         self._offering: dict[PeerId, trio.CancelScope] = {}
         self._wanted: dict[bytes, int] = {}  # questions for an offer that wait, by cluster
         self._bundling: dict[bytes, int] = {}  # bundles being made, by cluster
-        self._paces: dict[bytes, Pace] = {}
+        self._bundled: set[PeerId] = set()  # nodes for which one is being made
+        self._paces: dict[bytes, dict[PeerId, Pace]] = {}
         self._looking = trio.Lock()
         self._looked = (-1, dict[bytes, Offer]())
         self.served = 0
@@ -81,23 +84,30 @@ class Answering:
         )
 
     def forget(self, clusters: frozenset[bytes]) -> None:
-        """Keep the pace of these clusters only."""
-        self._paces = {each: pace for each, pace in self._paces.items() if each in clusters}
+        """Keep the paces of these clusters' nodes only."""
+        self._paces = {each: paces for each, paces in self._paces.items() if each in clusters}
 
     def take(self, peer: PeerId, cluster_id: bytes, question: OfferAsked | BundleAsked) -> None:
         """Answer in a task of its own, or decline at once."""
-        if isinstance(question, OfferAsked):
-            self._take_offer(peer, cluster_id, question)
+        pace = self._paces.setdefault(cluster_id, {}).setdefault(
+            peer, Pace(QUESTIONS_PER_SECOND, BYTES_PER_SECOND)
+        )
+        if pace.wait_ms(_now_ms()) > PACE_WAIT_SECONDS_MAX * 1000:
+            self._decline(peer, question.ticket, "busy")
+        elif isinstance(question, OfferAsked):
+            self._take_offer(peer, cluster_id, question, pace)
         elif (
-            sum(self._bundling.values()) >= BUNDLES_AT_ONCE_MAX
+            peer in self._bundled
+            or sum(self._bundling.values()) >= BUNDLES_AT_ONCE_MAX
             or self._bundling.get(cluster_id, 0) >= BUNDLES_TO_ONE_CLUSTER_MAX
         ):
             self._decline(peer, question.ticket, "busy")
         else:
+            self._bundled.add(peer)
             self._bundling[cluster_id] = self._bundling.get(cluster_id, 0) + 1
-            self._spawn(self._bundle, peer, cluster_id, question)
+            self._spawn(self._bundle, peer, cluster_id, question, pace)
 
-    def _take_offer(self, peer: PeerId, cluster_id: bytes, question: OfferAsked) -> None:
+    def _take_offer(self, peer: PeerId, cluster_id: bytes, question: OfferAsked, pace: Pace) -> None:
         # One a peer: who asks again has given up the question before.
         before = self._offering.pop(peer, None)
         if before is not None:
@@ -106,15 +116,15 @@ class Answering:
             self._decline(peer, question.ticket, "busy")
             return
         scope = self._offering[peer] = trio.CancelScope()
-        self._spawn(self._offer, peer, cluster_id, question, scope)
+        self._spawn(self._offer, peer, cluster_id, question, scope, pace)
 
     async def _offer(
-        self, peer: PeerId, cluster_id: bytes, question: OfferAsked, scope: trio.CancelScope
+        self, peer: PeerId, cluster_id: bytes, question: OfferAsked, scope: trio.CancelScope, pace: Pace
     ) -> None:
         self._wanted[cluster_id] = self._wanted.get(cluster_id, 0) + 1
         try:
             with scope:
-                await self._keep_pace(cluster_id, 0)
+                await _keep(pace, 0)
                 offer = await self._offer_beyond(cluster_id, question)
                 if offer is None:
                     self._decline(peer, question.ticket, "unknown-cluster")
@@ -149,10 +159,10 @@ class Answering:
                 self._looked = (height, offers)
         return offers.get(cluster_id)
 
-    async def _bundle(self, peer: PeerId, cluster_id: bytes, question: BundleAsked) -> None:
+    async def _bundle(self, peer: PeerId, cluster_id: bytes, question: BundleAsked, pace: Pace) -> None:
         try:
             bundle = await self._served.answer(cluster_id, question.request)
-            await self._keep_pace(cluster_id, len(bundle or b""))
+            await _keep(pace, len(bundle or b""))
             if bundle is None:
                 self._decline(peer, question.ticket, "nothing")
             else:
@@ -162,16 +172,22 @@ class Answering:
         except (SnapshotLimit, SnapshotExpired):
             self._decline(peer, question.ticket, "busy")
         finally:
+            self._bundled.discard(peer)
             self._bundling[cluster_id] -= 1
             if not self._bundling[cluster_id]:
                 del self._bundling[cluster_id]
 
-    async def _keep_pace(self, cluster_id: bytes, size: int) -> None:
-        pace = self._paces.setdefault(cluster_id, Pace(QUESTIONS_PER_SECOND, BYTES_PER_SECOND))
-        wait_ms = pace.take(size, int(trio.current_time() * 1000))
-        if wait_ms > 0:
-            await trio.sleep(wait_ms / 1000)
-
     def _decline(self, peer: PeerId, ticket: int, reason: str) -> None:
         self.declined += 1
         self._reply(peer, Declined(ticket, reason))
+
+
+def _now_ms() -> int:
+    return int(trio.current_time() * 1000)
+
+
+async def _keep(pace: Pace, size: int) -> None:
+    """Count a question and what it is answered with, and wait as long as its pace says."""
+    wait_ms = pace.take(size, _now_ms())
+    if wait_ms > 0:
+        await trio.sleep(wait_ms / 1000)

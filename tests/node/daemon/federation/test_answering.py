@@ -154,6 +154,46 @@ async def test_one_cluster_cannot_take_what_another_needs(autojump_clock: trio.t
         assert made.replies == []
 
 
+async def test_one_node_has_one_bundle_made_at_a_time(autojump_clock: trio.testing.MockClock) -> None:
+    async with desk(Stuck()) as made:
+        made.ask_bundle(NODES[0], 1)
+        made.ask_bundle(NODES[0], 2)
+        made.ask_bundle(NODES[1], 3)
+        await trio.testing.wait_all_tasks_blocked()
+        assert made.replies == [(NODES[0], Declined(2, "busy"))]
+
+
+async def test_a_node_that_floods_holds_up_nobody_else_of_its_cluster(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with desk() as made:
+        made.served.offered[THEM] = Offer(0, 5, 3)
+        for ticket in range(20 * QUESTIONS_PER_SECOND):
+            made.ask_offer(NODES[0], ticket)
+            await trio.lowlevel.checkpoint()
+        made.ask_bundle(NODES[0], 1)
+        await trio.testing.wait_all_tasks_blocked()
+        made.replies.clear()
+        made.ask_offer(NODES[1], 2)
+        made.ask_bundle(NODES[1], 3)
+        await trio.testing.wait_all_tasks_blocked()
+        told = [reply for peer, reply in made.replies if peer == NODES[1]]
+        assert {type(reply) for reply in told} == {Offered, BundleSent}
+
+
+async def test_who_flooded_is_answered_again_soon_after(autojump_clock: trio.testing.MockClock) -> None:
+    async with desk() as made:
+        made.served.offered[THEM] = Offer(0, 5, 3)
+        for ticket in range(100 * QUESTIONS_PER_SECOND):
+            made.ask_offer(NODES[0], ticket)
+            await trio.lowlevel.checkpoint()
+        await trio.sleep(module.PACE_WAIT_SECONDS_MAX + 2)
+        made.replies.clear()
+        made.ask_offer(NODES[0], 7)
+        await trio.testing.wait_all_tasks_blocked()
+        assert made.replies == [(NODES[0], Offered(7, Offer(0, 5, 3)))]
+
+
 async def test_busy_storage_is_said_and_ends_nothing(autojump_clock: trio.testing.MockClock) -> None:
     async with desk(Busy()) as made:
         made.ask_bundle(NODES[0], 1)
