@@ -3,7 +3,7 @@
 The guard refuses what no route should see: another HTTP version, more requests of one address than it may
 make, and requests whose Host or Origin is not this node's. A page from elsewhere can point its own name at
 the loopback address (DNS rebinding) and would otherwise read and write here with the user's browser. Every
-error of every layer leaves in one JSON shape.
+error of every layer leaves in one JSON shape, and no browser may take an answer for anything but its type.
 """
 
 import logging
@@ -18,10 +18,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from node.api.backend import Backend
 from node.api.call import Call, Door, Operation, fault_response
+from node.api.connection import NO_GUESSING
 from node.api.faults import ApiFault, Fault, fault
 from node.api.gauges import Gauges
 from node.api.limits import ApiLimits
@@ -30,6 +31,7 @@ from node.api.visitors import Visitors
 from node.storage import SnapshotExpired, SnapshotLimit
 
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+_NO_GUESSING = (NO_GUESSING[0].encode(), NO_GUESSING[1].encode())
 _log = logging.getLogger("isthmus.api")
 
 
@@ -96,6 +98,15 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     return fault_response(fault(Fault.UNKNOWN_ROUTE, f"There is no route {path}."))
 
 
+def _never_guessed(send: Send) -> Send:
+    async def send_typed(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", ()), _NO_GUESSING]
+        await send(message)
+
+    return send_typed
+
+
 class Guard:
     """Everything that is refused before a route is chosen."""
 
@@ -111,6 +122,7 @@ class Guard:
             await send({"type": "websocket.close", "code": 1008})
             return
         if scope["type"] == "http":
+            send = _never_guessed(send)
             request = Request(scope)
             refusal = self._refusal(request)
             if refusal is not None:

@@ -25,6 +25,8 @@ from node.api.faults import Fault
 from node.api.gauges import Gauges
 from node.api.limits import ApiLimits
 
+NO_GUESSING = ("x-content-type-options", "nosniff")
+"""Sent with every answer: what members wrote is never run as a page or a script (WHATWG Fetch, nosniff)."""
 _log = logging.getLogger("isthmus.api")
 
 
@@ -200,7 +202,7 @@ def refusal_bytes(fault: Fault, message: str) -> bytes:
     body = json.dumps({"code": kind.code, "name": kind.name, "message": message, "hint": kind.hint}).encode()
     head = (
         f"HTTP/1.1 {kind.status} {kind.name}\r\ncontent-type: application/json\r\n"
-        f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        f"content-length: {len(body)}\r\n{NO_GUESSING[0]}: {NO_GUESSING[1]}\r\nconnection: close\r\n\r\n"
     )
     return head.encode("ascii") + body
 

@@ -40,6 +40,24 @@ async def test_a_body_announced_too_large_is_refused_before_it_is_read() -> None
     assert "takes at most 135168 bytes" in str(answer.json()["message"])
 
 
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (GET + b"connection: close\r\n\r\n", 200),
+        (b"GET /nothing HTTP/1.1\r\n" + HOST + b"connection: close\r\n\r\n", 404),
+        (b"GET /livez HTTP/1.1\r\nhost: evil.example\r\n\r\n", 403),
+        (b"GET /explorer HTTP/1.1\r\n" + HOST + b"connection: close\r\n\r\n", 200),
+        (POST + b"content-length: 99999999999\r\n\r\n", 413),
+    ],
+    ids=["an answer", "no route", "another host", "a page", "refused before the application"],
+)
+async def test_no_browser_may_guess_what_an_answer_is(request_bytes: bytes, status: int) -> None:
+    async with door() as live:
+        answer = await ask_raw(live.port, request_bytes)
+    assert answer.status == status
+    assert answer.headers.count("x-content-type-options: nosniff") == 1
+
+
 @pytest.mark.parametrize("length", [b"-1", b"1_0", b"abc", b"9" * 400])
 async def test_a_senseless_length_is_refused(length: bytes) -> None:
     async with door() as live:
