@@ -15,7 +15,7 @@ from node.local.testnet import Testnet
 DRAIN_SECONDS = 60.0
 _SAMPLED_MAX = 64
 """Messages whose outcome the source is asked for by name; older results are pruned."""
-COURIER_COUNTS = ("bundles", "bundle_bytes", "leaves", "submitted", "forestalled", "rounds", "verify_ms")
+COURIER_COUNTS = ("bundles", "bundle_bytes", "leaves", "submitted", "forestalled", "rounds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,7 @@ class Couriers:
     """What all couriers of one cluster did with one peer, and their failed rounds by code."""
 
     counts: Mapping[str, int]
+    verify_seconds: float
     errors: Mapping[str, int]
 
 
@@ -129,21 +130,22 @@ def _grown(before: Reading, after: Reading, node: str, metric: str) -> int:
 
 def _couriers(before: Reading, after: Reading, at: Testnet, peer: Testnet) -> Couriers:
     counts = dict.fromkeys(COURIER_COUNTS, 0)
-    errors: dict[str, int] = {}
+    verify_seconds, errors = 0.0, dict[str, int]()
     for name in (f"{at.name}/{node.name}" for node in at.nodes):
         if name not in before.nodes or name not in after.nodes:
             continue
         for count in COURIER_COUNTS:
-            counts[count] += _difference(before.nodes[name], after.nodes[name], count, peer.name)
+            counts[count] += round(_difference(before.nodes[name], after.nodes[name], count, peer.name))
+        verify_seconds += _difference(before.nodes[name], after.nodes[name], "verify_seconds", peer.name)
         for (metric, labels), value in after.nodes[name].samples.items():
             told = dict(labels)
             if metric == "isthmus_federation_courier_errors_total" and told["cluster"] == peer.name:
                 grown = round(value - before.nodes[name].samples.get((metric, labels), 0.0))
                 if grown:
                     errors[told["code"]] = errors.get(told["code"], 0) + grown
-    return Couriers(counts, errors)
+    return Couriers(counts, verify_seconds, errors)
 
 
-def _difference(before: NodeReading, after: NodeReading, count: str, peer: str) -> int:
+def _difference(before: NodeReading, after: NodeReading, count: str, peer: str) -> float:
     key = (f"isthmus_federation_courier_{count}_total", (("cluster", peer),))
-    return round(after.samples.get(key, 0.0) - before.samples.get(key, 0.0))
+    return after.samples.get(key, 0.0) - before.samples.get(key, 0.0)

@@ -114,13 +114,18 @@ class CourierCounts:
     bundles: int = 0
     bundle_bytes: int = 0
     leaves: int = 0
-    verify_ms: int = 0
+    verify_us: int = 0
     submitted: int = 0
     forestalled: int = 0
     """Rounds in which another validator was faster."""
     errors: dict[str, int] = field(default_factory=dict)
     """Rounds that failed, by code."""
     last_error: str = ""
+
+    @property
+    def verify_seconds(self) -> float:
+        """What verifying all bundles took."""
+        return self.verify_us / 1e6
 
 
 class Courier:
@@ -317,7 +322,7 @@ class Courier:
             if fault.is_blamed:
                 self._peers.report(peer, fault.code, FALSE_BUNDLE_WEIGHT)
             raise
-        self.counts.verify_ms += int((trio.current_time() - began) * 1000)
+        self.counts.verify_us += round((trio.current_time() - began) * 1e6)
         self.counts.bundles += 1
         self.counts.bundle_bytes += len(data)
         self.counts.leaves += len(checked.bundle.leaves)

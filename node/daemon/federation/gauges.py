@@ -30,7 +30,7 @@ _COUNTERS = (
     ("courier_bundles", "Bundles that were fetched and verified."),
     ("courier_bundle_bytes", "Bytes of these."),
     ("courier_leaves", "Messages and answers in these."),
-    ("courier_verify_ms", "Time that verifying them took."),
+    ("courier_verify_seconds", "Time that verifying them took."),
     ("courier_submitted", "Bundles that this node submitted."),
     ("courier_forestalled", "Rounds in which another validator was faster."),
 )

@@ -128,6 +128,8 @@ class FakeLedger:
     looks: int = 0
     after: Callable[[Standing], Standing | None] = lambda at: None
     readable_height: int = 100
+    check_seconds: float = 0
+    """What the verification of a bundle takes."""
     _grown: trio.Event = field(default_factory=trio.Event)
 
     async def wait_readable(self, height: int) -> int:
@@ -139,6 +141,8 @@ class FakeLedger:
         return self.now
 
     async def check(self, at: Standing, data: bytes, now_ms: int) -> Checked:
+        if self.check_seconds:
+            await trio.sleep(self.check_seconds)
         if data in self.faults:
             raise self.faults[data]
         return Checked(InboundBundle.decode(data), self.after(at))

@@ -139,6 +139,15 @@ async def test_news_are_asked_for_verified_and_submitted_once(autojump_clock: tr
     assert request.request.height == 5
 
 
+async def test_verification_is_counted_however_short(autojump_clock: trio.testing.MockClock) -> None:
+    ledger = FakeLedger(after=grown(1), check_seconds=0.000_4)
+    async with office(honest(Offer(0, 9, 99)), ledger=ledger, takes=False, seconds=0.1) as made:
+        pass
+    counts = made.courier.counts
+    assert counts.bundles == BUNDLES_AT_ONCE_MAX
+    assert counts.verify_seconds == pytest.approx(0.000_4 * BUNDLES_AT_ONCE_MAX, abs=0.000_01)
+
+
 async def test_an_idle_federation_is_asked_patiently_and_nothing_is_submitted(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

@@ -185,6 +185,7 @@ async def test_metrics_tell_of_each_cluster_and_zeros_from_the_start(
     assert (samples["frozen", "them"], samples["stale", "them"], samples["pending", "them"]) == (1, 0, 3)
     assert samples["links", "them"] == 4
     assert samples["courier_bundle_bytes_total", "them"] == 0
+    assert samples["courier_verify_seconds_total", "them"] == 0
     assert samples["courier_errors_total", "them", "silent"] == 0
     assert samples["peer_faults_total", "malformed"] == 1
     assert samples[("internal_faults_total",)] == 0
