@@ -135,6 +135,8 @@ class P2PConfig:
     """Inbound connections that have not finished the handshake, all addresses together."""
     pending_per_address: int = 16
     """The same from one address (an IPv6 address counts by its /64)."""
+    pending_strangers: int = 32
+    """The same from all addresses together that no pinned key has come from: the rest is kept for peers."""
     handshakes_per_second: int = 16
     """Handshakes that one address may begin in a second, each about 5 ms of CPU; 0 means any number."""
     handshakes_burst: int = 64

@@ -2,8 +2,9 @@
 
 A handshake costs about 5 ms of CPU, the one thing that somebody without a key can make us spend. So it is
 rationed: each address has its own allowance, and addresses that no pinned key has come from lately share
-one more. A flood from many addresses therefore keeps no peer out that was here before, and we dial peers
-ourselves, too. An address that comes too often is closed at once and not scored: it is not an identity.
+one more. They share a part of the places to wait in, too, or four of them that say nothing would fill all.
+A flood from many addresses therefore keeps no peer out that was here before, and we dial peers ourselves,
+too. An address that comes too often is closed at once and not scored: it is not an identity.
 """
 
 import ipaddress
@@ -23,7 +24,9 @@ class Doorstep:
     def __init__(self, config: P2PConfig) -> None:
         self._pending_max = config.pending_max
         self._pending_per_address = config.pending_per_address
+        self._strangers_max = config.pending_strangers
         self._pending: Counter[str] = Counter()
+        self._strangers = 0
         self._of_address = Allowances[str](
             config.handshakes_per_second, config.handshakes_burst, config.addresses_max
         )
@@ -47,13 +50,15 @@ class Doorstep:
         """Everything bounded in here: name -> (current size, bound)."""
         return {
             "pending_connections": (self.pending, self._pending_max),
+            "pending_strangers": (self._strangers, self._strangers_max),
             "handshake_addresses": (len(self._of_address), self._of_address.keys_max),
             "known_addresses": (len(self._known), self._known_max),
         }
 
     def lets_in(self, source: str, now_ms: int) -> bool:
         """Whether a connection from `source` may begin its handshake."""
-        if self.pending >= self._pending_max or self._pending[source] >= self._pending_per_address:
+        crowded = self.pending >= self._pending_max or self._pending[source] >= self._pending_per_address
+        if crowded or (source not in self._known and self._strangers >= self._strangers_max):
             self._crowded += 1
             return False
         if self._of_address.take(source, now_ms):
@@ -66,10 +71,13 @@ class Doorstep:
         if source is None:
             yield
             return
+        is_stranger = source not in self._known
         self._pending[source] += 1
+        self._strangers += is_stranger
         try:
             yield
         finally:
+            self._strangers -= is_stranger
             self._pending[source] -= 1
             if not self._pending[source]:
                 del self._pending[source]

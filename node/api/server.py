@@ -147,8 +147,11 @@ class _Door:
             return
         host = _host(stream)
         if not self._visitors.enter(host):
-            most = self._limits.connections_per_address
-            await self._turn_away(stream, f"One address may hold {most} connections; this one does.")
+            await self._turn_away(
+                stream,
+                f"One address may hold {self._limits.connections_per_address} connections, and all from "
+                f"elsewhere {self._visitors.from_elsewhere_max}; they do.",
+            )
             return
         try:
             await self._serve(stream)

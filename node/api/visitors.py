@@ -1,7 +1,9 @@
 """Who calls: how many connections an address may hold, and how many requests it may make in a second.
 
 Loopback is left alone unless the node is told otherwise: what runs on this machine is its owner's, and so
-is a proxy in front of the door, which has to limit its own clients. An IPv6 address counts by its /64.
+is a proxy in front of the door, which has to limit its own clients. A share of the connections is kept for
+it: addresses that fill the door keep nobody on this machine from asking `isthmus why`. An IPv6 address counts
+by its /64.
 """
 
 import ipaddress
@@ -14,6 +16,8 @@ from p2p import Allowances, address_group
 
 FORGERY_WAIT_MS = 60_000
 """How long forgeries may keep an address waiting at most."""
+_LOOPBACK_SHARE = 16
+"""One connection of so many is loopback's alone."""
 
 
 class Visitors:
@@ -27,6 +31,11 @@ class Visitors:
             limits.requests_per_second, limits.requests_burst, limits.addresses_max
         )
 
+    @property
+    def from_elsewhere_max(self) -> int:
+        """Connections that all addresses but loopback may hold together."""
+        return self._limits.connections_max - self._limits.connections_max // _LOOPBACK_SHARE
+
     def enter(self, host: str) -> bool:
         """Whether one more connection from `host` may be opened; `leave` must follow if so."""
         if self._is_free(host):
@@ -34,6 +43,9 @@ class Visitors:
         address = address_group(host)
         if self._connections[address] >= self._limits.connections_per_address:
             self._gauges.refuse("address")
+            return False
+        if self._connections.total() >= self.from_elsewhere_max:
+            self._gauges.refuse("connections")
             return False
         self._connections[address] += 1
         return True

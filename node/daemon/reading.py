@@ -83,9 +83,9 @@ def compact_chain(data_dir: Path) -> tuple[int, int]:
     in bytes before and after. Complete or not at all. Raises StoreFailed, StoreFull.
 
     A compact copy counts its transactions anew, and the lock file counts those of the old one for as long as
-    anybody has that open, a backup that is being made for example: a start beside it would look for the newest
-    transaction in the wrong place. So the lock file goes with the file that it was for; who reads the old one
-    keeps both.
+    anybody has that open, a backup that is being made for example: a start beside it would look for the
+    newest transaction in the wrong place. So the lock file goes with the file that it was for; who reads the
+    old one keeps both.
     """
     chain = _open("chain", data_dir, ChainTable)
     path, target = chain.path / "data.mdb", data_dir / "compact.partial"

@@ -134,9 +134,9 @@ def read_safety(path: Path) -> SafetyFile:
             GuardRecord.from_value(tuple(fields["guard"])),
             Signature(bytes.fromhex(fields["signature"])),
         )
-    except (OSError, ValueError, KeyError, TypeError, CodecError) as error:
+        told = _signed_digest(file.cluster_id, file.name, file.exported_ms, file.move, file.guard)
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError, CodecError) as error:
         raise SafetyRefused("safety-damaged", f"{path} is no safety file: {error}") from error
-    told = _signed_digest(file.cluster_id, file.name, file.exported_ms, file.move, file.guard)
     if not verify(file.consensus_key, told, file.signature):
         raise SafetyRefused(
             "safety-damaged", f"{path} was changed after it was exported: export it again on the old machine"

@@ -1,5 +1,7 @@
 """Who may begin a handshake: by number, by address, by time; and that no flood keeps a known peer out."""
 
+from contextlib import ExitStack
+
 import pytest
 
 from p2p.doorstep import Doorstep, address_group
@@ -34,6 +36,25 @@ def test_waiting_connections_are_bounded_in_all_and_by_address() -> None:
     assert step.counters()["refused_connections"] == 2
 
 
+def test_strangers_that_wait_and_say_nothing_leave_room_for_peers() -> None:
+    step = Doorstep(make_config())
+    step.know("10.9.9.9")
+    with ExitStack() as silent:
+        for number in range(1_000):
+            if step.lets_in(f"10.0.0.{number % 8}", number * 20):
+                silent.enter_context(step.waiting(f"10.0.0.{number % 8}"))
+        assert step.limits()["pending_strangers"] == (32, 32)
+        assert step.lets_in("10.9.9.9", 20_000)
+    assert step.limits()["pending_strangers"] == (0, 32)
+
+
+def test_a_stranger_that_proves_to_be_a_peer_while_it_waits_is_counted_down_as_a_stranger() -> None:
+    step = Doorstep(make_config())
+    with step.waiting("10.0.0.1"):
+        step.know("10.0.0.1")
+    assert step.limits()["pending_strangers"] == (0, 32)
+
+
 def test_tables_of_addresses_are_bounded() -> None:
     step = Doorstep(make_config(addresses_max=5, strangers_per_second=0))
     for number in range(50):
@@ -41,6 +62,7 @@ def test_tables_of_addresses_are_bounded() -> None:
         step.know(str(number))
     assert step.limits() == {
         "pending_connections": (0, 64),
+        "pending_strangers": (0, 32),
         "handshake_addresses": (5, 5),
         "known_addresses": (5, 5),
     }

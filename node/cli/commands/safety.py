@@ -36,6 +36,8 @@ def export(file: Path, home: Home, output: Output) -> None:
     config = load_config(home, os.environ).config
     if config.role == "observer":
         raise Failure(Exit.USAGE, f"{home.path} is an observer's, which signs nothing", "just move its files")
+    if not file.absolute().parent.is_dir():
+        raise Failure(Exit.USAGE, f"there is no folder {file.absolute().parent}", "make it, or name another")
     cluster_id = _cluster_of(home)
     with KeyLock.acquire(home.keys_dir):
         floor = signing_floor(config)

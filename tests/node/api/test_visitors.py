@@ -57,6 +57,16 @@ def test_a_connection_that_ended_makes_room_for_its_address() -> None:
     assert door.enter("10.0.0.1")
 
 
+def test_addresses_that_fill_the_door_leave_room_for_loopback() -> None:
+    door, gauges = visitors(connections_max=32, connections_per_address=8)
+    entered = [door.enter(f"10.0.0.{number % 5}") for number in range(40)]
+    assert entered.count(True) == 30
+    assert gauges.refused_total["connections"] == 10
+    assert [door.enter("127.0.0.1") for _ in range(2)] == [True, True]
+    door.leave("10.0.0.1")
+    assert door.enter("10.0.0.4")
+
+
 def test_the_table_of_addresses_is_bounded() -> None:
     door, gauges = visitors(addresses_max=8)
     for number in range(100):

@@ -12,6 +12,7 @@ from consensus import GuardRecord, SafetyRecord, StartKind, decode
 from node.cli.exits import Exit
 from node.cli.main import run
 from node.daemon.guardfile import GuardFile
+from node.daemon.maintenance import SafetyRefused
 from node.daemon.safetyfile import MARK, given_away, read_safety
 from node.daemon.startup import StartupError, open_home
 from node.doctor.belongings import look_at_home
@@ -166,6 +167,34 @@ def test_a_file_that_was_changed_cut_or_is_of_another_key_is_refused(move: Move,
     code, words = move.take(move.new.home)
     assert (code, "copy validator.key from the old machine first" in words) == (Exit.KEYS, True)
     assert not move.new.home.guard_file.exists()
+
+
+def test_an_export_to_a_folder_that_is_not_there_gives_nothing_away(move: Move, tmp_path: Path) -> None:
+    code, words = move.export(move.old.home, tmp_path / "nowhere" / "move.json")
+    assert code == Exit.USAGE
+    assert "there is no folder" in words
+    assert given_away(move.old.home) == ""
+    assert record_of(move.old)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"exported_ms": 10**30}, {"exported_ms": float("inf")}, {"name": "\ud800"}, {"guard": 5}, {"move": []}],
+    ids=["an integer beyond 64 bits", "infinity", "half a character", "no guard", "no move"],
+)
+def test_a_file_whose_fields_are_of_no_kind_is_no_safety_file(move: Move, changes: dict[str, object]) -> None:
+    assert move.export(move.old.home)[0] == Exit.OK
+    fields = json.loads(move.file.read_text())
+    move.file.write_text(json.dumps(fields | changes))
+    with pytest.raises(SafetyRefused, match="is no safety file"):
+        read_safety(move.file)
+
+
+def test_a_file_of_brackets_is_no_safety_file(tmp_path: Path) -> None:
+    deep = tmp_path / "deep.json"
+    deep.write_text("[" * 60_000)
+    with pytest.raises(SafetyRefused, match="is no safety file"):
+        read_safety(deep)
 
 
 def test_what_never_signs_cannot_be_moved_and_a_damaged_mark_still_counts(move: Move, tmp_path: Path) -> None:
