@@ -207,6 +207,11 @@ def close(state: LaneState, block: OwnBlock, view: AnchoredView, arrival: Arriva
     if lane.source != block.cluster_id or lane.destination != view.cluster_id:
         raise LaneRefused(Refusal.WRONG_LANE, f"lane {lane} does not lead from here to the given cluster")
     peer = usable_peer(state, view)
+    if not block.incarnation:
+        # Believed, it would wedge the lane for good once the destination is recovered from its own fork.
+        raise LaneRefused(
+            Refusal.UNKNOWN_INCARNATION, "no branch of ours was ever dropped, nothing is closed"
+        )
     check_proof(view, block.cluster_id, arrival)
     key = out_key(lane)
     known = load(state, key, OutLane.from_value)

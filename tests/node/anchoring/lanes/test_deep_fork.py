@@ -202,6 +202,7 @@ def test_what_waits_in_a_closed_place_is_pending_explained_counted_and_unresolve
 @pytest.mark.parametrize("closed", [1, SEQUENCE_MAX])
 def test_a_closing_of_any_size_costs_a_bounded_step_and_harms_its_own_lane_only(closed: int) -> None:
     here, there = Federation("AB").islands
+    here.incarnation = 1
     here.send(there, b"plain")
     lane = Lane(here.cluster_id, there.cluster_id, PORT, Mode.ORDERED)
     there.root.say(here.cluster_id, Closing.make(lane, closed, 0).encoded)
@@ -218,8 +219,31 @@ def test_a_closing_of_any_size_costs_a_bounded_step_and_harms_its_own_lane_only(
         assert refused.value.refusal is Refusal.SEQUENCES_EXHAUSTED
 
 
+@pytest.mark.parametrize("mode", Mode)
+def test_a_destination_that_forked_wedges_no_lane_of_a_source_that_never_recovered(mode: Mode) -> None:
+    here, there = Federation("AB").islands
+    talk(here, there, 5, mode)
+    liar = fork(there)
+    common = there.outbox.log(here.cluster_id).size
+    lane = Lane(here.cluster_id, there.cluster_id, PORT, mode)
+    liar.root.say(here.cluster_id, Closing.make(lane, 1_000, 0).encoded)
+    liar.seal()
+    here.anchor(liar)
+    with pytest.raises(LaneRefused) as refused:
+        here.take(liar, liar.arrival_for(here.cluster_id, common, liar.height))
+    assert refused.value.refusal is Refusal.UNKNOWN_INCARNATION
+    freeze(here, there.cluster_id)
+    there.incarnation = 1
+    there.seal()
+    recover(here, there, common)
+    here.send(there, b"plain after", mode, 60_000)
+    run_dry(here, there)
+    assert [told.result for told in here.told] == [Result.OK] * 6
+
+
 def test_a_closing_of_a_lane_that_was_never_used_is_refused() -> None:
     here, there = Federation("AB").islands
+    here.incarnation = 1
     lane = Lane(here.cluster_id, there.cluster_id, PORT, Mode.ORDERED)
     there.root.say(here.cluster_id, Closing.make(lane, 3, 0).encoded)
     there.seal()
