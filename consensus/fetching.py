@@ -14,6 +14,9 @@ from consensus.errors import InvalidBlock, InvalidMessage
 from consensus.keys import Digest
 from consensus.messages import BLOCKS_BYTES_MAX, BLOCKS_COUNT_MAX, Blocks, BlocksRequest, Proposal
 
+PAUSE_DOUBLINGS_MAX = 16
+"""By then any pause is as long as it gets."""
+
 
 @dataclass(slots=True)
 class Want:
@@ -58,6 +61,14 @@ class Fetching:
     def has_new_wants(self) -> bool:
         """Whether something is missing that nobody was asked for yet."""
         return any(want.attempts == 0 for want in self._wants.values())
+
+    @property
+    def pause_ms(self) -> int:
+        """How long to wait before asking: for the proposal to come by itself, then twice as long each time,
+        up to the time after which anything is sent again (E4)."""
+        config = self._core.config
+        attempts = min((want.attempts for want in self._wants.values()), default=PAUSE_DOUBLINGS_MAX)
+        return min(config.fetch_delay_ms << min(attempts, PAUSE_DOUBLINGS_MAX), config.resend_ms)
 
     # --- placing blocks -----------------------------------------------------------------------
 
@@ -167,7 +178,7 @@ class Fetching:
     # --- asking -------------------------------------------------------------------------------
 
     def want(self, block_id: Digest, hint: bytes | None) -> None:
-        """A certified block is missing."""
+        """A certified block is missing; `hint` has shown what names it."""
         if self._core.behind is not None:
             return  # catch-up brings it
         known = block_id in self._wants or block_id in self._orphans or block_id in self._core.tree
@@ -187,9 +198,12 @@ class Fetching:
     def _whom_to_ask(self, want: Want) -> bytes | None:
         if want.attempts == 0 and want.hint is not None:
             return want.hint
-        members = self._core.validators.validators
-        others = [v.public_key for index, v in enumerate(members) if index != self._core.me]
-        return others[want.attempts % len(others)] if others else None
+        me, members = self._core.me, self._core.validators.validators
+        others = [v.public_key for index, v in enumerate(members) if index != me]
+        first = (
+            0 if me is None else me
+        )  # who follows us in turn; the author, if it left us out, is mostly last
+        return others[(first + want.attempts) % len(others)] if others else None
 
     # --- answers ------------------------------------------------------------------------------
 

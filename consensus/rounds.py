@@ -300,7 +300,7 @@ class Rounds:
         if hurry or self._fetching.wants or self.unsuperseded():
             config = self._core.config
             self._running[TimerKind.RESEND] = (Round(0), hurry)
-            delay_ms = min(config.fetch_delay_ms, config.resend_ms) if hurry else config.resend_ms
+            delay_ms = self._fetching.pause_ms if self._fetching.wants else config.resend_ms
             self._core.outbox.emit(SetTimer(Timer(TimerKind.RESEND, Round(0)), delay_ms))
 
     def _idle_delay_ms(self, armed: bool) -> int:

@@ -40,6 +40,7 @@ _SINGLE: tuple[Factory, ...] = (
     silence.mute,
     silence.leader_to_one,
     silence.leader_to_bare_quorum,
+    silence.leader_but_to_its_successor,
     silence.vote_to_one,
     silence.moody,
     silence.laggard,

@@ -5,7 +5,7 @@ attack that a broadcast of votes and fetching by certificate answer (DESIGN, add
 """
 
 from bench.sim.host import Host
-from consensus import HeaderSignature, Proposal, Timeout, Vote
+from consensus import Blocks, HeaderSignature, LeaderSchedule, Proposal, Round, Timeout, Vote
 from node.validator import Frame, Input
 from tests.byzantine import forging
 from tests.byzantine.driver import AnyMessage, Driver
@@ -80,6 +80,25 @@ def leader_to_bare_quorum(seed: int) -> Driver:
         left_out = total - (2 * total // 3 + 1)
         first = message.block.round % len(peers)
         if target not in [peers[(first + step) % len(peers)] for step in range(left_out)]:
+            return [message]
+        driver.strike("withheld")
+        return []
+
+    return Driver(seed, says=says)
+
+
+def leader_but_to_its_successor(seed: int) -> Driver:
+    """Proposes to all but who leads next, and does not answer when that asks for the block: it would lose its
+    round, and be blamed for it (C12), unless it asks others soon enough (E4)."""
+
+    def says(driver: Driver, target: Host, message: AnyMessage) -> list[AnyMessage]:
+        if isinstance(message, Blocks):
+            return []
+        if not isinstance(message, Proposal):
+            return [message]
+        block = message.block
+        schedule = LeaderSchedule(driver.host.validator.validators)
+        if target.index != schedule.leader_of(Round(block.round + 1), block.standing):
             return [message]
         driver.strike("withheld")
         return []

@@ -14,7 +14,7 @@ from consensus import MessageKind, ReplicaView
 from node import wire
 from node.ledger.governance.changes import Reweigh
 from node.ledger.params import Params
-from tests.byzantine.silence import leader_to_one, silent_leader
+from tests.byzantine.silence import leader_but_to_its_successor, leader_to_one, silent_leader
 
 FAST = Params(created_ms=CREATED_MS, idle_interval_ms=20)
 
@@ -175,3 +175,15 @@ def test_a_liar_that_votes_and_wastes_its_rounds_is_left_out_and_nobody_honest_w
     assert view(world.hosts[0]).round > 150
     assert set(left_out) <= {3, 5}
     assert all(led[place] for place in (0, 1, 2, 4, 6))
+
+
+def test_a_leader_that_proposes_to_all_but_its_successor_costs_nobody_a_round() -> None:
+    """The first validator, whom all would ask first if they asked in one order: its successor got a
+    strike for each round that it could not propose in, and the cluster made four rounds a second."""
+    liar = leader_but_to_its_successor(1)
+    world = busy(World(make_setting(4, KEYED_HASH, params=FAST), 6, behaviours={0: liar}), 1, 2, 3)
+    world.run(4_000)
+    assert liar.strikes["withheld"] > 30
+    assert [given_up(host) for host in world.hosts[1:]] == [0, 0, 0]
+    assert view(world.hosts[1]).round > 150
+    assert view(world.hosts[1]).left_out == ()
