@@ -1,4 +1,4 @@
-"""The options that mean the same in every command: --json, --home, --url, --key."""
+"""The options that mean the same in every command: --json, --home, --url, --key, --name of a node."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +8,7 @@ import click
 
 from node.cli.output import Output
 from node.home import Home, default_home
+from node.ledger.names import check_name
 
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 
@@ -18,6 +19,14 @@ def _to_output(_context: click.Context, _parameter: click.Parameter, value: bool
 
 def _to_home(_context: click.Context, _parameter: click.Parameter, value: str | None) -> Home:
     return default_home(value, Path.home())
+
+
+def _to_name(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    """Checked before a key is made: config.toml and the ledger would refuse the home otherwise."""
+    try:
+        return check_name(value, "a node's name")
+    except ValueError as wrong:
+        raise click.BadParameter(str(wrong)) from wrong
 
 
 def json_option(function: _Decorated) -> _Decorated:
@@ -38,3 +47,10 @@ def home_option(function: _Decorated) -> _Decorated:
         help="The node's folder (or ISTHMUS_HOME; otherwise ~/.isthmus-node).",
     )
     return decorate(function)
+
+
+def name_option(default: str) -> Callable[[_Decorated], _Decorated]:
+    """--name of a new node; the command receives `name`."""
+    return click.option(
+        "--name", default=default, show_default=True, callback=_to_name, help="What people call this node."
+    )

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from node.cli.options import home_option, json_option
+from node.cli.options import home_option, json_option, name_option
 from node.cli.output import Output, program
 from node.genesis import Genesis
 from node.home import Home
@@ -17,7 +17,7 @@ from node.local.ports import DEFAULT_BASE_PORT
 @click.command("init", help="Make the folder, the keys and config.toml of one node.")
 @home_option
 @json_option
-@click.option("--name", default="node", show_default=True, help="What people call this node.")
+@name_option("node")
 @click.option(
     "--role",
     type=click.Choice(["validator", "joining", "observer"]),
@@ -63,7 +63,9 @@ def command(
             )
         if cluster_id is None:
             console.print(
-                f"Next: put the cluster's genesis.json into {home.genesis_file.parent}", markup=False
+                f"Next: `{program()} genesis join` where the cluster is still being made; else put its "
+                f"genesis.json into {home.genesis_file.parent}",
+                markup=False,
             )
         else:
             console.print(f"  cluster id     {cluster_id}")

@@ -16,7 +16,7 @@ from consensus import CodecError
 from node.cli.commands.start import run_node
 from node.cli.exits import Exit
 from node.cli.failures import Failure
-from node.cli.options import home_option
+from node.cli.options import home_option, name_option
 from node.cli.output import Output
 from node.config import PeerConfig, load_config
 from node.genesis import Genesis
@@ -50,7 +50,7 @@ _KEY_DIGITS = 64
     metavar="KEY",
     help="Node key of another observer that may connect to this one (repeatable). For the first start.",
 )
-@click.option("--name", default="observer", show_default=True, help="What people call this node.")
+@name_option("observer")
 @click.option(
     "--port", type=click.IntRange(1, 65535), default=DEFAULT_BASE_PORT, help="Port for other nodes."
 )

@@ -276,6 +276,17 @@ def test_init_never_overwrites(capsys: pytest.CaptureFixture[str], tmp_path: Pat
     assert (tmp_path / "h" / "keys" / "validator.key").read_bytes() == before
 
 
+@pytest.mark.parametrize("command", ["init", "observe"])
+def test_a_name_that_the_ledger_would_refuse_makes_no_home(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, testnet: Testnet, command: str
+) -> None:
+    genesis = ("--genesis", testnet.genesis_file)
+    code, text = told(capsys, command, "--home", tmp_path / "h", "--name", "Quay 7", *genesis)
+    assert code == 2
+    assert "1 to 64 characters of a-z" in text
+    assert not (tmp_path / "h").exists()
+
+
 def test_init_checks_the_genesis_before_it_makes_anything(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, testnet: Testnet
 ) -> None:
