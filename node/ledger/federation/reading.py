@@ -7,6 +7,7 @@ certified: whoever was removed cannot come back with an older one.
 
 from consensus import CodecError, LocalError, SignatureCache
 from node.anchoring.bundles.bundle import Bundle, OutboxStatement, StateStatement
+from node.anchoring.client.lightclient import tick
 from node.anchoring.client.state import ClientState
 from node.anchoring.cluster.anchors import ClientStatus
 from node.anchoring.cluster.certified import Certified
@@ -34,7 +35,7 @@ from node.ledger.apps.app import app_prefix
 from node.ledger.apps.records import Entry
 from node.ledger.codes import RejectedTransaction
 from node.ledger.federation.grants import grants_of, listable, may_read
-from node.ledger.federation.records import client_of
+from node.ledger.federation.records import client_of, params_of
 from node.ledger.federation.serving import certificate_at, history_path, state_nodes, stored_link, tip_of
 from node.ledger.federation.tables import StoredOutbox
 from node.ledger.members import Member, decode_member, member_key
@@ -44,8 +45,9 @@ from node.storage import Reader, Snapshot, StateTable
 SCANNED_MAX = 4_096
 """Records looked at for one page of a catalogue."""
 _SCAN_STEP = 256
-_READERS = (ClientStatus.ACTIVE, ClientStatus.STALE)
-"""Only members of these clusters are answered."""
+_FOLLOWED = (ClientStatus.ACTIVE, ClientStatus.STALE)
+"""Members of all others are denied. Those of a STALE one are answered once it is heard of again: who was
+removed meanwhile is a member under the anchored tip still, and keys of its epoch may have leaked since."""
 _CURRENT = app_prefix(records.NAME) + records.current_key("")
 _RESOURCES = f"{records.NAME}/"
 
@@ -112,9 +114,15 @@ def outbox_bundle(reader: Reader, cluster_id: bytes, name: LeafName) -> Bundle:
 
 def judge(reader: Reader, cluster_id: bytes, asked: MemberAsked, now_ms: int) -> tuple[Question, Member]:
     """The question and the member who asks it. Raises ReadRefused; nothing that was asked for is read."""
-    client = client_of(lambda key: reader.get(StateTable.STATE, key), cluster_id)
-    if client is None or client.status not in _READERS:
+
+    def get(key: bytes) -> bytes | None:
+        return reader.get(StateTable.STATE, key)
+
+    client = client_of(get, cluster_id)
+    if client is None or client.status not in _FOLLOWED:
         raise ReadRefused(Refusal.DENIED)
+    if tick(client, now_ms, params_of(get).stale_after_ms).status is ClientStatus.STALE:
+        raise ReadRefused(Refusal.NOT_A_MEMBER)
     try:
         question = Question.decode(asked.question)
         shown = Credential.decode(asked.credential)

@@ -8,6 +8,7 @@ from consensus import PublicKey
 from node.anchoring.answers import check_anchored, leaf_told, state_told
 from node.anchoring.bundles.message import MessageFile, verify_message
 from node.anchoring.bundles.verification import verify
+from node.anchoring.client.lightclient import STALE_AFTER_MS
 from node.anchoring.lanes.courier import LeafName
 from node.anchoring.lanes.messages import Mode
 from node.anchoring.questions import (
@@ -211,6 +212,21 @@ def test_a_credential_counts_before_its_header_is_anchored_if_validators_certifi
     with pytest.raises(ReadRefused) as refused:
         world.tell(MemberAsked(world.question().encoded, forged))
     assert refused.value.refusal is Refusal.NOT_A_MEMBER
+
+
+@pytest.mark.parametrize("after_ms", [0, 3_600_000])
+def test_members_of_a_cluster_that_is_not_heard_of_read_nothing_until_it_is(after_ms: int) -> None:
+    """Who was removed meanwhile still has a credential of the anchored tip, and keys of its epoch may have
+    leaked. Where we made no block either (0) it is the time of the question that counts."""
+    world = Reading(READ_ALL)
+    world.b.now_ms += STALE_AFTER_MS + 60_000
+    if after_ms:
+        world.b.put("port/late")
+    world.a.now_ms = world.b.now_ms
+    assert world.refusal() is Refusal.NOT_A_MEMBER
+    world.a.put("port/back")
+    assert world.b.pull(world.a) is not None
+    assert world.ask()
 
 
 def test_garbage_in_place_of_question_or_credential_is_refused() -> None:
