@@ -12,6 +12,7 @@ import trio
 
 from node.anchoring.exchange import BundleAsked, BundleSent, Declined, OfferAsked, Offered, Reply
 from node.anchoring.lanes.courier import BundleRequest, Offer
+from node.daemon.federation.exchange import NOTHING
 from node.storage import SnapshotExpired, SnapshotLimit
 from p2p import Pace, PeerId
 
@@ -164,7 +165,7 @@ class Answering:
             bundle = await self._served.answer(cluster_id, question.request)
             await _keep(pace, len(bundle or b""))
             if bundle is None:
-                self._decline(peer, question.ticket, "nothing")
+                self._decline(peer, question.ticket, NOTHING)
             else:
                 self.served += 1
                 self.served_bytes += len(bundle)

@@ -2,8 +2,9 @@
 
 A round asks one of that cluster's nodes what it can prove, plans by what our ledger holds, and when it is
 our turn asks for a bundle, verifies it and submits it like any client. Nothing is remembered between rounds
-but how the last one went: what is asked next follows from the ledger alone. A node that lies, keeps silent or
-has nothing costs one round, and the next one asks another node. Every round has a deadline.
+but how they went: what is asked next follows from the ledger, less what a node did not have. A node that
+lies, keeps silent or has nothing costs one round, and the next one asks another node. Every round has a
+deadline.
 """
 
 from collections.abc import Awaitable, Callable
@@ -16,7 +17,8 @@ import trio
 from node.anchoring.exchange import PATIENCE_MS_MAX, BundleAsked, Offered
 from node.anchoring.lanes.courier import BundleRequest, Offer, plan
 from node.anchoring.lanes.inbound import InboundBundle
-from node.daemon.federation.exchange import AskFailed
+from node.daemon.federation.barren import BarrenOffers
+from node.daemon.federation.exchange import NOTHING, AskFailed
 from node.daemon.federation.ledgerside import FOLLOWED, BundleFault, Checked, Seat, Standing
 from node.daemon.federation.turns import backoff_ms, rank, step_ms, turn_of, usual_ms, wait_ms
 from node.storage import SnapshotExpired, SnapshotLimit
@@ -163,7 +165,13 @@ class Courier:
         self._wanted = (0, 0.0)
         """A height that somebody waits for, and until when."""
         self._listening = trio.CancelScope()
+        self._barren = BarrenOffers()
         self.counts = CourierCounts()
+
+    @property
+    def barren_offers(self) -> int:
+        """How many nodes are remembered that had nothing; BARREN_MAX at most."""
+        return len(self._barren)
 
     def hurry(self, height: int) -> None:
         """Somebody waits for this height: the tip is brought now, without a turn and before the heartbeat."""
@@ -249,7 +257,7 @@ class Courier:
         count = 0
         try:
             while request is not None and count < BUNDLES_AT_ONCE_MAX:
-                checked = await self._fetch(peer, standing, request)
+                checked = await self._fetch(peer, standing, offer, request)
                 if not count and await self._is_forestalled(standing):
                     return False
                 tx_id = await self._submit(checked.bundle)
@@ -302,25 +310,34 @@ class Courier:
         with trio.CancelScope() as self._listening:
             offered = await self._asked.ask_offer(
                 peer,
-                (held.incarnation, held.height, held.leaves_taken),
+                (held.incarnation, held.height, self._barren.log_size(peer, held)),
                 patience_ms,
                 patience_ms / 1000 + ANSWER_SECONDS,
             )
-            return offered.offer
+            return self._barren.without(peer, held, offered.offer)
         return None
 
     def _plan(self, standing: Standing, offer: Offer) -> BundleRequest | None:
         return plan(standing.held, offer, self._wall_ms(), standing.heartbeat_ms)
 
-    async def _fetch(self, peer: PeerId, standing: Standing, request: BundleRequest) -> Checked:
+    async def _fetch(self, peer: PeerId, standing: Standing, offer: Offer, request: BundleRequest) -> Checked:
         """The peer's bundle, verified. Raises AskFailed, and BundleFault once the peer is scored."""
-        data = await self._asked.ask_bundle(peer, lambda ticket: BundleAsked(ticket, request), ANSWER_SECONDS)
+        try:
+            data = await self._asked.ask_bundle(
+                peer, lambda ticket: BundleAsked(ticket, request), ANSWER_SECONDS
+            )
+        except AskFailed as failed:
+            if failed.code == NOTHING:
+                self._barren.note(peer, standing.held, offer)
+            raise
         began = trio.current_time()
         try:
             checked = await self._ledger.check(standing, data, self._wall_ms())
         except BundleFault as fault:
             if fault.is_blamed:
                 self._peers.report(peer, fault.code, FALSE_BUNDLE_WEIGHT)
+            elif fault.is_empty:
+                self._barren.note(peer, standing.held, offer)
             raise
         self.counts.verify_us += round((trio.current_time() - began) * 1e6)
         self.counts.bundles += 1

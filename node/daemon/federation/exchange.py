@@ -63,9 +63,13 @@ class Links(Protocol):
         ...
 
 
+NOTHING = "nothing"
+"""The word of a server that has none of what a request lacks."""
+
+
 class AskFailed(Exception):
-    """A question without a usable answer. `code`: unreachable, disconnected, silent, declined, busy or
-    wrong-answer."""
+    """A question without a usable answer. `code`: unreachable, disconnected, silent, declined, nothing, busy
+    or wrong-answer."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(code, detail)
@@ -179,7 +183,8 @@ class Exchange:
 
     def _wrong(self, peer: PeerId, reply: Reply) -> AskFailed:
         if isinstance(reply, Declined):
-            return AskFailed("declined", f"{peer.hex()[:12]} said {reply.reason!a}")
+            code = NOTHING if reply.reason == NOTHING else "declined"
+            return AskFailed(code, f"{peer.hex()[:12]} said {reply.reason!a}")
         self._blame(peer, "wrong-answer", MALFORMED_WEIGHT)
         return AskFailed("wrong-answer", f"{peer.hex()[:12]} answered with {type(reply).__name__}")
 

@@ -19,6 +19,7 @@ from node.anchoring.exchange import FactQuestion, Question
 from node.anchoring.lanes.inbound import InboundBundle
 from node.daemon.federation.answering import Answering, Heights, Served
 from node.daemon.federation.asking import Asking, Reads
+from node.daemon.federation.barren import BARREN_MAX
 from node.daemon.federation.courier import Courier, OwnLedger, SubmitFailed
 from node.daemon.federation.directory import ConfiguredAddress, foreign_peers
 from node.daemon.federation.exchange import Exchange, Links
@@ -141,7 +142,10 @@ class Federation:
         """(name, current, bound)."""
         answering = () if self.answering is None else self.answering.limits()
         telling = () if self.telling is None else self.telling.limits()
-        return (*self.exchange.limits(), *self.asking.limits(), *answering, *telling)
+        barren = sum(courier.barren_offers for courier in self.couriers.values())
+        most = BARREN_MAX * max(1, len(self.couriers))
+        own = (("federation_barren_offers", barren, most),)
+        return (*self.exchange.limits(), *self.asking.limits(), *answering, *telling, *own)
 
     async def run(self) -> None:
         """Serve, follow the stored state, and keep the couriers, until cancelled."""

@@ -15,7 +15,7 @@ from node.daemon.federation.courier import CourierCounts
 from node.daemon.federation.federation import Federation
 from node.daemon.federation.telling import Telling
 
-ERROR_CODES = ("unreachable", "disconnected", "silent", "declined", "false-proof", "no-progress")
+ERROR_CODES = ("unreachable", "disconnected", "silent", "declined", "nothing", "false-proof", "no-progress")
 """Exported from the start; others once they happened."""
 _GAUGES = (
     ("anchor_height", "Height at which this cluster's tip is anchored."),

@@ -104,10 +104,12 @@ class Checked:
 
 
 class BundleFault(Exception):
-    """A bundle that must not be submitted; `code` is stable, `is_blamed` whether its sender is to blame."""
+    """A bundle that must not be submitted; `code` is stable, `is_blamed` whether its sender is to blame.
+    `is_empty`: it is true and holds no leaf at all, so there is nothing that could be taken later."""
 
-    def __init__(self, code: str, detail: str, *, is_blamed: bool) -> None:
+    def __init__(self, code: str, detail: str, *, is_blamed: bool, is_empty: bool = False) -> None:
         super().__init__(code, detail)
+        self.is_empty = is_empty
         self.code = code
         self.detail = detail
         self.is_blamed = is_blamed
@@ -198,7 +200,12 @@ class LedgerSide:
         except ProofError as error:
             raise BundleFault("false-proof", str(error), is_blamed=True) from error
         if not self._is_worth_a_block(standing, bundle, view, now_ms):
-            raise BundleFault("nothing-new", "our lanes take none of it now", is_blamed=False)
+            raise BundleFault(
+                "nothing-new",
+                "our lanes take none of it now",
+                is_blamed=False,
+                is_empty=not bundle.leaves,
+            )
         held = held_after(standing.held, bundle, client)
         return Checked(bundle, None if held is None else replace(standing, client=client, held=held))
 

@@ -12,6 +12,7 @@ from node.anchoring.cluster.anchors import ClientStatus
 from node.anchoring.exchange import BundleAsked, BundleSent, Declined, OfferAsked, Offered, Question, Reply
 from node.anchoring.lanes.courier import Offer
 from node.anchoring.lanes.inbound import InboundBundle
+from node.daemon.federation.barren import BARREN_MAX, BarrenOffers
 from node.daemon.federation.courier import (
     BUNDLES_AT_ONCE_MAX,
     HURRY_SECONDS,
@@ -403,6 +404,75 @@ async def test_old_offers_are_no_reason_to_do_anything(autojump_clock: trio.test
         pass
     assert made.asked(BundleAsked) == []
     assert made.courier.counts.errors == {}
+
+
+@pytest.mark.parametrize("is_declined", [True, False], ids=["declined", "an empty bundle"])
+async def test_a_node_that_has_none_of_what_it_offers_is_not_asked_again_until_something_changes(
+    autojump_clock: trio.testing.MockClock, is_declined: bool
+) -> None:
+    empty = BundleFault("nothing-new", "none of it", is_blamed=False, is_empty=True)
+    ledger = FakeLedger(faults={} if is_declined else {a_bundle(): empty})
+    offered = [Offer(0, 5 if is_declined else 6, 3)]
+
+    def barren(peer: PeerId, question: Question) -> Reply | None:
+        if isinstance(question, OfferAsked):
+            # An honest server waits until it says more than we know; here until our patience is over.
+            return Offered(question.ticket, offered[0]) if offered[0].log_size > question.log_size else None
+        if is_declined:
+            return Declined(question.ticket, "nothing")
+        return BundleSent(question.ticket, a_bundle())
+
+    async with office(barren, ledger=ledger, seconds=0) as made:
+        await trio.sleep(HEARTBEAT_MS / 1000 - 1)
+        assert sorted(made.asked(BundleAsked)) == sorted(NODES), "each was asked once"
+        asked = len(made.asked(OfferAsked))
+        assert asked < 20
+        offered[0] = Offer(0, offered[0].height, 4)
+        await trio.sleep(25)
+        assert len(made.asked(BundleAsked)) > len(NODES)
+        again = len(made.asked(BundleAsked))
+        ledger.moves(5, leaves=2)
+        await trio.sleep(25)
+        assert len(made.asked(BundleAsked)) > again
+        assert made.courier.barren_offers <= len(NODES)
+
+
+async def test_what_one_node_does_not_have_another_one_brings(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    def one_has_it(peer: PeerId, question: Question) -> Reply | bytes | None:
+        if isinstance(question, OfferAsked) or peer == NODES[3]:
+            return honest()(peer, question)
+        return Declined(question.ticket, "nothing")
+
+    async with office(one_has_it, seconds=30) as made:
+        pass
+    assert len(made.submitted) == 1
+    assert made.asked(BundleAsked).count(NODES[3]) == 1
+
+
+async def test_a_barren_offer_delays_no_heartbeat(autojump_clock: trio.testing.MockClock) -> None:
+    empty = BundleFault("nothing-new", "none of it", is_blamed=False, is_empty=True)
+    ledger = FakeLedger(faults={a_bundle(): empty})
+    async with office(honest(), ledger=ledger, seconds=0) as made:
+        await trio.sleep(HEARTBEAT_MS / 2000)
+        asked = len(made.asked(BundleAsked))
+        ledger.faults.clear()
+        await trio.sleep(HEARTBEAT_MS / 2000 - 1)
+        assert len(made.asked(BundleAsked)) == asked
+        assert made.submitted == []
+        await trio.sleep(20)
+        assert len(made.submitted) == 1
+
+
+def test_barren_offers_are_remembered_up_to_a_bound_the_last_ones() -> None:
+    known, held = BarrenOffers(), standing().held
+    peers = [PeerId(number.to_bytes(32, "big")) for number in range(BARREN_MAX + 1)]
+    for peer in peers:
+        known.note(peer, held, NEWS)
+    assert len(known) == BARREN_MAX
+    assert known.without(peers[0], held, NEWS) == NEWS
+    assert known.without(peers[-1], held, NEWS) == Offer(0, 9, 0)
 
 
 async def test_a_bundle_that_our_ledger_takes_nothing_of_is_brought_ever_more_rarely(
