@@ -12,8 +12,9 @@ from consensus.fetching import Fetching
 from consensus.messages import Proposal
 from consensus.validators import Round, ValidatorIndex
 
-PROPOSALS_KEPT_PER_ROUND = 2
-"""E9: the second one is evidence; more are not needed unless certified, and then fetched by id."""
+PROPOSALS_KEPT_PER_LEADER = 2
+"""E9: the second one is evidence; more are not needed unless certified, and then fetched by id. A round has at
+most two leaders: by the QC and by the TC of the round before."""
 ROUNDS_KEPT_BELOW = 2
 """Proposals of the last rounds stay for evidence that arrives late."""
 
@@ -97,16 +98,17 @@ class Arrivals:
 
     def see(self, proposal: Proposal) -> bool:
         """Whether a verified proposal is worth keeping, our own and those of our journal included; a second
-        one of a round is evidence (C20)."""
+        one of a leader and round is evidence (C20)."""
         block = proposal.block
         if self._is_late(block.round):
             return True  # a certificate names it
         seen = self._seen.setdefault(block.round, [])
         if any(other.block.id == block.id for other in seen):
             return True
-        if len(seen) >= PROPOSALS_KEPT_PER_ROUND:
+        by_author = [other for other in seen if other.block.author == block.author]
+        if len(by_author) >= PROPOSALS_KEPT_PER_LEADER:
             return False
-        if seen:
-            self._core.accuse(ProposalClaim.of(seen[0]), ProposalClaim.of(proposal))
+        if by_author:
+            self._core.accuse(ProposalClaim.of(by_author[0]), ProposalClaim.of(proposal))
         seen.append(proposal)
         return True

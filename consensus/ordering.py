@@ -127,13 +127,14 @@ class Ordering:
     # --- proposing ----------------------------------------------------------------------------
 
     def may_propose(self) -> bool:
-        """Whether this round is ours and not used yet, and we hold what it must extend."""
+        """Whether this round is ours and not used yet, and we hold what it must extend. Who has voted in it
+        already, for the leader by a TC (C12), could only split the votes of others."""
         core = self._core
         return (
             core.is_leader
             and core.safety is not None
             and core.safety.may_propose(core.pacemaker.round) is None
-            and core.safety.record.highest_timeout_round < core.pacemaker.round
+            and core.safety.record.last_voted_round < core.pacemaker.round  # S5: nor given it up
             and self._parent() is not None
         )
 

@@ -353,7 +353,7 @@ class Replica:
             ("orphan_bytes", self._fetching.orphan_bytes, config.orphan_bytes_max),
             ("wants", self._fetching.wants, config.wants_max),
             ("votes", self._votes.kept, 2 * rounds * n),
-            ("proposals_seen", self._arrivals.seen, 8),
+            ("proposals_seen", self._arrivals.seen, 16),
             ("proposals_held", self._arrivals.held, 4 * n),
             ("timeouts", self._rounds.timeouts, n),
             ("header_signatures", self._certification.signatures, 2 * config.heights_ahead_max * n),

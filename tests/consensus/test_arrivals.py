@@ -20,6 +20,7 @@ from consensus import (
     Received,
     RecoveredState,
     Replica,
+    RequestPayload,
     Round,
     Send,
     Started,
@@ -214,6 +215,52 @@ def test_a_fault_of_a_validator_that_there_is_not_is_blamed_on_its_sender() -> N
     give(replica, propose(ONE))
     strange = with_standing(TWO, Fault(ValidatorIndex(4), Round(1), 1, True))
     assert blame(give(replica, propose(strange), 2)) == ["block-standing"]
+
+
+# --- a round that a QC and a TC open ------------------------------------------------------------------
+
+BY_TC = block(4, certify(ONE), give_up(3, (1, 1, 1)))
+"""Round 4 once more, of whoever saw round 3 given up and not certified."""
+
+
+def test_a_round_that_both_a_qc_and_a_tc_open_has_a_leader_by_each_and_the_first_gets_the_vote() -> None:
+    assert (NEXT.author, BY_TC.author) == (1, 0)
+    for first, second in ((NEXT, BY_TC), (BY_TC, NEXT)):
+        replica = replica_of()
+        for made in (ONE, FAILED):
+            give(replica, propose(made), made.author)
+        give(replica, Certificates(certify(ONE), give_up(3, (1, 1, 1)), None))
+        effects = give(replica, propose(first), first.author)
+        effects += give(replica, propose(second), second.author)
+        assert votes(effects) == [4]
+        assert not blame(effects)
+        assert not [effect for effect in effects if isinstance(effect, KeepEvidence)]
+        assert replica.proposal(second.id) == propose(second)
+
+
+def test_a_second_proposal_of_either_leader_of_such_a_round_is_evidence() -> None:
+    for first, second in ((NEXT, BY_TC), (BY_TC, NEXT)):
+        for liar in (NEXT, BY_TC):
+            replica = replica_of(3)
+            for made in (ONE, FAILED, first, second):
+                give(replica, propose(made), made.author)
+            other = block(4, liar.qc, liar.tc, b"other", before=FAILED.standing if liar is NEXT else ())
+            effects = give(replica, propose(other), liar.author)
+            [kept] = [effect for effect in effects if isinstance(effect, KeepEvidence)]
+            assert (kept.evidence.offence, kept.evidence.accused) == (Offence.DOUBLE_PROPOSAL, liar.author)
+
+
+def test_whoever_voted_for_the_leader_by_a_tc_proposes_no_rival_when_the_qc_comes() -> None:
+    """It could not vote for its own block any more: all it could do is split the votes of others."""
+    replica = replica_of(int(NEXT.author))
+    for made in (ONE, FAILED):
+        give(replica, propose(made), made.author)
+    give(replica, Certificates(certify(ONE), give_up(3, (1, 1, 1)), None))
+    assert votes(give(replica, propose(BY_TC), BY_TC.author)) == [4]
+    replica.step(PendingPayload(True), NOW)
+    effects = give(replica, Certificates(certify(FAILED), None, None))
+    assert replica.view().leader == NEXT.author
+    assert not [effect for effect in effects if isinstance(effect, RequestPayload)]
 
 
 # --- starts and borders -----------------------------------------------------------------------------------
