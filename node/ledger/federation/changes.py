@@ -1,4 +1,4 @@
-"""What operators decide about other clusters: changes of a governance proposal (node/ledger/apps/governance).
+"""What operators decide about other clusters: changes of a governance proposal (node/ledger/governance).
 
     [8, genesis body, [[node key, host, port], ...]]               a cluster is admitted
     [9, cluster id]                                                a cluster is retired, for ever
