@@ -84,7 +84,7 @@ def read_manifest(backup: Path) -> Manifest:
             int(value["made_ms"]),
             files,
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise MaintenanceError(
             "no-backup", f"{backup} is no backup: its {MANIFEST} cannot be read ({error})"
         ) from error

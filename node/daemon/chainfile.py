@@ -16,7 +16,7 @@ from pathlib import Path
 from struct import Struct
 
 from consensus import CodecError, Height, PeerError, as_int, as_text, as_tuple, decode, encode
-from node.daemon.durability import sync_directory, sync_file
+from node.daemon.durability import free_bytes, is_disk_full, sync_directory, sync_file
 from node.daemon.maintenance import MaintenanceError
 from node.daemon.serving import StoredChain
 from node.daemon.store import Store
@@ -68,7 +68,24 @@ def export_chain(
     if target.exists():
         raise MaintenanceError("destination-taken", f"{target} exists already: choose another place")
     partial = target.with_name(target.name + ".partial")
-    with partial.open("wb") as file:
+    try:
+        _write_chain(chain, genesis, last, partial, progress)
+        partial.rename(target)
+    except OSError as error:
+        if error.errno is None or not is_disk_full(error.errno, target.absolute().parent):
+            raise
+        free = free_bytes(target.absolute().parent)
+        raise MaintenanceError(
+            "no-room", f"{target} does not fit: {free} bytes were left; make room, or name another disk"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+    sync_directory(target.absolute().parent)
+    return last
+
+
+def _write_chain(chain: StoredChain, genesis: Genesis, last: int, path: Path, progress: Progress) -> None:
+    with path.open("wb") as file:
         digest = hashlib.sha256()
 
         def put(data: bytes) -> None:
@@ -91,9 +108,6 @@ def export_chain(
         file.write(_frame(encode((digest.digest(),))))
         file.flush()
         sync_file(file.fileno())
-    partial.rename(target)
-    sync_directory(target.absolute().parent)
-    return last
 
 
 def read_beginning(path: Path) -> ChainFile:

@@ -9,6 +9,7 @@ renamed file is only as durable as its name.
 import errno
 import fcntl
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -76,15 +77,26 @@ def reserve(fd: int, size_bytes: int) -> None:
 def complete_or_absent(path: Path) -> Iterator[Path]:
     """A folder to fill, which gets the name `path` once the block ended well and all in it is synced.
 
-    After a crash `path` does not exist, and what was written lies beside it under a name that ends in
-    `.partial`. Raises FileExistsError when either name is taken, OSError.
+    When the block fails nothing is left, so that a copy that filled the disk gives it back. After a crash
+    `path` does not exist, and what was written lies beside it under a name that ends in `.partial`. Raises
+    FileExistsError when either name is taken, OSError.
     """
     partial = path.with_name(path.name + ".partial")
     if path.exists():
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
     partial.mkdir(mode=0o700)
-    yield partial
-    for entry in sorted(partial.rglob("*"), reverse=True):
+    try:
+        yield partial
+        _sync_all_in(partial)
+        partial.rename(path)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)  # what is raised already is the reason
+        raise
+    sync_directory(path.parent)
+
+
+def _sync_all_in(folder: Path) -> None:
+    for entry in sorted(folder.rglob("*"), reverse=True):
         if entry.is_dir():
             sync_directory(entry)
             continue
@@ -93,9 +105,7 @@ def complete_or_absent(path: Path) -> Iterator[Path]:
             sync_file(fd)
         finally:
             os.close(fd)
-    sync_directory(partial)
-    partial.rename(path)
-    sync_directory(path.parent)
+    sync_directory(folder)
 
 
 def free_bytes(directory: Path) -> int:

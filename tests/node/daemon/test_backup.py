@@ -12,6 +12,7 @@ from consensus import GuardRecord, StartKind, decode
 from node.cli.exits import Exit
 from node.cli.main import run
 from node.daemon.backup import check_backup, write_backup
+from node.daemon.durability import complete_or_absent
 from node.daemon.guardfile import GuardFile
 from node.daemon.maintenance import MaintenanceError
 from node.daemon.startup import check_data, open_home
@@ -109,6 +110,10 @@ def test_damaged_foreign_and_unreadable_backups_are_refused_and_nothing_is_touch
     manifest = json.loads((backup / "backup.json").read_text())
     (tmp_path / "newer" / "backup.json").write_text(json.dumps(manifest | {"version": 9}))
     refused(tmp_path / "newer", "version 9")
+    for name, text in (("deep", "[" * 60_000), ("endless", json.dumps(manifest | {"height": float("inf")}))):
+        shutil.copytree(backup, tmp_path / name)
+        (tmp_path / name / "backup.json").write_text(text)
+        refused(tmp_path / name, "is no backup")
     other = written(tmp_path / "other")
     open_home(config_of(other)).close()
     write_backup(other.nodes[0].home, "node0", tmp_path / "foreign", 1)
@@ -126,5 +131,8 @@ def test_a_backup_never_goes_over_something_else_and_leaves_nothing_half_done(
         write_backup(grown.home, "node0", tmp_path / "taken", 1)
     assert run(["db", "backup", str(tmp_path / "nowhere" / "b"), "--home", str(grown.home.path)]) != Exit.OK
     assert not (tmp_path / "nowhere").exists()
+    with pytest.raises(IsADirectoryError), complete_or_absent(tmp_path / "broken") as partial:
+        partial.write_bytes(bytes(10))
+    assert not list(tmp_path.glob("broken*")), "a copy that filled the disk gives it back"
     shutil.rmtree(grown.home.data_dir)
     assert run(["db", "backup", str(tmp_path / "b"), "--home", str(grown.home.path)]) == Exit.NEGATIVE

@@ -1,6 +1,8 @@
 """A chain as a file: executed again offline and in an empty home, refuted wherever a byte was changed."""
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -9,12 +11,15 @@ from consensus import StartKind
 from node.cli.exits import Exit
 from node.cli.main import run
 from node.daemon.backup import write_backup
-from node.daemon.chainfile import read_beginning
+from node.daemon.chainfile import export_chain, read_beginning
+from node.daemon.maintenance import MaintenanceError
 from node.daemon.pruning import KEEP_MIN
 from node.daemon.reading import open_view
 from node.daemon.startup import check_data, open_home
+from node.genesis import Genesis
 from node.home import Home
 from node.storage import ChainTable, StateTable, Table, height_key
+from node.validator import Tuning, pool_config
 from tests.node.daemon.grown import Grown, copy_of
 from tests.node.daemon.running import config_of, written
 
@@ -122,3 +127,18 @@ def test_a_backup_and_an_import_are_of_the_same_chain(grown: Grown, tmp_path: Pa
     assert chain_of(grown, tmp_path / "chain") == Exit.OK
     assert read_beginning(tmp_path / "chain").height == manifest.height
     assert contents(grown.home, ChainTable.HEADERS)[-1][0] == height_key(manifest.height)
+
+
+def test_an_export_that_fails_leaves_nothing_and_a_full_disk_is_a_sentence(
+    grown: Grown, tmp_path: Path
+) -> None:
+    genesis = Genesis.from_json(grown.testnet.genesis_file.read_text())
+    rules, file = pool_config(genesis, Tuning()), tmp_path / "harbour.chain"
+
+    def fill_up(_done: int, _of: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    does_not_fit = pytest.raises(MaintenanceError, match=r"chain does not fit: \d+ bytes were left")
+    with open_view(grown.home.data_dir) as view, does_not_fit:
+        export_chain(view.snapshot, rules, genesis, None, file, fill_up)
+    assert list(tmp_path.glob("harbour*")) == []
