@@ -13,8 +13,8 @@ from consensus.messages import Proposal
 from consensus.validators import Round, ValidatorIndex
 
 PROPOSALS_KEPT_PER_LEADER = 2
-"""E9: the second one is evidence; more are not needed unless certified, and then fetched by id. A round has at
-most two leaders: by the QC and by the TC of the round before."""
+"""E9: the second one is evidence; more are not needed unless certified, then they are fetched by id. A round
+has two leaders at most: by the QC and by the TC of the round before."""
 ROUNDS_KEPT_BELOW = 2
 """Proposals of the last rounds stay for evidence that arrives late."""
 
