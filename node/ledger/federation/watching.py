@@ -120,7 +120,8 @@ def take_views(session: Session, seer: ClientState, views: tuple[View, ...]) -> 
 
 
 def _compare(session: Session, subject: ClientState, seer: Digest, anchor: Anchor, view: View) -> None:
-    """Raises Refused for a header that the cluster never certified."""
+    """Raises Refused for a header that the cluster never certified. An open claim keeps others waiting, but
+    for those that convict by themselves: whoever forked answers none."""
     if subject.needs_others and anchor.status is ClientStatus.ACTIVE:
         _note_seen(session, subject.cluster_id, seer, anchor)
     certified = view.certified
@@ -129,12 +130,18 @@ def _compare(session: Session, subject: ClientState, seer: Digest, anchor: Ancho
     last, header = subject.last, certified.header
     if header.height == last.height and header.hash == last.header_hash:
         return
-    if claim_of(session.get, subject.cluster_id) is not None or header.epoch != subject.epoch:
+    if header.epoch != subject.epoch:
         return
     certified.check(subject.cluster_id, subject.incarnation, subject.validators, session.cache)
-    claim = (seer, *certified.to_value())
-    session.draft.put(claim_key(subject.cluster_id), encode_trusted(claim))
-    _settle(session, subject, None)
+    before = claim_of(session.get, subject.cluster_id)
+    if before is None or header.height == last.height:
+        claim = (seer, *certified.to_value())
+        session.draft.put(claim_key(subject.cluster_id), encode_trusted(claim))
+        _settle(session, subject, None)
+    elif header.height == before.certified.header.height and header.hash != before.certified.header.hash:
+        both = Statement(before.certified), Statement(certified)
+        convict(session, subject, ForkEvidence(ForkKind.TWO_HEADERS, header.height, (), *both).encode())
+        session.draft.delete(claim_key(subject.cluster_id))
 
 
 def take_places(session: Session, client: ClientState, places: tuple[Place, ...]) -> None:

@@ -128,6 +128,39 @@ def test_a_view_from_ahead_waits_for_the_history_to_come_there() -> None:
     assert b.status(a) is ClientStatus.ACTIVE
 
 
+def test_two_views_of_one_height_convict_while_a_claim_from_ahead_is_open() -> None:
+    """Whoever forked leaves a claim without an answer; the next view of the other branch needs none."""
+    a, b, c, d = named("alpha", "beta", "gamma", "delta")
+    federate(a, b, c, d)
+    fork = other_branch(a)
+    b.pull(a)
+    d.pull(fork)
+    fork.put("port/second")
+    c.pull(fork)
+    bundles = [brought(b, holder) for holder in (c, d)]
+    views = [[view for view in bundle.views if view.anchor.subject == a.id] for bundle in bundles]
+    for bundle, about in zip(bundles, views, strict=True):
+        assert about, "nothing was told of alpha"
+        b.run(b.bring(bundle))
+    assert b.status(a) is ClientStatus.FROZEN
+
+
+def test_two_claims_of_one_height_convict_whatever_we_hold() -> None:
+    a, b, c, d = named("alpha", "beta", "gamma", "delta")
+    federate(a, b, c, d)
+    b.pull(a)
+    fork = other_branch(a)
+    c.pull(fork)
+    d.pull(a)
+    b.pull(c)
+    assert b.status(a) is ClientStatus.ACTIVE
+    b.pull(d)
+    assert b.status(a) is ClientStatus.FROZEN
+    assert claim_of(b.state, a.id) is None
+    (evidence,) = queries.evidence(b.state, a.id)
+    assert evidence.index == fork.ledger.tip.height
+
+
 def test_views_and_places_that_prove_nothing_are_passed_over() -> None:
     a, b, c = named("alpha", "beta", "gamma")
     federate(a, b, c)
