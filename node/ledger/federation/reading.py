@@ -42,8 +42,8 @@ from node.ledger.members import Member, decode_member, member_key
 from node.proofs import ProofError, smt
 from node.storage import Reader, Snapshot, StateTable
 
-SCANNED_MAX = 4_096
-"""Records looked at for one page of a catalogue."""
+SCANNED_MAX = 512
+"""Records looked at for one page of a catalogue: some 10 us each, and a cluster may ask for 20 pages a second."""
 _SCAN_STEP = 256
 _FOLLOWED = (ClientStatus.ACTIVE, ClientStatus.STALE)
 """Members of all others are denied. Those of a STALE one are answered once it is heard of again: who was

@@ -277,6 +277,19 @@ def test_a_catalogue_comes_in_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found == [f"records/port/{name}" for name in ("0", "1", "2", "3", "manifest")]
 
 
+def test_a_search_that_finds_little_ends_its_page_and_says_where_to_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reading, "SCANNED_MAX", 3)
+    world = Reading(READ_ALL)
+    for number in range(4):
+        world.b.put(f"port/{number}")
+    first = Page.decode(world.ask(CatalogueAsked("manifest")))
+    assert (first.listed, first.behind) == ((), "records/port/2")
+    second = Page.decode(world.ask(CatalogueAsked("manifest", first.behind)))
+    assert [one.resource for one in second.listed] == ["records/port/manifest"]
+
+
 def test_a_message_and_its_acknowledgement_verify_with_either_hash_alone() -> None:
     world = Reading()
     a, b = world.a, world.b
