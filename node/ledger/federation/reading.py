@@ -43,7 +43,7 @@ from node.proofs import ProofError, smt
 from node.storage import Reader, Snapshot, StateTable
 
 SCANNED_MAX = 512
-"""Records looked at for one page of a catalogue: some 10 us each, and a cluster may ask for 20 pages a second."""
+"""Records looked at for one page of a catalogue, 10 us each; a cluster may ask for 20 pages a second."""
 _SCAN_STEP = 256
 _FOLLOWED = (ClientStatus.ACTIVE, ClientStatus.STALE)
 """Members of all others are denied. Those of a STALE one are answered once it is heard of again: who was
