@@ -274,6 +274,7 @@ class RestoreBackup:
         else:
             backup = host.disk.copy()
             backup.journal, backup.is_journal_lost = [], True
+            backup.last_seq = backup.filled_up_to  # as a daemon numbers a journal that begins anew
 
         def restore() -> None:
             conditions.tell(self.KIND, f"host {host.name} gets its data of {self.age_ms} ms ago back", True)
