@@ -9,8 +9,10 @@ import click
 import pytest
 
 from bench.main import main
+from node.cli.catalogue import entries
 from node.cli.exits import Exit
 from node.cli.main import isthmus
+from tests.byzantine.drivers import DRIVERS
 
 ROOT = Path(__file__).resolve().parents[1]
 PLACES = ("bench", "consensus", "deploy", "node", "p2p", "tests")
@@ -167,6 +169,22 @@ def test_every_command_stands_in_a_document() -> None:
 def test_every_exit_code_stands_beside_the_commands() -> None:
     rows = re.findall(r"^\| (\d+) \| (.*) \|$", TEXTS[ROOT / "node" / "cli" / "COMMANDS.md"], re.MULTILINE)
     assert rows == [(str(int(code)), code.meaning) for code in Exit]
+
+
+def test_the_runbook_speaks_of_codes_that_can_be_explained() -> None:
+    named = set(re.findall(r"\*([a-z]+(?:-[a-z]+)+)\*", TEXTS[ROOT / "deploy" / "RUNBOOK.md"]))
+    assert "guard-lost" in named
+    assert not named - {entry.name for entry in entries()}
+
+
+def test_the_readme_counts_the_ways_to_lie() -> None:
+    assert f"# {len(DRIVERS)} ways for a validator to lie" in TEXTS[ROOT / "README.md"]
+
+
+@pytest.mark.parametrize("room", ["consensus", "p2p"])
+def test_a_room_of_files_names_each_in_its_design(room: str) -> None:
+    files = {path.name for path in (ROOT / room).glob("*.py")} - {"__init__.py"}
+    assert not {name for name in files if name not in TEXTS[ROOT / room / "DESIGN.md"]}
 
 
 BROKEN = (
