@@ -22,7 +22,7 @@ from node.api.queries import height_key, leaves_stored, stored_height
 from node.api.shapes import to_json
 from node.api.views import header_fields, receipt_fields, transaction_fields
 from node.proofs.header import Header
-from node.storage import ChainTable, Snapshot
+from node.storage import PRUNED_KEY, ChainTable, Snapshot
 
 _RETRY_MS = 2_000
 _MEDIA_TYPE = "text/event-stream"
@@ -86,7 +86,8 @@ LAST_EVENT_ID = Parameter(
 def read_events(snapshot: Snapshot, start: Cursor, limit: int) -> tuple[list[StreamEvent], Cursor]:
     """Up to `limit` events from `start` on, and the place to go on from.
 
-    Heights whose bodies are no longer stored give a `gap` notice instead of silence.
+    Heights whose bodies are no longer stored give a `gap` notice instead of silence: one for all that were
+    pruned together.
     """
     events: list[StreamEvent] = []
     at = start
@@ -97,7 +98,9 @@ def read_events(snapshot: Snapshot, start: Cursor, limit: int) -> tuple[list[Str
         header = Header.decode(found[0][1])
         leaves = leaves_stored(snapshot, header.height)
         if header.height > at.height or leaves is None:
-            last = header.height if leaves is None else header.height - 1
+            last = (
+                header.height - 1 if leaves is not None else max(header.height, _pruned_below(snapshot) - 1)
+            )
             missing: dict[str, object] = {"from_height": at.height, "to_height": last}
             events.append(StreamEvent(None, "gap", missing))
             at = Cursor(last + 1, 0)
@@ -111,6 +114,10 @@ def read_events(snapshot: Snapshot, start: Cursor, limit: int) -> tuple[list[Str
                 events.append(_header_event(header, len(transactions)))
             at = Cursor(header.height + 1, 0)
     return events, at
+
+
+def _pruned_below(snapshot: Snapshot) -> int:
+    return int.from_bytes(snapshot.get(ChainTable.META, PRUNED_KEY) or b"", "big")
 
 
 def _transaction_event(header: Header, index: int, transaction: bytes, receipt: bytes) -> StreamEvent:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from consensus import ReplicaView, SigningFloor, StartKind, ValidatorIndex
+from consensus import ReplicaView, StartKind, ValidatorIndex
 from node.daemon.daemon import Node
 from node.pool.following import Following
 from node.validator.syncnews import TOLD_HEIGHTS_MIN
@@ -21,7 +21,7 @@ def reasons_against(node: Node) -> tuple[str, ...]:
     if floor is not None and floor.record is None:
         reasons.append(floor.explanation)
     elif floor is not None and floor.kind is StartKind.BEHIND:
-        reasons += _below_the_floor(floor, view)
+        reasons += below_the_floor(view)
     if data.diverged is not None:
         reasons.append(
             f"its ledger diverged from the cluster's at height {data.diverged.height}: keep the data, "
@@ -76,14 +76,13 @@ def stalled_round(view: ReplicaView, me: ValidatorIndex | None, names: Sequence[
     )
 
 
-def _below_the_floor(floor: SigningFloor, view: ReplicaView) -> list[str]:
-    record = floor.record
-    if record is None:
-        return []
-    if view.round > record.floor_round and view.certified_height >= record.floor_height:
+def below_the_floor(view: ReplicaView) -> list[str]:
+    """What the replica may not sign yet (C14), asked of the epoch that it is in: rounds begin anew in each,
+    and what was reserved of an older one bounds heights only."""
+    if view.round > view.floor_round and view.certified_height >= view.floor_height:
         return []
     return [
         "its data is older than what its key has signed: it follows, and signs again only above round "
-        f"{record.floor_round} (now {view.round}) and height {record.floor_height} "
+        f"{view.floor_round} (now {view.round}) and height {view.floor_height} "
         f"(now {view.certified_height}); do not stop another validator until then"
     ]

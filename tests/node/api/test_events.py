@@ -13,6 +13,7 @@ from node.api.events import Cursor, EventStream, read_events
 from node.api.gauges import Gauges
 from node.api.limits import ApiLimits
 from node.api.visitors import Visitors
+from node.storage import PRUNED_KEY, ChainTable, Write, height_key
 from tests.node.api.fake_backend import FakeBackend, put_record
 from tests.node.api.live import ask_raw, serving
 
@@ -143,6 +144,17 @@ async def test_a_pruned_height_is_a_gap_that_is_told() -> None:
         ("3:2", "header"),
     ]
     assert events[1].fields == {"from_height": 2, "to_height": 2}
+    assert after == Cursor(4, 0)
+
+
+async def test_all_that_was_pruned_together_is_one_gap() -> None:
+    backend = await grown(5)
+    for height in (1, 2, 3):
+        backend.prune_body(height)
+    backend.store.apply([Write(ChainTable.META, PRUNED_KEY, height_key(4))], [])
+    with backend.snapshot() as snapshot:
+        events, after = read_events(snapshot, Cursor(1, 0), 1)
+    assert [(event.kind, event.fields) for event in events] == [("gap", {"from_height": 1, "to_height": 3})]
     assert after == Cursor(4, 0)
 
 

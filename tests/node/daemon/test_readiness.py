@@ -1,7 +1,9 @@
 """Why a node cannot commit, in sentences: here the one that no broken link tells."""
 
-from consensus import PendingPayload, Persisted, Replica, SetTimer, TimerFired, TimerKind
-from node.daemon.readiness import stalled_round
+from dataclasses import replace
+
+from consensus import Height, PendingPayload, Persisted, Replica, Round, SetTimer, TimerFired, TimerKind
+from node.daemon.readiness import below_the_floor, stalled_round
 from tests.consensus.forge import KEYS, VALIDATORS, timeout
 from tests.consensus.test_replica import NOW, give, replica_of
 
@@ -50,3 +52,12 @@ def test_a_quorum_that_gave_up_as_well_ends_the_round_and_the_reason() -> None:
 
 def test_an_observer_waits_for_nobodys_answer() -> None:
     assert stalled_round(replica_that_gave_up().view(), None, NAMES) is None
+
+
+def test_what_a_start_reserved_of_an_older_epoch_is_no_reason_in_the_next_one() -> None:
+    started = replace(replica_of().view(), round=Round(356), floor_round=Round(390), floor_height=Height(0))
+    (reason,) = below_the_floor(started)
+    assert "signs again only above round 390 (now 356)" in reason
+    crossed = replace(started, round=Round(2), floor_round=Round(0))
+    assert below_the_floor(crossed) == []
+    assert "height 215" in below_the_floor(replace(crossed, floor_height=Height(215)))[0]
