@@ -42,18 +42,21 @@ class Membership:
         self._own = own
         self._pinned = {own, *allowed, *dialled}
         self._kept: dict[PeerId, None] = {}
+        self._members: tuple[PeerId, ...] = ()
 
     def allow(self, keys: Iterable[PeerId]) -> None:
-        """The operator's list is another: accept exactly these beside peers, genesis and roster."""
+        """The operator's list is another: accept exactly these beside peers, genesis and roster. Who joined
+        as an observer and is a validator now stays, on the list or not."""
         self._allowed = self._founders | frozenset(key for key in keys if key not in self._reserved)
         self._pinned = {*self._reserved, *self._allowed}
         for peer in self._pinned:
             self._kept.pop(peer, None)
+        self._kept |= {peer: None for peer in self._members if peer not in self._pinned}
         self._network.update_members(self._peers, {*self._allowed, *self._kept})
 
     def enter(self, validators: tuple[bytes, ...]) -> tuple[PeerId, ...]:
         """An epoch begins with these validators' node keys: accept them; answers with all but ourselves."""
-        members = tuple(PeerId(key) for key in validators)
+        members = self._members = tuple(PeerId(key) for key in validators)
         unknown = [peer for peer in members if peer not in self._pinned]
         newcomers = [peer for peer in unknown if peer not in self._kept]
         for peer in unknown:

@@ -41,6 +41,14 @@ def test_a_newcomer_is_accepted_and_who_left_stays_accepted() -> None:
     assert len(pins.told) == 2
 
 
+def test_an_observer_that_became_a_validator_stays_when_the_operator_clears_the_list() -> None:
+    pins = Pins()
+    members = Membership(pins, (ADDRESS,), frozenset((ALLOWED, NEWCOMER)), OWN, (ALLOWED, NEWCOMER))
+    members.enter((OWN, PEER, NEWCOMER))
+    members.allow(())
+    assert pins.told == [((ADDRESS,), frozenset((NEWCOMER,)))], "the observer goes, the validator stays"
+
+
 def test_what_is_kept_is_bounded() -> None:
     members, pins = membership()
     for number in range(KEPT_MAX + 8):
