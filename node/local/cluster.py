@@ -1,7 +1,7 @@
 """A local cluster that runs: its daemons under the supervisor, until somebody ends it."""
 
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import trio
@@ -11,6 +11,7 @@ from node.local.supervisor import ProgramDied, Supervisor, open_supervisor
 from node.local.testnet import Testnet
 
 READY_SECONDS = 30
+READY_WATCHED_SECONDS = 10 * READY_SECONDS
 
 
 @asynccontextmanager
@@ -50,11 +51,7 @@ async def run_cluster(testnet: Testnet, say: Callable[[str], None]) -> bool:
             deserted.set()
 
     async def tell_ready() -> None:
-        with trio.move_on_after(READY_SECONDS):
-            await wait_ready(testnet, 10 * READY_SECONDS * 1000)
-            say(f"All {len(testnet.nodes)} nodes are ready. Ctrl-C stops them.")
-            return
-        say(f"Not all nodes are ready after {READY_SECONDS} s; ask: isthmus status {testnet.directory}")
+        await tell_when_ready(testnet, lambda: wait_ready(testnet, 2 * READY_WATCHED_SECONDS * 1000), say)
 
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as arrivals:
         async with open_supervisor(tell_death) as supervisor, trio.open_nursery() as nursery:
@@ -67,6 +64,24 @@ async def run_cluster(testnet: Testnet, say: Callable[[str], None]) -> bool:
             nursery.cancel_scope.cancel()
     say("All nodes are stopped.")
     return not deserted.is_set()
+
+
+async def tell_when_ready(
+    testnet: Testnet, ready: Callable[[], Awaitable[None]], say: Callable[[str], None]
+) -> None:
+    """Say when all nodes are ready, and after READY_SECONDS that they are not yet: a slow machine is told of
+    both. Nothing more is said once they were watched for READY_WATCHED_SECONDS."""
+
+    async def tell_slow() -> None:
+        await trio.sleep(READY_SECONDS)
+        say(f"Not all nodes are ready after {READY_SECONDS} s; ask: isthmus status {testnet.directory}")
+
+    with trio.move_on_after(READY_WATCHED_SECONDS):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(tell_slow)
+            await ready()
+            nursery.cancel_scope.cancel()
+        say(f"All {len(testnet.nodes)} nodes are ready. Ctrl-C stops them.")
 
 
 async def _end_on(arrivals: AsyncIterator[int], scope: trio.CancelScope) -> None:

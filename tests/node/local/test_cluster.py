@@ -7,12 +7,14 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
-from node.local.cluster import open_cluster, wait_ready
+from node.local.cluster import READY_SECONDS, open_cluster, tell_when_ready, wait_ready
 from node.local.ports import first_busy, free_ports
 from node.local.supervisor import ProgramDied
 from node.local.testnet import Testnet, write_testnet
@@ -57,6 +59,21 @@ async def _must_go_on(process: trio.Process, log: Path) -> None:
 def daemon_pids(testnet: Testnet) -> list[int]:
     """The processes that hold the nodes' key locks."""
     return [int(node.home.lock_file.read_text()) for node in testnet.nodes]
+
+
+async def test_who_starts_slowly_is_told_so_and_told_once_it_is_ready(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    testnet = written(tmp_path / "net", 2)
+    said: list[str] = []
+    await tell_when_ready(testnet, partial(trio.sleep, READY_SECONDS - 1), said.append)
+    assert [line.partition(".")[0] for line in said] == ["All 2 nodes are ready"]
+    said.clear()
+    await tell_when_ready(testnet, partial(trio.sleep, READY_SECONDS + 1), said.append)
+    assert [line.split()[0] for line in said] == ["Not", "All"]
+    said.clear()
+    await tell_when_ready(testnet, trio.sleep_forever, said.append)
+    assert [line.split()[0] for line in said] == ["Not"]
 
 
 async def test_ctrl_c_stops_every_daemon_and_is_a_good_end(tmp_path: Path) -> None:
