@@ -158,6 +158,9 @@ class NodeConfig:
         ("validator", "joining", "observer"),
         "joining: a validator that genesis does not name; governance admits it; an observer never votes",
     )
+    halt_height: int = knobs.integer(
+        0, 0, 2**52, "leave once this height is stored, and sign no header above it; 0: go on"
+    )
     p2p: P2PSettings = P2PSettings()
     federation: FederationSettings = FederationSettings()
     api: ApiSettings = ApiSettings()

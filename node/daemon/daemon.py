@@ -8,7 +8,7 @@ sentence, and the next start recovers. Services (the HTTP door) are handed in, b
 import os
 import random
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol
 
@@ -34,6 +34,7 @@ from node.daemon.recorder import Recorder, RecorderCounts, opening_of, recording
 from node.daemon.startup import OpenedHome, open_home, wall_ms
 from node.daemon.telling import configure_log, tell_start
 from node.daemon.waiters import TooManyWaiters, Waiters
+from node.daemon.watches import watch_disk, watch_links
 from node.daemon.workers import Workers, open_workers, pace_garbage_collection
 from node.genesis import Genesis
 from node.home import read_key
@@ -41,7 +42,6 @@ from node.storage import ChainTable, SnapshotLimit
 from node.validator import (
     Answer,
     ChunkSubmitted,
-    DiskLow,
     Input,
     Refusal,
     Start,
@@ -53,11 +53,6 @@ from node.validator import (
 )
 from p2p import GossipConfig, Network, P2PConfig, PeerAddress, PeerId, open_network
 
-DISK_RESERVE_BYTES = 256 * 1024 * 1024
-"""Below this much free space payload is refused first, so that consensus can go on (C17)."""
-DISK_WATCH_SECONDS = 5.0
-LINK_WATCH_SECONDS = 2.0
-"""How soon a new reason why a peer cannot be reached is told; one that repeats is told once."""
 THREAD_SWITCH_SECONDS = 0.0005
 """How long a thread (storing, a query) may keep the interpreter from the loop; the default is ten times as
 long, which a vote would wait."""
@@ -194,11 +189,19 @@ class Service(Protocol):
         """Serve until `ending` is set, which is when the node is about to end."""
 
 
+async def _never(_node: Node) -> None:
+    await trio.sleep_forever()
+
+
 async def run_daemon(
-    config: NodeConfig, *, ready: Callable[[], None], services: Sequence[Service] = ()
+    config: NodeConfig,
+    *,
+    ready: Callable[[], None],
+    services: Sequence[Service] = (),
+    leaves: Callable[["Node"], Awaitable[None]] = _never,
 ) -> None:
-    """Run the node of `config.home` until cancelled. Raises what `open_home` raises, PortInUse, and
-    whatever makes going on unsafe."""
+    """Run the node of `config.home` until cancelled, or until `leaves` returns. Raises what `open_home`
+    raises, PortInUse, and whatever makes going on unsafe."""
     configure_log(config)
     sys.setswitchinterval(THREAD_SWITCH_SECONDS)
     pace_garbage_collection()
@@ -208,17 +211,21 @@ async def run_daemon(
         for service in services:
             service.bind()
         with recording(config, opened.store.reader()) as recorder:
-            await _run(opened, recorder, ready, services)
+            await _run(opened, recorder, ready, services, leaves)
     finally:
         opened.close()
 
 
 async def _run(
-    opened: OpenedHome, recorder: Recorder | None, ready: Callable[[], None], services: Sequence[Service]
+    opened: OpenedHome,
+    recorder: Recorder | None,
+    ready: Callable[[], None],
+    services: Sequence[Service],
+    leaves: Callable[["Node"], Awaitable[None]],
 ) -> None:
     config, genesis = opened.config, opened.genesis
     rate = config.limits.transactions_per_second
-    tuning = Tuning(config.consensus.base_timeout_ms, sender_per_second=rate)
+    tuning = Tuning(config.consensus.base_timeout_ms, sender_per_second=rate, halt_height=config.halt_height)
     rules = pool_config(genesis, tuning)
     p2p_config = _p2p_config(opened)
     tell_start(opened)
@@ -259,10 +266,10 @@ async def _run(
         nursery.start_soon(performer.timers.run)
         nursery.start_soon(driver.run)
         nursery.start_soon(node.federation.run)
-        nursery.start_soon(_watch_disk, opened, postbox)
-        nursery.start_soon(_watch_links, network)
+        nursery.start_soon(watch_disk, opened, postbox)
+        nursery.start_soon(watch_links, network)
         nursery.start_soon(AllowedList(config, membership).watch)
-        await _serve(node, ending, services, ready)
+        await _serve(node, ending, services, ready, leaves)
         nursery.cancel_scope.cancel()
 
 
@@ -316,15 +323,20 @@ def require_ed25519(validator: Validator) -> None:
 
 
 async def _serve(
-    node: Node, ending: trio.Event, services: Sequence[Service], ready: Callable[[], None]
+    node: Node,
+    ending: trio.Event,
+    services: Sequence[Service],
+    ready: Callable[[], None],
+    leaves: Callable[[Node], Awaitable[None]],
 ) -> None:
-    """Services run until the node is cancelled from outside; then they get the chance to say goodbye."""
+    """Services run until the node is cancelled from outside, or leaves; then they get the chance to say
+    goodbye."""
     async with trio.open_nursery() as nursery:
         for service in services:
             nursery.start_soon(_see_off, service, node, ending)
         ready()
         try:
-            await trio.sleep_forever()
+            await leaves(node)
         finally:
             ending.set()
 
@@ -341,34 +353,6 @@ async def _see_off(service: Service, node: Node, ending: trio.Event) -> None:
 async def _deadline_after(ending: trio.Event, scope: trio.CancelScope) -> None:
     await ending.wait()
     scope.deadline = trio.current_time() + GOODBYE_SECONDS
-
-
-async def _watch_disk(opened: OpenedHome, postbox: Postbox) -> None:
-    low = False
-    while True:
-        free = opened.store.disk_free_bytes()
-        changed = (free < DISK_RESERVE_BYTES) != low
-        if changed:
-            low = not low
-            _log.warning("disk_low" if low else "disk_recovered", free_bytes=free)
-        if low or changed:
-            # Said again while it lasts: a flush that went through in between may have said otherwise.
-            postbox.put(DiskLow(low))
-        # Old views are ended here, too: a node without queries and writes has nobody else to do it.
-        await trio.to_thread.run_sync(opened.store.snapshots.end_old)
-        await trio.sleep(DISK_WATCH_SECONDS)
-
-
-async def _watch_links(network: Network) -> None:
-    """Tell why a peer is not connected, above all when its genesis is another one."""
-    told: dict[PeerId, str] = {}
-    while True:
-        for peer in network.status():
-            reason = "" if peer.connected else peer.last_error
-            if reason and told.get(peer.peer) != reason:
-                _log.warning("peer_not_connected", peer=peer.peer.hex()[:12], reason=reason)
-            told[peer.peer] = reason
-        await trio.sleep(LINK_WATCH_SECONDS)
 
 
 def _founders(genesis: Genesis) -> frozenset[PeerId]:

@@ -1,8 +1,9 @@
 """One look at a running node and at everybody it is linked to, as plain facts for people and rules."""
 
-from node.daemon.daemon import DISK_RESERVE_BYTES, Node, software_version
+from node.daemon.daemon import Node, software_version
 from node.daemon.readiness import BACKLOG_MAX
 from node.daemon.startup import wall_ms
+from node.daemon.watches import DISK_RESERVE_BYTES
 from node.diagnosis import NodeFacts, PeerFacts
 from node.storage import PRUNED_KEY, ChainTable
 from node.validator import Sighting

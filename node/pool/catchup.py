@@ -46,6 +46,12 @@ class CatchUpConfig:
     buffer_bytes_max: int = 4 * SYNC_BYTES_MAX
     request_timeout_ms: int = 5_000
     late_max: int = 64
+    halt_height: int = 0
+    """Nothing above it is asked for; 0 for no such height."""
+
+    def up_to(self, height: int) -> int:
+        """The last height that is asked for on the way to `height`."""
+        return min(height, self.halt_height or height)
 
 
 class CatchUp:
@@ -330,7 +336,7 @@ class CatchUp:
     def _extend(self, target: HeaderCertificate) -> None:
         while len(self._ranges) < self._config.ranges_max:
             start = self._reached(self._at_height) + 1
-            count = min(self._config.range_heights, target.height - start + 1)
+            count = min(self._config.range_heights, self._config.up_to(target.height) - start + 1)
             if count < 1:
                 return
             self._ranges.append(Range(start, count))

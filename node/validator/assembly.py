@@ -56,6 +56,8 @@ class Tuning:
     seal_delay_ms: int = 25
     sender_per_second: int = 0
     """Transactions of one key taken in from clients; 0: any number."""
+    halt_height: int = 0
+    """Nothing above this height is executed, so no header above it is signed; 0: no such height."""
 
 
 class StateView:
@@ -130,7 +132,9 @@ def assemble(
         lambda transaction, now_ms: _is_replay(reader, genesis.params, transaction, now_ms),
     )
     mail = Mail(Directory(term.roster))
-    line = ExecutionLine(ledger, genesis.params.max_transaction_bytes, desk.admission.opened)
+    line = ExecutionLine(
+        ledger, genesis.params.max_transaction_bytes, desk.admission.opened, tuning.halt_height
+    )
     if recovered.certified is not None and recovered.certified.height > recovered.tip.height:
         line.certify(recovered.certified)  # agreement knows it already and will not tell it again
     book = DurableBook(recovered)
@@ -140,7 +144,7 @@ def assemble(
     data = DataPlane(
         mail,
         term.pool,
-        CatchUp(CatchUpConfig(data_plane), term.trust),
+        CatchUp(CatchUpConfig(data_plane, halt_height=tuning.halt_height), term.trust),
         line,
         Storing(line, book, recovered.tip.height),
         book,

@@ -183,8 +183,7 @@ class DataPlane:
     def on_resumed(self) -> None:
         """There is time for one slice of execution."""
         self._resume_asked = False
-        settled = self.line.advance() if self.line.has_work else None
-        if settled is not None:
+        if self.line.has_work and (settled := self.line.advance()) is not None:
             self._on_executed(settled)
 
     def _on_executed(self, settled: Settled) -> None:
@@ -194,6 +193,8 @@ class DataPlane:
             self.storing.forget_above(height)
         self._mail.events.append(HeaderComputed(height, header.block_id, header.hash))
         self._compare(height)
+        if self.line.is_halted:
+            self.close_desk(f"this node halts at height {height}; use another node, or wait for its operator")
         self.serve_catchup(self.catchup.on_executed(height, header.hash, self._mail.now_ms))
 
     def on_flushed(self, number: int) -> HeaderCertificate | None:
@@ -329,8 +330,7 @@ class DataPlane:
     def _on_synced(self, finished: asked.SyncFinished) -> None:
         certificate, item = finished.certificate, finished.item
         self._certify(certificate)
-        block, header = item.proposal.block, item.header
-        self._mail.events.append(ChainSynced(certificate, block, header.time_ms))
+        self._mail.events.append(ChainSynced(certificate, item.proposal.block, item.header.time_ms))
         self._release_held()
 
     # --- when something is wrong -----------------------------------------------------------------------
@@ -347,8 +347,8 @@ class DataPlane:
         self._mail.put(outputs.Tell("diverged", f"{words}. {report.detail}"))
 
     def close_desk(self, reason: str | None) -> None:
-        """Refuse clients for `reason`, or open again with None; a divergence stays closed."""
-        if self.diverged is None:
+        """Refuse clients for `reason`, or open again with None; a divergence, or a halt, stays closed."""
+        if self.diverged is None and not (reason is None and self.line.is_halted):
             self.desk.closed = reason
 
 

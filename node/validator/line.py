@@ -56,9 +56,15 @@ class ExecutionLine:
     """Committed blocks in, executed headers out, certified heights to storage."""
 
     def __init__(
-        self, ledger: Ledger, transaction_bytes_max: int, opened: Mapping[bytes, Transaction]
+        self,
+        ledger: Ledger,
+        transaction_bytes_max: int,
+        opened: Mapping[bytes, Transaction],
+        halt_height: int = 0,
     ) -> None:
-        """`opened`: transactions that are decoded already, by their bytes."""
+        """`opened`: transactions that are decoded already, by their bytes. `halt_height`: nothing above it is
+        executed; 0 for no such height."""
+        self._halt_height = halt_height
         self._ledger = ledger
         self._opened = opened
         self._transaction_bytes_max = transaction_bytes_max
@@ -72,6 +78,11 @@ class ExecutionLine:
     def executed_height(self) -> int:
         """The last executed height."""
         return self._ledger.tip.height
+
+    @property
+    def is_halted(self) -> bool:
+        """Whether the height is executed above which nothing is to be."""
+        return 0 < self._halt_height <= self._ledger.tip.height
 
     @property
     def executed(self) -> tuple[Settled, ...]:
@@ -161,6 +172,8 @@ class ExecutionLine:
         """Whether `advance` can do something now."""
         if self._ledger.is_busy or self._opening is not None:
             return True
+        if self.is_halted:
+            return False
         return bool(self._waiting) and len(self._executed) < UNCERTIFIED_MAX and self._ledger.has_room
 
     def advance(self) -> Settled | None:

@@ -1,7 +1,9 @@
 """`isthmus genesis`: organisations make one genesis together, each with keys that never leave its machine."""
 
+import ipaddress
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from node.cli.exits import Exit
 from node.cli.failures import Failure
 from node.cli.options import home_option, json_option
 from node.cli.output import Output, program, table
-from node.config import PeerConfig, load_config
+from node.config import NodeConfig, PeerConfig, load_config
 from node.genesis import Genesis
 from node.home import SEED_BYTES, Home, read_key, write_key, write_new
 from node.ledger.members import Member
@@ -139,7 +141,10 @@ def join(
         "host": entry.host,
         "port": entry.port,
         "operator_key_file": str(key_file),
+        "warnings": list(_unreachable(config, entry)),
     }
+    for words in _unreachable(config, entry):
+        output.remark(f"WARNING: {words}")
 
     def for_people(console: Console) -> None:
         console.print(f"Wrote {target} for plan {plan.hash.hex()}", markup=False)
@@ -151,6 +156,27 @@ def join(
         console.print(f"  {program()} genesis collect {plan_file.name} *.entry.json", markup=False)
 
     output.answer(document, for_people)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _unreachable(config: NodeConfig, entry: Entry) -> Iterator[str]:
+    """Why nodes on other machines could not reach this one."""
+    if _is_loopback(entry.host):
+        yield (
+            f"others are told to dial {entry.host}, which leads every machine to itself; "
+            "give --host, or set p2p.advertise_host"
+        )
+    if _is_loopback(config.p2p.host):
+        yield (
+            f"this node listens on {config.p2p.host} alone, where no other machine reaches it; set "
+            'p2p.host in config.toml, to "0.0.0.0" for every address, before it starts'
+        )
 
 
 @command.command("collect", help="Compute the genesis from the plan and all entries, and install it here.")

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from dataclasses import replace
+from functools import partial
 
 import click
 import trio
@@ -13,7 +14,8 @@ from node.cli.exits import Exit
 from node.cli.failures import Failure
 from node.cli.options import home_option
 from node.config import NodeConfig, load_config
-from node.daemon.daemon import run_daemon
+from node.daemon.daemon import Node, run_daemon
+from node.daemon.halting import farewell, reach
 from node.daemon.servicemanager import ServiceManager
 from node.home import Home
 from node.local.lifeline import follow_parent, lifeline_descriptor
@@ -24,15 +26,22 @@ STOP_SECONDS = 10
 @click.command("start", help="Run the node of a folder in the foreground; SIGTERM or Ctrl-C ends it.")
 @home_option
 @click.option("--json", "as_json", is_flag=True, help="Log JSON lines, also to a terminal.")
-def command(home: Home, as_json: bool) -> None:
+@click.option(
+    "--halt-height",
+    type=click.IntRange(1, 2**52),
+    help="Leave with exit code 0 once this height is stored, and sign no header above it.",
+)
+def command(home: Home, as_json: bool, halt_height: int | None) -> None:
     """Everything that can be wrong before the first packet is told as one sentence."""
-    run_node(home, as_json=as_json)
+    run_node(home, as_json=as_json, halt_height=halt_height)
 
 
-def run_node(home: Home, *, as_json: bool) -> None:
-    """Run the node of a home until it is told to end. Raises Failure without a genesis, and what the daemon
-    raises."""
+def run_node(home: Home, *, as_json: bool, halt_height: int | None = None) -> None:
+    """Run the node of a home until it is told to end, or has stored its halt height. Raises Failure without a
+    genesis, and what the daemon raises."""
     config = load_config(home, os.environ).config
+    if halt_height is not None:
+        config = replace(config, halt_height=halt_height)
     if as_json:
         config = replace(config, logging=replace(config.logging, format="json"))
     if not home.genesis_file.exists():
@@ -54,8 +63,15 @@ async def _run(config: NodeConfig) -> None:
             nursery.start_soon(_stop_on_signal, scope)
             manager = ServiceManager.of(os.environ, os.getpid())
             services = (HttpService(config),) if manager is None else (HttpService(config), manager)
-            await run_daemon(config, ready=_tell_ready, services=services)
+            await run_daemon(
+                config, ready=_tell_ready, services=services, leaves=partial(_leave, config.halt_height)
+            )
             nursery.cancel_scope.cancel()
+
+
+async def _leave(halt_height: int, node: Node) -> None:
+    await reach(node, halt_height)
+    sys.stderr.write(f"isthmus: {farewell(halt_height, node.waiters.stored_height)}\n")
 
 
 def _cancel_from_thread(token: trio.lowlevel.TrioToken, scope: trio.CancelScope) -> None:

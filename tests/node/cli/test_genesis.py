@@ -138,3 +138,21 @@ def test_an_observer_has_no_entry(
         capsys, "genesis", "join", joined[0], "--home", tmp_path / "observer", "--organisation", "o"
     )
     assert (code, "observer's home" in words) == (Exit.CONFIGURATION, True)
+
+
+def test_who_joins_with_loopback_addresses_is_warned_that_no_other_machine_reaches_it(
+    joined: tuple[Path, list[Path], list[Path]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan, homes, _ = joined
+    both = ("genesis", "join", plan, "--home", homes[0], "--organisation", "org0")
+    code, words = said(capsys, *both, "--out", tmp_path / "a.json")
+    assert code == Exit.OK
+    assert "others are told to dial 127.0.0.1" in words
+    assert "this node listens on 127.0.0.1 alone" in words
+    _, words = said(capsys, *both, "--host", "n0.example", "--out", tmp_path / "b.json")
+    assert "others are told" not in words
+    assert "this node listens on 127.0.0.1 alone" in words
+    config = homes[0] / "config" / "config.toml"
+    config.write_text(config.read_text().replace("[p2p]", '[p2p]\nhost = "0.0.0.0"'))
+    _, words = said(capsys, *both, "--host", "n0.example", "--out", tmp_path / "c.json")
+    assert "WARNING" not in words
