@@ -211,15 +211,18 @@ class Store:
     def apply(self, chain: Collection[Write], state: Collection[Write]) -> None:
         """Commit `chain`, then `state`, each all or nothing and synced. An empty one costs nothing.
 
-        Snapshots over their age are ended first. Raises StoreFull (what failed is not visible, and a
-        later call may succeed), StoreFailed (stop the process), ValueError for a bad key or table,
-        before anything was written.
+        Snapshots over their age are ended first, and what a killed reader held is given back: a backup that
+        was cut off would keep every page that is freed from then on. Raises StoreFull (what failed is not
+        visible, and a later call may succeed), StoreFailed (stop the process), ValueError for a bad key or
+        table, before anything was written.
         """
         if self._failure is not None:
             raise StoreFailed(self._failure)
         chain_contents = last_writes(chain, ChainTable)
         state_contents = last_writes(state, StateTable)
         self.snapshots.end_old()
+        for place in self._environments:
+            place.env.reader_check()
         if chain_contents:
             self._commit(self._chain, chain_contents, "store-before-chain")
         if state_contents:

@@ -1,5 +1,7 @@
 """What only the LMDB store can do wrong: full maps, foreign files, threads, copies, damaged pages."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -253,3 +255,29 @@ def test_sizes_are_told(store: Store) -> None:
     assert (len(store.snapshots), store.snapshots.limit) == (0, 64)
     with store.snapshot():
         assert len(store.snapshots) == 1
+
+
+READER = """
+import sys
+from pathlib import Path
+from node.daemon.reading import open_view
+with open_view(Path(sys.argv[1])):
+    print("open", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_reader_that_was_killed_holds_no_pages_of_a_node_that_runs_on(tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+    large = [Write(ChainTable.META, b"large", bytes(256 * 1024))]
+    store.apply(large, [])
+    reading = [sys.executable, "-c", READER, str(tmp_path)]
+    with subprocess.Popen(reading, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as reader:
+        assert reader.stdout is not None
+        assert reader.stdout.readline() == "open\n"
+        reader.kill()
+    before = store.size_bytes()
+    for _ in range(40):
+        store.apply(large, [])
+    assert store.size_bytes() - before < 10 * len(large[0].value or b"")
+    store.close()
