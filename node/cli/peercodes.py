@@ -92,6 +92,7 @@ COURIER: dict[str, str] = {
     "malformed": "A bundle or message of another cluster cannot be read; its sender is scored.",
     "no-progress": "A bundle was ordered, the ledger took nothing of it; `isthmus lanes` tells what waits.",
     "not-submitted": "This node did not take the courier's transaction; look at its readiness.",
+    "nothing": "A node had no leaf of those it had offered; it is asked again when something changes.",
     "nothing-new": "What the bundle brings is here already, or waits for a quota or an earlier message.",
     "round-timeout": "A whole round of a courier took too long; another node is asked.",
     "silent": "The other cluster's node did not answer in time; another one is asked.",

@@ -183,8 +183,8 @@ class Exchange:
 
     def _wrong(self, peer: PeerId, reply: Reply) -> AskFailed:
         if isinstance(reply, Declined):
-            code = NOTHING if reply.reason == NOTHING else "declined"
-            return AskFailed(code, f"{peer.hex()[:12]} said {reply.reason!a}")
+            words = f"{peer.hex()[:12]} said {reply.reason!a}"
+            return AskFailed("nothing", words) if reply.reason == NOTHING else AskFailed("declined", words)
         self._blame(peer, "wrong-answer", MALFORMED_WEIGHT)
         return AskFailed("wrong-answer", f"{peer.hex()[:12]} answered with {type(reply).__name__}")
 
