@@ -31,7 +31,7 @@ from node.home import write_new
 from node.proofs import ProofError
 
 ALL = "all"
-PAGES_MAX = 20
+PAGES_MAX = 100
 """Pages of one cluster's catalogue that are asked for."""
 _LIFETIME_MS = 60_000
 _NO_PROOF = "what clusters list is not provably complete: a node may leave out, or invent, what it likes"
