@@ -130,9 +130,7 @@ def _check_not_given_away(home: Home) -> None:
         )
 
 
-def _check_stored_membership(
-    genesis: Genesis, store: Store, key: SigningKey, identity: NodeIdentity
-) -> None:
+def _check_stored_membership(genesis: Genesis, store: Store, key: SigningKey, identity: NodeIdentity) -> None:
     try:
         with store.snapshot() as snapshot:
             _check_membership(genesis, stored_roster(snapshot), key, identity)

@@ -1,4 +1,4 @@
-"""Features: the rules change at an epoch's border, for everybody at once, and who does not know them stops."""
+"""Features: the rules change at an epoch's border, for all at once, and who does not know them stops."""
 
 from collections.abc import Sequence
 
