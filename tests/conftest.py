@@ -1,8 +1,9 @@
 """Options of the whole suite, and what it tells at its end."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
+import structlog
 
 CAUGHT = "caught"
 """The property of a test that tells how a broken rule was found; it travels from worker processes too."""
@@ -11,6 +12,15 @@ CAUGHT = "caught"
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--rewrite` records the scenario files anew instead of comparing; read the difference like code."""
     parser.addoption("--rewrite", action="store_true", help="rewrite the recorded traces of scenario files")
+
+
+@pytest.fixture(autouse=True)
+def logs_of_its_own() -> Iterator[None]:
+    """A daemon that ran in a test's own process sent the logs of the whole process to that test's output,
+    which is closed when the next one logs."""
+    yield
+    if structlog.is_configured():
+        structlog.reset_defaults()
 
 
 @pytest.fixture

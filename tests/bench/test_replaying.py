@@ -29,6 +29,7 @@ from node.pool.sealing import Sealer
 from node.storage import StateTable
 from node.validator import Frame, SignaturesChecked, Start, Submitted, assembly
 from node.validator.recording import (
+    FORMAT_VERSION,
     HEAD_BYTES,
     Entry,
     Opening,
@@ -455,12 +456,12 @@ def test_another_format_version_is_told_so(home: Home) -> None:
     opening = entries_of(path)[0]
     assert isinstance(opening, Opening)
     body = bytearray(encode_opening(opening))
-    assert body[2] == 1
-    body[2] = 2
+    assert body[2] == FORMAT_VERSION
+    body[2] += 1
     path.write_bytes(b"".join(framed(bytes(body))))
     failure = failure_of(home)
     assert failure.code == "recording-foreign"
-    assert "version 2" in str(failure)
+    assert f"version {FORMAT_VERSION + 1}" in str(failure)
 
 
 def test_what_ended_before_it_began_is_not_identical_to_anything(home: Home) -> None:

@@ -79,7 +79,9 @@ def test_what_is_large_is_told_and_fetched(monkeypatch: pytest.MonkeyPatch) -> N
 def test_frames_that_get_lost_are_made_up_for(seed: int) -> None:
     world = observed(6, seed=seed, loss_percent=20)
     sent = [transaction for place in (0, 1, 2, 3) * 3 for transaction in world.submit(place)]
-    assert world.stored(sent, 60_000)
+    # A range that catching up asks for waits 5 s for its answer, and each time that it or its answer is lost
+    # twice as long as before, up to 40 s: some follower of six loses five in a row.
+    assert world.stored(sent, 180_000)
     world.settle(30_000)
 
 
