@@ -1,9 +1,10 @@
 """Own admitted transactions on their way into a batch.
 
 Alone, a transaction must not wait: with nothing of ours in flight a batch is sealed at once. Under load,
-batches form by themselves while earlier ones are in flight: part-filled ones are sealed at most once in the
-delay bound, so that one which comes after a pause of that length has no company to wait for. Sealing
-stops when our share of everybody's memory is used; then admission fills up and clients are told to wait.
+batches form by themselves while earlier ones are in flight: part-filled ones are sealed at most once in a
+delay, which grows with the backlog, so that one which comes after a pause of that length has no company to
+wait for. Sealing stops when our share of everybody's memory is used; then admission fills up and clients are
+told to wait.
 """
 
 from collections import deque
@@ -22,6 +23,12 @@ from node.pool.spreading import Spreading
 
 Item: TypeAlias = Transaction | Chunk
 """What waits: on a benchmark cluster chunks, on all others transactions."""
+
+
+BACKLOG_STEP = 4
+"""Own batches in flight for each further delay: who waits behind many gains nothing by being sealed at once,
+and every validator checks, holds and names a small batch at nearly the cost of a large one."""
+BACKLOG_DELAYS_MAX = 8
 
 
 class Sealer:
@@ -123,7 +130,11 @@ class Sealer:
         if not self._waiting:
             return None
         since_ms, flushed_ms = self._waiting[0][1], self._flushed_ms
-        return since_ms if flushed_ms is None else max(since_ms, flushed_ms + self._config.seal_delay_ms)
+        return since_ms if flushed_ms is None else max(since_ms, flushed_ms + self._delay_ms())
+
+    def _delay_ms(self) -> int:
+        in_flight = 0 if self._me is None else self._shelf.group_usage(self._me)[1]
+        return self._config.seal_delay_ms * min(1 + in_flight // BACKLOG_STEP, BACKLOG_DELAYS_MAX)
 
     def _seal(
         self, author: ValidatorIndex, created_ms: int, elapsed_ms: int, *, idle: bool, room_bytes: int

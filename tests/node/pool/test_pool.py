@@ -124,6 +124,23 @@ def test_one_that_comes_a_delay_after_the_last_batch_has_no_company_to_wait_for(
     assert len(n.out) == 3
 
 
+def test_the_more_is_in_flight_the_more_company_is_waited_for() -> None:
+    n = node()
+
+    def pushed() -> int:
+        return len([m for _, m in n.out if isinstance(m, PushBatch)])
+
+    for number in range(1, 5):
+        n.submit(transaction(number))
+        n.now_ms += CONFIG.seal_delay_ms
+    assert pushed() == 4
+    n.submit(transaction(5))
+    assert pushed() == 4
+    n.now_ms += CONFIG.seal_delay_ms
+    n.tick()
+    assert pushed() == 5
+
+
 def test_waiting_transactions_leave_when_the_batch_in_flight_is_committed() -> None:
     n = node()
     n.submit(transaction(1))
