@@ -18,7 +18,8 @@ class PoolConfig:
     batch: BatchRules
     payload: PayloadRules = field(default_factory=PayloadRules)
     seal_delay_ms: int = 25
-    """Longest wait of a transaction for company while own batches are in flight; none when idle."""
+    """Shortest time between two part-filled batches while own ones are in flight, and so the longest wait for
+    company; eight times as long behind a backlog (`sealing.py`), none when idle."""
     ack_delay_ms: int = 50
     """How long a small batch waits to be ordered inline before it is journalled and acknowledged."""
     author_bytes_max: int = 16 * 1024 * 1024
