@@ -25,7 +25,8 @@ from bench.gossip.members import MESSAGES, PROGRESS, config_of, identity_of, lis
 from bench.gossip.simulated import VALIDATORS, NotDelivered, simulate
 from bench.machine import describe_machine, probe_noise
 from bench.processes import machine
-from bench.results import HISTORY, append, record_now
+from bench.recordoption import record_option
+from bench.results import append, record_now
 from p2p import Delivery, Network, open_network
 
 WINDOW = 2_048
@@ -169,13 +170,7 @@ def _cpu_seconds() -> float:
 @click.option("--heights", type=click.IntRange(1, 1_000), default=20, show_default=True, help="With --sim.")
 @click.option("--links", type=click.IntRange(1, 64), default=4, show_default=True, help="With --sim.")
 @click.option("--json", "as_json", is_flag=True)
-@click.option(
-    "--record",
-    is_flag=False,
-    flag_value=HISTORY,
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Add the figures to a history, by default bench/results/history.jsonl.",
-)
+@record_option
 def command(
     peers: int,
     message_bytes: int,

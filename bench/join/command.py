@@ -12,7 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from bench.join.joining import Figures, JoinFailed, measure, remove
 from bench.machine import describe_machine, probe_noise
 from bench.processes import machine
-from bench.results import HISTORY, append, record_now
+from bench.recordoption import record_option
+from bench.results import append, record_now
 from node.local.supervisor import ProgramDied
 
 _MIB = 1024 * 1024
@@ -38,13 +39,7 @@ class _Bars:
 @click.option("--kill-at", type=click.IntRange(1), help="Kill the observer -9 at this height, and go on.")
 @click.option("--keep", type=click.Path(path_type=Path), help="Leave homes and logs in this new folder.")
 @click.option("--json", "as_json", is_flag=True)
-@click.option(
-    "--record",
-    is_flag=False,
-    flag_value=HISTORY,
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Add the figures to a history, by default bench/results/history.jsonl.",
-)
+@record_option
 def command(
     blocks: int, txs: int, kill_at: int | None, keep: Path | None, as_json: bool, record: Path | None
 ) -> None:

@@ -23,7 +23,8 @@ from bench.lanes.ground import CLUSTERS_MAX, GroundError, open_federation
 from bench.lanes.sailing import Lane
 from bench.lanes.trial import Trial, run_trial
 from bench.machine import Machine, Noise, describe_machine, probe_noise
-from bench.results import HISTORY, append, record_now
+from bench.recordoption import record_option
+from bench.results import append, record_now
 from node.cli.failures import root_of
 from node.client import ClientError
 from node.local.interruption import INTERRUPTED, until_interrupted
@@ -64,13 +65,7 @@ async def measure(
     help="Instead of a load: the second of three clusters is killed for so long, while others send to it.",
 )
 @click.option("--json", "as_json", is_flag=True)
-@click.option(
-    "--record",
-    is_flag=False,
-    flag_value=HISTORY,
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Add the figures to a history, by default bench/results/history.jsonl.",
-)
+@record_option
 def command(
     clusters: int,
     nodes: int,

@@ -22,7 +22,8 @@ from bench.micro.registry import Registry, UnknownSubject
 from bench.micro.revision import RevisionError, open_sources
 from bench.micro.sampling import NOISE_RULE, Figure, measure_all
 from bench.micro.subject import Clock, Subject
-from bench.results import HISTORY, append, record_now
+from bench.recordoption import record_option
+from bench.results import append, record_now
 
 SECONDS_DEFAULT = 1.0
 SECONDS_RANGE = (0.001, 600.0)
@@ -47,13 +48,7 @@ _PAPER_COLUMNS = 140
 )
 @click.option("--list", "only_list", is_flag=True, help="Name the subjects and measure nothing.")
 @click.option("--json", "as_json", is_flag=True)
-@click.option(
-    "--record",
-    is_flag=False,
-    flag_value=HISTORY,
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Add the figures to a history, by default bench/results/history.jsonl.",
-)
+@record_option
 def command(
     names: tuple[str, ...],
     seconds: float,

@@ -23,7 +23,8 @@ from bench.profiling.scenarios import SCENARIOS, LoadFailed, Progress, Scenario
 from bench.profiling.spy import Spy, SpyError
 from bench.profiling.stacks import Recording
 from bench.profiling.threads import cpu_of_threads
-from bench.results import HISTORY, append, record_now
+from bench.recordoption import record_option
+from bench.results import append, record_now
 from node.client import ClientError
 
 NODES_DEFAULT = 4
@@ -76,13 +77,7 @@ class Wanted:
     help="Also a flame graph of the node (0 by default), of as many seconds more.",
 )
 @click.option("--json", "as_json", is_flag=True)
-@click.option(
-    "--record",
-    is_flag=False,
-    flag_value=HISTORY,
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Add the figures to a history, by default bench/results/history.jsonl.",
-)
+@record_option
 def command(
     scenario: str,
     nodes: int,

@@ -22,7 +22,8 @@ from bench.cluster.children import ChildFailed
 from bench.cluster.ground import GroundError
 from bench.cluster.screen import Screen
 from bench.machine import NOISE_RULE, Machine, Noise, describe_machine, probe_noise
-from bench.results import HISTORY, append, record_now
+from bench.recordoption import record_option
+from bench.results import append, record_now
 from bench.scale.arithmetic import quorum_of
 from bench.scale.daemons import NoRounds, RealRounds, measure_daemons
 from bench.scale.findings import Finding
@@ -122,13 +123,7 @@ class Wanted:
     help="Also say where the steps of N replicas spend their time.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One object instead of tables.")
-@click.option(
-    "--record",
-    is_flag=False,
-    flag_value=HISTORY,
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Add the figures to a history, by default bench/results/history.jsonl.",
-)
+@record_option
 def command(
     nodes: tuple[int, ...],
     rounds: int,
