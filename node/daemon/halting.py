@@ -36,6 +36,7 @@ def _others_lack(node: Node, height: int) -> bool:
 def farewell(halt_height: int, height: int) -> str:
     """The sentence of a node that leaves, or did not even start."""
     return (
-        f"height {height} is stored, nothing above halt height {halt_height} was executed and no header above it "
-        "signed: this node has left as it was told. Install the new release, take the halt height away, and start it again"
+        f"height {height} is stored, nothing above halt height {halt_height} was executed and no header "
+        "above it signed: this node has left as it was told. Install the new release, take the halt height "
+        "away, and start it again"
     )
