@@ -8,6 +8,7 @@ from bench.local import running_cluster
 from bench.rolling import rehearse
 from consensus import SigningKey
 from node.client import Client, ClientError, Wallet
+from node.daemon.halting import farewell
 from node.home import read_key
 from node.ledger.apps.records import Content
 from tests.endtoend.running import RunningCluster, write_cluster
@@ -37,7 +38,7 @@ def test_a_node_leaves_at_its_halt_height_and_leaves_at_once_when_started_there(
             heights = publish_until_it_leaves(running, client, wallet)
         assert running.end_of("node0") == 0
         assert max(heights) <= HALT
-        assert f"height {HALT} is stored and nothing above halt height {HALT}" in running.log("node0")
+        assert farewell(HALT, HALT) in running.log("node0")
         running.start("node0", {"ISTHMUS__HALT_HEIGHT": str(HALT)})
         assert running.end_of("node0") == 0
         assert running.log("node0").count("this node has left as it was told") == 2

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from consensus import Epoch, SigningKey, ValidatorIndex
 from node.daemon.workers import (
@@ -139,8 +140,7 @@ async def test_a_killed_worker_costs_its_check_a_detour_and_the_node_nothing() -
             assert await workers.check_signatures(encoded) == expected
 
         nursery.start_soon(check)
-        while not workers.busy[0]:
-            await trio.lowlevel.checkpoint()
+        await wait_all_tasks_blocked()  # the work is in the pipe; a process dead before that is replaced
         for victim in victims:
             os.kill(victim, signal.SIGKILL)
     assert workers.deaths == 1
