@@ -102,7 +102,7 @@ from consensus.keys import (
     digest,
     verify,
 )
-from consensus.leader import MEMORY_ROUNDS, LeaderSchedule, Schedule, standing_after
+from consensus.leader import MEMORY_ROUNDS, LeaderSchedule, Schedule, out_until, standing_after
 from consensus.messages import (
     BLOCKS_BYTES_MAX,
     BLOCKS_COUNT_MAX,
@@ -256,6 +256,7 @@ __all__ = [
     "epoch_of",
     "header_digest",
     "immutable",
+    "out_until",
     "proposal_digest",
     "root_certificate",
     "root_id",

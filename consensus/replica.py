@@ -49,6 +49,7 @@ from consensus.messages import (
 from consensus.ordering import Ordering
 from consensus.rounds import Rounds
 from consensus.safety import SafetyRules
+from consensus.standing import Standing
 from consensus.validators import Epoch, Height, Round, ValidatorIndex, ValidatorSet
 from consensus.votes import Votes
 
@@ -63,6 +64,8 @@ class ReplicaView:
     """By its turn alone while the block that decides it is being fetched (C12)."""
     left_out: tuple[ValidatorIndex, ...]
     """Who leads no round now, unless a TC opens it, because they failed to (C12)."""
+    standing: Standing
+    """What the chain below the highest QC remembers of leaders that failed: why they are left out."""
     hqc: QuorumCertificate
     htc: TimeoutCertificate | None
     committed_height: Height
@@ -318,6 +321,7 @@ class Replica:
             round=round,
             leader=core.schedule.leader_of(round, None) if leader is None else leader,
             left_out=() if node is None else excluded(node.standing, round, core.validators),
+            standing=() if node is None else node.standing,
             hqc=core.pacemaker.hqc,
             htc=core.pacemaker.htc,
             committed_height=core.tree.committed.height,

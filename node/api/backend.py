@@ -13,7 +13,7 @@ from typing import Protocol
 from node.anchoring.lanes.courier import LeafName
 from node.anchoring.questions import Page
 from node.daemon.federation.asking import StateTold
-from node.diagnosis import NodeFacts, PeerFacts
+from node.diagnosis import LeftOut, NodeFacts, PeerFacts
 from node.genesis import Genesis
 from node.storage import Snapshot
 
@@ -109,6 +109,8 @@ class NodeStatus:
     """The newest protocol version that it speaks."""
     features: tuple[str, ...] = ()
     """The features in force (node/ledger/features.py)."""
+    left_out: tuple[LeftOut, ...] = ()
+    """Validators that lead no rounds at present, because they failed to (C12)."""
 
 
 @dataclass(frozen=True, slots=True)

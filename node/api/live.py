@@ -24,7 +24,7 @@ from node.api.server import bind_listener, serve_api
 from node.config import NodeConfig
 from node.daemon.daemon import Node, TooManyRequests, software_version
 from node.daemon.federation.asking import Asking
-from node.daemon.looking import look, pruned_below
+from node.daemon.looking import left_out, look, pruned_below
 from node.daemon.metrics import render_metrics
 from node.daemon.readiness import reasons_against
 from node.daemon.recent import executed_layer
@@ -186,6 +186,7 @@ class LiveBackend:
             sync_target=None if progress is None else progress.target_height,
             protocol_version=wire.PROTOCOL_VERSION,
             features=node.validator.data.line.features,
+            left_out=left_out(node.validator),
         )
 
     def look(self) -> tuple[NodeFacts, tuple[PeerFacts, ...]]:

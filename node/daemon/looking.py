@@ -1,12 +1,13 @@
 """One look at a running node and at everybody it is linked to, as plain facts for people and rules."""
 
+from consensus import out_until
 from node.daemon.daemon import Node, software_version
 from node.daemon.readiness import BACKLOG_MAX
 from node.daemon.startup import wall_ms
 from node.daemon.watches import DISK_RESERVE_BYTES
-from node.diagnosis import NodeFacts, PeerFacts
+from node.diagnosis import LeftOut, NodeFacts, PeerFacts
 from node.storage import PRUNED_KEY, ChainTable
-from node.validator import Sighting
+from node.validator import Sighting, Validator
 from p2p import PeerStatus
 
 _WANTED = "pool_wanted_batches"
@@ -23,6 +24,22 @@ def pruned_below(node: Node) -> int:
     """The height below which transactions were pruned here; 0 when none were."""
     stored = node.opened.store.chain_value(ChainTable.META, PRUNED_KEY)
     return 0 if stored is None else int.from_bytes(stored, "big")
+
+
+def left_out(validator: Validator) -> tuple[LeftOut, ...]:
+    """Whom nobody waits for as a leader now, by their place in the roster."""
+    view, roster = validator.replica.view(), validator.term.roster
+    return tuple(
+        LeftOut(
+            roster.validators[fault.author].name,
+            fault.round,
+            fault.strikes,
+            fault.silent,
+            out_until(fault, len(roster.validators)),
+        )
+        for fault in view.standing
+        if fault.author in view.left_out
+    )
 
 
 def _node_facts(node: Node) -> NodeFacts:
@@ -66,6 +83,7 @@ def _node_facts(node: Node) -> NodeFacts:
         map_used_permille=int(1000 * opened.store.used_ratio()),
         clock_tolerance_ms=opened.genesis.params.precision_ms,
         timed_out_now=tuple(names[index] for index in view.timed_out_now),
+        left_out=left_out(validator),
     )
 
 

@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 from consensus import TimeoutReason
 from node.daemon.daemon import TICKETS_MAX, Node
 from node.daemon.federation.gauges import federation_metrics
+from node.daemon.looking import left_out
 from node.daemon.performer import SERVED_AT_ONCE_MAX
 from node.daemon.readiness import reasons_against
 from node.daemon.startup import wall_ms
@@ -72,6 +73,15 @@ class NodeCollector(Collector):
         for reason in TimeoutReason:
             timeouts.add_metric([reason.name.lower()], counted.get(reason, 0))
         yield timeouts
+        waiting = {item.name for item in left_out(node.validator)}
+        turns = GaugeMetricFamily(
+            "isthmus_consensus_leader_left_out",
+            "1 while a validator leads no rounds because it failed to (C12).",
+            labels=["validator"],
+        )
+        for record in node.validator.term.roster.validators:
+            turns.add_metric([record.name], record.name in waiting)
+        yield turns
 
     def _weight(self) -> int:
         return self._node.validator.reachable_weight()

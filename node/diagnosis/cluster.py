@@ -93,6 +93,11 @@ def _overloaded(scene: Scene) -> str | None:
     return f"{node.inbox} inputs wait for it, of {node.inbox_max} at most: it does not keep up"
 
 
+def _left_out(scene: Scene) -> str | None:
+    told = next((item for item in scene.node.left_out if item.name == scene.node.name), None)
+    return None if told is None else f"it is {told.words}"
+
+
 def _map_full(scene: Scene) -> str | None:
     used = scene.node.map_used_permille
     return f"{used / 10:.0f} % of the database's map are used" if used >= MAP_FULL_PERMILLE else None
@@ -167,6 +172,13 @@ NODE_RULES: tuple[Rule[Scene], ...] = (
         "More arrives than this machine can handle.",
         "give it more CPU, or send less; `/metrics` has loop_inbox_peak and journal_syncs",
         _overloaded,
+    ),
+    Rule(
+        "own-turns-lost",
+        Verdict.WARNING,
+        "Rounds that this node had to lead failed, so the others take its turns for a while.",
+        "it comes back by itself; if it does not, look at this machine's load, its clock and its links",
+        _left_out,
     ),
     Rule(
         "map-nearly-full",

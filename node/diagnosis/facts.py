@@ -48,6 +48,33 @@ class PeerFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A validator whose turns to lead others take, because it failed to lead (rule C12)."""
+
+    name: str
+    since_round: int
+    """The last round that it should have led and did not."""
+    strikes: int
+    """How often it failed, rows of rounds counted once."""
+    is_silent: bool
+    """No vote and no block of it stands on the chain since."""
+    again_round: int
+    """The first round that it may lead again, whatever it does until then."""
+
+    @property
+    def words(self) -> str:
+        """Since when, why, and what brings it back."""
+        failed = "once" if self.strikes == 1 else f"{self.strikes} times"
+        since = f"left out as a leader since round {self.since_round} (it failed to lead {failed})"
+        if not self.is_silent:
+            return f"{since}; it votes, and leads again from round {self.again_round} on"
+        return (
+            f"{since}; its votes, once certificates show them, bring it back, and it is tried again "
+            f"from round {self.again_round} on"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class NodeFacts:
     """The node that looks. Heights are headers'; times are milliseconds; `*_weight` are voting power."""
 
@@ -96,6 +123,8 @@ class NodeFacts:
     """How far ahead a proposal may be (C8)."""
     timed_out_now: tuple[str, ...]
     """Validators whose giving up of the current round was heard."""
+    left_out: tuple[LeftOut, ...]
+    """Validators that lead no rounds at present, this one itself perhaps among them."""
 
     @property
     def has_quorum(self) -> bool:

@@ -134,6 +134,12 @@ def _voteless(seen: Seen) -> str | None:
     return f"{peer.name} follows, and {last} (round {seen.node.certified_round} is certified)"
 
 
+def _left_out(seen: Seen) -> str | None:
+    """Behind the causes that explain it: whoever is dead, silent or does not vote is left out as well."""
+    told = next((item for item in seen.node.left_out if item.name == seen.peer.name), None)
+    return None if told is None else f"{told.name} is {told.words}"
+
+
 def _slow_reader(seen: Seen) -> str | None:
     if seen.peer.queue_bytes <= QUEUE_BYTES:
         return None
@@ -236,6 +242,13 @@ PEER_RULES: tuple[Rule[Seen], ...] = (
         "The other validator follows and does not vote.",
         "ask its operator for `isthmus why` there: its guard may be lost, or its data was restored",
         _voteless,
+    ),
+    Rule(
+        "leader-left-out",
+        Verdict.WARNING,
+        "Rounds that the other validator had to lead failed, so others take its turns for a while.",
+        "if it goes on, look at its machine, its link and its clock: its proposals come too late",
+        _left_out,
     ),
     Rule(
         "slow-reader",

@@ -46,6 +46,8 @@ def command(directory: Path | None, output: Output, **options: Any) -> int:
                 console.print(
                     f"{look.name}: features in force: {', '.join(look.status.features)}", markup=False
                 )
+            for leader in () if look.status is None else look.status.left_out:
+                console.print(f"{look.name}: {leader.name} is {leader.words}", markup=False)
             if look.status is not None and look.status.sync_target is not None:
                 console.print(f"{look.name}: {sync_bar(look.status)}", markup=False)
             for reason in look.reasons:

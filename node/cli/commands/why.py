@@ -131,6 +131,8 @@ def _show(console: Console, found: Sequence[Found], diagnoses: Sequence[Diagnosi
             markup=False,
         )
         console.print(table(PEER_HEADINGS, [peer_row(peer) for peer in best.peers]))
+        for leader in node.left_out:
+            console.print(f"{leader.name} is {leader.words}", markup=False)
     for item in diagnoses:
         console.print(f"{item.verdict:<8}", style=_STYLES[item.verdict], end="")
         about = "" if item.words.startswith(item.about) else f"{item.about}: "

@@ -38,6 +38,7 @@ A_NODE = NodeFacts(
     map_used_permille=10,
     clock_tolerance_ms=500,
     timed_out_now=(),
+    left_out=(),
 )
 A_PEER = PeerFacts(
     name="node-1",

@@ -12,6 +12,7 @@ from node.diagnosis import (
     PEER_RULES,
     Diagnosis,
     HomeFacts,
+    LeftOut,
     Verdict,
     diagnose,
     elsewhere,
@@ -57,6 +58,11 @@ OF_THE_NODE: list[tuple[str, dict[str, Any], str]] = [
     ("below-floor", {"floor_height": 564}, "height 564 (now 500)"),
     ("own-batches-missing", {"missing_batches": 3, "failed_rounds": 1}, "3 batches"),
     ("overloaded", {"inbox": 5_000}, "5000 inputs"),
+    (
+        "own-turns-lost",
+        {"left_out": (LeftOut("node-0", 980, 2, False, 1_040),)},
+        "since round 980 (it failed to lead 2 times); it votes, and leads again from round 1040 on",
+    ),
     ("map-nearly-full", {"map_used_permille": 900}, "90 %"),
     ("disk-nearly-full", {"disk_free_bytes": 2**30}, "1024 MiB are free"),
     ("well", {}, "it votes"),
@@ -152,6 +158,19 @@ def test_the_own_clock_is_blamed_when_most_others_agree_against_it() -> None:
     assert with_skews(3_000, None, None).code == "well"
 
 
+def test_who_is_left_out_as_a_leader_is_told_with_what_brings_it_back() -> None:
+    quiet = LeftOut("node-1", 812, 1, True, 3_812)
+    node = replace(A_NODE, left_out=(quiet,))
+    found = diagnose(node, PEERS)
+    check(
+        found[2], "leader-left-out", "node-1 is left out as a leader since round 812 (it failed to lead once)"
+    )
+    assert "its votes, once certificates show them" in found[2].words
+    assert "from round 3812 on" in found[2].words
+    assert [item.code for item in found[3:]] == ["in-order", "in-order"], "the others lead"
+    assert diagnose(node, (replace(PEERS[0], connected=False),))[2].code == "unreachable", "the cause first"
+
+
 def test_the_worst_cause_is_told_first() -> None:
     bad = replace(A_NODE, is_diverged=True, never_signs=True, disk_free_bytes=0, sync_target=900)
     assert diagnose(bad, PEERS)[1].code == "ledger-diverged"
@@ -164,5 +183,5 @@ def test_every_rule_is_shown_here_and_has_a_code_of_its_own() -> None:
     codes = [rule.code for table in tables for rule in table]
     assert len(set(codes)) == len(codes)
     shown = {case[0] for cases in (OF_A_PEER, OF_THE_NODE, OF_THE_CLUSTER) for case in cases}
-    shown |= {case[0] for case in OF_A_HOME} | {"no-quorum", "weakened", "own-clock"}
+    shown |= {case[0] for case in OF_A_HOME} | {"no-quorum", "weakened", "own-clock", "leader-left-out"}
     assert shown == set(codes)
