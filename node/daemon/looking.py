@@ -114,6 +114,7 @@ def _peer_facts(node: Node, key: bytes, name: str, weight: int, link: PeerStatus
         heard_ms_ago=max(0, wall_ms() - seen.heard_ms) if seen.heard_ms else None,
         round=seen.round,
         last_vote_round=seen.vote_round,
+        missed_rounds=node.validator.sightings.missed_rounds(key),
         timeout_round=seen.timeout_round,
         timeout_reason="" if reason is None else reason.name.lower(),
         clock_skew_ms=seen.clock_skew_ms,

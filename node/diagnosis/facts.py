@@ -23,6 +23,8 @@ class PeerFacts:
     heard_ms_ago: int | None
     round: int | None
     last_vote_round: int | None
+    missed_rounds: int
+    """Rounds that others voted for and that were certified since its last vote, or since its link came up."""
     timeout_round: int | None
     """The last round that it gave up."""
     timeout_reason: str

@@ -16,7 +16,8 @@ _SKEWS = 8
 
 @dataclass(slots=True)
 class Sighting:
-    """The last that was seen of one peer; None is never. `heard_ms` and the skew are by our wall clock."""
+    """The last that was seen of one peer; None is never. `heard_ms` (0: never) and the skew are by our wall
+    clock."""
 
     heard_ms: int
     epoch: int = 0
@@ -26,6 +27,8 @@ class Sighting:
     vote_round: Round | None = None
     timeout_round: Round | None = None
     timeout_reason: TimeoutReason | None = None
+    passed_before: int = 0
+    """How many rounds had passed here when it voted last, or when its link came up."""
     skews_ms: deque[int] = field(default_factory=lambda: deque(maxlen=_SKEWS))
 
     @property
@@ -33,9 +36,10 @@ class Sighting:
         """How far its proposals were ahead of our clock as they came; a little too low, by their way here."""
         return max(self.skews_ms, default=None)
 
-    def enter(self, epoch: int) -> None:
-        """The peer is in a later epoch."""
+    def enter(self, epoch: int, passed: int) -> None:
+        """The peer is in a later epoch; nothing that passed before was its to vote for."""
         self.epoch = epoch
+        self.passed_before = passed
         self.round = self.vote_round = self.timeout_round = self.timeout_reason = None
 
 
@@ -44,22 +48,41 @@ class Sightings:
 
     def __init__(self) -> None:
         self._seen: dict[bytes, Sighting] = {}
+        self._certified_round = Round(0)
+        self._passed = 0
 
     def of(self, node_key: bytes) -> Sighting | None:
         """What was seen of a peer, or None."""
         return self._seen.get(node_key)
 
-    def note(self, node_key: bytes, message: Message, now_ms: int) -> None:
-        """A message of agreement came over the link of `node_key`."""
+    def missed_rounds(self, node_key: bytes) -> int:
+        """How many rounds were voted for and certified, while this node heard votes, since this peer voted
+        last or its link came up. Rounds that nobody voted for now, as before a start, are none of them."""
+        seen = self._seen.get(node_key)
+        return 0 if seen is None else self._passed - seen.passed_before
+
+    def on_link_up(self, node_key: bytes) -> None:
+        """From now on this peer's votes can come."""
+        seen = self._seen.get(node_key)
+        if seen is None:
+            seen = self._begin(node_key, 0)
+        seen.passed_before = self._passed
+
+    def note(self, node_key: bytes, message: Message, now_ms: int, certified_round: Round) -> None:
+        """A message of agreement came over the link of `node_key`; `certified_round` is the highest here."""
         seen = self._seen.get(node_key)
         if seen is None:
             seen = self._begin(node_key, now_ms)
         seen.heard_ms = now_ms
         epoch = epoch_of(message)
         if epoch is not None and epoch > seen.epoch:
-            seen.enter(epoch)
+            seen.enter(epoch, self._passed)
         if isinstance(message, Vote):
+            if certified_round != self._certified_round:  # in another epoch it may be a lower one
+                self._certified_round = certified_round
+                self._passed += 1
             seen.round = seen.vote_round = message.round
+            seen.passed_before = self._passed
         elif isinstance(message, Proposal):
             if seen.round is None or message.block.round >= seen.round:  # not one that is sent again
                 seen.skews_ms.append(message.block.time_ms - now_ms)
@@ -75,5 +98,5 @@ class Sightings:
     def _begin(self, node_key: bytes, now_ms: int) -> Sighting:
         if len(self._seen) >= SIGHTINGS_MAX:
             del self._seen[min(self._seen, key=lambda key: self._seen[key].heard_ms)]
-        seen = self._seen[node_key] = Sighting(now_ms)
+        seen = self._seen[node_key] = Sighting(now_ms, passed_before=self._passed)
         return seen

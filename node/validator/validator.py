@@ -203,6 +203,7 @@ class Validator:
 
     def _on_link_up(self, peer: bytes) -> None:
         self.directory.up(peer)
+        self.sightings.on_link_up(peer)
         self._greet(self.directory.inner(peer))
         self.feeding.on_link_up(self.directory.inner(peer))
 
@@ -230,7 +231,7 @@ class Validator:
 
     def _on_agreement(self, identity: bytes, message: agreement.Message, frame: inputs.Frame) -> None:
         mail, data = self._mail, self.data
-        self.sightings.note(frame.peer, message, mail.now_ms)
+        self.sightings.note(frame.peer, message, mail.now_ms, self.replica.rounds()[1])
         if isinstance(message, agreement.Status):
             data.serve_catchup(data.catchup.on_peer_height(identity, message.certified_height, mail.now_ms))
         if isinstance(message, agreement.Certificates) and self.term.me is None:

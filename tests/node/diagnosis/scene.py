@@ -51,6 +51,7 @@ A_PEER = PeerFacts(
     heard_ms_ago=300,
     round=1_000,
     last_vote_round=999,
+    missed_rounds=0,
     timeout_round=None,
     timeout_reason="",
     clock_skew_ms=-2,

@@ -42,11 +42,12 @@ OF_A_PEER: list[tuple[str, dict[str, Any], str]] = [
     ("refuses-proposals", {"timeout_round": 1_000, "timeout_reason": "proposal_refused"}, "round 1000"),
     ("behind", {"certified_height": 492}, "8 behind"),
     ("round-behind", {"round": 992}, "8 behind"),
-    ("does-not-vote", {"last_vote_round": 935}, "voted last in round 935"),
-    ("does-not-vote", {"last_vote_round": None}, "has not voted"),
+    ("does-not-vote", {"last_vote_round": 935, "missed_rounds": 64}, "voted last in round 935, while 64"),
+    ("does-not-vote", {"last_vote_round": None, "missed_rounds": 64}, "has not voted"),
     ("slow-reader", {"queue_bytes": 5 * 2**20}, "5120 KiB"),
     ("breaks-rules", {"score": 40}, "40 points"),
     ("in-order", {}, "takes part, round 1000, height 500"),
+    ("in-order", {"last_vote_round": None, "missed_rounds": 63}, "takes part"),
     ("in-order", {"weight": 0, "last_vote_round": None}, "is connected"),
 ]
 OF_THE_NODE: list[tuple[str, dict[str, Any], str]] = [

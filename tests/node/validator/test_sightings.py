@@ -5,6 +5,7 @@ from node.validator.sightings import SIGHTINGS_MAX, Sightings
 from tests.node.validator.world import world_of
 
 PEER = b"\x01" * 32
+NO_ROUND = Round(0)
 
 
 def status(round: int, height: int, epoch: int = 0) -> Status:
@@ -15,24 +16,24 @@ def status(round: int, height: int, epoch: int = 0) -> Status:
 def test_a_status_is_remembered_with_its_time_and_strangers_make_room() -> None:
     seen = Sightings()
     assert seen.of(PEER) is None
-    seen.note(PEER, status(7, 5), 1_000)
+    seen.note(PEER, status(7, 5), 1_000, NO_ROUND)
     found = seen.of(PEER)
     assert found is not None
     assert (found.heard_ms, found.round, found.certified_height) == (1_000, 7, 5)
     assert (found.vote_round, found.timeout_round, found.clock_skew_ms) == (None, None, None)
     for number in range(SIGHTINGS_MAX):
-        seen.note(number.to_bytes(32, "big"), status(1, 1), 2_000 + number)
+        seen.note(number.to_bytes(32, "big"), status(1, 1), 2_000 + number, NO_ROUND)
     assert seen.of(PEER) is None
     assert seen.limits() == (("sightings", SIGHTINGS_MAX, SIGHTINGS_MAX),)
 
 
 def test_with_an_epoch_rounds_begin_anew() -> None:
     seen = Sightings()
-    seen.note(PEER, status(90, 5), 1_000)
+    seen.note(PEER, status(90, 5), 1_000, NO_ROUND)
     found = seen.of(PEER)
     assert found is not None
     found.vote_round = found.timeout_round = Round(90)
-    seen.note(PEER, status(2, 6, epoch=1), 2_000)
+    seen.note(PEER, status(2, 6, epoch=1), 2_000, NO_ROUND)
     assert (found.round, found.vote_round, found.timeout_round) == (2, None, None)
     assert found.certified_height == 6
 
@@ -55,3 +56,31 @@ def test_a_running_cluster_sees_rounds_votes_and_clocks_of_everybody() -> None:
     known = [skew for skew in skews if skew is not None]
     assert known
     assert all(abs(skew) < 1_000 for skew in known)
+
+
+def test_rounds_count_as_missed_only_when_others_voted_in_them_while_the_link_was_up() -> None:
+    world = world_of(idle_interval_ms=20).start()
+    watcher, mute = world.hosts[0], world.hosts[3]
+    sent = [t for turn in range(40) for t in world.submit(turn % 4)]
+    assert world.stored(sent, 10_000)
+    world.run(1_000)
+    assert watcher.validator.replica.rounds()[1] > 20
+    mute.crash()
+    mute.disk.guard = None  # from now on it follows and signs nothing (C14)
+    world.run(1_000)
+    mute.start()
+    assert world.run(2_000, lambda: mute.peer in watcher.validator.directory.links())
+    missed = watcher.validator.sightings.missed_rounds
+    assert missed(mute.peer) <= 2, "what went by while it was away, or before, was not its to vote for"
+    for turn in range(16):
+        assert world.stored(world.submit(turn % 3), 5_000)
+    assert missed(mute.peer) > 16
+    assert missed(world.hosts[1].peer) <= 2
+    found = watcher.validator.sightings.of(mute.peer)
+    assert found is not None
+    assert found.heard_ms > 0
+    watcher.crash()
+    watcher.start()
+    assert world.run(2_000, lambda: len(watcher.validator.directory.links()) == 3)
+    missed = watcher.validator.sightings.missed_rounds
+    assert [missed(host.peer) <= 2 for host in world.hosts[1:]] == [True] * 3, "a start accuses nobody"
