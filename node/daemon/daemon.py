@@ -24,8 +24,9 @@ from node.daemon.federation.directory import ConfiguredAddress
 from node.daemon.federation.federation import Federation
 from node.daemon.federation.ledgerside import InThreads, LedgerSide, Readable
 from node.daemon.federation.readings import Readings, ReadingsInThreads
+from node.daemon.keyswap import stored_roster
 from node.daemon.links import Links
-from node.daemon.membership import Membership
+from node.daemon.membership import Membership, founders_of, renamed
 from node.daemon.observing import AllowedList
 from node.daemon.performer import Performer
 from node.daemon.postbox import Postbox
@@ -36,7 +37,6 @@ from node.daemon.telling import configure_log, tell_start
 from node.daemon.waiters import TooManyWaiters, Waiters
 from node.daemon.watches import watch_disk, watch_links
 from node.daemon.workers import Workers, open_workers, pace_garbage_collection
-from node.genesis import Genesis
 from node.home import read_key
 from node.storage import ChainTable, SnapshotLimit
 from node.validator import (
@@ -241,14 +241,11 @@ async def _run(
         node = Node(opened, validator, network, postbox, waiters, workers)
         if recorder is not None:
             node.recorded = recorder.counts
-        configured = frozenset(PeerId(key) for key in config.p2p.allowed) - _founders(genesis)
-        membership = Membership(
-            network, p2p_config.peers, p2p_config.allowed, opened.identity.peer_id, configured
-        )
+        membership = _membership(opened, network, p2p_config)
         performer = Performer(
             nursery,
             network,
-            membership.enter,
+            lambda keys: membership.enter(keys, [v.name for v in validator.term.roster.validators]),
             postbox,
             opened.store,
             opened.journal,
@@ -355,19 +352,23 @@ async def _deadline_after(ending: trio.Event, scope: trio.CancelScope) -> None:
     scope.deadline = trio.current_time() + GOODBYE_SECONDS
 
 
-def _founders(genesis: Genesis) -> frozenset[PeerId]:
-    return frozenset(PeerId(validator.node_key) for validator in genesis.validators)
+def _membership(opened: OpenedHome, network: Network, started: P2PConfig) -> Membership:
+    founders = {PeerId(validator.node_key) for validator in opened.genesis.validators}
+    configured = frozenset(PeerId(key) for key in opened.config.p2p.allowed) - founders
+    return Membership(network, started.peers, started.allowed, opened.identity.peer_id, configured)
 
 
 def _p2p_config(opened: OpenedHome) -> P2PConfig:
     config, genesis = opened.config, opened.genesis
     own = opened.identity.peer_id
-    addresses = tuple(
+    configured = tuple(
         PeerAddress(PeerId(peer.node_key), peer.name, peer.host, peer.port) for peer in config.p2p.peers
     )
-    dialled = {address.peer_id for address in addresses}
-    allowed = {key for key in _founders(genesis) if key not in dialled and key != own}
-    allowed.update(PeerId(key) for key in config.p2p.allowed if key not in dialled and key != own)
+    with opened.store.snapshot() as snapshot:
+        founders, rotated = founders_of(genesis, stored_roster(snapshot))
+    addresses = renamed(configured, rotated, own)
+    unwanted = {own, *rotated, *(address.peer_id for address in addresses)}
+    allowed = ({PeerId(key) for key in config.p2p.allowed} | founders) - unwanted
     return P2PConfig(
         listen_host=config.p2p.host,
         listen_port=config.p2p.port,

@@ -25,6 +25,9 @@ class Admission(Protocol):
     def allow(self, keys: Iterable[PeerId]) -> None:
         """Accept exactly these beside peers, genesis and roster."""
 
+    def review(self) -> bool:
+        """Give up keys whose time is over."""
+
 
 class AllowedList:
     """The list as it was read last."""
@@ -64,7 +67,8 @@ class AllowedList:
         return found.st_mtime_ns, found.st_size, found.st_ino
 
     async def watch(self) -> None:
-        """Until cancelled."""
+        """Look, and have rotated keys given up, until cancelled."""
         while True:
             await trio.sleep(WATCH_SECONDS)
             self.look()
+            self._admission.review()
