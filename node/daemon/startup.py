@@ -270,20 +270,30 @@ def _raise_boot(
     return replace(recovered, record=floor.record, journal_seq=seq), safety
 
 
-def check_data(config: NodeConfig) -> list[str]:
-    """What is wrong with a stopped node's data, in sentences; nothing when it can be started. The caller
-    holds the key's lock. Every page, every entry and every journal record is read."""
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """Sentences. `findings` say what is wrong, `expected` what is as an operator's own step left it and needs
+    nothing more."""
+
+    findings: list[str]
+    expected: list[str]
+
+
+def check_data(config: NodeConfig) -> Checked:
+    """A stopped node's data: without findings it can be started. The caller holds the key's lock. Every page,
+    every entry and every journal record is read."""
+    expected: list[str] = []
     findings = verify_files(config.home.data_dir)
     if findings:
-        return findings  # a damaged page ends the process that opens it
+        return Checked(findings, expected)  # a damaged page ends the process that opens it
     store = Store.open(config.home.data_dir, map_bytes=config.storage.map_bytes)
     try:
         findings = store.check()
         journal, lost = _open_journal(config, store)
         if lost:
-            findings.append(
-                f"the journal in {config.home.journal_dir} is gone; the node will follow and sign again only "
-                "above what its guard file reserved"
+            expected.append(
+                f"there is no journal in {config.home.journal_dir}, as after `isthmus db restore`: the node "
+                "can be started; it catches up, and signs again only above what its guard reserved"
             )
         try:
             recover(store.reader(), journal.records(), journal.last_seq)
@@ -293,4 +303,4 @@ def check_data(config: NodeConfig) -> list[str]:
         findings.append(str(error))
     finally:
         store.close()
-    return findings
+    return Checked(findings, expected)

@@ -57,19 +57,19 @@ def check(home: Home, output: Output) -> int:
     """Takes the node's lock, so that nothing writes meanwhile."""
     config = _config_of(home)
     with KeyLock.acquire(home.keys_dir):
-        findings = check_data(config)
-    document = {"home": str(home.path), "ok": not findings, "findings": findings}
+        checked = check_data(config)
+    document = {"home": str(home.path), "ok": not checked.findings, **asdict(checked)}
 
     def for_people(console: Console) -> None:
-        for finding in findings:
-            console.print(finding, markup=False)
-        if findings:
+        for sentence in (*checked.findings, *checked.expected):
+            console.print(sentence, markup=False)
+        if checked.findings:
             console.print(_WAY_OUT)
         else:
             console.print(f"the database in {home.data_dir} is in order", markup=False)
 
     output.answer(document, for_people)
-    return Exit.NEGATIVE if findings else Exit.OK
+    return Exit.NEGATIVE if checked.findings else Exit.OK
 
 
 @command.command("backup", help="Copy the database of a node, running or not, to a new folder DEST.")

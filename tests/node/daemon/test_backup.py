@@ -51,7 +51,10 @@ def test_a_restored_backup_may_sign_only_above_what_the_guard_reserved(grown: Gr
     assert run(["db", "restore", str(tmp_path / "backup"), "--home", home]) == Exit.OK
     (kept,) = grown.home.path.glob("data.before-restore-*")
     assert (kept / "journal").exists()
-    assert any("signs again only above" in f or "sign again only" in f for f in check_data(config))
+    checked = check_data(config)
+    assert checked.findings == []
+    (sentence,) = checked.expected
+    assert "signs again only above what its guard reserved" in sentence
     opened = open_home(config)
     try:
         assert opened.recovered.tip.height == grown.tip
@@ -63,6 +66,22 @@ def test_a_restored_backup_may_sign_only_above_what_the_guard_reserved(grown: Gr
         assert record.last_vote is None
     finally:
         opened.close()
+
+
+def test_what_was_just_restored_is_in_order_and_says_what_to_expect(
+    grown: Grown, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_backup(grown.home, "node0", tmp_path / "backup", 1)
+    home = str(grown.home.path)
+    assert run(["db", "restore", str(tmp_path / "backup"), "--home", home]) == Exit.OK
+    capsys.readouterr()
+    assert run(["db", "check", "--home", home]) == Exit.OK
+    text = " ".join(capsys.readouterr().out.split())
+    assert "as after `isthmus db restore`: the node can be started" in text
+    assert "is in order" in text
+    assert run(["db", "check", "--home", home, "--json"]) == Exit.OK, "and again"
+    told = json.loads(capsys.readouterr().out)
+    assert (told["ok"], told["findings"], len(told["expected"])) == (True, [], 1)
 
 
 def test_a_backup_of_another_validator_of_the_cluster_is_as_good_and_as_mute(tmp_path: Path) -> None:

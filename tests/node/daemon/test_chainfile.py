@@ -59,7 +59,7 @@ def test_an_exported_chain_is_verified_offline_and_imported_byte_for_byte(
     tables = (ChainTable.HEADERS, ChainTable.BODIES, ChainTable.TRANSACTIONS, ChainTable.HISTORY)
     for table in (*tables, StateTable.STATE, StateTable.NODES):
         assert contents(empty.home, table) == contents(grown.home, table), table
-    assert check_data(config_of(empty.testnet)) == []
+    assert check_data(config_of(empty.testnet)).findings == []
     opened = open_home(config_of(empty.testnet))
     try:
         assert opened.recovered.tip.height == grown.tip

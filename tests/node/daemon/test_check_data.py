@@ -21,8 +21,8 @@ def config(tmp_path: Path) -> NodeConfig:
 
 
 def test_sound_data_has_no_findings_and_still_starts(config: NodeConfig) -> None:
-    assert check_data(config) == []
-    assert check_data(config) == []
+    assert check_data(config).findings == []
+    assert check_data(config).findings == []
     open_home(config).close()
 
 
@@ -31,7 +31,7 @@ def test_a_zeroed_database_page_is_a_finding_and_does_not_end_the_process(config
     data = bytearray(path.read_bytes())
     data[2 * BLOCK_BYTES :] = bytes(len(data) - 2 * BLOCK_BYTES)
     path.write_bytes(data)
-    assert check_data(config) != []
+    assert check_data(config).findings != []
 
 
 def test_a_rotten_acknowledged_journal_record_is_a_finding(config: NodeConfig) -> None:
@@ -39,6 +39,6 @@ def test_a_rotten_acknowledged_journal_record_is_a_finding(config: NodeConfig) -
     data = bytearray(segment.read_bytes())
     data[DATA_START + 44] ^= 1
     segment.write_bytes(data)
-    (finding,) = check_data(config)
+    (finding,) = check_data(config).findings
     assert "is damaged" in finding
     assert "keep the key folder" in finding

@@ -62,7 +62,7 @@ async def test_a_pruned_node_goes_on_proves_what_it_has_and_says_what_it_has_not
     assert told["blocks"] >= below(grown) - 1
     assert count(grown, ChainTable.BLOCKS) == before - told["blocks"]
     assert told["bytes_after"] <= told["bytes_before"]
-    assert check_data(config_of(grown.testnet)) == []
+    assert check_data(config_of(grown.testnet)).findings == []
     old, new = grown.transactions[0], grown.transactions[below(grown) - 1]
     async with running_node(config_of(grown.testnet)) as node:
         backend = LiveBackend(node)
@@ -101,7 +101,7 @@ def test_what_was_interrupted_is_finished_by_the_next_time(grown: Grown) -> None
     with pytest.raises(Interrupted):
         prune(store, rules, KEEP_MIN, interrupt)
     store.close()
-    assert check_data(config_of(grown.testnet)) == []
+    assert check_data(config_of(grown.testnet)).findings == []
     store, rules = opened(grown)
     prune(store, rules, KEEP_MIN, quiet)
     second = prune(store, rules, KEEP_MIN, quiet)

@@ -298,7 +298,7 @@ async def test_a_recording_beside_the_data_is_nothing_a_check_complains_of(tmp_p
     async with running_node(config):
         pass
     assert recordings_in(recordings_dir(config.home))
-    assert check_data(config) == []
+    assert check_data(config).findings == []
 
 
 def test_less_than_a_recording_takes_is_refused(tmp_path: Path) -> None:
