@@ -171,6 +171,12 @@ class Backend(Protocol):
     async def wait_height(self, height: int, timeout_ms: int) -> bool:
         """Whether `height` became readable in a snapshot in time. Raises Busy at the bound of waiters."""
 
+    async def wait_committed(self, tx_id: bytes, timeout_ms: int) -> bool:
+        """Whether the transaction became readable in `committed` in time. Raises Busy at the bound."""
+
+    async def wait_committed_height(self, height: int, timeout_ms: int) -> bool:
+        """Whether `height` became readable in `committed` in time. Raises Busy at the bound of waiters."""
+
     async def wait_new_height(self, after: int) -> int:
         """The stored height as soon as it is above `after`."""
 

@@ -56,7 +56,9 @@ def _record_id(text: str) -> str:
 TX_ID = path_hash("tx_id", "The transaction's id, 64 hexadecimal digits.")
 PROOF = query_flag("proof", "1 adds what is needed to verify the answer offline.")
 MIN_HEIGHT = query_integer(
-    "min_height", "Answer from this height or a later one; waits for it up to timeout_ms.", _HEIGHT_MAX
+    "min_height",
+    "Answer from this height or a later one; waits for it, at the level asked for, up to timeout_ms.",
+    _HEIGHT_MAX,
 )
 BEFORE = query_integer("before", "Only versions with smaller numbers (for the next page).", 2**32)
 CHECKPOINT = query_integer(
@@ -99,12 +101,15 @@ async def get_transaction(call: Call) -> Response:
 
 
 async def get_receipt(call: Call) -> Response:
-    """GET /v1/receipts/{tx_id}: waits for it when `timeout_ms` is given."""
-    tx_id = call.need(TX_ID)
+    """GET /v1/receipts/{tx_id}: waits for it, at the level asked for, when `timeout_ms` is given."""
+    tx_id, backend = call.need(TX_ID), call.door.backend
     if call.get(TIMEOUT) is not None:
         with call.door.waiting():
             try:
-                await call.door.backend.wait_certified((tx_id,), wait_ms(call))
+                if is_committed(call):
+                    await backend.wait_committed(tx_id, wait_ms(call))
+                else:
+                    await backend.wait_certified((tx_id,), wait_ms(call))
             except Busy as error:
                 raise busy(call, error) from error
     return await answer_at_level(call, lambda view: queries.receipt(view, tx_id))
@@ -249,16 +254,16 @@ async def reach_min_height(call: Call) -> None:
     wanted = call.get(MIN_HEIGHT)
     if wanted is None:
         return
-    if is_committed(call) and call.door.backend.committed().committed_height >= wanted:
-        return
-    timeout_ms = wait_ms(call)
+    backend, timeout_ms = call.door.backend, wait_ms(call)
+    wait = backend.wait_committed_height if is_committed(call) else backend.wait_height
     with call.door.waiting():
         try:
-            reached = await call.door.backend.wait_height(wanted, timeout_ms)
+            reached = await wait(wanted, timeout_ms)
         except Busy as error:
             raise busy(call, error) from error
     if not reached:
-        at = call.door.backend.committed().certified_height
+        view = backend.committed()
+        at = view.committed_height if is_committed(call) else view.certified_height
         raise fault(
             Fault.HEIGHT_NOT_REACHED,
             f"Height {wanted} was not reached within {timeout_ms} ms; this node shows up to {at}.",

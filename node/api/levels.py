@@ -8,6 +8,9 @@ executed them as the others do is not confirmed. Such an answer has no proof. Be
 the heights above the certified one up to the executed one: usually none, seldom more than one. Where there
 are none, both levels answer the same, and the certified height in the answer's header tells it.
 
+What a request waits for (`min_height`, or `timeout_ms` of a receipt) it waits for at its own level:
+`committed` is answered as soon as the height is executed here, whether it is ever certified or not.
+
 What is ordered and not executed yet, and what is only waiting in the pool, is read at no level.
 """
 

@@ -27,7 +27,7 @@ from node.daemon.federation.asking import Asking
 from node.daemon.looking import left_out, look, pruned_below
 from node.daemon.metrics import render_metrics
 from node.daemon.readiness import reasons_against
-from node.daemon.recent import executed_layer
+from node.daemon.recent import executed_ids, executed_layer
 from node.daemon.startup import wall_ms
 from node.daemon.waiters import TooManyWaiters
 from node.diagnosis import NodeFacts, PeerFacts
@@ -119,6 +119,28 @@ class LiveBackend:
         with trio.move_on_after(timeout_ms / 1000):
             await self._node.waiters.wait_readable(height)
         return self._node.waiters.readable_height >= height
+
+    async def wait_committed(self, tx_id: bytes, timeout_ms: int) -> bool:
+        """Whether the transaction is executed here, or certified, in time. Raises Busy."""
+        if self._is_executed(tx_id) or self._stored_places((tx_id,)):
+            return True  # otherwise the wait begins before this task first yields: nothing is missed
+        try:
+            with trio.move_on_after(timeout_ms / 1000):
+                await self._node.waiters.wait_executed_transaction(tx_id)
+                return True
+        except TooManyWaiters:
+            raise Busy("too many clients wait for receipts; come back later", RETRY_AFTER_MS) from None
+        return False
+
+    def _is_executed(self, tx_id: bytes) -> bool:
+        data = self._node.validator.data
+        return data.diverged is None and tx_id in executed_ids(data.line.executed, -1)
+
+    async def wait_committed_height(self, height: int, timeout_ms: int) -> bool:
+        """Whether `height` is executed here, or certified, in time."""
+        with trio.move_on_after(timeout_ms / 1000):
+            await self._node.waiters.wait_executed(height)
+        return self._node.waiters.executed_height >= height
 
     async def wait_new_height(self, after: int) -> int:
         """The readable height as soon as it is above `after`."""

@@ -30,13 +30,14 @@ from node.daemon.membership import Membership, founders_of, renamed
 from node.daemon.observing import AllowedList
 from node.daemon.performer import Performer
 from node.daemon.postbox import Postbox
-from node.daemon.recent import RecentHeights
+from node.daemon.recent import RecentHeights, executed_ids
 from node.daemon.recorder import Recorder, RecorderCounts, opening_of, recording
 from node.daemon.startup import OpenedHome, open_home, wall_ms
 from node.daemon.telling import configure_log, tell_start
 from node.daemon.waiters import TooManyWaiters, Waiters
+from node.daemon.verifying import pace_garbage_collection
 from node.daemon.watches import watch_disk, watch_links
-from node.daemon.workers import Workers, open_workers, pace_garbage_collection
+from node.daemon.workers import Workers, open_workers
 from node.home import read_key
 from node.storage import ChainTable, SnapshotLimit
 from node.validator import (
@@ -166,6 +167,13 @@ class Node:
         if place is not None:
             self.waiters.release(transaction_id, place)
 
+    def tell_executed(self) -> None:
+        """Wake who waits for what is executed and not certified yet; nobody where a quorum contradicts it."""
+        data, waiters = self.validator.data, self.waiters
+        height, told = data.line.executed_height, waiters.executed_height
+        if height > told and data.diverged is None:
+            waiters.executed(height, executed_ids(data.line.executed, told))
+
     @property
     def open_tickets(self) -> int:
         """Client requests between submission and answer, at most TICKETS_MAX."""
@@ -256,7 +264,8 @@ async def _run(
             node.answered,
         )
         stepper = validator if recorder is None else recorder
-        driver = Driver(stepper, postbox, opened.journal, opened.guard, performer.perform, wall_ms, network)
+        act, told = performer.perform, node.tell_executed
+        driver = Driver(stepper, postbox, opened.journal, opened.guard, act, wall_ms, network, told)
         node.performer, node.driver, node.federation = performer, driver, _federation(node)
         postbox.put(Start())
         ending = trio.Event()

@@ -76,7 +76,9 @@ class Driver:
         perform: Callable[[Output], None],
         wall_ms: Callable[[], int],
         departures: Departures,
+        stepped: Callable[[], None] = lambda: None,
     ) -> None:
+        """`stepped` is called after each group, when all that it led to was performed."""
         self._validator = validator
         self._postbox = postbox
         self._journal = journal
@@ -84,6 +86,7 @@ class Driver:
         self._perform = perform
         self._wall_ms = wall_ms
         self._departures = departures
+        self._stepped = stepped
         self.counts = DriverCounts()
 
     async def run(self) -> None:
@@ -96,6 +99,7 @@ class Driver:
                 await self._postbox.wait()
             outputs = self._drain(deferred)
             deferred = self._settle(outputs)
+            self._stepped()
             # What is here already is taken at once: a turn of the scheduler costs as much as a vote. But
             # the links are read by other tasks, and nobody may keep them from it for long.
             turns += 1

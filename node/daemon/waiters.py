@@ -1,7 +1,7 @@
 """Who waits for what to be readable: clients for receipts, readers for a height, event streams for news.
 
-Receipts and readers are told when a height is certified, for then it is readable (C26, recent.py); couriers,
-who read the database alone, when it is stored.
+Receipts and readers are told when a height is certified, for then it is readable (C26, recent.py); who asked
+at the level `committed`, when it is executed here; couriers, who read the database alone, when it is stored.
 """
 
 from collections.abc import Iterable, Sequence
@@ -24,6 +24,8 @@ class _Wait:
     """One transaction that clients wait for; `place` is known once it is certified."""
 
     event: trio.Event = field(default_factory=trio.Event)
+    executed: trio.Event = field(default_factory=trio.Event)
+    """Set with `event` at the latest."""
     place: bytes | None = None
     users: int = 0
 
@@ -35,10 +37,14 @@ class Waiters:
         self.stored_height = stored_height
         self.readable_height = stored_height
         """The highest certified height, from the moment this node can show it; never below the stored one."""
+        self.executed_height = stored_height
+        """The highest height that the level `committed` shows."""
         self.limit = WAITERS_MAX
         self._stored = trio.Event()
         self._grown = trio.Event()
+        self._ran = trio.Event()
         self._waits: dict[bytes, _Wait] = {}
+        self._hasty = 0
 
     def __len__(self) -> int:
         return len(self._waits)
@@ -49,6 +55,7 @@ class Waiters:
             self.readable_height = height
             self._grown.set()
             self._grown = trio.Event()
+            self.executed(height, ())
         if not self._waits:
             return
         for tx_id, place in WriteSet.of(chain).contents.get(ChainTable.TRANSACTIONS, {}).items():
@@ -56,6 +63,18 @@ class Waiters:
             if wait is not None:
                 wait.place = place
                 wait.event.set()
+                wait.executed.set()
+
+    def executed(self, height: int, ids: Iterable[bytes]) -> None:
+        """`height` is executed here, with these transactions; they are looked at only if somebody waits."""
+        if height <= self.executed_height:
+            return
+        self.executed_height = height
+        self._ran.set()
+        self._ran = trio.Event()
+        if self._hasty:
+            for tx_id in ids:
+                self.release_executed(tx_id)
 
     def stored(self, height: int) -> None:
         """The database holds `height`: wake who waits for it."""
@@ -70,6 +89,13 @@ class Waiters:
         if wait is not None:
             wait.place = place
             wait.event.set()
+            wait.executed.set()
+
+    def release_executed(self, tx_id: bytes) -> None:
+        """Whoever waits for this transaction and does not mind that it is not certified yet."""
+        wait = self._waits.get(tx_id)
+        if wait is not None:
+            wait.executed.set()
 
     async def wait_height(self, height: int) -> int:
         """The stored height once it is at least `height`."""
@@ -82,6 +108,27 @@ class Waiters:
         while self.readable_height < height:
             await self._grown.wait()
         return self.readable_height
+
+    async def wait_executed(self, height: int) -> int:
+        """The executed height once it is at least `height`."""
+        while self.executed_height < height:
+            await self._ran.wait()
+        return self.executed_height
+
+    async def wait_executed_transaction(self, tx_id: bytes) -> None:
+        """Until the transaction is executed here. Raises TooManyWaiters."""
+        if len(self._waits) >= WAITERS_MAX:
+            raise TooManyWaiters
+        wait = self._waits.setdefault(tx_id, _Wait())
+        wait.users += 1
+        self._hasty += 1
+        try:
+            await wait.executed.wait()
+        finally:
+            self._hasty -= 1
+            wait.users -= 1
+            if not wait.users:
+                self._waits.pop(tx_id, None)
 
     async def wait_transactions(self, ids: Sequence[bytes], known: dict[bytes, bytes]) -> None:
         """Until each of `ids` is certified; their places (height u64, index u32) go into `known`, also

@@ -17,6 +17,7 @@ async def check_backend(backend: Backend, make_transaction: Callable[[int], Tran
         await _a_certified_answer_is_readable_at_once(backend, make_transaction)
         await _waits_end_at_their_time(backend, make_transaction)
         await _heights_wake_and_are_stored(backend, make_transaction)
+        await _the_committed_level_waits_for_no_certificate_and_ends_at_its_time(backend, make_transaction)
         _the_looks_agree(backend)
     _the_committed_level_is_at_or_above_the_certified_one(backend)
 
@@ -72,6 +73,21 @@ async def _heights_wake_and_are_stored(
     assert await backend.wait_height(height, 0)
     with backend.snapshot() as snapshot:
         assert stored_height(snapshot) >= height
+
+
+async def _the_committed_level_waits_for_no_certificate_and_ends_at_its_time(
+    backend: Backend, make_transaction: Callable[[int], Transaction]
+) -> None:
+    known, unknown, new = (make_transaction(number).id for number in (1, 999, 3))
+    assert await backend.wait_committed(known, 0)
+    assert not await backend.wait_committed(unknown, 10)
+    height = backend.committed().committed_height
+    assert await backend.wait_committed_height(height, 0)
+    assert not await backend.wait_committed_height(height + 1_000, 10)
+    await backend.submit([make_transaction(3).encoded])
+    assert await backend.wait_committed(new, 30_000)
+    assert await backend.wait_committed_height(height + 1, 30_000)
+    assert backend.committed().committed_height > height
 
 
 def _the_committed_level_is_at_or_above_the_certified_one(backend: Backend) -> None:

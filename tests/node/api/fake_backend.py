@@ -114,7 +114,9 @@ class FakeBackend:
         self._waiters_max = waiters_max
         self._certify_every = certify_every
         self._pending: dict[bytes, Transaction | OpaqueBatch] = {}
+        self._executed: dict[bytes, Location] = {}
         self._certified: dict[bytes, Location] = {}
+        self._shown_height = 0
         self._news = trio.Event()
         self._submission = trio.Event()
         beginning = self.genesis.beginning()
@@ -183,7 +185,10 @@ class FakeBackend:
         )
         self._ledger.flushed(height)
         for receipt in execution.receipts:
-            self._certified[receipt.tx_id] = Location(height, receipt.index)
+            self._executed[receipt.tx_id] = Location(height, receipt.index)
+        if certified is not False:
+            self._certified |= self._executed
+            self._shown_height = height
         self._news.set()
         self._news = trio.Event()
 
@@ -192,6 +197,12 @@ class FakeBackend:
         return tuple(self._certified.get(tx_id) for tx_id in tx_ids)
 
     async def wait_height(self, height: int, timeout_ms: int) -> bool:
+        return await self._wait_until(lambda: self._shown_height >= height, timeout_ms)
+
+    async def wait_committed(self, tx_id: bytes, timeout_ms: int) -> bool:
+        return await self._wait_until(lambda: tx_id in self._executed, timeout_ms)
+
+    async def wait_committed_height(self, height: int, timeout_ms: int) -> bool:
         return await self._wait_until(lambda: self._ledger.tip.height >= height, timeout_ms)
 
     async def wait_new_height(self, after: int) -> int:
@@ -291,7 +302,7 @@ class FakeBackend:
                 raise RejectedTransaction(Code.BAD_SIGNATURE, transaction.sender.hex())
         except RejectedTransaction as error:
             return Rejected(error.code.value, error.code.label, str(error))
-        if transaction.id not in self._certified:
+        if transaction.id not in self._executed:
             self._pending[transaction.id] = transaction
         return Submitted(transaction.id)
 

@@ -58,6 +58,7 @@ async def test_nothing_proves_what_is_not_certified(path: str) -> None:
 async def test_a_committed_read_does_not_wait_for_the_certificate_of_its_height() -> None:
     backend = await with_an_uncertified_height()
     async with serving(backend) as live, httpx2.AsyncClient(base_url=live.url) as http:
+        certified = await http.get("/v1/records/docs/2", params={"min_height": "2", "timeout_ms": "10"})
         answer = await http.get("/v1/records/docs/2", params={"min_height": "2", **COMMITTED})
         late = await http.get(
             "/v1/records/docs/2", params={"min_height": "3", "timeout_ms": "10", **COMMITTED}
@@ -65,7 +66,9 @@ async def test_a_committed_read_does_not_wait_for_the_certificate_of_its_height(
     assert answer.json()["height"] == 2
     assert (late.status_code, late.json()["name"]) == (503, "height-not-reached")
     assert late.headers["retry-after"]
-    assert "this node shows up to 1" in late.json()["message"]
+    assert "this node shows up to 2" in late.json()["message"]
+    assert (certified.status_code, certified.json()["name"]) == (503, "height-not-reached")
+    assert "this node shows up to 1" in certified.json()["message"]
 
 
 @pytest.mark.parametrize(

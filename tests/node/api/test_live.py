@@ -1,16 +1,19 @@
 """The daemon keeps the contract of the HTTP door, as the fake does."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx2
 import pytest
 import trio
 
-from consensus import SigningKey
+from consensus import HeaderSignature, SigningKey
+from node import wire
+from node.api.app import build_api
 from node.api.backend import Busy, Location, Rejected
 from node.api.live import LiveBackend
-from node.daemon.daemon import TICKETS_MAX
+from node.daemon.daemon import TICKETS_MAX, Node
 from node.daemon.recent import Layer, RecentHeights
 from node.daemon.waiters import WAITERS_MAX, Waiters
 from node.home import read_key
@@ -19,6 +22,7 @@ from node.ledger.transactions import Transaction
 from node.local.testnet import Testnet
 from node.storage import Database, Snapshot
 from node.wallet import Wallet
+from p2p import PeerId
 from tests.node.api.backend_contract import check_backend
 from tests.node.daemon.running import config_of, running_node, written
 
@@ -95,3 +99,42 @@ async def test_bounds_are_told_as_busy_with_a_time_to_come_back(tmp_path: Path) 
         assert "come back later" in refusals[0].sentence
         assert len([outcome for outcome in outcomes if isinstance(outcome, Rejected)]) == TICKETS_MAX
         assert await backend.submit([]) == ()
+
+
+def withhold_header_signatures(node: Node) -> None:
+    """From now on nobody hears that this node executed anything: nothing is certified."""
+    broadcast = node.network.broadcast
+
+    def without(
+        code: int, body: bytes, *, key: bytes | None = None, to: Iterable[PeerId] | None = None
+    ) -> int:
+        if code == wire.Code.AGREEMENT and isinstance(wire.agreement_message(code, body), HeaderSignature):
+            return 0
+        return broadcast(code, body, key=key, to=to)
+
+    node.network.broadcast = without  # type: ignore[method-assign, assignment]  # one message lost
+
+
+async def test_a_committed_read_on_a_real_node_is_answered_while_nothing_is_certified(tmp_path: Path) -> None:
+    testnet = written(tmp_path / "net", 2)
+    transaction = transactions_of(testnet)[1]
+    async with running_node(config_of(testnet, 0)) as node, running_node(config_of(testnet, 1)) as other:
+        withhold_header_signatures(node)
+        withhold_header_signatures(other)
+        backend = LiveBackend(node)
+        api = build_api(backend, shutdown=trio.Event())
+        client = httpx2.AsyncClient(transport=httpx2.ASGITransport(api.app), base_url="http://127.0.0.1")
+        async with client as http:
+            await backend.submit([transaction.encoded])
+            receipt = f"/v1/receipts/{transaction.id.hex()}"
+            got = await http.get(receipt, params={"level": "committed", "timeout_ms": "30000"})
+            assert (got.status_code, got.json()["height"]) == (200, 1)
+            assert got.headers["isthmus-certified-height"] == "0"
+            record = "/v1/records/live/1"
+            got = await http.get(record, params={"level": "committed", "min_height": "1"})
+            assert (got.status_code, got.json()["height"]) == (200, 1)
+            for path, asked in ((receipt, {}), (record, {"min_height": "1"})):
+                late = await http.get(path, params={"timeout_ms": "50", **asked})
+                assert late.status_code in (404, 503), "certified it is not"
+        assert node.waiters.readable_height == 0
+        assert node.waiters.executed_height == 1

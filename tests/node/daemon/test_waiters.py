@@ -1,5 +1,7 @@
 """Waiting for receipts and heights: no order of events loses a wake-up, and nobody keeps a place for ever."""
 
+from collections.abc import Iterator
+
 import pytest
 import trio
 import trio.testing
@@ -143,3 +145,38 @@ async def test_a_height_is_readable_before_it_is_stored() -> None:
             assert waiters.readable_height == 4, "it never goes back"
             waiters.stored(4)
     assert stored == [4]
+
+
+async def test_who_reads_what_is_committed_wakes_at_execution_and_nobody_else_does() -> None:
+    waiters = Waiters(0)
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            known = await waiting(waiters, nursery, ONE)
+            async with trio.open_nursery() as hasty:
+                hasty.start_soon(waiters.wait_executed_transaction, ONE)
+                hasty.start_soon(waiters.wait_executed, 1)
+                await trio.testing.wait_all_tasks_blocked()
+                waiters.executed(1, [TWO, ONE])
+            assert (len(waiters), known) == (1, {}), "not certified yet"
+            waiters.certified([entry(ONE)], 1)
+    assert (known, len(waiters)) == ({ONE: PLACE}, 0)
+    assert await waiters.wait_executed(1) == 1
+
+
+async def test_what_is_certified_is_committed_and_nobody_looks_at_transactions_that_nobody_waits_for() -> (
+    None
+):
+    waiters = Waiters(0)
+
+    def looked_at() -> Iterator[bytes]:
+        raise AssertionError("nobody waits")
+        yield ONE
+
+    waiters.executed(1, looked_at())
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(waiters.wait_executed_transaction, ONE)
+            nursery.start_soon(waiters.wait_executed, 2)
+            await trio.testing.wait_all_tasks_blocked()
+            waiters.certified([entry(ONE)], 2)
+    assert (waiters.executed_height, len(waiters)) == (2, 0)
