@@ -37,6 +37,9 @@ class Topic:
     gossip: bool = False
     foreign: bool = False
     """Passes between clusters, and there only; never gossip."""
+    since: int = 0
+    """The protocol version that brought it: it is not sent on links that use an older one. Neither gossip nor
+    foreign."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +132,7 @@ class P2PConfig:
     reconnect_max_ms: int = 10_000
     stable_after_ms: int = 10_000
     """A connection that lived this long resets the back-off."""
-    dial_patience_ms: int = 2_000
+    dial_patience_ms: int = 500
     """How long the node with the larger id waits to be dialled before it dials."""
     pending_max: int = 64
     """Inbound connections that have not finished the handshake, all addresses together."""

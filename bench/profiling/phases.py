@@ -49,6 +49,7 @@ RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
         "data plane",
         (
             "node/pool/*",
+            "node/daemon/verifying.py",
             "node/daemon/workers.py",
             "node/validator/dataplane.py",
             "trio_parallel/*",

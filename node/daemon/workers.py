@@ -5,7 +5,6 @@ switch interval); a process does neither. The work is a pure function of bytes. 
 cost less than the hop to a worker and are checked in the loop.
 """
 
-import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -14,8 +13,8 @@ import trio
 import trio_parallel
 
 from consensus import LocalError, SigningKey
-from node.ledger.codes import RejectedTransaction
-from node.ledger.transactions import Transaction, check_signature
+from node.daemon.verifying import check_transactions, pace_garbage_collection
+from node.ledger.transactions import Transaction
 from node.pool.batches import BatchReport, BatchRules, examine_batch, verify_batch
 from node.validator import BatchChecked
 
@@ -26,26 +25,6 @@ SLICE_TRANSACTIONS = 32
 """Checked in the loop between two turns of everything else where there are no processes: under 2 ms."""
 INLINE_BYTES_MAX = 1024
 """A batch this small holds as few transactions as that."""
-GARBAGE_THRESHOLDS = (50_000, 10, 10)
-"""New objects between two looks for cycles, and looks between two at older ones. By default there is a look
-every 700, and under load each walks over transactions, receipts and writes that are still needed."""
-
-
-def pace_garbage_collection() -> None:
-    """Look for cycles of this process at our own pace; what is in none is freed at once anyway."""
-    gc.set_threshold(*GARBAGE_THRESHOLDS)
-
-
-def check_transactions(encoded: tuple[bytes, ...], max_bytes: int) -> tuple[bool, ...]:
-    """For each transaction whether it decodes and its signature is its sender's."""
-    return tuple(_is_signed(data, max_bytes) for data in encoded)
-
-
-def _is_signed(data: bytes, max_bytes: int) -> bool:
-    try:
-        return check_signature(Transaction.decode(data, max_bytes))
-    except RejectedTransaction:
-        return False
 
 
 def _fault(report: BatchReport) -> str | None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,11 +13,11 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from consensus import Epoch, SigningKey, ValidatorIndex
+from node.daemon.verifying import check_transactions
 from node.daemon.workers import (
     INLINE_BYTES_MAX,
     INLINE_TRANSACTIONS_MAX,
     Workers,
-    check_transactions,
     open_workers,
 )
 from node.ledger.transactions import Transaction
@@ -110,6 +111,14 @@ async def test_the_questions_of_many_share_the_processes_there_are() -> None:
 def test_the_check_is_of_the_bytes_alone_and_never_raises_for_them() -> None:
     assert check_transactions((b"", b"\xff" * 50, os.urandom(200)), 65_536) == (False, False, False)
     assert check_transactions((transaction(1),), 10) == (False,)
+
+
+def test_a_worker_loads_nothing_but_what_it_verifies_with() -> None:
+    code = "import sys, node.daemon.verifying, node.pool.batches; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "node.pool.batches" in loaded
+    assert not loaded & {"trio", "structlog", "lmdb", "node.validator", "node.daemon.workers", "p2p"}
 
 
 def spawned_workers() -> list[int]:
