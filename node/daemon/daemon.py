@@ -34,8 +34,8 @@ from node.daemon.recent import RecentHeights, executed_ids
 from node.daemon.recorder import Recorder, RecorderCounts, opening_of, recording
 from node.daemon.startup import OpenedHome, open_home, wall_ms
 from node.daemon.telling import configure_log, tell_start
-from node.daemon.waiters import TooManyWaiters, Waiters
 from node.daemon.verifying import pace_garbage_collection
+from node.daemon.waiters import TooManyWaiters, Waiters
 from node.daemon.watches import watch_disk, watch_links
 from node.daemon.workers import Workers, open_workers
 from node.home import read_key
