@@ -104,10 +104,6 @@ class Network:
                 count += 1
         return count
 
-    def is_connected(self, peer: PeerId) -> bool:
-        """Whether a member's link is open."""
-        return peer in self._connections
-
     def hold(self) -> None:
         """What is sent from here on waits for `release`; who holds must not await before that."""
         self._departures.hold()

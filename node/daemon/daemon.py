@@ -16,7 +16,6 @@ import structlog
 import trio
 
 from consensus import ED25519, Digest, LocalError, SigningKey
-from node import wire
 from node.config import NodeConfig
 from node.daemon.allocation import keep_freed_memory
 from node.daemon.driver import Driver
@@ -24,20 +23,18 @@ from node.daemon.federation.directory import ConfiguredAddress
 from node.daemon.federation.federation import Federation
 from node.daemon.federation.ledgerside import InThreads, LedgerSide, Readable
 from node.daemon.federation.readings import Readings, ReadingsInThreads
-from node.daemon.keyswap import stored_roster
 from node.daemon.links import Links
-from node.daemon.membership import Membership, founders_of, renamed
 from node.daemon.observing import AllowedList
 from node.daemon.performer import Performer
+from node.daemon.pinned import membership_of, network_config
 from node.daemon.postbox import Postbox
 from node.daemon.recent import RecentHeights, executed_ids
 from node.daemon.recorder import Recorder, RecorderCounts, opening_of, recording
 from node.daemon.startup import OpenedHome, open_home, wall_ms
 from node.daemon.telling import configure_log, tell_start
-from node.daemon.verifying import pace_garbage_collection
 from node.daemon.waiters import TooManyWaiters, Waiters
 from node.daemon.watches import watch_disk, watch_links
-from node.daemon.workers import Workers, open_workers
+from node.daemon.workers import Workers, open_workers, pace_garbage_collection
 from node.home import read_key
 from node.storage import ChainTable, SnapshotLimit
 from node.validator import (
@@ -52,7 +49,7 @@ from node.validator import (
     assemble,
     pool_config,
 )
-from p2p import GossipConfig, Network, P2PConfig, PeerAddress, PeerId, open_network
+from p2p import Network, open_network
 
 THREAD_SWITCH_SECONDS = 0.0005
 """How long a thread (storing, a query) may keep the interpreter from the loop; the default is ten times as
@@ -235,7 +232,7 @@ async def _run(
     rate = config.limits.transactions_per_second
     tuning = Tuning(config.consensus.base_timeout_ms, sender_per_second=rate, halt_height=config.halt_height)
     rules = pool_config(genesis, tuning)
-    p2p_config = _p2p_config(opened)
+    p2p_config = network_config(opened, software_version())
     tell_start(opened)
     async with (
         open_workers(rules.batch, config.limits.verify_workers) as workers,
@@ -249,7 +246,7 @@ async def _run(
         node = Node(opened, validator, network, postbox, waiters, workers)
         if recorder is not None:
             node.recorded = recorder.counts
-        membership = _membership(opened, network, p2p_config)
+        membership = membership_of(opened, network, p2p_config, validator.directory)
         performer = Performer(
             nursery,
             network,
@@ -359,35 +356,3 @@ async def _see_off(service: Service, node: Node, ending: trio.Event) -> None:
 async def _deadline_after(ending: trio.Event, scope: trio.CancelScope) -> None:
     await ending.wait()
     scope.deadline = trio.current_time() + GOODBYE_SECONDS
-
-
-def _membership(opened: OpenedHome, network: Network, started: P2PConfig) -> Membership:
-    founders = {PeerId(validator.node_key) for validator in opened.genesis.validators}
-    configured = frozenset(PeerId(key) for key in opened.config.p2p.allowed) - founders
-    return Membership(network, started.peers, started.allowed, opened.identity.peer_id, configured)
-
-
-def _p2p_config(opened: OpenedHome) -> P2PConfig:
-    config, genesis = opened.config, opened.genesis
-    own = opened.identity.peer_id
-    configured = tuple(
-        PeerAddress(PeerId(peer.node_key), peer.name, peer.host, peer.port) for peer in config.p2p.peers
-    )
-    with opened.store.snapshot() as snapshot:
-        founders, rotated = founders_of(genesis, stored_roster(snapshot))
-    addresses = renamed(configured, rotated, own)
-    unwanted = {own, *rotated, *(address.peer_id for address in addresses)}
-    allowed = ({PeerId(key) for key in config.p2p.allowed} | founders) - unwanted
-    return P2PConfig(
-        listen_host=config.p2p.host,
-        listen_port=config.p2p.port,
-        network_id=genesis.cluster_id,
-        protocol_version=wire.PROTOCOL_VERSION,
-        protocol_oldest=wire.PROTOCOL_OLDEST,
-        software=f"isthmus {software_version()}",
-        topics=wire.TOPICS,
-        peers=addresses,
-        allowed=frozenset(allowed),
-        node_name=config.name,
-        gossip=GossipConfig(seen_items=16_384, store_items=1_024),
-    )

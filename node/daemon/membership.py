@@ -7,7 +7,7 @@ validator gave up for another one (a rotation) is kept only while its link is op
 the node that still runs under it has to learn that it is a new epoch. Then it is neither let in nor listed.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -30,9 +30,6 @@ class Pins(Protocol):
     def update_members(self, peers: Iterable[PeerAddress], allowed: Iterable[PeerId] = ()) -> None:
         """Accept exactly these from now on, and dial the first."""
 
-    def is_connected(self, peer: PeerId) -> bool:
-        """Whether its link is open."""
-
 
 class Membership:
     """The pinned keys: `peers` and `allowed` come from configuration and genesis, and stay until a key among
@@ -45,9 +42,12 @@ class Membership:
         allowed: frozenset[PeerId],
         own: PeerId,
         configured: Iterable[PeerId] = (),
+        is_linked: Callable[[PeerId], bool] = lambda _peer: False,
     ) -> None:
-        """`configured` are those of `allowed` that the operator may take back (`allow`)."""
+        """`configured` are those of `allowed` that the operator may take back (`allow`); `is_linked` says
+        whether a peer's link is open."""
         self._network = network
+        self._is_linked = is_linked
         self._peers = tuple(peers)
         self._own = own
         self._founders = frozenset(allowed - frozenset(configured))
@@ -91,7 +91,7 @@ class Membership:
         gone = [
             (old, new)
             for old, new in self._leaving.items()
-            if self._network.is_connected(new) or not self._network.is_connected(old)
+            if self._is_linked(new) or not self._is_linked(old)
         ]
         for old, new in gone:
             del self._leaving[old]

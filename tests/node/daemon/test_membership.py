@@ -24,13 +24,13 @@ class Pins:
     def update_members(self, peers: Iterable[PeerAddress], allowed: Iterable[PeerId] = ()) -> None:
         self.told.append((tuple(peers), frozenset(allowed)))
 
-    def is_connected(self, peer: PeerId) -> bool:
-        return peer in self.linked
-
 
 def membership() -> tuple[Membership, Pins]:
     pins = Pins()
-    return Membership(pins, (ADDRESS,), frozenset((ALLOWED,)), OWN), pins
+    members = Membership(
+        pins, (ADDRESS,), frozenset((ALLOWED,)), OWN, is_linked=lambda peer: peer in pins.linked
+    )
+    return members, pins
 
 
 def test_known_keys_change_nothing_and_we_are_not_told_to_ourselves() -> None:

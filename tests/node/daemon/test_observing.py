@@ -25,9 +25,6 @@ class Pins:
         self.peers = [address.peer_id for address in peers]
         self.allowed = set(allowed)
 
-    def is_connected(self, peer: PeerId) -> bool:
-        return False
-
 
 def membership(pins: Pins, *configured: PeerId) -> Membership:
     peers = (PeerAddress(DIALLED, "d", "h", 1),)
