@@ -37,11 +37,11 @@ from node.api.governance_queries import GovernanceAnswer, ProposalAnswer, Valida
 from node.api.streaming import deliver
 from node.api.subscription import ClusterEvent, Subscription
 from node.api.transport import (
-    CONNECTIONS,
-    HEADERS,
     STREAM_HEADERS,
     STREAM_SILENCE_S,
+    asynchronous,
     batches_of,
+    blocking,
     no_reply_of,
     reply_of,
 )
@@ -81,7 +81,7 @@ class AsyncClient:
         """`urls` are nodes of one cluster; `trust` is its pinned genesis hash, needed to verify."""
         cluster = Cluster(urls, clock=_clock_ms, timeout_ms=timeout_ms)
         self._talk = Conversation(cluster, trust)
-        self._http = httpx2.AsyncClient(trust_env=False, limits=CONNECTIONS, headers=HEADERS)
+        self._http = asynchronous(urls)
 
     async def __aenter__(self) -> "AsyncClient":
         return self
@@ -256,7 +256,7 @@ class Client:
     def __init__(self, urls: Sequence[str], *, trust: bytes | None = None, timeout_ms: int = 10_000) -> None:
         """As AsyncClient."""
         self._talk = Conversation(Cluster(urls, clock=_clock_ms, timeout_ms=timeout_ms), trust)
-        self._http = httpx2.Client(trust_env=False, limits=CONNECTIONS, headers=HEADERS)
+        self._http = blocking(urls)
 
     def __enter__(self) -> "Client":
         return self

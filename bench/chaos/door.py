@@ -27,7 +27,7 @@ from node.api.exchange import (
     read_view,
     submission,
 )
-from node.api.transport import HEADERS, no_reply_of, reply_of
+from node.api.transport import HEADERS, no_reply_of, reply_of, trust_for
 from node.api.views import Outcome as Submission
 from node.ledger.codes import Code
 from node.ledger.receipts import Receipt
@@ -64,7 +64,10 @@ class Door:
         self._talk = Conversation(cluster, trust)
         self._write_wait_ms = write_wait_ms
         self._http = httpx2.AsyncClient(
-            trust_env=False, headers=HEADERS, limits=httpx2.Limits(max_connections=64)
+            verify=trust_for((url,)),
+            trust_env=False,
+            headers=HEADERS,
+            limits=httpx2.Limits(max_connections=64),
         )
 
     async def aclose(self) -> None:

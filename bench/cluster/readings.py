@@ -14,6 +14,7 @@ import trio
 from prometheus_client.parser import text_string_to_metric_families
 
 from bench.processes import ProcessTable, Usage
+from node.api.transport import trust_for
 
 _METRICS_SECONDS = 5.0
 BENCH = "bench"
@@ -143,7 +144,8 @@ async def take_reading(urls: Mapping[str, str], pids: Mapping[str, int]) -> Read
 
     processes = _usages(pids)
     second = trio.current_time()
-    async with httpx2.AsyncClient(trust_env=False) as http, trio.open_nursery() as nursery:
+    verify = trust_for(tuple(urls.values()))
+    async with httpx2.AsyncClient(verify=verify, trust_env=False) as http, trio.open_nursery() as nursery:
         for name, url in urls.items():
             nursery.start_soon(look, http, name, url)
     return Reading(second, {name: nodes[name] for name in urls if name in nodes}, processes)

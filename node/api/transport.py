@@ -1,6 +1,7 @@
 """Where the client's conversation meets httpx2: the same small translations for both clients."""
 
-from collections.abc import Iterable, Iterator
+import ssl
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 import httpx2
@@ -16,6 +17,24 @@ STREAM_SILENCE_S = 60.0
 """Longer than the pause between two keep-alive comments of any node."""
 BATCH_BYTES_MAX = 4 * 1024 * 1024
 """Half of what a node takes in one request."""
+
+
+def trust_for(urls: Sequence[str]) -> ssl.SSLContext:
+    """Which servers these URLs need trust in: where none is HTTPS, nobody, because to read the list of the
+    world's authorities takes 35 ms for each client."""
+    if any(url.lower().startswith("https:") for url in urls):
+        return httpx2.create_ssl_context(trust_env=False)
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def asynchronous(urls: Sequence[str]) -> httpx2.AsyncClient:
+    """The connections of a client of these URLs that runs on Trio."""
+    return httpx2.AsyncClient(verify=trust_for(urls), trust_env=False, limits=CONNECTIONS, headers=HEADERS)
+
+
+def blocking(urls: Sequence[str]) -> httpx2.Client:
+    """The connections of one that waits in its thread."""
+    return httpx2.Client(verify=trust_for(urls), trust_env=False, limits=CONNECTIONS, headers=HEADERS)
 
 
 def reply_of(response: httpx2.Response, content: bytes) -> Reply:

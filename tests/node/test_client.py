@@ -1,5 +1,6 @@
 """The client against the real server: receipts, fail-over, back-off, refused proofs, resumed streams."""
 
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -13,7 +14,7 @@ from node.api.backend import Busy
 from node.api.conversation import NotTrusted
 from node.api.limits import ApiLimits
 from node.api.server import bind_listener
-from node.api.transport import batches_of
+from node.api.transport import batches_of, trust_for
 from node.api.views import Outcome
 from node.client import (
     ApiError,
@@ -348,3 +349,18 @@ async def test_the_blocking_client_does_the_same() -> None:
 def test_a_client_without_urls_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one node"):
         Client([])
+
+
+@pytest.mark.parametrize("urls", [["https://node"], ["http://node", "HTTPS://other:443/"]])
+def test_over_https_a_node_is_believed_on_the_word_of_the_known_authorities(urls: list[str]) -> None:
+    assert trust_for(urls).get_ca_certs()
+
+
+@pytest.mark.parametrize("urls", [["https://node"], ["http://node", "http://https:1"]])
+def test_a_certificate_is_always_checked(urls: list[str]) -> None:
+    trust = trust_for(urls)
+    assert (trust.verify_mode, trust.check_hostname) == (ssl.CERT_REQUIRED, True)
+
+
+def test_without_https_no_authority_is_read() -> None:
+    assert trust_for(["http://127.0.0.1:27601"]).get_ca_certs() == []
