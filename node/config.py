@@ -130,9 +130,12 @@ class LimitSettings:
 
 @dataclass(frozen=True, slots=True)
 class ConsensusSettings:
-    """Patience of this node: `[consensus]`. Safety does not depend on it."""
+    """Patience of this node, and whom it believes: `[consensus]`. What is agreed does not depend on it."""
 
     base_timeout_ms: int = knobs.integer(600, 10, 60_000, "how long a round may take before we give it up")
+    verification_certificates: bool = knobs.flag(
+        False, "true: do not check again the signatures that more than a third of the weight checked"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,14 +19,15 @@ from consensus import (
 from consensus import MESSAGE_BYTES_MAX as AGREEMENT_BYTES_MAX
 from node.anchoring.exchange import EXCHANGE_BYTES_MAX, Exchanged, decode_exchanged, encode_exchanged
 from node.pool.messages import MESSAGE_BYTES_MAX as POOL_BYTES_MAX
-from node.pool.messages import FetchedBatch, PoolMessage, PushBatch, SyncResponse
+from node.pool.messages import Attest, FetchedBatch, PoolMessage, PushBatch, SyncResponse
 from node.pool.messages import decode_message as decode_pool
 from node.pool.messages import encode_message as encode_pool
 from p2p import Priority, Topic
 
-PROTOCOL_VERSION = 3
+ATTESTING_SINCE = 4
+PROTOCOL_VERSION = 4
 """The newest version that this software speaks; raised when nodes learn to say something new. 3: the hello
-says a range, and features are enabled by governance."""
+says a range, and features are enabled by governance. 4: attestations (VC2), told to none that is older."""
 PROTOCOL_OLDEST = 3
 """The oldest that it still speaks: raised when nodes with and without a change can no longer talk. As long as
 it is at most the PROTOCOL_VERSION of the release before, a cluster is upgraded node by node."""
@@ -41,6 +42,7 @@ class Code(IntEnum):
     DATA = 3
     BATCHES = 4
     SYNC = 5
+    ATTESTATIONS = 6
     EVIDENCE = 21
     TRANSACTIONS = 22
     FEDERATION = 30
@@ -52,6 +54,7 @@ TOPICS = (
     Topic(Code.DATA, "data", Priority.URGENT, 256 * _KIB),
     Topic(Code.BATCHES, "batches", Priority.BULK, 4 * 1024 * _KIB + 128 * _KIB),
     Topic(Code.SYNC, "sync", Priority.BULK, POOL_BYTES_MAX),
+    Topic(Code.ATTESTATIONS, "attestations", Priority.URGENT, 256 * _KIB, since=ATTESTING_SINCE),
     Topic(Code.EVIDENCE, "evidence", Priority.NORMAL, 16 * _KIB, gossip=True),
     Topic(Code.TRANSACTIONS, "transactions", Priority.NORMAL, 1024 * _KIB, gossip=True),
     Topic(Code.FEDERATION, "federation", Priority.NORMAL, EXCHANGE_BYTES_MAX, foreign=True),
@@ -72,6 +75,8 @@ def _pool_topic(message: PoolMessage) -> Code:
     kind = type(message)
     if kind is SyncResponse:
         return Code.SYNC
+    if kind is Attest:
+        return Code.ATTESTATIONS
     return Code.BATCHES if kind is PushBatch or kind is FetchedBatch else Code.DATA
 
 

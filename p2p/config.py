@@ -149,6 +149,8 @@ class P2PConfig:
     strangers_burst: int = 256
     addresses_max: int = 4_096
     """Addresses remembered for their allowance, and as many from which a pinned key has come."""
+    addresses_per_key: int = 3
+    """Of these for one key, the newest; those of other clusters' keys make room first."""
 
     foreign_queue: QueueLimit = QueueLimit(items=64, bytes=4 * 1024 * 1024)
     """Each send queue of a node of another cluster."""
@@ -220,6 +222,8 @@ class P2PConfig:
                 raise ConfigError(f"topic {topic.name}: max_bytes must be at least 1")
             if topic.foreign and topic.gossip:
                 raise ConfigError(f"topic {topic.name}: gossip does not pass between clusters")
+            if topic.since and (topic.foreign or topic.gossip):
+                raise ConfigError(f"topic {topic.name}: only what one member sends another can be newer")
             limit = self.foreign_queue if topic.foreign else self.queue_limit(topic.priority)
             if topic.max_bytes > limit.bytes // 2:
                 raise ConfigError(

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 import trio
 
+from p2p.config import Topic
 from p2p.errors import (
     ConnectionLost,
     MalformedFrame,
@@ -139,6 +140,10 @@ class Connection:
         """Queues an encoded message and wakes the writer; never blocks."""
         self.queue.put(lane, topic, frames, key)
         self.wake()
+
+    def knows(self, topic: Topic) -> bool:
+        """Whether who is at the other end has heard of the topic."""
+        return not topic.since or (self.protocol_version or 0) >= topic.since
 
     def wake(self) -> None:
         """Has the writer look at `queue` in its next turn."""

@@ -78,14 +78,15 @@ class Network:
         return self._sessions.last_refused
 
     def send(self, peer: PeerId, topic_code: int, body: bytes, *, key: bytes | None = None) -> bool:
-        """Queues a message; False when the peer is not connected. Never blocks.
+        """Queues a message; False when the peer is not connected, or its software is older than the topic.
+        Never blocks.
 
         A queued message of the same topic and `key` is replaced. Raises MessageRefused (our own fault) for
         an unknown or gossip topic, an empty body, or one above the topic's limit.
         """
         topic = _direct_topic(self._topics, topic_code, body)
         connection = self._connections.get(peer)
-        if connection is None:
+        if connection is None or not connection.knows(topic):
             return False
         self._departures.put(connection, topic.priority, topic_code, encode(topic_code, body), key)
         return True
@@ -93,13 +94,13 @@ class Network:
     def broadcast(
         self, topic_code: int, body: bytes, *, key: bytes | None = None, to: Iterable[PeerId] | None = None
     ) -> int:
-        """`send` to every connected peer, or to those of `to` that are; answers how many that were."""
+        """`send` to every connected peer, or to those of `to` that are; answers to how many."""
         topic = _direct_topic(self._topics, topic_code, body)
         frames = encode(topic_code, body)
         count = 0
         for peer in self._connections if to is None else to:
             connection = self._connections.get(peer)
-            if connection is not None:
+            if connection is not None and connection.knows(topic):
                 self._departures.put(connection, topic.priority, topic_code, frames, key)
                 count += 1
         return count
@@ -157,6 +158,7 @@ class Network:
         for peer in [peer for peer in self._links if peer not in members]:
             link = self._links.pop(peer)
             link.retired = True
+            self._sessions.doorstep.known.forget(peer)
             if link.connection is not None:
                 link.connection.end(ConnectionLost("it is no longer a member", link.name))
         for peer, address in members.items():

@@ -22,6 +22,7 @@ from consensus import (
 from node import wire
 from node.pool.messages import (
     Acknowledge,
+    Attest,
     BatchesUnavailable,
     Fed,
     FetchBatches,
@@ -72,7 +73,7 @@ def frame_in_words(topic: int, body: bytes) -> tuple[str, str]:
     try:
         if topic in (wire.Code.AGREEMENT, wire.Code.BLOCKS):
             return _agreement(wire.agreement_message(topic, body))
-        if topic in (wire.Code.DATA, wire.Code.BATCHES, wire.Code.SYNC):
+        if topic in (wire.Code.DATA, wire.Code.ATTESTATIONS, wire.Code.BATCHES, wire.Code.SYNC):
             return _data(wire.pool_message(topic, body))
     except PeerError as error:
         return "babbles", f"{len(body)} bytes that are no message: {error.detail}"
@@ -118,6 +119,8 @@ def _data(message: PoolMessage) -> tuple[str, str]:
             return "pushes", f"a batch of {len(data)} bytes"
         case Acknowledge(digests):
             return "keeps", f"batches {' '.join(map(_short, digests))}, durably"
+        case Attest(digests):
+            return "attests", f"that it verified batches {' '.join(map(_short, digests))}"
         case FetchBatches(digests):
             return "asks", f"for batches {' '.join(map(_short, digests))}"
         case FetchedBatch(data):

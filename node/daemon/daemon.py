@@ -32,9 +32,10 @@ from node.daemon.recent import RecentHeights, executed_ids
 from node.daemon.recorder import Recorder, RecorderCounts, opening_of, recording
 from node.daemon.startup import OpenedHome, open_home, wall_ms
 from node.daemon.telling import configure_log, tell_start
+from node.daemon.verifying import pace_garbage_collection
 from node.daemon.waiters import TooManyWaiters, Waiters
 from node.daemon.watches import watch_disk, watch_links
-from node.daemon.workers import Workers, open_workers, pace_garbage_collection
+from node.daemon.workers import Workers, open_workers
 from node.home import read_key
 from node.storage import ChainTable, SnapshotLimit
 from node.validator import (
@@ -230,7 +231,12 @@ async def _run(
 ) -> None:
     config, genesis = opened.config, opened.genesis
     rate = config.limits.transactions_per_second
-    tuning = Tuning(config.consensus.base_timeout_ms, sender_per_second=rate, halt_height=config.halt_height)
+    tuning = Tuning(
+        config.consensus.base_timeout_ms,
+        sender_per_second=rate,
+        halt_height=config.halt_height,
+        verification_certificates=config.consensus.verification_certificates,
+    )
     rules = pool_config(genesis, tuning)
     p2p_config = network_config(opened, software_version())
     tell_start(opened)

@@ -5,7 +5,10 @@ come as the answer to a fetch of ours. Raises PeerError for what no correct peer
 peer may send at a bad moment (a late copy, a quota we see as full) is passed over in silence.
 """
 
+from collections.abc import Iterable
+
 from consensus import (
+    Block,
     CodecError,
     Digest,
     InvalidMessage,
@@ -13,14 +16,16 @@ from consensus import (
     ValidatorIndex,
     ValidatorSet,
 )
+from node.pool.attesting import Attesting
 from node.pool.batches import Batch, batch_digest
 from node.pool.checking import PayloadChecks
 from node.pool.config import PoolConfig
 from node.pool.delivery import Delivery
-from node.pool.effects import PoolEffect, VerifyBatch
+from node.pool.effects import PoolEffect
 from node.pool.fetching import Fetcher
 from node.pool.messages import (
     Acknowledge,
+    Attest,
     BatchesUnavailable,
     Fed,
     FetchBatches,
@@ -49,6 +54,7 @@ class Arrivals:
         fetcher: Fetcher,
         delivery: Delivery,
         spreading: Spreading,
+        attesting: Attesting,
     ) -> None:
         self._config = config
         self._validators = validators
@@ -58,6 +64,7 @@ class Arrivals:
         self._fetcher = fetcher
         self._delivery = delivery
         self._spreading = spreading
+        self._attesting = attesting
         self.over_quota = 0
         """Pushed batches not taken because their author's quota was full; the author pushes them again."""
 
@@ -72,10 +79,12 @@ class Arrivals:
             case Acknowledge(digests):
                 self.on_acknowledged(peer, digests)
                 return []
+            case Attest(digests):
+                return self._attesting.on_attest(peer, digests, elapsed_ms)
             case FetchBatches():
                 return self._delivery.on_fetch(peer, message)
             case FetchedBatch(data):
-                return self.on_fetched(peer, data)
+                return self.on_fetched(peer, data, elapsed_ms)
             case BatchesUnavailable(digests):
                 self._fetcher.on_unavailable(peer, digests, elapsed_ms)
                 return []
@@ -117,15 +126,16 @@ class Arrivals:
             self.over_quota += 1
             return []
         self._fetcher.drop(name)
-        self._count_push(self._shelf.add(batch, index), index)
-        return [VerifyBatch(name, data)]
+        held = self._shelf.add(batch, index)
+        self._count_push(held, index)
+        return self._attesting.begin(held, index, elapsed_ms)
 
     def _count_push(self, held: HeldBatch, author: ValidatorIndex) -> None:
         """Its author holds a large batch durably before it pushes it; a small one it acknowledges apart."""
         if not held.small:
             self._shelf.acknowledge(held.batch.digest, author)
 
-    def on_fetched(self, peer: bytes, data: bytes) -> list[PoolEffect]:
+    def on_fetched(self, peer: bytes, data: bytes, elapsed_ms: int) -> list[PoolEffect]:
         """An answer to a fetch; one nobody asked for is its sender's fault, a late one is not."""
         name = batch_digest(data)
         if not self._fetcher.was_asked(peer, name):
@@ -143,8 +153,27 @@ class Arrivals:
             self._checks.note_invalid(name, None)
             return []
         self.make_room(len(data))
-        self._shelf.add(batch, FOREIGN)
-        return [VerifyBatch(name, data)]
+        return self._attesting.begin(self._shelf.add(batch, FOREIGN), None, elapsed_ms)
+
+    def on_inline(self, batches: Iterable[Batch], elapsed_ms: int) -> list[PoolEffect]:
+        """Batches that came whole in a block that may get a vote."""
+        effects: list[PoolEffect] = []
+        for batch in batches:
+            if self._shelf.get(batch.digest) is None:
+                self.make_room(len(batch.encoded))
+                effects += self._attesting.begin(self._shelf.add(batch, FOREIGN), None, elapsed_ms)
+        return effects
+
+    def fetch_missing(self, block: Block, me: ValidatorIndex | None, elapsed_ms: int) -> None:
+        """Look for what this block names and is not here, first at those who should have it."""
+        for reference in self._checks.missing(block.id):
+            holders = (block.author, reference.author, *self._shelf.holders(reference.digest))
+            keys = [
+                self._validators.validators[index].public_key
+                for index in dict.fromkeys(holders)
+                if self._validators.contains(index) and index != me
+            ]
+            self._fetcher.want(reference.digest, keys, elapsed_ms)
 
     def on_acknowledged(self, peer: bytes, names: tuple[Digest, ...]) -> None:
         """A validator holds these; what is ordered already needs no acknowledgement. Who is none here may be

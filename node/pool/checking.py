@@ -1,9 +1,10 @@
 """May this replica vote for this payload? Decided at once, or when what is missing has arrived.
 
 AVAILABLE needs every referenced batch verified and durable here, every inline body verified, none expired at
-the block's time (C24), none ordered before, and all within the rules. A fault is the proposer's; a missing
-batch is reported under its author's name only when that author's own link said that it holds it, so that a
-liar's reference cannot put the blame on somebody else.
+the block's time (C24), none ordered before, and all within the rules. Verified is what this node verified or
+a blocking set of the epoch's roster attests (VC1, `attesting.py`). A fault is the proposer's; a missing batch
+is reported under its author's name only when that author's own link said that it holds it, so that a liar's
+reference cannot put the blame on somebody else.
 """
 
 from dataclasses import dataclass

@@ -31,6 +31,13 @@ class PoolConfig:
     repush_ms: int = 2_000
     """How often own batches without a quorum are pushed again to those who have not acknowledged."""
     repush_bytes_max: int = 2 * 1024 * 1024
+    verification_certificates: bool = False
+    """Whether signatures that a blocking set attests are believed, and what is verified here is attested
+    (`attesting.py`)."""
+    attestation_wait_ms: int = 500
+    """How long those whose turn it is are waited for, twice at most."""
+    attested_transactions_min: int = 8
+    """Transactions of a batch below which everybody verifies at once: a message costs as much."""
     reacknowledge_ms: int = 5_000
     """How often acknowledgements of batches still unordered are repeated."""
     early_acknowledgements_max: int = 4096

@@ -25,7 +25,7 @@ from consensus import (
 )
 
 DIGESTS_MAX = 4096
-"""Most digests in one acknowledgement (128 KiB)."""
+"""Most digests in one acknowledgement or attestation (128 KiB)."""
 FETCH_MAX = 16
 """Most digests in one fetch: 4 MiB of batches at the default size."""
 SYNC_HEIGHTS_MAX = 1024
@@ -52,7 +52,14 @@ class PushBatch:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledge:
-    """The sender holds these batches, verified and durable (C9)."""
+    """The sender holds these batches, good and durable (C9); who verified them is not said."""
+
+    digests: tuple[Digest, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Attest:
+    """The sender has verified these batches itself (VC2); whether it keeps them is not said."""
 
     digests: tuple[Digest, ...]
 
@@ -155,6 +162,7 @@ class Fed:
 PoolMessage: TypeAlias = (
     PushBatch
     | Acknowledge
+    | Attest
     | FetchBatches
     | FetchedBatch
     | BatchesUnavailable
@@ -164,8 +172,8 @@ PoolMessage: TypeAlias = (
     | Fed
 )
 
-_PUSH, _ACKNOWLEDGE, _FETCH, _FETCHED, _UNAVAILABLE, _SYNC_REQUEST, _SYNC_RESPONSE, _FOLLOW, _FED = range(
-    1, 10
+_PUSH, _ACKNOWLEDGE, _FETCH, _FETCHED, _UNAVAILABLE, _SYNC_REQUEST, _SYNC_RESPONSE, _FOLLOW, _FED, _ATTEST = (
+    range(1, 11)
 )
 
 
@@ -176,6 +184,8 @@ def encode_message(message: PoolMessage) -> bytes:
             return encode_around((_PUSH,), data)
         case Acknowledge(digests):
             return encode_trusted((_ACKNOWLEDGE, digests))
+        case Attest(digests):
+            return encode_trusted((_ATTEST, digests))
         case FetchBatches(digests):
             return encode_trusted((_FETCH, digests))
         case FetchedBatch(data):
@@ -210,6 +220,8 @@ def _from_fields(kind: int, value: tuple[Value, ...]) -> PoolMessage:
         return PushBatch(as_bytes(as_tuple(value, 2, "push")[1], "batch", max_length=_BATCH_BYTES_MAX))
     if kind == _ACKNOWLEDGE:
         return Acknowledge(_digests(as_tuple(value, 2, "acknowledge")[1], DIGESTS_MAX))
+    if kind == _ATTEST:
+        return Attest(_digests(as_tuple(value, 2, "attest")[1], DIGESTS_MAX))
     if kind == _FETCH:
         return FetchBatches(_digests(as_tuple(value, 2, "fetch")[1], FETCH_MAX))
     if kind == _FETCHED:

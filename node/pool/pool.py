@@ -25,12 +25,13 @@ from node.ledger.transactions import Transaction
 from node.pool.alarm import Alarm
 from node.pool.announcing import Announcer
 from node.pool.arrivals import Arrivals
+from node.pool.attesting import Attesting
 from node.pool.batches import Batch, BatchReport, batch_digest
 from node.pool.checking import PayloadChecks
 from node.pool.config import PoolConfig
 from node.pool.contents import ContentsCache
 from node.pool.delivery import Delivery
-from node.pool.effects import Answer, ForgetBatches, Penalise, PoolEffect, VerifyBatch
+from node.pool.effects import Answer, ForgetBatches, Penalise, PoolEffect
 from node.pool.exclusion import Exclusions
 from node.pool.fetching import Fetcher
 from node.pool.messages import (
@@ -40,7 +41,7 @@ from node.pool.messages import (
 from node.pool.ordered import OrderedBlocks
 from node.pool.proposing import Slot, build_payload
 from node.pool.sealing import Sealer
-from node.pool.shelf import FOREIGN, Shelf
+from node.pool.shelf import Shelf
 from node.pool.spreading import Spreading
 from node.pool.verdicts import Verdicts
 
@@ -61,6 +62,9 @@ class BatchPool:
         self._delivery = Delivery(config, self._shelf, self._ordered, self._fetcher)
         self._spreading = Spreading(config, self._shelf, validators, me)
         self._verdicts = Verdicts(config, validators, self._shelf, self._checks, self._spreading)
+        self.attesting = Attesting(
+            config, validators, me, self._shelf, self._ordered, self._verdicts, self._spreading.connected
+        )
         self._arrivals = Arrivals(
             config,
             validators,
@@ -70,6 +74,7 @@ class BatchPool:
             self._fetcher,
             self._delivery,
             self._spreading,
+            self.attesting,
         )
         self._exclusions = Exclusions(config)
         self._sealer = Sealer(config, me, validators.epoch, self._shelf, self._spreading)
@@ -123,7 +128,7 @@ class BatchPool:
     def on_batch_verified(self, report: BatchReport, now_ms: int) -> list[PoolEffect]:
         """The answer to `VerifyBatch`."""
         elapsed = self._alarm.advance(now_ms)
-        return self._finish(self._verdicts.on_report(report, elapsed), now_ms)
+        return self._finish(self.attesting.on_report(report, elapsed), now_ms)
 
     def on_persisted(self, digests: Sequence[Digest], now_ms: int) -> list[PoolEffect]:
         """The answer to `PersistBatch`: from now on our acknowledgement counts and is sent (C2)."""
@@ -149,8 +154,8 @@ class BatchPool:
         if len(self._fetcher):
             self._fetcher.drop_unless(lambda n: self._delivery.is_wanted(n) or self._checks.references(n))
         for block in self._checks.waiting():
-            self._fetch_missing(block)
-        return self._finish(self._spreading.run(elapsed), now_ms)
+            self._arrivals.fetch_missing(block, self._me, elapsed)
+        return self._finish(self.attesting.run(elapsed) + self._spreading.run(elapsed), now_ms)
 
     # --- what agreement asks and tells -----------------------------------------------------------------
 
@@ -175,23 +180,19 @@ class BatchPool:
 
     def on_check(self, block: Block, ancestors: Sequence[Block], now_ms: int) -> list[PoolEffect]:
         """`CheckPayload`: answered now, or again when what is missing has come."""
-        self._alarm.advance(now_ms)
+        elapsed = self._alarm.advance(now_ms)
         contents = self.contents.of(block)
         older = tuple(self.contents.of(ancestor) for ancestor in ancestors)
         fault = self._checks.start(block, contents, older)
         if fault:
             return [Answer(PayloadChecked(block.id, Verdict.INVALID, None, fault))]
-        effects: list[PoolEffect] = []
-        for batch in contents.inline:
-            if self._shelf.get(batch.digest) is None:
-                self._arrivals.make_room(len(batch.encoded))
-                self._shelf.add(batch, FOREIGN)
-                effects.append(VerifyBatch(batch.digest, batch.encoded))
+        effects = self._arrivals.on_inline(contents.inline, elapsed)
+        effects += self.attesting.hurry(contents.names())
         for reference in contents.references:
             held = self._shelf.get(reference.digest)
             if held is not None and held.verified:
                 effects += self._spreading.persist(held)
-        self._fetch_missing(block)
+        self._arrivals.fetch_missing(block, self._me, elapsed)
         return self._finish(effects + self._checks.judge(block.id), now_ms)
 
     def on_committed(self, blocks: Sequence[CommittedBlock], now_ms: int) -> list[PoolEffect]:
@@ -205,6 +206,7 @@ class BatchPool:
             for name in contents.names():
                 self._shelf.mark_ordered(name)
                 self._shelf.forget_early(name)
+                self.attesting.forget(name)
             for reference in contents.references:
                 self._exclusions.forgive(reference.author)
             self._committed_ms = max(self._committed_ms, block.time_ms)
@@ -235,6 +237,7 @@ class BatchPool:
             self._ordered.remember((name,), block_time_ms)
             self._shelf.remove(name)
             self._shelf.forget_early(name)
+            self.attesting.forget(name)
         self._committed_ms = max(self._committed_ms, time_ms)
         self._ordered.forget_expired(self._committed_ms)
         return self._finish(self._expire(elapsed), now_ms)
@@ -262,6 +265,7 @@ class BatchPool:
     def succeed(self, before: "BatchPool", renamed: Mapping[bytes, bytes]) -> None:
         """This pool takes over from that of the epoch before; `renamed`: links by identities then and now."""
         self._fetcher.succeed(before._fetcher, renamed)
+        self.attesting.succeed(before.attesting)
 
     def pending(self) -> bool:
         """Whether this node knows of payload it could propose now (C7)."""
@@ -276,6 +280,7 @@ class BatchPool:
             *self._fetcher.limits(),
             *self._delivery.limits(),
             *self._spreading.limits(),
+            *self.attesting.limits(),
             ("pool_unsealed_bytes", self._sealer.bytes, config.unsealed_bytes_max + config.author_bytes_max),
             *self._checks.limits(),
             ("pool_parsed_blocks", len(self.contents), config.parsed_blocks_max),
@@ -291,7 +296,7 @@ class BatchPool:
     def recover(
         self, stored: Iterable[bytes], ordered: Iterable[tuple[Digest, int]], committed_ms: int, now_ms: int
     ) -> list[PoolEffect]:
-        """After a restart: the durable batches not yet executed (verified before they were stored), the
+        """After a restart: the durable batches not yet executed (VC1 held before they were stored), the
         digests ordered by recent blocks with their blocks' times, and the time of the last of these."""
         self._alarm.advance(now_ms)
         self._committed_ms = committed_ms
@@ -309,19 +314,10 @@ class BatchPool:
 
     # --- inside ----------------------------------------------------------------------------------------
 
-    def _fetch_missing(self, block: Block) -> None:
-        for reference in self._checks.missing(block.id):
-            holders = (block.author, reference.author, *self._shelf.holders(reference.digest))
-            keys = [
-                self._validators.validators[index].public_key
-                for index in dict.fromkeys(holders)
-                if self._validators.contains(index) and index != self._me
-            ]
-            self._fetcher.want(reference.digest, keys, self._alarm.elapsed_ms)
-
     def _expire(self, elapsed_ms: int) -> list[PoolEffect]:
         expired, stored = self._shelf.expire(self._committed_ms)
         for held in expired:
+            self.attesting.forget(held.batch.digest)
             if held.group == self._me:
                 self._sealer.take_back(held, elapsed_ms)
         return [ForgetBatches(tuple(stored))] if stored else []
@@ -337,11 +333,13 @@ class BatchPool:
         effects += self._fetcher.run(elapsed)
         effects += self._spreading.flush()
         effects += self._announcer.run()
+        attestations = self.attesting.flush()
         dues = (
             self._sealer.due_ms(elapsed),
             self._fetcher.due_ms(),
             self._spreading.due_ms(elapsed),
+            self.attesting.due_ms(),
             self._exclusions.end_ms(elapsed),
         )
         due_ms = min((due for due in dues if due is not None), default=None)
-        return [*self._alarm.rearm(due_ms), *effects]
+        return [*self._alarm.rearm(due_ms), *attestations, *effects]

@@ -23,7 +23,9 @@ class HeldBatch:
     """One batch and what is known of it; times are elapsed milliseconds.
 
     `group` is the author it is charged to (`FOREIGN` for none); `acknowledged` a bit for each validator;
-    `ack_due_ms` when a small batch must be journalled and acknowledged after all; `ordered` once committed.
+    `verified` once this node verified it or a blocking set attests it (VC1); `attested` a bit for each that
+    attests it; `ack_due_ms` when a small batch must be journalled and acknowledged after all; `ordered` once
+    committed.
     """
 
     batch: Batch
@@ -35,6 +37,8 @@ class HeldBatch:
     ordered: bool = False
     acknowledged: int = 0
     weight: int = 0
+    attested: int = 0
+    attested_weight: int = 0
     ack_due_ms: int | None = None
     pushed_at_ms: int = 0
 

@@ -8,7 +8,7 @@ from node.pool.batches import BatchContent, BatchReport
 from node.pool.checking import PayloadChecks
 from node.pool.config import PoolConfig
 from node.pool.effects import Penalise, PoolEffect, VerifyBatch
-from node.pool.shelf import FOREIGN, Shelf
+from node.pool.shelf import FOREIGN, HeldBatch, Shelf
 from node.pool.spreading import Spreading
 
 
@@ -34,20 +34,24 @@ class Verdicts:
         held = self._shelf.get(report.digest)
         if held is None or held.verified:
             return []
-        effects: list[PoolEffect] = []
         if report.ok:
-            held.verified = True
-            needed = self._checks.references(report.digest)
-            effects += self._spreading.on_verified(held, elapsed_ms, needed=needed)
-            self._shelf.refresh(held)
-        else:
-            pushed_by = None if held.group == FOREIGN else ValidatorIndex(held.group)
-            self._shelf.remove(report.digest)
-            self._checks.note_invalid(report.digest, pushed_by)
-            if pushed_by is not None:
-                author = self._validators.validators[pushed_by].public_key
-                effects.append(Penalise(author, InvalidMessage("batch-invalid", report.detail, author)))
+            return self.accept(held, elapsed_ms)
+        effects: list[PoolEffect] = []
+        pushed_by = None if held.group == FOREIGN else ValidatorIndex(held.group)
+        self._shelf.remove(report.digest)
+        self._checks.note_invalid(report.digest, pushed_by)
+        if pushed_by is not None:
+            author = self._validators.validators[pushed_by].public_key
+            effects.append(Penalise(author, InvalidMessage("batch-invalid", report.detail, author)))
         return effects + self._checks.judge_with(report.digest)
+
+    def accept(self, held: HeldBatch, elapsed_ms: int) -> list[PoolEffect]:
+        """Its signatures are good: verified here, or attested by a blocking set (VC1)."""
+        held.verified = True
+        needed = self._checks.references(held.batch.digest)
+        effects = self._spreading.on_verified(held, elapsed_ms, needed=needed)
+        self._shelf.refresh(held)
+        return effects + self._checks.judge_with(held.batch.digest)
 
     def in_place(self, effects: list[PoolEffect], elapsed_ms: int) -> list[PoolEffect]:
         """The effects with every question answered that need not leave this node."""

@@ -58,6 +58,8 @@ class Tuning:
     """Transactions of one key taken in from clients; 0: any number."""
     halt_height: int = 0
     """Nothing above this height is executed, so no header above it is signed; 0: no such height."""
+    verification_certificates: bool = False
+    """Whether a batch that a blocking set attests is believed (VC1)."""
 
 
 class StateView:
@@ -86,6 +88,7 @@ def pool_config(genesis: Genesis, tuning: Tuning, scheme: SignatureScheme = ED25
         rules,
         PayloadRules(inline_bytes_max=params.inline_bytes_max),
         seal_delay_ms=tuning.seal_delay_ms,
+        verification_certificates=tuning.verification_certificates,
         committed_heights_max=params.certification_lag_max,
     )
 

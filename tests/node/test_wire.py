@@ -28,6 +28,7 @@ from node import wire
 from node.pool.messages import (
     DIGESTS_MAX,
     Acknowledge,
+    Attest,
     BatchesUnavailable,
     Fed,
     FetchBatches,
@@ -46,6 +47,7 @@ POOL: list[tuple[PoolMessage, Code]] = [
     (PushBatch(b"batch"), Code.BATCHES),
     (FetchedBatch(b"batch"), Code.BATCHES),
     (Acknowledge((NAME,)), Code.DATA),
+    (Attest((NAME,)), Code.ATTESTATIONS),
     (FetchBatches((NAME,)), Code.DATA),
     (BatchesUnavailable((NAME,)), Code.DATA),
     (SyncRequest(Height(1), 2, 3), Code.DATA),
@@ -135,10 +137,17 @@ def test_codes_on_the_wire_never_change() -> None:
         "DATA": 3,
         "BATCHES": 4,
         "SYNC": 5,
+        "ATTESTATIONS": 6,
         "EVIDENCE": 21,
         "TRANSACTIONS": 22,
         "FEDERATION": 30,
     }
+
+
+def test_attestations_are_not_told_to_software_that_does_not_know_them() -> None:
+    since = {topic.code: topic.since for topic in wire.TOPICS if topic.since}
+    assert since == {Code.ATTESTATIONS: 4}
+    assert wire.PROTOCOL_OLDEST < since[Code.ATTESTATIONS] <= wire.PROTOCOL_VERSION
 
 
 def test_the_largest_message_of_each_class_fits_its_topic() -> None:
@@ -146,5 +155,7 @@ def test_the_largest_message_of_each_class_fits_its_topic() -> None:
     assert limits[Code.AGREEMENT] > BLOCK_BYTES_MAX
     _, acknowledgement = wire.frame_of_pool(Acknowledge((NAME,) * DIGESTS_MAX))
     assert len(acknowledgement) <= limits[Code.DATA]
+    _, attestation = wire.frame_of_pool(Attest((NAME,) * DIGESTS_MAX))
+    assert len(attestation) <= limits[Code.ATTESTATIONS]
     _, batch = wire.frame_of_pool(PushBatch(bytes(4 * 1024 * 1024 + 64 * 1024)))
     assert len(batch) <= limits[Code.BATCHES]

@@ -10,7 +10,9 @@ from p2p import (
     Network,
     PeerAddress,
     PortInUse,
+    Priority,
     QueueLimit,
+    Topic,
     listen,
 )
 from tests.p2p.nodes import (
@@ -280,6 +282,23 @@ async def test_nodes_of_two_releases_use_the_highest_version_that_both_speak() -
         ((ahead,), (behind,)) = first.status(), second.status()
         assert (ahead.protocol_version, ahead.protocol_newest) == (5, 5)
         assert (behind.protocol_version, behind.protocol_newest) == (5, 6)
+
+
+async def test_a_topic_is_not_sent_on_links_that_use_a_version_before_it() -> None:
+    topics = (STATUS, VOTES, Topic(9, "news", Priority.URGENT, 100, since=2))
+    async with (
+        make_places(3) as [one, two, three],
+        running(one, [two, three], protocol_oldest=1, protocol_version=2, topics=topics) as sender,
+        running(two, [one], protocol_oldest=1, protocol_version=2, topics=topics) as newer,
+        running(three, [one]) as older,
+    ):
+        for network in (sender, sender, newer, older):
+            await connected(network)
+        assert sender.broadcast(9, b"to who knows it") == 1
+        assert not sender.send(three.peer_id, 9, b"to who does not")
+        assert sender.send(three.peer_id, VOTES.code, b"to everybody")
+        assert (await next_delivery(newer)).body == b"to who knows it"
+        assert (await next_delivery(older)).body == b"to everybody"
 
 
 async def test_nodes_without_a_common_version_say_both_ranges_on_both_sides() -> None:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from consensus import Digest, Epoch, HeaderCertificate, Height, MalformedMessage, encode
 from node.pool.messages import (
     Acknowledge,
+    Attest,
     BatchesUnavailable,
     Fed,
     FetchBatches,
@@ -26,6 +27,7 @@ CERTIFICATE = HeaderCertificate(0, Epoch(0), Height(3), NAME, NAME, b"\x07", byt
 MESSAGES: list[tuple[PoolMessage, str]] = [
     (PushBatch(b"batch"), "9201c4056261746368"),
     (Acknowledge((NAME,)), "920291c420" + "6e" * 32),
+    (Attest((NAME,)), "920a91c420" + "6e" * 32),
     (FetchBatches((NAME,)), "920391c420" + "6e" * 32),
     (FetchedBatch(b"batch"), "9204c4056261746368"),
     (BatchesUnavailable((NAME,)), "920591c420" + "6e" * 32),
@@ -60,6 +62,9 @@ def test_a_response_carries_its_certificate() -> None:
         7,
         (0,),
         (10, b""),
+        (10, ()),
+        (10, (NAME,) * 4097),
+        (11, b""),
         (8, 0, 0, 2),
         (8, 0, -1, 1),
         (9, 256),

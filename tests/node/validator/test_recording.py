@@ -138,7 +138,13 @@ def opening(*, signs: bool = True) -> Opening:
     signing = (record, guard) if signs else None
     key = key_of("consensus 0").public_key if signs else None
     return Opening(
-        "0.1.0", genesis.cluster_id, key, signing, Tuning(700, 30, 9, 4_711), 1_700_000_000_000, recovered
+        "0.1.0",
+        genesis.cluster_id,
+        key,
+        signing,
+        Tuning(700, 30, 9, 4_711, True),
+        1_700_000_000_000,
+        recovered,
     )
 
 
@@ -296,6 +302,7 @@ def test_all_that_goes_into_an_assembly_is_recorded() -> None:
         "seal_delay_ms",
         "sender_per_second",
         "halt_height",
+        "verification_certificates",
     ]
     assert [field.name for field in fields(Recovered)] == [
         "tip",
