@@ -15,6 +15,7 @@ import trio
 
 from consensus import SigningKey
 from node.api.backend import NodeStatus
+from node.api.transport import trust_for
 from node.client import AsyncClient, ClientError, Wallet
 from node.home import read_key
 from node.ledger.apps.records import Content
@@ -27,6 +28,9 @@ PATIENCE_SECONDS = 90
 """For anything that must happen; on a loaded machine most of it takes a second or two."""
 _ATTEMPT_MS = 5_000
 _LOOK_AGAIN_SECONDS = 0.05
+THINKING_SECONDS = 0.1
+"""What a writer waits between a receipt and its next record. Writers without a pause take all the processor
+there is from what they wait for, which is nodes that start, and every record is looked up on every node."""
 _numbers = itertools.count()
 
 
@@ -93,7 +97,12 @@ async def put_one(cluster: RunningCluster, acknowledged: Acknowledged, *names: s
 
 @asynccontextmanager
 async def writing(
-    cluster: RunningCluster, acknowledged: Acknowledged, *names: str, writers: int = 2, bytes_each: int = 0
+    cluster: RunningCluster,
+    acknowledged: Acknowledged,
+    *names: str,
+    writers: int = 2,
+    bytes_each: int = 0,
+    thinking_seconds: float = THINKING_SECONDS,
 ) -> AsyncIterator[None]:
     """Writers that put one record after the other through any of these nodes until the block ends.
 
@@ -101,13 +110,17 @@ async def writing(
     """
     async with trio.open_nursery() as nursery:
         for _ in range(writers):
-            nursery.start_soon(_write, cluster, acknowledged, names, bytes_each)
+            nursery.start_soon(_write, cluster, acknowledged, names, bytes_each, thinking_seconds)
         yield
         nursery.cancel_scope.cancel()
 
 
 async def _write(
-    cluster: RunningCluster, acknowledged: Acknowledged, names: tuple[str, ...], bytes_each: int
+    cluster: RunningCluster,
+    acknowledged: Acknowledged,
+    names: tuple[str, ...],
+    bytes_each: int,
+    thinking_seconds: float,
 ) -> None:
     wallet = wallet_of(cluster.testnet)
     async with client_of(cluster, *names) as client:
@@ -120,6 +133,7 @@ async def _write(
                 except ClientError:
                     await trio.sleep(_LOOK_AGAIN_SECONDS)  # the node was killed or cannot commit: again
             acknowledged.add(record_id, receipt)
+            await trio.sleep(thinking_seconds)
 
 
 async def all_ready(cluster: RunningCluster) -> None:
@@ -161,11 +175,12 @@ async def status_where(cluster: RunningCluster, name: str, holds: Callable[[Node
 
 async def reasons_where(cluster: RunningCluster, name: str, holds: Callable[[int, str], bool]) -> str:
     """What /readyz says as soon as `holds(HTTP status, text)`."""
-    async with httpx2.AsyncClient(trust_env=False, timeout=_ATTEMPT_MS / 1000) as http:
+    url = cluster.node(name).url
+    async with httpx2.AsyncClient(verify=trust_for((url,)), trust_env=False) as http:
         with trio.fail_after(PATIENCE_SECONDS):
             while True:
                 try:
-                    answer = await http.get(f"{cluster.node(name).url}/readyz")
+                    answer = await http.get(f"{url}/readyz", timeout=_ATTEMPT_MS / 1000)
                     if holds(answer.status_code, answer.text):
                         return answer.text
                 except httpx2.TransportError:

@@ -106,7 +106,7 @@ async def test_all_four_killed_at_once_under_load_recover_together(
     cluster: RunningCluster, acknowledged: Acknowledged
 ) -> None:
     await all_ready(cluster)
-    async with writing(cluster, acknowledged, writers=8):
+    async with writing(cluster, acknowledged, writers=8, thinking_seconds=0):
         await acknowledged.grow_by(4 * FEW)
         cluster.kill(*cluster.names)
         cluster.start_missing()

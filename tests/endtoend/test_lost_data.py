@@ -61,7 +61,7 @@ async def signed_heights(cluster: RunningCluster, low: int, high: int) -> list[i
 
 async def reach(cluster: RunningCluster, acknowledged: Acknowledged, height: Height) -> None:
     """Write through the others until the chain is above `height`."""
-    async with writing(cluster, acknowledged, *OTHERS, writers=1):
+    async with writing(cluster, acknowledged, *OTHERS, writers=1, thinking_seconds=0):
         with trio.fail_after(PATIENCE_SECONDS):
             while acknowledged.height <= height:
                 await acknowledged.grow_by(1)
@@ -173,7 +173,7 @@ async def signs_only_above(cluster: RunningCluster, acknowledged: Acknowledged, 
     await reach(cluster, acknowledged, bound)
     assert await signed_heights(cluster, first, bound) == []
     process = cluster.process(VICTIM)
-    async with writing(cluster, acknowledged, *OTHERS, writers=1):
+    async with writing(cluster, acknowledged, *OTHERS, writers=1, thinking_seconds=0):
         await all_ready(cluster)  # rounds have a bound of their own
     await needed_for_a_quorum(cluster, acknowledged)
     assert cluster.process(VICTIM) is process
