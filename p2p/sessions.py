@@ -112,14 +112,17 @@ class Sessions:
         The connection's edge: a peer's faults end here as the reason of the connection's end, and bugs of
         ours that a peer's bytes have reached are logged with their trace and counted, never silent.
         """
-        link = dialled
+        link, admitted = dialled, None
         try:
-            with self.doorstep.waiting(source):
+            with trio.CancelScope() as place, self.doorstep.waiting(source, place.cancel):
                 stream, link = await self._authenticate(transport, dialled, who)
                 if source is not None:
-                    self.doorstep.know(source)
+                    self.doorstep.known.add(source, link.peer, is_member=not link.realm.foreign)
                 connection, early = await self._introduce(stream, link, dialled_by_us=dialled is not None)
-            await self._live(connection, link, early)
+                admitted = connection, link, early
+            if admitted is None:
+                raise HandshakeTimeout("others waited, and its address held most places to wait in", who)
+            await self._live(*admitted)
         except PeerError as error:
             if dialled is None:
                 self.failed_handshakes += 1

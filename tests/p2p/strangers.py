@@ -30,8 +30,9 @@ def make_hello(**changes: object) -> Hello:
 
 
 @asynccontextmanager
-async def plain(place: Place) -> AsyncIterator[trio.SocketStream]:
-    stream = await trio.open_tcp_stream("127.0.0.1", port_of(place.listener))
+async def plain(place: Place, local_address: str | None = None) -> AsyncIterator[trio.SocketStream]:
+    port = port_of(place.listener)
+    stream = await trio.open_tcp_stream("127.0.0.1", port, local_address=local_address)
     try:
         yield stream
     finally:
@@ -40,19 +41,21 @@ async def plain(place: Place) -> AsyncIterator[trio.SocketStream]:
 
 @asynccontextmanager
 async def authenticated(
-    place: Place, identity: NodeIdentity, trusts: Iterable[PeerId] = ()
+    place: Place, identity: NodeIdentity, trusts: Iterable[PeerId] = (), local_address: str | None = None
 ) -> AsyncIterator[TlsStream]:
     """TLS done with `identity`, nothing said yet."""
-    async with plain(place) as transport:
+    async with plain(place, local_address) as transport:
         stream = TlsContexts(identity, [place.peer_id, *trusts]).wrap(transport, server_side=False)
         await handshake(stream, place.name)
         yield stream
 
 
 @asynccontextmanager
-async def admitted(place: Place, identity: NodeIdentity, **hello: object) -> AsyncIterator[TlsStream]:
+async def admitted(
+    place: Place, identity: NodeIdentity, local_address: str | None = None, **hello: object
+) -> AsyncIterator[TlsStream]:
     """TLS and hello done: an admitted peer that does what the test wants."""
-    async with authenticated(place, identity) as stream:
+    async with authenticated(place, identity, local_address=local_address) as stream:
         await exchange_hello(stream, make_hello(**hello), place.name, speaks_first=False)
         yield stream
 

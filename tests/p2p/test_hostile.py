@@ -337,3 +337,23 @@ class Recording(trio.abc.Stream):
 
     async def aclose(self) -> None:
         await self._transport.aclose()
+
+
+async def test_a_hostile_peer_that_fills_every_place_to_wait_in_keeps_no_other_peer_out() -> None:
+    bounds = {"pending_max": 6, "pending_per_address": 6, "handshake_timeout_ms": 60_000}
+    async with (
+        make_places(3) as [node, evil, friend],
+        running(node, allowed=[evil, friend], **bounds) as network,
+    ):
+        for peer, address in ((friend, "127.0.0.1"), (evil, "127.0.0.2")):  # known from here on
+            async with admitted(node, peer.identity, local_address=address):
+                assert await connected(network) == peer.peer_id
+            await disconnected(network)
+        async with contextlib.AsyncExitStack() as silent:
+            for _ in range(6):
+                await silent.enter_async_context(plain(node, local_address="127.0.0.2"))
+            await eventually(lambda: network.limits()["pending_connections"] == (6, 6))
+            await still_works(network, node, friend)
+            assert network.counters()["displaced_connections"] >= 1
+            assert network.limits()["pending_connections"][0] >= 4
+        assert network.limits()["known_addresses"][0] == 2
