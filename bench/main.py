@@ -5,7 +5,7 @@ Thin on purpose: each measurement is a file of its own that registers here under
 
 import click
 
-from bench import hostile, local, replaying, rolling, soak, step
+from bench import epochs, hostile, local, replaying, rolling, soak, step
 from bench.chaos import command as chaos
 from bench.cluster import command as cluster
 from bench.gossip import command as gossip
@@ -29,6 +29,7 @@ def main() -> None:
 
 main.add_command(chaos.command)
 main.add_command(cluster.command)
+main.add_command(epochs.command)
 main.add_command(gossip.command)
 main.add_command(hostile.command)
 main.add_command(lanes.command)

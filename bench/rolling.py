@@ -1,36 +1,27 @@
 """`isthmus-bench rolling`: a rolling upgrade rehearsed under load, as operators are told to make one.
 
 Every node of a cluster in turn is told to end (SIGTERM), started again, and is ready before the next one's
-turn comes, while clients go on at a fixed rate. They are the usual ones: whoever loses its node sends the
-same signed transaction to another, and the ledger executes it once. What counts is that nothing is lost; how
-long the longest pause was is told beside the timeout of a round.
+turn comes, while clients go on at a fixed rate (openload.py). What counts is that nothing is lost; how long
+the longest pause was is told beside the timeout of a round.
 """
 
 import json
 import signal
 import tempfile
-import time
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass, field
-from itertools import pairwise
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
 import trio
 
-from bench.local import Running, make_record, running_cluster
+from bench.local import Running, running_cluster
+from bench.openload import Load, compare, now_ms, offer
 from bench.processes import machine
-from node.client import AsyncClient, ClientError
-from node.ledger.receipts import Receipt
+from node.client import AsyncClient
 from node.local.testnet import LocalNode
 from node.validator import Tuning
 
-IN_FLIGHT_MAX = 4_096
-"""Transactions without an answer, above which the clients send no more: the cluster stands still."""
-SUBMIT_TIMEOUT_MS = 60_000
-_WARM = 20
-"""Certified transactions before the first turn."""
 READY_TIMEOUT_MS = 120_000
 DRAIN_MS_MAX = 10_000
 """What a node promises to take from SIGTERM to its end."""
@@ -46,32 +37,6 @@ class Turn:
     drain_ms: int
     ready_ms: int
     pause_ms: int
-
-
-@dataclass(slots=True)
-class Load:
-    """What the clients did. `certified` maps a transaction to its height."""
-
-    sent: int = 0
-    certified: dict[bytes, int] = field(default_factory=dict)
-    failed: list[str] = field(default_factory=list)
-    """Why a client gave up, or was refused: nobody may be."""
-    held_back: int = 0
-    """Transactions not sent because too many had no answer."""
-    warm: trio.Event = field(default_factory=trio.Event)
-    """Set once clients have answers."""
-    answered_ms: list[int] = field(default_factory=list)
-    waited_ms: list[int] = field(default_factory=list)
-
-    @property
-    def in_flight(self) -> int:
-        """Sent and not answered."""
-        return self.sent - len(self.certified) - len(self.failed)
-
-    def longest_pause_ms(self, start_ms: int, end_ms: int) -> int:
-        """The longest time between answers from `start_ms` to `end_ms`."""
-        moments = [start_ms, *(at for at in self.answered_ms if start_ms < at < end_ms), end_ms]
-        return max(later - earlier for earlier, later in pairwise(moments))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +69,12 @@ async def rehearse(cluster: Running, rate: int, nodes: Sequence[LocalNode] | Non
     load, stop = Load(), trio.Event()
     turns: list[Turn] = []
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_offer, cluster, rate, load, stop)
+        nursery.start_soon(offer, cluster, rate, load, stop)
         await load.warm.wait()
         for node in nodes or cluster.testnet.nodes:
             turns.append(await _restart(cluster, node, load))
         stop.set()
-    missing, heads_agree, height = await _compare(cluster, load)
+    missing, heads_agree, height = await compare(cluster, load)
     return Rehearsal(
         tuple(turns),
         load.sent,
@@ -126,78 +91,17 @@ async def rehearse(cluster: Running, rate: int, nodes: Sequence[LocalNode] | Non
 
 
 async def _restart(cluster: Running, node: LocalNode, load: Load) -> Turn:
-    supervisor, start_ms = cluster.supervisor, _now_ms()
+    supervisor, start_ms = cluster.supervisor, now_ms()
     supervisor.send_signal(node.name, signal.SIGTERM)
     await supervisor.ended(node.name)
-    ended_ms, exit_code = _now_ms(), supervisor.process(node.name).returncode
+    ended_ms, exit_code = now_ms(), supervisor.process(node.name).returncode
     await supervisor.start(node.program())
     async with AsyncClient((node.url,), timeout_ms=2_000) as client:
         await client.wait_ready(READY_TIMEOUT_MS)
-    ready_ms = _now_ms()
+    ready_ms = now_ms()
     pause_ms = load.longest_pause_ms(start_ms, ready_ms)
     code = -1 if exit_code is None else exit_code
     return Turn(node.name, code, ended_ms - start_ms, ready_ms - ended_ms, pause_ms)
-
-
-async def _offer(cluster: Running, rate: int, load: Load, stop: trio.Event) -> None:
-    """Open loop: the next transaction is sent when its time has come, whatever became of those before."""
-    urls = [node.url for node in cluster.testnet.nodes]
-    async with AsyncExitStack() as stack:
-        doors = [
-            await stack.enter_async_context(AsyncClient((*urls[first:], *urls[:first])))
-            for first in range(len(urls))
-        ]
-        async with trio.open_nursery() as nursery:
-            began, number = trio.current_time(), 0
-            while not stop.is_set():
-                await trio.sleep_until(began + number / rate)
-                if load.in_flight < IN_FLIGHT_MAX:
-                    load.sent += 1
-                    nursery.start_soon(_send, cluster, doors[number % len(doors)], number, load)
-                else:
-                    load.held_back += 1
-                number += 1
-
-
-async def _send(cluster: Running, door: AsyncClient, number: int, load: Load) -> None:
-    transaction, sent_ms = make_record(cluster.wallet, number, 64), _now_ms()
-    try:
-        receipt = await door.submit(transaction, SUBMIT_TIMEOUT_MS)
-    except ClientError as error:
-        load.failed.append(f"transaction {number}: {error}")
-        return
-    if not receipt.ok:
-        load.failed.append(f"transaction {number}: {receipt.explanation}")
-        return
-    now_ms = _now_ms()
-    load.certified[transaction.id] = receipt.height
-    load.answered_ms.append(now_ms)
-    load.waited_ms.append(now_ms - sent_ms)
-    if len(load.certified) >= _WARM:
-        load.warm.set()
-
-
-async def _compare(cluster: Running, load: Load) -> tuple[int, bool, int]:
-    """How many certified transactions the chain lacks, whether all nodes hold the same chain, and how far it
-    was compared."""
-    height = max(load.certified.values(), default=0)
-    heads: set[bytes] = set()
-    for node in cluster.testnet.nodes:
-        async with AsyncClient((node.url,)) as client:
-            await client.validators(min_height=height)
-            heads.add((await client.header(height)).hash)
-    missing = dict(load.certified)
-    async with AsyncClient((cluster.testnet.nodes[0].url,)) as client:
-        for at in sorted(set(load.certified.values())):
-            for receipt in (await client.block(at)).receipts:
-                found = Receipt.decode(receipt)
-                if found.ok and missing.get(found.tx_id) == at:
-                    del missing[found.tx_id]
-    return len(missing), len(heads) == 1, height
-
-
-def _now_ms() -> int:
-    return time.monotonic_ns() // 1_000_000
 
 
 @click.command("rolling")
