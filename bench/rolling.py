@@ -62,6 +62,11 @@ class Rehearsal:
         in_time = all(turn.exit_code == 0 and turn.drain_ms <= DRAIN_MS_MAX for turn in self.turns)
         return in_time and self.heads_agree and not self.failed and not self.missing and not self.held_back
 
+    @property
+    def is_smooth(self) -> bool:
+        """Whether no pause was longer than one timeout of a round."""
+        return self.pause_ms <= self.timeout_ms
+
 
 async def rehearse(cluster: Running, rate: int, nodes: Sequence[LocalNode] | None = None) -> Rehearsal:
     """Restart `nodes`, by default every one, in turn under `rate` transactions a second. Raises ClientError
@@ -134,7 +139,8 @@ def _table(found: Rehearsal, rate: int) -> str:
         ),
         f"sent {found.sent}, certified {found.certified}, given up {len(found.failed)}, "
         f"held back {found.held_back}, missing {found.missing}",
-        f"longest pause {found.pause_ms} ms, longest wait of a client {found.longest_wait_ms} ms",
+        f"longest pause {found.pause_ms} ms, {'within' if found.is_smooth else 'LONGER THAN'} a timeout; "
+        f"longest wait of a client {found.longest_wait_ms} ms",
         f"chains compared up to height {found.height}: {'equal' if found.heads_agree else 'DIFFERENT'}",
         *found.failed[:10],
         "nothing was lost" if found.is_good else "NOT GOOD",
