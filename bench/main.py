@@ -19,9 +19,10 @@ from bench.scale import command as scale
 from bench.sim import command as sim
 from bench.sim.federation import mesh
 from bench.sim.twins import command as twins
+from node.cli.group import CommandTable
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=CommandTable, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="isthmus", prog_name="isthmus-bench")
 def main() -> None:
     """Measure Isthmus; a figure without its machine, duration and load is worth nothing."""

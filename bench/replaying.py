@@ -66,7 +66,7 @@ class Report:
 
 def _genesis_of(home: Home) -> Genesis:
     try:
-        return Genesis.from_json(home.genesis_file.read_text(encoding="utf-8"))
+        return Genesis.from_json(home.genesis_text())
     except FileNotFoundError:
         raise ReplayFailed(
             "not-a-home",

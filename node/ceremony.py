@@ -30,7 +30,7 @@ ENTRIES_MAX = 128
 ENTRY_MEMBERS_MAX = 256
 _PLAN_DOMAIN = "isthmus/genesis-plan/v1"
 _ENTRY_DOMAIN = "isthmus/genesis-entry/v1"
-_HOST_CHARACTERS_MAX = 253
+HOST_CHARACTERS_MAX = 253
 
 
 class CeremonyError(Exception):
@@ -140,8 +140,8 @@ class Entry:
         """The inverse of `to_json`; raises CeremonyError. The signature is checked by `collect`."""
         top = _document(text, ENTRY_FORMAT, ("plan", "validator", "host", "port", "members", "signature"))
         host, port, listed = _text(top, "host"), top["port"], top["members"]
-        if not 0 < len(host) <= _HOST_CHARACTERS_MAX:
-            raise CeremonyError("host", f"host: 1 to {_HOST_CHARACTERS_MAX} characters, not {len(host)}")
+        if not 0 < len(host) <= HOST_CHARACTERS_MAX:
+            raise CeremonyError("host", f"host: 1 to {HOST_CHARACTERS_MAX} characters, not {len(host)}")
         if type(port) is not int or not 0 < port < 65_536:
             raise CeremonyError("port", f"port: a number from 1 to 65535, not {port!r:.40}")
         if type(listed) is not list or len(listed) > ENTRY_MEMBERS_MAX:

@@ -45,6 +45,15 @@ class Home:
         """The genesis of the cluster (JSON)."""
         return self.path / "config" / "genesis.json"
 
+    def genesis_text(self) -> str:
+        """The genesis as written. Raises HomeError for what is no text, OSError for what cannot be read."""
+        try:
+            return self.genesis_file.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise HomeError(
+                f"{self.genesis_file} is no text: get the cluster's genesis.json again ({error.reason})"
+            ) from error
+
     @property
     def keys_dir(self) -> Path:
         """The folder that nobody but the owner may enter."""

@@ -34,6 +34,7 @@ from bench.sim.schedule import KINDS
 from bench.sim.sweep import MergeError, Result, Totals, merge, read_results, sweep
 from bench.sim.timeline import Line
 from bench.sim.world import World
+from node.cli.group import CommandTable
 
 SEEDS_MAX = 100_000_000
 _GAVE_OUT, _INTERRUPTED = 3, 130
@@ -96,7 +97,7 @@ def _edge() -> Iterator[None]:
         sys.exit(_GAVE_OUT)
 
 
-@click.group("sim", invoke_without_command=True)
+@click.group("sim", cls=CommandTable, invoke_without_command=True)
 @click.option("--seed", type=click.IntRange(min=0), help="Play this one and explain it.")
 @click.option("--seeds", type=_Seeds(), help="Play many, up to the first that breaks something.")
 @click.option("--scenario", type=_FILE, help="Play a saved one.")

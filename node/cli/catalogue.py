@@ -12,6 +12,7 @@ from node.anchoring.lanes import Refusal
 from node.anchoring.refusals import Code as ClientCode
 from node.api.faults import Fault
 from node.cli.exits import Exit
+from node.cli.filefaults import FILE_FAULTS
 from node.cli.peercodes import COURIER, PEER, QUESTION
 from node.diagnosis import CLUSTER_RULES, DOWN_RULES, NODE_RULES, PEER_RULES
 from node.ledger.codes import Code
@@ -199,6 +200,7 @@ def entries() -> tuple[Entry, ...]:
         *(Entry("genesis", None, name, sentence) for name, sentence in GENESIS.items()),
         *(Entry("doctor check", None, name, sentence) for name, sentence in DOCTOR.items()),
         *(Entry("start", None, name, sentence) for name, sentence in START.items()),
+        *(Entry("file", None, fault.name, fault.meaning) for fault in FILE_FAULTS),
         *(Entry("maintenance", None, name, sentence) for name, sentence in MAINTENANCE.items()),
         *(Entry("link", None, name, sentence) for name, sentence in LINK.items()),
         *(Entry("peer", None, name, sentence) for name, sentence in PEER.items()),

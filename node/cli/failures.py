@@ -4,10 +4,10 @@ Every error of ours that is the user's to solve carries its sentence already; th
 number a script sees. What is not in the table is our bug.
 """
 
-import errno
 from dataclasses import dataclass
 
 from node.cli.exits import Exit
+from node.cli.filefaults import file_fault, sentence
 
 EXITS: dict[str, Exit] = {
     "node.cli.failures.Failure": Exit.BUG,
@@ -40,18 +40,8 @@ EXITS: dict[str, Exit] = {
     "p2p.errors.ConfigError": Exit.CONFIGURATION,
     "p2p.errors.PortInUse": Exit.PORT_IN_USE,
     "builtins.KeyboardInterrupt": Exit.INTERRUPTED,
-    "builtins.PermissionError": Exit.STORAGE,
-    "builtins.FileNotFoundError": Exit.USAGE,
-    "builtins.IsADirectoryError": Exit.USAGE,
-    "builtins.NotADirectoryError": Exit.USAGE,
 }
 """Full class name -> exit code; a subclass that is not named has its base's."""
-
-
-_REFUSED_BY_THE_DISK = frozenset(
-    (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ENAMETOOLONG)
-)
-"""System errors that are about the place a command writes to; any other that gets here is our bug."""
 
 
 _ABSENT = "not-found"
@@ -75,10 +65,14 @@ class Told:
     exit_code: Exit
     message: str
     hint: str = ""
+    name: str = ""
+    """The stable code of the cause, where it is narrower than the exit code."""
 
     def as_json(self) -> dict[str, object]:
         """The one shape of an error under --json."""
         error = {"code": self.exit_code.name.lower(), "message": self.message, "hint": self.hint}
+        if self.name:
+            error["name"] = self.name
         return {"error": error, "exit": int(self.exit_code)}
 
 
@@ -94,9 +88,9 @@ def explain(error: BaseException) -> Told | None:
         if exit_code is not None:
             message, hint = str(error) or "interrupted", str(getattr(error, "hint", ""))
             return Told(exit_code, message, "" if hint in message else hint)
-    if isinstance(error, OSError) and error.errno in _REFUSED_BY_THE_DISK:
-        place = f"{error.filename}: " if error.filename else ""
-        return Told(Exit.STORAGE, f"{place}{error.strerror}")
+    fault = file_fault(error) if isinstance(error, OSError) else None
+    if isinstance(error, OSError) and fault is not None:
+        return Told(fault.exit_code, sentence(error, fault), fault.way_out, fault.name)
     return None
 
 

@@ -52,7 +52,7 @@ class Manifest:
 def write_backup(home: Home, node: str, target: Path, now_ms: int) -> Manifest:
     """A backup of a home, whose node may be running, as the new folder `target`: complete or absent. Raises
     MaintenanceError, StorageError, GenesisError."""
-    text = home.genesis_file.read_text(encoding="utf-8")
+    text = home.genesis_text()
     genesis = Genesis.from_json(text)
     try:
         with open_view(home.data_dir) as view, durability.complete_or_absent(target) as partial:
@@ -123,7 +123,7 @@ def restore_backup(backup: Path, home: Home, now_ms: int) -> tuple[Manifest, Pat
     """Put a backup in the place of a stopped node's data; the caller holds the key's lock. Answers with where
     the data was moved that lay there. Raises MaintenanceError, StorageError, GenesisError."""
     manifest = check_backup(backup)
-    cluster_id = Genesis.from_json(home.genesis_file.read_text(encoding="utf-8")).cluster_id.hex()
+    cluster_id = Genesis.from_json(home.genesis_text()).cluster_id.hex()
     if manifest.cluster_id != cluster_id:
         raise MaintenanceError(
             "backup-foreign",

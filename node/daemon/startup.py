@@ -91,7 +91,7 @@ def open_home(config: NodeConfig) -> OpenedHome:
     """Open a home. Raises StartupError, HomeError, ConfigError, GenesisError, StorageError, KeyInUse,
     LocalError; all of them carry a sentence."""
     home = config.home
-    genesis = Genesis.from_json(home.genesis_file.read_text(encoding="utf-8"))
+    genesis = Genesis.from_json(home.genesis_text())
     identity = NodeIdentity.from_seed(read_key(home.node_key_file))
     key = SigningKey(read_key(home.validator_key_file)) if config.role != "observer" else None
     lock, claim = KeyLock.acquire(home.keys_dir), None
@@ -238,7 +238,7 @@ def _admit(home: Home, recovered: Recovered, journal_lost: bool) -> tuple[GuardF
 def signing_floor(config: NodeConfig) -> SigningFloor:
     """What a start of this validator would sign from; the caller holds the key's lock, and nothing but the
     journal's own marks is written. Raises what `open_home` raises."""
-    store = open_store(config, Genesis.from_json(config.home.genesis_file.read_text(encoding="utf-8")))
+    store = open_store(config, Genesis.from_json(config.home.genesis_text()))
     try:
         journal, journal_lost = _open_journal(config, store)
         try:

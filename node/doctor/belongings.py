@@ -59,7 +59,7 @@ def _settings(home: Home, environ: Mapping[str, str], findings: list[Finding]) -
 def _genesis(home: Home, findings: list[Finding]) -> Genesis | None:
     remedy = f"put the cluster's genesis.json into {home.genesis_file.parent}, the same as every other node's"
     try:
-        genesis = Genesis.from_json(home.genesis_file.read_text(encoding="utf-8"))
+        genesis = Genesis.from_json(home.genesis_text())
     except FileNotFoundError:
         findings.append(fault("genesis", f"{home.genesis_file} is missing", remedy))
     except (OSError, UnicodeDecodeError, GenesisError) as error:

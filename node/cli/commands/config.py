@@ -8,6 +8,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from node.cli.group import CommandTable
 from node.cli.options import home_option, json_option
 from node.cli.output import Output
 from node.config import PEERS, SECTIONS, LoadedConfig, knobs_of, load_config
@@ -15,7 +16,7 @@ from node.genesis import Genesis
 from node.home import Home
 
 
-@click.group("config", help="Show or check a node's configuration.")
+@click.group("config", cls=CommandTable, help="Show or check a node's configuration.")
 def command() -> None:
     """The group."""
 
@@ -68,7 +69,7 @@ def check(home: Home, output: Output) -> None:
     loaded = load_config(home, os.environ)
     cluster_id = None
     if home.genesis_file.exists():
-        cluster_id = Genesis.from_json(home.genesis_file.read_text(encoding="utf-8")).cluster_id.hex()
+        cluster_id = Genesis.from_json(home.genesis_text()).cluster_id.hex()
     document = {
         "home": str(home.path),
         "ok": True,

@@ -14,6 +14,7 @@ from rich.progress import Progress
 
 from node.cli.exits import Exit
 from node.cli.failures import Failure
+from node.cli.group import CommandTable
 from node.cli.hashes import HashType
 from node.cli.options import home_option, json_option
 from node.cli.output import Output
@@ -42,7 +43,9 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 @click.group(
-    "db", help="Look after a node's database: check, backup, restore, prune, export, verify, import."
+    "db",
+    cls=CommandTable,
+    help="Look after a node's database: check, backup, restore, prune, export, verify, import.",
 )
 def command() -> None:
     """The group."""
@@ -137,7 +140,7 @@ def restore(source: Path, home: Home, output: Output) -> None:
 def prune_old(keep: int, compact: bool, home: Home, output: Output) -> None:
     """State, headers and proofs of them stay; old transactions are answered with code 410."""
     config = _config_of(home)
-    genesis = Genesis.from_json(home.genesis_file.read_text(encoding="utf-8"))
+    genesis = Genesis.from_json(home.genesis_text())
     with KeyLock.acquire(home.keys_dir):
         with _shown(output, "blocks looked at") as progress:
             pruned = _prune(config, genesis, keep, progress)
@@ -174,7 +177,7 @@ def prune_old(keep: int, compact: bool, home: Home, output: Output) -> None:
 def export(file: Path, to: int | None, home: Home, output: Output) -> None:
     """Every block with what it ordered, and every certificate: `db verify` executes it anywhere."""
     _config_of(home)
-    genesis = Genesis.from_json(home.genesis_file.read_text(encoding="utf-8"))
+    genesis = Genesis.from_json(home.genesis_text())
     rules = pool_config(genesis, Tuning())
     with open_view(home.data_dir) as view, _shown(output, "heights") as progress:
         height = export_chain(view.snapshot, rules, genesis, to, file, progress)
@@ -220,7 +223,7 @@ def verify(file: Path, trust: bytes, output: Output) -> None:
 def take_in(file: Path, home: Home, output: Output) -> None:
     """The node then goes on from there, as if it had followed from the first block."""
     config = load_config(home, os.environ).config
-    genesis = Genesis.from_json(home.genesis_file.read_text(encoding="utf-8"))
+    genesis = Genesis.from_json(home.genesis_text())
     _genesis_of(file, genesis.cluster_id, str(home.genesis_file))
     if home.data_dir.exists() and any(home.data_dir.iterdir()):
         raise MaintenanceError(

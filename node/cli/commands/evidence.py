@@ -15,6 +15,7 @@ from node.cli.access import access_options
 from node.cli.clusters import chosen
 from node.cli.exits import Exit
 from node.cli.governing import access_of
+from node.cli.group import CommandTable
 from node.cli.hashes import HashType
 from node.cli.options import json_option
 from node.cli.output import Output, program
@@ -27,7 +28,7 @@ NOT_CHECKED = (
 )
 
 
-@click.group("evidence", help="Evidence that a cluster certified two histories.")
+@click.group("evidence", cls=CommandTable, help="Evidence that a cluster certified two histories.")
 def command() -> None:
     """The group."""
 

@@ -19,6 +19,7 @@ from node.cli.commands.demo import Narration
 from node.cli.exits import Exit
 from node.cli.failures import Failure
 from node.cli.governing import access_of, propose_changes, proposing_options
+from node.cli.group import CommandTable
 from node.cli.hashes import HashType
 from node.cli.invitation import Invitation, parse_addresses, read_invitation
 from node.cli.options import json_option
@@ -43,7 +44,11 @@ _NEW_FILE = click.Path(dir_okay=False, path_type=Path)
 _HEADINGS = ("cluster", "height", "anchored at", "height there", "lag", "age", "status")
 
 
-@click.group("federation", help="Clusters that admit each other: up, invite, join, list, grant, leave.")
+@click.group(
+    "federation",
+    cls=CommandTable,
+    help="Clusters that admit each other: up, invite, join, list, grant, leave.",
+)
 def command() -> None:
     """The group."""
 

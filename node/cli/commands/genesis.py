@@ -12,15 +12,17 @@ import click
 from rich.console import Console
 
 from consensus import PublicKey, SigningKey
-from node.ceremony import CeremonyError, Entry, Plan, collect
+from node.ceremony import HOST_CHARACTERS_MAX, CeremonyError, Entry, Plan, collect
 from node.cli.exits import Exit
 from node.cli.failures import Failure
+from node.cli.group import CommandTable
 from node.cli.options import home_option, json_option
 from node.cli.output import Output, program, table
 from node.config import NodeConfig, PeerConfig, load_config
 from node.genesis import Genesis
 from node.home import SEED_BYTES, Home, read_key, write_key, write_new
 from node.ledger.members import Member
+from node.ledger.names import check_name
 from node.ledger.params import RANGES, Params
 from node.ledger.roster import ValidatorRecord
 from node.local.newnode import add_peers
@@ -31,9 +33,22 @@ _NEW_FILE = click.Path(dir_okay=False, path_type=Path)
 _SETTABLE = sorted(set(RANGES) - {"created_ms"})
 
 
-@click.group("genesis", help="Make a cluster's genesis together: new, join, collect.")
+@click.group("genesis", cls=CommandTable, help="Make a cluster's genesis together: new, join, collect.")
 def command() -> None:
     """The group."""
+
+
+def _to_organisation(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    try:
+        return check_name(value, "an organisation's name")
+    except ValueError as wrong:
+        raise click.BadParameter(str(wrong)) from wrong
+
+
+def _to_host(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not (value.isprintable() and 1 <= len(value) <= HOST_CHARACTERS_MAX):
+        raise click.BadParameter(f"must be an address of 1 to {HOST_CHARACTERS_MAX} characters")
+    return value
 
 
 @command.command("new", help="Write the plan that every organisation joins: the name and the parameters.")
@@ -71,8 +86,10 @@ def new(name: str, params: tuple[str, ...], out: Path, output: Output) -> None:
 )
 @click.argument("plan_file", metavar="PLAN", type=_FILE)
 @home_option
-@click.option("--organisation", required=True, help="Who runs this validator.")
-@click.option("--host", help="Where others dial this node; otherwise p2p.advertise_host or p2p.host.")
+@click.option("--organisation", required=True, callback=_to_organisation, help="Who runs this validator.")
+@click.option(
+    "--host", callback=_to_host, help="Where others dial this node; otherwise p2p.advertise_host or p2p.host."
+)
 @click.option("--port", type=click.IntRange(1, 65535), help="Otherwise p2p.advertise_port or p2p.port.")
 @click.option("--weight", type=click.IntRange(1, 1_000_000), default=1, show_default=True)
 @click.option(

@@ -24,6 +24,7 @@ from node.cli.governing import (
     sending_options,
     unable,
 )
+from node.cli.group import CommandTable
 from node.cli.hashes import HashType
 from node.cli.options import home_option, json_option
 from node.cli.output import Output, document_of, program, table
@@ -46,7 +47,11 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _NEW_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
-@click.group("governance", help="Change validators, members and policies, by more than 2/3 of weight.")
+@click.group(
+    "governance",
+    cls=CommandTable,
+    help="Change validators, members and policies, by more than 2/3 of weight.",
+)
 def command() -> None:
     """The group."""
 

@@ -13,6 +13,7 @@ from node.cli.access import access_options
 from node.cli.exits import Exit
 from node.cli.failures import Failure
 from node.cli.governing import access_of
+from node.cli.group import CommandTable
 from node.cli.options import json_option
 from node.cli.output import Output, program
 from node.cli.rotation import Rotation, changed, own_record
@@ -34,7 +35,7 @@ from p2p import NodeIdentity
 _LOOK_AGAIN_S = 0.2
 
 
-@click.group("key", help="Replace a validator's keys.")
+@click.group("key", cls=CommandTable, help="Replace a validator's keys.")
 def command() -> None:
     """The group."""
 

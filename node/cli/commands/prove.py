@@ -14,6 +14,7 @@ from node.cli.access import Access, access_options, find_access
 from node.cli.clusters import find_cluster
 from node.cli.exits import Exit
 from node.cli.failures import Failure
+from node.cli.group import CommandTable
 from node.cli.hashes import HashType
 from node.cli.options import json_option
 from node.cli.output import Output, program
@@ -24,7 +25,9 @@ from node.proofs import ProofError
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 
 
-@click.group("prove", help="Export a proof of a transaction, a record or a message as one file.")
+@click.group(
+    "prove", cls=CommandTable, help="Export a proof of a transaction, a record or a message as one file."
+)
 def command() -> None:
     """The group."""
 

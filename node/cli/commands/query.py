@@ -12,6 +12,7 @@ from rich.console import Console
 
 from node.cli.access import Access, access_options, find_access
 from node.cli.commands.abroad import command as abroad
+from node.cli.group import CommandTable
 from node.cli.hashes import HashType
 from node.cli.options import json_option
 from node.cli.output import Output, table
@@ -20,7 +21,7 @@ from node.ledger.receipts import Receipt
 from node.ledger.transactions import Transaction
 
 
-class _Query(click.Group):
+class _Query(CommandTable):
     """What is none of the commands is asked of another cluster."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

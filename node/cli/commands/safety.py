@@ -9,6 +9,7 @@ from rich.console import Console
 
 from node.cli.exits import Exit
 from node.cli.failures import Failure
+from node.cli.group import CommandTable
 from node.cli.options import home_option, json_option
 from node.cli.output import Output, program
 from node.config import load_config
@@ -22,7 +23,7 @@ _NEW_FILE = click.Path(dir_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.group("safety", help="Move a validator to another machine: export, import.")
+@click.group("safety", cls=CommandTable, help="Move a validator to another machine: export, import.")
 def command() -> None:
     """The group."""
 
@@ -110,4 +111,4 @@ def _cluster_of(home: Home) -> bytes:
         raise Failure(
             Exit.CONFIGURATION, f"{home.genesis_file} is missing", "copy the cluster's genesis.json there"
         )
-    return Genesis.from_json(home.genesis_file.read_text(encoding="utf-8")).cluster_id
+    return Genesis.from_json(home.genesis_text()).cluster_id

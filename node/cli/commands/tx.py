@@ -14,6 +14,7 @@ from node.cli.access import Access, access_options, find_access
 from node.cli.clusters import find_cluster
 from node.cli.exits import Exit
 from node.cli.failures import Failure
+from node.cli.group import CommandTable
 from node.cli.hashes import HashType
 from node.cli.names import resolve
 from node.cli.options import json_option
@@ -31,7 +32,7 @@ _LEEWAY_S = 60
 """A transaction outlives the wait for it by so many seconds, no longer."""
 
 
-@click.group("tx", help="Send transactions and wait for the certified receipt.")
+@click.group("tx", cls=CommandTable, help="Send transactions and wait for the certified receipt.")
 def command() -> None:
     """The group."""
 

@@ -233,7 +233,9 @@ def test_every_command_knows_json() -> None:
 def test_a_disk_that_refuses_is_exit_7_and_one_sentence(number: int) -> None:
     found = explain(OSError(number, os.strerror(number), "some/file"))
     assert found is not None
-    assert (found.exit_code, found.message) == (Exit.STORAGE, f"some/file: {os.strerror(number)}")
+    assert (found.exit_code, found.message.split()[0]) == (Exit.STORAGE, "some/file")
+    assert found.message.endswith(f"({found.name})")
+    assert found.hint
     assert explain(OSError(errno.EBADF, "ours")) is None
 
 
@@ -246,7 +248,8 @@ def test_an_answer_that_cannot_be_written_is_a_sentence_on_the_other_channel(
         command = [sys.executable, "-m", "node.cli.main", *arguments]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == Exit.STORAGE
-    assert done.stderr == f"isthmus: {os.strerror(errno.ENOSPC)}\n"
+    assert done.stderr.startswith("isthmus: the output cannot be written: the disk")
+    assert "(disk-without-room)\n  make room" in done.stderr
 
 
 # --- init, show-node-id, config, db, explain --------------------------------------------------------
