@@ -6,6 +6,7 @@ when the client has the certified receipt. Daemons and load share the machine.
 
 import json
 import os
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
@@ -61,13 +62,14 @@ def _die(death: ProgramDied) -> None:
 
 @asynccontextmanager
 async def running_cluster(
-    nodes: int, directory: Path, params: Callable[[int], Params] = Params
+    nodes: int, directory: Path, params: Callable[[int], Params] = Params, python: str = sys.executable
 ) -> AsyncIterator[Running]:
-    """A fresh cluster in `directory` until the block ends; `params` makes its parameters of the time."""
+    """A fresh cluster in `directory` until the block ends; `params` makes its parameters of the time, and
+    `python` is the interpreter of the installation that runs it."""
     created_ms = time.time_ns() // 1_000_000
     made = params(created_ms)
     testnet = write_testnet(directory, "bench", free_ports(nodes), created_ms, os.urandom, params=made)
-    async with open_cluster(testnet, _die) as supervisor:
+    async with open_cluster(testnet, _die, python) as supervisor:
         await wait_ready(testnet)
         wallet = Wallet(SigningKey(read_key(testnet.client_key_file)), testnet.cluster_id)
         yield Running(testnet, supervisor, wallet)

@@ -3,10 +3,14 @@
 Every node of a cluster in turn is told to end (SIGTERM), started again, and is ready before the next one's
 turn comes, while clients go on at a fixed rate (openload.py). What counts is that nothing is lost; how long
 the longest pause was is told beside the timeout of a round.
+
+With `--from` the nodes run another installation at first and each restart brings it to this one: releases
+work together until the last node's turn has come.
 """
 
 import json
 import signal
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -112,18 +116,25 @@ async def _restart(cluster: Running, node: LocalNode, load: Load) -> Turn:
 @click.command("rolling")
 @click.option("--nodes", type=click.IntRange(4, 16), default=4, show_default=True)
 @click.option("--rate", type=click.IntRange(1, 2_000), default=100, show_default=True, help="A second.")
+@click.option(
+    "--from",
+    "before",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="PYTHON",
+    help="The interpreter of the installation that the nodes run before their restart.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One object instead of a table.")
-def command(nodes: int, rate: int, as_json: bool) -> None:
+def command(nodes: int, rate: int, before: str | None, as_json: bool) -> None:
     """Restart each node of a cluster in turn while clients go on; exit code 1 when anything is lost."""
     with tempfile.TemporaryDirectory() as folder:
-        found = trio.run(_run, nodes, Path(folder), rate)
+        found = trio.run(_run, nodes, Path(folder), rate, before or sys.executable)
     click.echo(json.dumps(asdict(found), indent=2) if as_json else _table(found, rate))
     if not found.is_good:
         raise SystemExit(1)
 
 
-async def _run(nodes: int, directory: Path, rate: int) -> Rehearsal:
-    async with running_cluster(nodes, directory) as cluster:
+async def _run(nodes: int, directory: Path, rate: int, before: str) -> Rehearsal:
+    async with running_cluster(nodes, directory, python=before) as cluster:
         return await rehearse(cluster, rate)
 
 

@@ -1,6 +1,7 @@
 """A local cluster that runs: its daemons under the supervisor, until somebody ends it."""
 
 import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -16,12 +17,12 @@ READY_WATCHED_SECONDS = 10 * READY_SECONDS
 
 @asynccontextmanager
 async def open_cluster(
-    testnet: Testnet, on_death: Callable[[ProgramDied], None]
+    testnet: Testnet, on_death: Callable[[ProgramDied], None], python: str = sys.executable
 ) -> AsyncIterator[Supervisor]:
-    """The daemons of a testnet, started; all stopped when the block ends."""
+    """The daemons of a testnet, started by this interpreter; all stopped when the block ends."""
     async with open_supervisor(on_death) as supervisor:
         for node in testnet.nodes:
-            await supervisor.start(node.program())
+            await supervisor.start(node.program(python))
         yield supervisor
 
 

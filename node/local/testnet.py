@@ -53,9 +53,10 @@ class LocalNode:
         """Where the supervisor puts its output."""
         return self.home.log_dir / "daemon.log"
 
-    def program(self) -> Program:
-        """The daemon as a child process; its log is where a traceback belongs, hence --debug."""
-        command = (sys.executable, "-m", "node.cli.main", "--debug", "start", "--home", str(self.home.path))
+    def program(self, python: str = sys.executable) -> Program:
+        """The daemon as a child process of this installation, or of that of another interpreter; its log is
+        where a traceback belongs, hence --debug."""
+        command = (python, "-m", "node.cli.main", "--debug", "start", "--home", str(self.home.path))
         return Program(self.name, command, self.log_file, {})
 
 
