@@ -9,7 +9,7 @@ that every node of the holding cluster computes the same (I8). The rules, each a
 - what fails is refused and changes nothing; only two certified statements freeze (F3);
 - a client never expires: silent for too long it is STALE, takes updates as before, and is ACTIVE again when
   a fresh one comes; the next step across an epoch then needs witnesses from other clusters (F8);
-- a recovered cluster goes on under its old identity in a later incarnation (F6).
+- a recovered cluster goes on under its old identity in a later incarnation (F6, `recovering.py`).
 
     update  [[header bytes, certificate], [EpochLink, ...], consistency path, tip path]
 """
@@ -18,32 +18,46 @@ from dataclasses import dataclass, field, replace
 
 from consensus import (
     CodecError,
-    PublicKey,
     SignatureCache,
     ValidatorSet,
     as_tuple,
     decode,
     encode,
 )
+from node.anchoring.client.recovering import freeze, recover
 from node.anchoring.client.state import ClientState, Tip
 from node.anchoring.cluster.anchors import ClientStatus, Point, Witness, path_from_value
 from node.anchoring.cluster.certified import Certified
 from node.anchoring.cluster.epochs import (
     LINKS_BYTES_MAX,
     EpochLink,
-    check_links_signed,
     follow_all,
     links_from_value,
     links_value,
-    named_sets,
 )
 from node.anchoring.cluster.identity import ClusterIdentity
 from node.anchoring.cluster.operators import ROSTER_KEY, read_roster
-from node.anchoring.forks.evidence import ForkEvidence, HeldBranch, Verdict, judge
-from node.anchoring.forks.recovery import ACCUSED_MAX, RecoveryCertificate, signing_set
 from node.anchoring.refusals import Code, Refused
 from node.proofs import ProofError, SmtProof, rfc6962, smt
 from node.proofs.header import Header
+
+__all__ = [
+    "STALE_AFTER_MS",
+    "TIME_AHEAD_MAX_MS",
+    "UPDATE_BYTES_MAX",
+    "Corroboration",
+    "Update",
+    "admit",
+    "freeze",
+    "recover",
+    "register",
+    "renew_operators",
+    "required_witnesses",
+    "retire",
+    "tick",
+    "update",
+    "watch",
+]
 
 STALE_AFTER_MS = 24 * 3_600_000
 TIME_AHEAD_MAX_MS = 15 * 60_000
@@ -195,89 +209,6 @@ def watch(state: ClientState, corroboration: Corroboration) -> ClientState:
     return replace(state, is_unwatched=False)
 
 
-def freeze(
-    state: ClientState, evidence: ForkEvidence, cache: SignatureCache, held: HeldBranch | None = None
-) -> tuple[ClientState, Verdict]:
-    """The client FROZEN, with the accused keys beside those accused before, and the verdict.
-
-    Raises Refused: CLIENT_RETIRED, ACCUSED_FULL, PAST_EPOCH for true evidence that only accuses, and
-    whatever `judge` refuses: nothing but two certified statements freezes.
-    """
-    if state.status is ClientStatus.RETIRED:
-        raise Refused(Code.CLIENT_RETIRED, f"{state.name} has left the federation")
-    verdict = judge(evidence, state.ground, cache, held)
-    if not verdict.freezes:
-        raise Refused(Code.PAST_EPOCH, verdict.reason)
-    convicted = state.convicted
-    if convicted is None or verdict.epoch < convicted.epoch:
-        convicted = verdict.validators
-    accused = _accused_with(state, verdict, convicted)
-    return replace(state, status=ClientStatus.FROZEN, accused=accused, convicted=convicted), verdict
-
-
-def recover(state: ClientState, recovery: RecoveryCertificate, cache: SignatureCache) -> ClientState:
-    """The client of the next incarnation: tip at the base, new set, nobody accused, ACTIVE if admitted.
-
-    That the federation co-approved it is the caller's to know. An unfrozen client takes no base but its own
-    tip, so that nothing it anchored is ever dropped without evidence (F3). Who may sign follows from the
-    accused keys that the recovery itself names, so that whoever takes it judges alike: each must be accused
-    here, of the same convicted set; keys accused only here neither sign nor follow. While nothing of the new
-    incarnation is known, its operators may replace the recovery by another on the same base.
-
-    Raises Refused: CLIENT_RETIRED, WRONG_INCARNATION (also for a recovery that was applied already),
-    UNKNOWN_SET, RECOVERY_BASE, RECOVERY_EVIDENCE, RECOVERY_*, LINK_HEIGHT, and what `Certified.check`
-    refuses. All that needs no signature is checked first.
-    """
-    if state.status is ClientStatus.RETIRED:
-        raise Refused(Code.CLIENT_RETIRED, f"{state.name} has left the federation")
-    base = recovery.base.header
-    is_at_base = state.is_at_base and base.hash == state.last.header_hash
-    if recovery.incarnation != state.incarnation + 1 or (
-        base.incarnation != state.incarnation and not is_at_base
-    ):
-        raise Refused(
-            Code.WRONG_INCARNATION,
-            f"recovery to {recovery.incarnation} on base of {base.incarnation}, held is {state.incarnation}",
-        )
-    if is_at_base:
-        recovery.check_replaces(state.operators, frozenset(state.accused), cache)
-        return _recovered(state, recovery)
-    if state.status is not ClientStatus.FROZEN and (base.height, base.hash) != (
-        state.last.height,
-        state.last.header_hash,
-    ):
-        raise Refused(
-            Code.RECOVERY_BASE,
-            f"base {base.height} is not the anchored tip {state.last.height}; anchor it first",
-        )
-    sets = named_sets(
-        recovery.links, _begins(state, recovery), state.cluster_id, incarnation=state.incarnation
-    )
-    recovery.check_base_claims(state.cluster_id, state.incarnation, sets[-1])
-    signing = signing_set(sets, state.convicted)
-    recovery.check_bound(state.accused, state.convicted)
-    recovery.check_signed(signing, state.operators, frozenset(state.accused), cache)
-    recovery.base.check_signatures(state.cluster_id, sets[-1], cache)
-    check_links_signed(recovery.links, sets, state.cluster_id, cache)
-    return _recovered(state, recovery)
-
-
-def _recovered(state: ClientState, recovery: RecoveryCertificate) -> ClientState:
-    base = recovery.base.header
-    return replace(
-        state,
-        incarnation=recovery.incarnation,
-        validators=recovery.validators,
-        origin=recovery.validators,
-        operators=recovery.operators,
-        last=replace(Tip.of(base), next_validators_hash=None),
-        status=ClientStatus.ACTIVE if state.is_admitted else ClientStatus.PENDING,
-        is_unwatched=False,
-        accused=(),
-        convicted=None,
-    )
-
-
 def renew_operators(state: ClientState, roster: bytes, proof: SmtProof) -> ClientState:
     """The client with the operators whom the cluster's own governance installed: `roster` is the leaf at
     `governance/validators` in the anchored state, of the epoch and the set that the client holds.
@@ -308,17 +239,6 @@ def renew_operators(state: ClientState, roster: bytes, proof: SmtProof) -> Clien
 def retire(state: ClientState) -> ClientState:
     """The client RETIRED, for ever; its tip stays provable."""
     return replace(state, status=ClientStatus.RETIRED)
-
-
-def _accused_with(state: ClientState, verdict: Verdict, convicted: ValidatorSet) -> tuple[PublicKey, ...]:
-    """Who stands accused after `verdict`. Forkers invent later sets at will and let them convict themselves,
-    so where there is no room for all, others make room for the accused members of the `convicted` set."""
-    accused = {*state.accused, *verdict.accused}
-    if len(accused) > ACCUSED_MAX:
-        if verdict.epoch > convicted.epoch:
-            raise Refused(Code.ACCUSED_FULL, f"{len(accused)} accused keys exceed {ACCUSED_MAX}")
-        accused = {key for key in accused if convicted.index_of(key) is not None}
-    return tuple(sorted(accused))
 
 
 # --- what an update must prove ---------------------------------------------------------------------
@@ -386,14 +306,3 @@ def _check_corroborated(
         )
     for witness in corroboration.witnesses:
         witness.check_agrees(state.incarnation, epoch, point, above)
-
-
-def _begins(state: ClientState, recovery: RecoveryCertificate) -> ValidatorSet:
-    """The set that the links begin at; without links, the base's own, if it is held."""
-    if recovery.links:
-        return state.origin
-    epoch = recovery.base.header.epoch
-    for known in (state.validators, state.origin):
-        if known.epoch == epoch:
-            return known
-    raise Refused(Code.UNKNOWN_SET, f"nothing is known of the validators of epoch {epoch}; add the links")

@@ -5,15 +5,19 @@
              1 if it healed by itself from a silence else 0, [accused key, ...],
              [epoch, [[key, weight], ...]] | nil]
             the current set, the first set of this incarnation; last the first set that was convicted in it
+            after a recovery it begins with 3 and ends with one field more:
+    before  [client bytes, lowest height, base height, [signer key, ...], [epoch, set hash] | nil]
     tip     [incarnation, height, header hash, history root, time_ms, outbox root, anchors root, state root,
              next validators hash | nil]
 
-It grows with the number of validators and with nothing else. How it changes: `client/lightclient.py`.
+It grows with the number of validators and with nothing else. How it changes: `client/lightclient.py` and
+`client/recovering.py`.
 """
 
 from dataclasses import dataclass
 
 from consensus import (
+    VALIDATORS_MAX,
     CodecError,
     Digest,
     PublicKey,
@@ -29,11 +33,13 @@ from consensus import (
 )
 from node.anchoring.cluster.anchors import Anchor, ClientStatus, Point
 from node.anchoring.forks.evidence import Ground
-from node.anchoring.forks.recovery import ACCUSED_MAX
+from node.anchoring.forks.recovery import ACCUSED_MAX, rank_from_value
 from node.proofs.header import Header
 
 CLIENT_VERSION = 2
-CLIENT_BYTES_MAX = 64 * 1024
+RECOVERED_VERSION = 3
+CLIENT_BYTES_MAX = 128 * 1024
+_DEPTH_MAX = 4
 _NAME_CHARACTERS_MAX = 64
 
 
@@ -105,14 +111,49 @@ class Tip:
 
 
 @dataclass(frozen=True, slots=True)
+class Before:
+    """What a client was before the recovery that began its incarnation, and what that recovery rests on: its
+    base's height, the validators who signed it (none where operators did), and the epoch and hash of the
+    convicted set that it names. `lowest` is the first height of the incarnation before."""
+
+    client: "ClientState"
+    lowest: int
+    base_height: int
+    signers: tuple[PublicKey, ...]
+    convicted: tuple[int, Digest] | None
+
+    def to_value(self) -> tuple[Value, ...]:
+        """`[client bytes, lowest height, base height, [signer key, ...], [epoch, set hash] | nil]`."""
+        return (self.client.encode(), self.lowest, self.base_height, self.signers, self.convicted)
+
+    @staticmethod
+    def from_value(value: Value) -> "Before":
+        """The inverse of `to_value`; raises CodecError."""
+        client, lowest, base_height, signers, convicted = as_tuple(value, 5, "incarnation before")
+        held = ClientState.decode(as_bytes(client, "client before", max_length=CLIENT_BYTES_MAX))
+        if held.before is not None:
+            raise CodecError("of one incarnation before is told, not of two")
+        return Before(
+            held,
+            as_int(lowest, "lowest height"),
+            as_int(base_height, "base height"),
+            tuple(
+                PublicKey(as_bytes(key, "signer key", length=32))
+                for key in as_array(signers, VALIDATORS_MAX, "signer keys")
+            ),
+            None if convicted is None else rank_from_value(convicted),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class ClientState:
     """One cluster as another knows it; a state leaf of the holder.
 
     `validators` are those of the epoch of the next header to be believed, `origin` the first of this
     incarnation. `is_admitted` outlives a freeze, so that a recovery admits nobody. `is_unwatched`: it was
     STALE and healed by an update of the epoch it was in, which whoever has that epoch's keys can make, so
-    that the next epoch needs others' word (F8). `accused` are the keys that evidence named since the
-    incarnation began, `convicted` is the set of the earliest epoch among them.
+    that the next epoch needs others' word (F8). `accused` are the keys that evidence named of this
+    incarnation, `convicted` is the set of the earliest epoch among them. `before` is None in the first.
     """
 
     cluster_id: Digest
@@ -127,6 +168,7 @@ class ClientState:
     is_unwatched: bool = False
     accused: tuple[PublicKey, ...] = ()
     convicted: ValidatorSet | None = None
+    before: Before | None = None
 
     @property
     def epoch(self) -> int:
@@ -149,6 +191,17 @@ class ClientState:
         return self.last.incarnation < self.incarnation
 
     @property
+    def lowest(self) -> int:
+        """The first height of this incarnation."""
+        return 0 if self.before is None else self.before.base_height + 1
+
+    @property
+    def may_be_tainted(self) -> bool:
+        """Whether evidence of the incarnation before may still freeze it: in the first epoch after it."""
+        is_over = self.epoch > self.origin.epoch or self.last.next_validators_hash is not None
+        return self.before is not None and not is_over
+
+    @property
     def ground(self) -> Ground:
         """What evidence is judged by."""
         is_over = self.last.next_validators_hash is not None
@@ -158,31 +211,34 @@ class ClientState:
 
     def encode(self) -> bytes:
         """The canonical bytes of the leaf."""
-        return encode(
-            (
-                CLIENT_VERSION,
-                self.cluster_id,
-                self.name,
-                self.incarnation,
-                self.validators.to_value(),
-                self.origin.to_value(),
-                self.operators.to_value()[1],
-                self.last.to_value(),
-                int(self.status),
-                int(self.is_admitted),
-                int(self.is_unwatched),
-                self.accused,
-                None if self.convicted is None else self.convicted.to_value(),
-            )
+        before = self.before
+        fields = (
+            CLIENT_VERSION if before is None else RECOVERED_VERSION,
+            self.cluster_id,
+            self.name,
+            self.incarnation,
+            self.validators.to_value(),
+            self.origin.to_value(),
+            self.operators.to_value()[1],
+            self.last.to_value(),
+            int(self.status),
+            int(self.is_admitted),
+            int(self.is_unwatched),
+            self.accused,
+            None if self.convicted is None else self.convicted.to_value(),
         )
+        return encode(fields if before is None else (*fields, before.to_value()))
 
     @staticmethod
     def decode(data: bytes) -> "ClientState":
         """The inverse of `encode`; raises CodecError."""
-        value = decode(data, max_bytes=CLIENT_BYTES_MAX, max_depth=4)
-        fields = as_tuple(value, 13, "client")
-        if fields[0] != CLIENT_VERSION:
-            raise CodecError(f"client version {fields[0]!r:.20} is not {CLIENT_VERSION}")
+        value = decode(data, max_bytes=CLIENT_BYTES_MAX, max_depth=_DEPTH_MAX)
+        is_recovered = type(value) is tuple and bool(value) and value[0] == RECOVERED_VERSION
+        fields = as_tuple(value, 14 if is_recovered else 13, "client")
+        if fields[0] not in (CLIENT_VERSION, RECOVERED_VERSION):
+            raise CodecError(
+                f"client version {fields[0]!r:.20} is not {CLIENT_VERSION} or {RECOVERED_VERSION}"
+            )
         validators, origin = ValidatorSet.from_value(fields[4]), ValidatorSet.from_value(fields[5])
         return ClientState(
             _hash(fields[1]),
@@ -200,6 +256,7 @@ class ClientState:
                 for key in as_array(fields[11], ACCUSED_MAX, "accused keys")
             ),
             None if fields[12] is None else ValidatorSet.from_value(fields[12]),
+            Before.from_value(fields[13]) if is_recovered else None,
         )
 
 

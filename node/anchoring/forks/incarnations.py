@@ -25,7 +25,14 @@ from consensus import (
 from node.anchoring.cluster.epochs import follow_all
 from node.anchoring.cluster.identity import ClusterIdentity
 from node.anchoring.forks.evidence import EVIDENCE_BYTES_MAX, ForkEvidence, Ground, judge
-from node.anchoring.forks.recovery import RECOVERY_BYTES_MAX, RecoveryCertificate, signing_set
+from node.anchoring.forks.recovery import (
+    RECOVERY_BYTES_MAX,
+    RecoveredBy,
+    RecoveryCertificate,
+    is_tainted,
+    rank_of,
+    signing_set,
+)
 from node.anchoring.refusals import Code, Refused
 
 RECOVERY_MAGIC = "isthmus-recovery/1"
@@ -63,15 +70,13 @@ class RecoveryFile:
 
 @dataclass(frozen=True, slots=True)
 class Footing:
-    """What an incarnation begins with; `base_height` is the height that it begins above, -1 for the first,
-    and `base_hash` the header there."""
+    """What an incarnation begins with; `base_height` is the height that it begins above, -1 for the first."""
 
     cluster_id: Digest
     incarnation: int
     origin: ValidatorSet
     operators: ValidatorSet
     base_height: int
-    base_hash: Digest | None = None
 
     @property
     def ground(self) -> Ground:
@@ -80,9 +85,11 @@ class Footing:
 
 
 def footing_of(identity: ClusterIdentity, files: Sequence[RecoveryFile], cache: SignatureCache) -> Footing:
-    """The footing behind these recoveries, in order, each of the incarnation before it.
+    """The footing behind these recoveries, in order, the base of each in the incarnation that the one before
+    began. One that was replaced is left out.
 
-    Raises Refused as `recover` of a frozen client does, and what `judge` refuses.
+    Raises Refused as `recover` of a frozen client does, RECOVERY_ACCUSED for one that its own evidence
+    taints, and what `judge` refuses.
     """
     footing = Footing(identity.cluster_id, 0, identity.validators, identity.operators, -1)
     for file in files:
@@ -93,14 +100,6 @@ def footing_of(identity: ClusterIdentity, files: Sequence[RecoveryFile], cache: 
 def _recovered(footing: Footing, file: RecoveryFile, cache: SignatureCache) -> Footing:
     recovery = file.recovery
     base = recovery.base.header
-    if recovery.incarnation != footing.incarnation + 1:
-        raise Refused(
-            Code.WRONG_INCARNATION,
-            f"a recovery to incarnation {recovery.incarnation} follows none to {footing.incarnation}",
-        )
-    if base.hash == footing.base_hash:
-        recovery.check_replaces(footing.operators, (), cache)
-        return _begun(recovery)
     sets = follow_all(
         recovery.links,
         footing.origin,
@@ -115,21 +114,14 @@ def _recovered(footing: Footing, file: RecoveryFile, cache: SignatureCache) -> F
     recovery.base.check_signatures(footing.cluster_id, sets[-1], cache)
     verdicts = [judge(item, footing.ground, cache) for item in file.evidence]
     accused = {key for verdict in verdicts for key in verdict.accused}
-    first = min(verdicts, key=lambda verdict: verdict.epoch, default=None)
-    convicted = None if first is None else first.validators
-    signing = signing_set(sets, convicted)
-    recovery.check_bound(accused, convicted)
-    recovery.check_signed(signing, footing.operators, accused, cache)
-    return _begun(recovery)
-
-
-def _begun(recovery: RecoveryCertificate) -> Footing:
-    base = recovery.base.header
+    convicted = min((verdict.validators for verdict in verdicts), key=rank_of, default=None)
+    signing = signing_set(sets, recovery.convicted)
+    recovery.check_bound(signing, accused, convicted)
+    recovery.check_signed(signing, footing.operators, cache)
+    signers = recovery.signer_keys(signing) if recovery.by is RecoveredBy.VALIDATORS else ()
+    named = (*signers, *(validator.public_key for validator in recovery.validators.validators))
+    if is_tainted(named, recovery.convicted, accused, convicted):
+        raise Refused(Code.RECOVERY_ACCUSED, "the evidence accuses more than the recovery says")
     return Footing(
-        Digest(base.cluster_id),
-        recovery.incarnation,
-        recovery.validators,
-        recovery.operators,
-        base.height,
-        base.hash,
+        Digest(base.cluster_id), recovery.incarnation, recovery.validators, recovery.operators, base.height
     )

@@ -1,12 +1,13 @@
 """Recovery: how a cluster that forked or stopped for good begins again, without a new identity (F6, C3).
 
 A recovery certificate names the branch that lives on by its tip (the base), the validators and operators of
-the next incarnation, and is signed by more than half of the old set's weight that nobody has evidence
-against. The old set is the first that was convicted, since every later one was named by it. Where at most a
-third of the weight is left unaccused, the operators sign with their admin keys instead, more than two thirds
-of them. Whose weight counts must not hang on what each cluster happens to have been shown, or clusters would
-part over one recovery: it names the accused keys and the convicted set by which it is judged, and they are
-signed with it. That a federation accepts it at all (m > N/2, once an incarnation) is the ledger's business.
+the next incarnation, and is signed by more than half of the old set's weight that it does not accuse. The
+old set is the first that was convicted, since every later one was named by it. Where at most a third of the
+weight is left unaccused, the operators sign with their admin keys instead, more than two thirds of them.
+Whose weight counts must not hang on what each cluster happens to have been shown, or clusters would part
+over one recovery: it names the accused keys and the convicted set by which it is judged, and they are signed
+with it. What becomes of evidence that it does not name, and of two recoveries:
+`node/anchoring/client/recovering.py`. That it is approved is the ledger's business.
 
     recovery = [2, [header bytes, certificate], incarnation, [[key, weight], ...],
                 [[operator key, weight], ...], by, [accused key, ...], [epoch, set hash] | nil,
@@ -16,8 +17,9 @@ signed with it. That a federation accepts it at all (m > N/2, once an incarnatio
                                       [[key, weight], ...], [[operator key, weight], ...], by,
                                       [accused key, ...], [epoch, set hash] | nil])
 
-The new incarnation begins at the height after the base's, in the epoch after the base's; one more for each
-recovery on the same base that it replaces, whose new set never certified anything.
+The new incarnation is the one after the base's or, where recoveries of that were made before, any later one
+up to the 16th: the higher number stands. It begins at the height after the base's; its first epoch is as far
+above the base's as its number is above the base's incarnation.
 """
 
 from collections.abc import Collection, Sequence
@@ -52,8 +54,8 @@ RECOVERY_BYTES_MAX = LINKS_BYTES_MAX + 64 * 1024
 _DOMAIN = "isthmus/recovery/v2"
 ACCUSED_MAX = 512
 """Keys that evidence may name before a recovery: four full sets."""
-REPLACED_MAX = 1024
-"""Recoveries on one base."""
+RECOVERIES_MAX = 16
+"""Recoveries of one incarnation."""
 _SIGNATURE_BYTES = 64
 _DEPTH_MAX = 5
 _ITEMS_MAX = 512 * 1024
@@ -95,8 +97,8 @@ class RecoveryCertificate:
         convicted: ValidatorSet | None = None,
         replaces: int = 0,
     ) -> "RecoveryCertificate":
-        """One that nobody has signed yet; `replaces` counts the recoveries on this base that came to nothing.
-        Raises ValueError for keys that make no set."""
+        """One that nobody has signed yet; `replaces` counts the recoveries of this incarnation that it
+        replaces. Raises ValueError for keys that make no set."""
         epoch = Epoch(base.header.epoch + 1 + replaces)
         return RecoveryCertificate(
             base,
@@ -139,49 +141,42 @@ class RecoveryCertificate:
                 f"base {height} is not above the last end {self.links[-1].ending.header.height}",
             )
 
-    def check_bound(self, accused: Collection[PublicKey], convicted: ValidatorSet | None) -> None:
-        """What it is judged by holds for whoever knows of these `accused` keys, of whom the first were of the
-        set `convicted`. Raises Refused RECOVERY_EVIDENCE."""
-        unproven = [key for key in self.accused if key not in accused]
+    def check_bound(
+        self, old: ValidatorSet, accused: Collection[PublicKey], convicted: ValidatorSet | None
+    ) -> None:
+        """What it names is known to whoever holds these `accused` keys, of whom the first were of the set
+        `convicted`: each key that it says is accused is, they outweigh a third of the `old` set, which is
+        `signing_set(...)`, and no set earlier than the known one is said to be convicted. More may be known.
+        Raises Refused RECOVERY_EVIDENCE."""
+        known = frozenset(accused)
+        unproven = [key for key in self.accused if key not in known]
         if unproven:
             raise Refused(
                 Code.RECOVERY_EVIDENCE,
                 f"no evidence is known here against {unproven[0].hex()}; bring it first",
             )
-        first = None if convicted is None else (convicted.epoch, convicted.hash())
-        if first != self.convicted:
-            named, known = (
-                "no set" if found is None else f"set {found[1].hex()[:12]} of epoch {found[0]}"
-                for found in (self.convicted, first)
-            )
-            raise Refused(
-                Code.RECOVERY_EVIDENCE, f"it is judged by the conviction of {named}, here by that of {known}"
-            )
-
-    def check_replaces(
-        self, operators: ValidatorSet, accused: Collection[PublicKey], cache: SignatureCache
-    ) -> None:
-        """It replaces a recovery on the same base of which nothing came: the operators whom that one named
-        signed, and there is nobody to accuse. Raises Refused RECOVERY_*."""
-        self._check_new_set(accused)
-        if self.accused or self.convicted is not None or self.links:
-            raise Refused(Code.RECOVERY_EVIDENCE, "what it replaces was judged by the evidence already")
-        if self.by is not RecoveredBy.OPERATORS:
-            raise Refused(Code.RECOVERY_SIGNERS, "only operators replace a recovery that came to nothing")
-        self._check_operators(operators, cache)
-
-    def check_signed(
-        self,
-        old: ValidatorSet,
-        operators: ValidatorSet,
-        accused: Collection[PublicKey],
-        cache: SignatureCache,
-    ) -> None:
-        """Enough of those who may sign did: `old` is `signing_set(...)`, `accused` are all keys known to be.
-        Whose weight counts follows from those that it names. Raises Refused RECOVERY_*. Signatures are
-        verified last."""
-        self._check_new_set(accused)
+        if self.convicted is None:
+            if self.accused:
+                raise Refused(Code.RECOVERY_EVIDENCE, "it accuses keys and says of no set that it forked")
+            return
         named = frozenset(self.accused)
+        weight = sum(member.weight for member in old.validators if member.public_key in named)
+        if 3 * weight <= old.total_weight or convicted is None or rank_of(convicted) > self.convicted:
+            raise Refused(
+                Code.RECOVERY_EVIDENCE,
+                f"no evidence is known here against set {self.convicted[1].hex()[:12]} of epoch "
+                f"{self.convicted[0]}; bring it first",
+            )
+
+    def check_signed(self, old: ValidatorSet, operators: ValidatorSet, cache: SignatureCache) -> None:
+        """Enough of those who may sign did: `old` is `signing_set(...)`. Whose weight counts follows from the
+        keys that it accuses itself. Raises Refused RECOVERY_*. Signatures are verified last."""
+        named = frozenset(self.accused)
+        for validator in self.validators.validators:
+            if validator.public_key in named:
+                raise Refused(
+                    Code.RECOVERY_ACCUSED, f"the new set names the accused key {validator.public_key.hex()}"
+                )
         unaccused = [
             index for index, validator in enumerate(old.validators) if validator.public_key not in named
         ]
@@ -194,7 +189,7 @@ class RecoveryCertificate:
                     f"only {left} of {total} weight is unaccused; the operators must sign",
                 )
             signers = self._signers_of(old)
-            if any(old.validators[index].public_key in accused for index in signers):
+            if any(old.validators[index].public_key in named for index in signers):
                 raise Refused(Code.RECOVERY_ACCUSED, "an accused validator signed")
             signed = old.weight_of(signers)
             if 2 * signed <= left:
@@ -210,12 +205,9 @@ class RecoveryCertificate:
             )
         self._check_operators(operators, cache)
 
-    def _check_new_set(self, accused: Collection[PublicKey]) -> None:
-        for validator in self.validators.validators:
-            if validator.public_key in accused:
-                raise Refused(
-                    Code.RECOVERY_ACCUSED, f"the new set names the accused key {validator.public_key.hex()}"
-                )
+    def signer_keys(self, old: ValidatorSet) -> tuple[PublicKey, ...]:
+        """The validators of the `old` set who signed. Raises Refused RECOVERY_SIGNERS."""
+        return tuple(old.validators[index].public_key for index in self._signers_of(old))
 
     def _check_operators(self, operators: ValidatorSet, cache: SignatureCache) -> None:
         signers = self._signers_of(operators)
@@ -274,7 +266,7 @@ class RecoveryCertificate:
             raise CodecError(f"recovery version {version!a:.20} is not {RECOVERY_VERSION}")
         certified = Certified.from_value(base)
         old = certified.header.incarnation
-        begins = as_int(incarnation, "incarnation", low=old + 1, high=old + REPLACED_MAX)
+        begins = as_int(incarnation, "incarnation", low=old + 1, high=old + RECOVERIES_MAX)
         epoch = certified.header.epoch + begins - old
         keys = tuple(
             PublicKey(as_bytes(key, "accused key", length=32))
@@ -289,7 +281,7 @@ class RecoveryCertificate:
             ValidatorSet.from_value((epoch, operators)),
             RecoveredBy(as_int(by, "by", low=1, high=max(RecoveredBy))),
             keys,
-            None if convicted is None else _convicted(convicted),
+            None if convicted is None else rank_from_value(convicted),
             as_bytes(signers, "signers", max_length=(VALIDATORS_MAX + 7) // 8),
             as_bytes(signatures, "signatures", max_length=VALIDATORS_MAX * _SIGNATURE_BYTES),
             links_from_value(links),
@@ -307,24 +299,45 @@ class RecoveryCertificate:
         )
 
 
-def _convicted(value: Value) -> tuple[int, Digest]:
+def rank_of(convicted: ValidatorSet) -> tuple[int, Digest]:
+    """Which of two convicted sets was the first: the one of lower rank. Two of one epoch follow from a fork
+    before them; everybody takes the same one until that is known."""
+    return convicted.epoch, convicted.hash()
+
+
+def rank_from_value(value: Value) -> tuple[int, Digest]:
+    """`[epoch, set hash]`; raises CodecError."""
     epoch, set_hash = as_tuple(value, 2, "convicted set")
     return as_int(epoch, "convicted epoch"), Digest(as_bytes(set_hash, "set hash", length=32))
 
 
-def signing_set(sets: Sequence[ValidatorSet], convicted: ValidatorSet | None) -> ValidatorSet:
-    """Whose weight decides: the convicted set, through which `sets`, the way to the base, must lead; without
-    evidence the base's own. A set behind a fork was named by those who forked and may be anybody.
+def signing_set(sets: Sequence[ValidatorSet], convicted: tuple[int, Digest] | None) -> ValidatorSet:
+    """Whose weight decides: the set that is said to be `convicted`, through which `sets`, the way to the
+    base, must lead; where none is, the base's own. A set behind a fork was named by those who forked and may
+    be anybody.
 
     Raises Refused RECOVERY_BASE.
     """
     if convicted is None:
         return sets[-1]
     for passed in sets:
-        if passed.epoch == convicted.epoch and passed.hash() == convicted.hash():
-            return convicted
+        if rank_of(passed) == convicted:
+            return passed
     raise Refused(
         Code.RECOVERY_BASE,
         f"the way to the base, epoch {sets[0].epoch} to {sets[-1].epoch}, does not lead through the "
-        f"convicted set of epoch {convicted.epoch}; give all links",
+        f"convicted set of epoch {convicted[0]}; give all links",
     )
+
+
+def is_tainted(
+    named: Collection[PublicKey],
+    judged_by: tuple[int, Digest] | None,
+    accused: Collection[PublicKey],
+    convicted: ValidatorSet | None,
+) -> bool:
+    """Whether what is known says of a recovery what it did not say itself: of the validators `named` as its
+    signers and successors one is accused, or the first convicted set is another than it was judged by."""
+    first = None if convicted is None else rank_of(convicted)
+    known = frozenset(accused)
+    return first != judged_by or any(key in known for key in named)

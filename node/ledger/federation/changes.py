@@ -319,7 +319,7 @@ def _approve(draft: Draft, change: ApproveRecovery) -> None:
     client = client_of(draft.get, change.cluster_id)
     if client is None:
         raise RejectedTransaction(Code.CLUSTER_UNKNOWN, f"cluster {change.cluster_id.hex()}")
-    if change.incarnation != client.incarnation + 1:
+    if change.incarnation <= client.incarnation:
         raise RejectedTransaction(
             Code.RECOVERY_REFUSED,
             f"{client.name} is in incarnation {client.incarnation}, approved would be {change.incarnation}",

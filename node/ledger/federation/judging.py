@@ -9,9 +9,11 @@
              renew: the number of operators
 
 Evidence freezes by itself, whoever brings it (F3); a recovery also needs that our operators approved exactly
-it, once an incarnation (F6). A frozen cluster's lanes are parked. What both branches said to us is proven by
-the common prefix of their logs; without one nothing counts as shared, and more is disputed than must be.
-`renew` takes over the operators and nodes of the other cluster's roster (`renewing.py`), as a bundle does.
+it (F6), and one that the evidence here taints leaves the cluster frozen, in the incarnation that it begins
+(`node/anchoring/client/recovering.py`). A frozen cluster's lanes are parked. What both branches said to us is
+proven by the common prefix of their logs; without one nothing counts as shared, and more is disputed than
+must be. `renew` takes over the operators and nodes of the other cluster's roster (`renewing.py`), as a bundle
+does.
 """
 
 from dataclasses import dataclass, replace
@@ -24,7 +26,7 @@ from node.anchoring.forks.evidence import ForkEvidence, HeldBranch
 from node.anchoring.forks.recovery import RecoveryCertificate
 from node.anchoring.lanes.inbound import RosterProof
 from node.anchoring.lanes.outbox import CommonPrefix
-from node.anchoring.lanes.recovery import heard_of, resume
+from node.anchoring.lanes.recovery import heard_of, park, resume
 from node.anchoring.lanes.refusals import LaneRefused
 from node.anchoring.refusals import Code as Reason
 from node.anchoring.refusals import Refused
@@ -133,7 +135,7 @@ def parse_recover(args: tuple[Value, ...]) -> Recover:
 
 
 def accuse(session: Session, call: Accuse) -> Value:
-    """Freeze the accused cluster; evidence that names nobody new changes nothing."""
+    """Write down whom evidence accuses, and freeze their cluster; what names nobody new changes nothing."""
     session.require_known()
     before = session.client(call.evidence.first.certified.header.cluster_id)
     try:
@@ -143,7 +145,7 @@ def accuse(session: Session, call: Accuse) -> Value:
         raise by_client(error, _code(error)) from error
     if not is_new:
         raise RejectedTransaction(
-            Code.NOTHING_NEW, f"{before.name} is frozen, and these {len(verdict.accused)} keys are accused"
+            Code.NOTHING_NEW, f"these {len(verdict.accused)} keys of {before.name} are accused already"
         )
     return (call.evidence.id, verdict.accused)
 
@@ -163,7 +165,8 @@ def _held(session: Session, accused: bytes, other: OtherBranch) -> HeldBranch:
 
 
 def recover(session: Session, call: Recover) -> Value:
-    """Apply the recovery that our operators approved, to the client and to its lanes."""
+    """Apply the recovery that our operators approved, to the client and to its lanes, which go through all
+    incarnations up to it: of those that it passes over we heard nothing."""
     session.require_courier()
     recovery = call.recovery
     before = session.client(recovery.base.header.cluster_id)
@@ -181,9 +184,13 @@ def recover(session: Session, call: Recover) -> Value:
     block = session.posting.block
     common, root = _common(session, before, after.last.outbox_root, call.prefix)
     try:
-        resume(session.draft, block.cluster_id, before.cluster_id, after.incarnation, common, root)
+        resume(session.draft, block.cluster_id, before.cluster_id, before.incarnation + 1, common, root)
+        for skipped in range(before.incarnation + 2, after.incarnation + 1):
+            resume(session.draft, block.cluster_id, before.cluster_id, skipped, MAX_SIZE)
     except LaneRefused as error:
         raise by_lane(error) from error
+    if after.status is ClientStatus.FROZEN:
+        park(session.draft, before.cluster_id, after.incarnation)
     session.put_client(after)
     note_certified(session, recovery.base)
     forget(session, before.cluster_id)

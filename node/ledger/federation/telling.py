@@ -1,19 +1,27 @@
-"""What a node tells another cluster of third ones: its views, and where headers stand in its own history."""
+"""What a node tells another cluster of third ones: its views, and where headers stand in its own history.
+
+Of a cluster that it froze it tells the evidence, one piece at a time: all that is kept comes round, in turns
+that follow the own height, so that those who know the first piece only learn of every key that is accused
+(F4). After a recovery that evidence still comes round beside the certified header, as long as it may taint
+the recovery elsewhere.
+"""
+
+from hashlib import sha256
 
 from consensus import Digest
 from node.anchoring.cluster.anchors import AnchorProof, ClientStatus
 from node.anchoring.cluster.certified import Certified
 from node.anchoring.forks.views import VIEW_EVIDENCE_BYTES_MAX, View
 from node.ledger.federation.keys import certified_key, evidence_key, evidence_list_key
-from node.ledger.federation.records import client_of, ids_from_value, read
+from node.ledger.federation.records import Get, client_of, ids_from_value, read
 from node.ledger.federation.tables import anchor_nodes
 from node.proofs import smt
-from node.storage import Reader, StateTable
+from node.storage import HEIGHT_KEY, Reader, StateTable
 
 
 def view_of_other(reader: Reader, subject: Digest) -> View | None:
     """What we hold of a cluster, proven under our tip's anchors root: the certified header that we anchored,
-    or why it is frozen. None where there is neither."""
+    or evidence against it. None where there is neither."""
 
     def get(key: bytes) -> bytes | None:
         return reader.get(StateTable.STATE, key)
@@ -22,13 +30,27 @@ def view_of_other(reader: Reader, subject: Digest) -> View | None:
     if client is None:
         return None
     proof = AnchorProof(subject, client.anchor.encode(), smt.prove(anchor_nodes(reader), subject))
-    if client.status is ClientStatus.FROZEN:
-        listed = read(get, evidence_list_key(subject), ids_from_value) or ()
-        kept = (get(evidence_key(subject, each)) for each in listed)
-        fitting = (each for each in kept if each is not None and len(each) <= VIEW_EVIDENCE_BYTES_MAX)
-        evidence = next(fitting, None)
-        return None if evidence is None else View(proof, None, evidence)
     certified = read(get, certified_key(subject), Certified.from_value)
-    if certified is None or certified.header.hash != client.last.header_hash:
-        return None
-    return View(proof, certified, None)
+    views = []
+    if (
+        client.status is not ClientStatus.FROZEN
+        and certified is not None
+        and certified.header.hash == client.last.header_hash
+    ):
+        views.append(View(proof, certified, None))
+    if client.status is ClientStatus.FROZEN or client.may_be_tainted:
+        views += [View(proof, None, data) for data in _fitting(get, subject)]
+    return views[_turn(reader) % len(views)] if views else None
+
+
+def _fitting(get: Get, subject: Digest) -> list[bytes]:
+    """The evidence that is kept, but for what is too long for a view."""
+    listed = read(get, evidence_list_key(subject), ids_from_value) or ()
+    kept = (get(evidence_key(subject, each)) for each in listed)
+    return [each for each in kept if each is not None and len(each) <= VIEW_EVIDENCE_BYTES_MAX]
+
+
+def _turn(reader: Reader) -> int:
+    """A number that goes with the own height in no rhythm: others ask in one of theirs."""
+    height = reader.get(StateTable.META, HEIGHT_KEY) or b""
+    return int.from_bytes(sha256(height).digest()[:8], "big")

@@ -21,7 +21,7 @@ from node.anchoring.cluster.certified import Certified
 from node.anchoring.forks.evidence import ForkEvidence, ForkKind, Leaf, Statement
 from node.anchoring.forks.views import PLACES_MAX, Place, View
 from node.anchoring.refusals import Refused
-from node.ledger.federation.convicting import convict
+from node.ledger.federation.convicting import convict, is_kept
 from node.ledger.federation.keys import certified_key, claim_key, seen_key
 from node.ledger.federation.records import (
     Checkpoint,
@@ -39,6 +39,8 @@ SEEN_MAX = PLACES_MAX - 2
 """Witnesses kept of one cluster; a place is asked for each, one for a claim, one for a header vouched for."""
 ABOUT_MAX = 4
 _FOLLOWED = (ClientStatus.PENDING, ClientStatus.ACTIVE, ClientStatus.STALE)
+_WATCHED = (*_FOLLOWED, ClientStatus.FROZEN)
+"""Of whom others are asked: of the frozen ones for evidence that we do not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ def seen_of(get: Get, cluster_id: bytes) -> tuple[tuple[Digest, Anchor], ...]:
 def about_of(get: Get, peer: ClientState) -> tuple[Digest, ...]:
     """The clusters of which `peer` is asked: those in need of witnesses, and one of all in turn."""
     found = (client_of(get, each) for each in cluster_ids(get) if each != peer.cluster_id)
-    others = [client for client in found if client is not None and client.status in _FOLLOWED]
+    others = [client for client in found if client is not None and client.status in _WATCHED]
     if not others:
         return ()
     urgent = [client.cluster_id for client in others if client.needs_others][: ABOUT_MAX - 1]
@@ -107,16 +109,26 @@ def take_views(session: Session, seer: ClientState, views: tuple[View, ...]) -> 
     """Compare a cluster's views of others with ours. What proves nothing is passed over."""
     for view in views:
         subject = client_of(session.get, view.anchor.subject)
-        if subject is None or subject.cluster_id == seer.cluster_id or subject.status not in _FOLLOWED:
+        if subject is None or subject.cluster_id == seer.cluster_id or subject.status not in _WATCHED:
             continue
         try:
             anchor = view.anchor.check(seer.last.anchors_root, subject.cluster_id)
             if view.evidence is not None:
-                convict(session, subject, view.evidence)
-            elif anchor.incarnation == subject.incarnation and anchor.status is not ClientStatus.FROZEN:
+                _take_evidence(session, subject, view.evidence)
+            elif (
+                anchor.incarnation == subject.incarnation
+                and anchor.status is not ClientStatus.FROZEN
+                and subject.status is not ClientStatus.FROZEN
+            ):
                 _compare(session, subject, seer.cluster_id, anchor, view)
         except (Refused, CodecError):
             continue
+
+
+def _take_evidence(session: Session, subject: ClientState, encoded: bytes) -> None:
+    """Judge evidence that was not judged before. Raises Refused and CodecError for what proves nothing."""
+    if not is_kept(session.get, subject.cluster_id, ForkEvidence.decode(encoded).id):
+        convict(session, subject, encoded)
 
 
 def _compare(session: Session, subject: ClientState, seer: Digest, anchor: Anchor, view: View) -> None:

@@ -174,11 +174,11 @@ class Chain:
         other._ranges = self._ranges[: height + 1]
         return other
 
-    def recovered(self, height: int, validators: Keys, operators: Keys) -> "Chain":
-        """The next incarnation on top of header `height`."""
+    def recovered(self, height: int, validators: Keys, operators: Keys, *, skipped: int = 0) -> "Chain":
+        """The next incarnation on top of header `height`, or the one after `skipped` that it replaces."""
         other = self.fork(height)
-        epoch = other.headers[-1].epoch + 1
-        other.incarnation = self.incarnation + 1
+        epoch = other.headers[-1].epoch + 1 + skipped
+        other.incarnation = self.incarnation + 1 + skipped
         other.sets = {**other.sets, epoch: validators}
         other.operators = operators
         other.ends = []
@@ -243,6 +243,7 @@ class Chain:
         by: RecoveredBy = RecoveredBy.VALIDATORS,
         *,
         with_links: bool = False,
+        replaces: int = 0,
     ) -> RecoveryCertificate:
         """A recovery on top of header `height`, signed by these of its set or of the operators, and judged by
         `accusations`: the accused keys, and the first set of theirs that was convicted."""
@@ -257,6 +258,7 @@ class Chain:
             links,
             accused=accused,
             convicted=convicted,
+            replaces=replaces,
         )
         signing = self.sets[header.epoch] if by is RecoveredBy.VALIDATORS else self.operators
         bitmap, joined = signing.sign(proposed.digest(), signers)

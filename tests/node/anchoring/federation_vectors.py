@@ -131,12 +131,29 @@ SHAPES["recovery-file"] = [
     ("evidence", (SHAPES["evidence"][2][1],)),
 ]
 SHAPES["recovered-bundle"] = SHAPES["bundle"]
-UNBOUND = ("client", "anchor")
+SHAPES["replacement"] = SHAPES["recovery"]
+SHAPES["late-evidence"] = SHAPES["evidence"][2][1]
+SHAPES["recovered-client"] = [
+    *SHAPES["client"],
+    (
+        "before",
+        [
+            ("client", {"in": SHAPES["client"]}),
+            ("lowest", None),
+            ("base-height", None),
+            ("signers", (None,)),
+            ("convicted", [("epoch", None), ("hash", None)]),
+        ],
+    ),
+]
+UNBOUND = ("client", "recovered-client", "anchor")
 """Objects that only a state root binds: of them only what is malformed can be refused by itself."""
 
 HARMLESS = (
     ("links", "links-cut-short"),
     ("recovery", "links-cut-short"),
+    ("replacement", "links-cut-short"),
+    ("late-evidence", "links-cut-short"),
     ("recovery-file", "evidence-extended"),
 )
 """A links file of fewer epochs is a links file, a client that holds the set needs no links to it, and
@@ -166,13 +183,17 @@ def outcome(kind: str, data: bytes, setting: dict[str, Any]) -> Value:
         return (verdict.epoch, verdict.index, verdict.weight, verdict.total_weight, verdict.accused)
     if kind == "recovery":
         return recover(client("frozen"), RecoveryCertificate.decode(data), cache).encode()
+    if kind == "replacement":
+        return recover(client("recovered"), RecoveryCertificate.decode(data), cache).encode()
+    if kind == "late-evidence":
+        return freeze(client("recovered"), ForkEvidence.decode(data), cache)[0].encode()
     if kind == "split-view":
         seer = ClusterIdentity.from_body(bytes.fromhex(setting["seer_genesis_body"]))
         view = SplitView.from_value(opened(data))
         ours = client("active").last.point
         split = view.check(seer.cluster_id, 0, seer.validators, identity.cluster_id, ours, cache)
         return (split.height, split.ours, split.theirs)
-    if kind == "client":
+    if kind in ("client", "recovered-client"):
         state = ClientState.decode(data)
         return (state.epoch, state.last.height, state.anchor.encode())
     if kind == "anchor":
@@ -244,6 +265,15 @@ class Scene:
         )
         self.frozen, _ = freeze(self.active, self.same_height, cache)
         self.chain.accusations = (self.frozen.accused, self.frozen.convicted)
+        # A recovery whose set holds a key that the evidence shown first does not accuse, and a header of it.
+        hiding, operators = keys("harbour", first=5), self.chain.operators
+        first = self.chain.recovery(8, hiding, operators, (0, 1, 2), RecoveredBy.OPERATORS, with_links=True)
+        later = self.chain.recovered(8, hiding, operators).grow(2)
+        taken = recover(self.frozen, first, cache)
+        self.recovered = update(taken, later.update(8, 10), later.now_ms, cache)
+        signers = (1, 2, 3)
+        both = (Statement(branch.certified(8, signers)) for branch in (self.chain, self.fork))
+        self.kept_back = self.evidence(*both, 8)
 
     def evidence(self, first: Statement, second: Statement, index: int = 9) -> ForkEvidence:
         return ForkEvidence(ForkKind.TWO_HEADERS, index, self.chain.links(until=1), first, second)
@@ -286,19 +316,26 @@ class Scene:
             "evidence-two-leaves": ("evidence", EvidenceFile(chain.body, two_leaves).encode()),
             "evidence-beyond-the-end": ("evidence", EvidenceFile(chain.body, beyond).encode()),
             "recovery-by-operators": ("recovery", self.recovery().encode()),
+            "recovery-that-replaces-another": ("replacement", self.recovery(replaces=1).encode()),
+            "evidence-that-taints-a-recovery": ("late-evidence", self.kept_back.encode()),
             "split-view": ("split-view", encode(view.to_value())),
             "client-active": ("client", self.active.encode()),
             "client-frozen": ("client", self.frozen.encode()),
+            "client-recovered": ("recovered-client", self.recovered.encode()),
             "anchor": ("anchor", self.active.anchor.encode()),
             "bundle-of-a-later-epoch": ("bundle", made.encode()),
             "recovery-file": ("recovery-file", self.recovery_file()),
             "bundle-of-a-later-incarnation": ("recovered-bundle", self.recovered_bundle().encode()),
         }
 
-    def recovery(self) -> RecoveryCertificate:
+    def recovery(self, replaces: int = 0) -> RecoveryCertificate:
         """The operators recover the branch that was certified first."""
-        new, operators = keys("harbour", first=20), keys("harbour/operator", first=20)
-        return self.chain.recovery(8, new, operators, (0, 1, 2), RecoveredBy.OPERATORS, with_links=True)
+        new, operators, by = (
+            keys("harbour", first=20),
+            keys("harbour/operator", first=20),
+            RecoveredBy.OPERATORS,
+        )
+        return self.chain.recovery(8, new, operators, (0, 1, 2), by, with_links=True, replaces=replaces)
 
     def recovery_file(self) -> bytes:
         return RecoveryFile(self.recovery(), (self.same_height,)).encode()
@@ -317,7 +354,11 @@ class Scene:
             "trust": self.chain.cluster_id.hex(),
             "genesis_body": self.chain.body.hex(),
             "seer_genesis_body": Chain("seer").body.hex(),
-            "clients": {"active": self.active.encode().hex(), "frozen": self.frozen.encode().hex()},
+            "clients": {
+                "active": self.active.encode().hex(),
+                "frozen": self.frozen.encode().hex(),
+                "recovered": self.recovered.encode().hex(),
+            },
             "recovery_file": self.recovery_file().hex(),
             "now_ms": self.chain.now_ms,
         }

@@ -12,11 +12,12 @@ from node.anchoring.cluster.anchors import ClientStatus
 from node.anchoring.forks.evidence import ForkEvidence, ForkKind, Statement
 from node.anchoring.forks.recovery import RecoveredBy, RecoveryCertificate
 from node.anchoring.refusals import Code, Refused
-from tests.node.anchoring.chains import Chain, Keys, certify, changed, keys
+from tests.node.anchoring.chains import Chain, certify, changed, keys
 from tests.node.anchoring.client.test_lightclient import active, step
 
 NEW = keys("harbour", (1, 1, 1, 1), first=10)
 NEW_OPERATORS = keys("harbour/operator", (1, 1, 1, 1), first=10)
+NEWER = keys("harbour", (1, 1, 1, 1), first=30)
 
 
 def forked(
@@ -134,15 +135,17 @@ def test_a_recovery_is_applied_once_and_later_ones_count_on_from_it() -> None:
     assert refused(state, second) is Code.WRONG_INCARNATION
 
 
-def test_evidence_of_the_incarnation_that_ended_freezes_nobody_again() -> None:
+def test_evidence_of_the_incarnation_that_ended_freezes_nobody_again_whom_the_recovery_says_guilty() -> None:
     chain, other, state = forked((1,) * 4, (0, 1, 2), (1, 2, 3))
     after = recovered(state, chain.recovery(7, NEW, NEW_OPERATORS, (0, 3)))
-    old = ForkEvidence(
-        ForkKind.TWO_HEADERS, 8, (), Statement(chain.certified(8)), Statement(other.certified(8))
+    same = ForkEvidence(
+        ForkKind.TWO_HEADERS,
+        8,
+        (),
+        Statement(chain.certified(8, (0, 1, 2))),
+        Statement(other.certified(8, (1, 2, 3))),
     )
-    with pytest.raises(Refused) as caught:
-        freeze(after, old, SignatureCache())
-    assert caught.value.code in (Code.WRONG_INCARNATION, Code.UNKNOWN_SET)
+    assert freeze(after, same, SignatureCache())[0] == after
     going_on = chain.recovered(7, NEW, NEW_OPERATORS).grow(3)
     beside = chain.recovered(7, NEW, NEW_OPERATORS).grow(3, salt="b")
     new = ForkEvidence(
@@ -238,17 +241,18 @@ def test_a_recovery_is_read_back_as_it_was_written_and_nothing_else_is() -> None
 # --- everybody judges alike --------------------------------------------------------------------------
 
 
-def test_clusters_that_know_different_evidence_take_the_same_recovery() -> None:
-    """One was shown 0, 1 and 2 signing twice, another also saw 3 do so. Judged each by its own evidence, one
-    would ask for a validator's signature and the other for the operators'."""
+def accusing(
+    chain: Chain, other: Chain, height: int, first: Sequence[int], second: Sequence[int]
+) -> ForkEvidence:
+    """Headers of both branches at this height, by these signers."""
+    statements = (Statement(chain.certified(height, first)), Statement(other.certified(height, second)))
+    return ForkEvidence(ForkKind.TWO_HEADERS, height, (), *statements)
+
+
+def test_a_recovery_waits_for_the_evidence_that_it_names() -> None:
+    """One was shown 0, 1 and 2 signing twice, another also saw 0 and 3 do so, and the operators signed."""
     chain, other, some = forked((1,) * 4, (0, 1, 2), (1, 2, 3))
-    more = ForkEvidence(
-        ForkKind.TWO_HEADERS,
-        7,
-        (),
-        Statement(chain.certified(7, (0, 2, 3))),
-        Statement(other.certified(7, (0, 2, 3))),
-    )
+    more = accusing(chain, other, 7, (0, 2, 3), (0, 2, 3))
     all_of_them, _ = freeze(some, more, SignatureCache())
     assert (len(some.accused), len(all_of_them.accused)) == (2, 4)
     judged(all_of_them, chain)
@@ -256,40 +260,102 @@ def test_clusters_that_know_different_evidence_take_the_same_recovery() -> None:
     assert refused(some, by_all) is Code.RECOVERY_EVIDENCE
     told, _ = freeze(some, more, SignatureCache())
     assert recovered(told, by_all) == recovered(all_of_them, by_all)
+
+
+def test_who_signed_and_is_accused_taints_the_recovery_whenever_that_comes_to_light() -> None:
+    chain, other, some = forked((1,) * 4, (0, 1, 2), (1, 2, 3))
+    more = accusing(chain, other, 7, (0, 2, 3), (0, 2, 3))
+    knowing, _ = freeze(some, more, SignatureCache())
     judged(some, chain)
     by_some = chain.recovery(7, NEW, NEW_OPERATORS, (0, 3))
-    assert recovered(some, by_some).incarnation == 1
-    # Who knows more never lets the guilty sign; by operators, with the same outcome, it goes on as well.
-    assert refused(all_of_them, by_some) is Code.RECOVERY_ACCUSED
-    assert recovered(all_of_them, by_all) == recovered(some, by_some)
+    sooner = recovered(knowing, by_some)
+    assert (sooner.incarnation, sooner.status) == (1, ClientStatus.FROZEN)
+    before = recovered(some, by_some)
+    assert before.status is ClientStatus.ACTIVE
+    later, verdict = freeze(before, more, SignatureCache())
+    assert len(verdict.accused) == 3
+    assert later == sooner
+    # A better one ends that, on either branch, wherever the first was taken or not.
+    judged(knowing, chain, other)
+    for branch in (chain, other):
+        better = branch.recovery(7, NEWER, NEW_OPERATORS, (0, 1, 2), RecoveredBy.OPERATORS, replaces=1)
+        assert recovered(later, better) == recovered(knowing, better)
+        assert recovered(later, better).status is ClientStatus.ACTIVE
+        assert refused(before, better) is Code.RECOVERY_EVIDENCE
 
 
-def test_who_knows_more_lets_no_accused_key_follow_and_takes_a_recovery_that_needs_none() -> None:
+def test_who_is_accused_and_follows_taints_the_recovery() -> None:
     chain, other, some = forked((1,) * 7, (0, 1, 2, 3, 4), (2, 3, 4, 5, 6))
-    more = ForkEvidence(
-        ForkKind.TWO_HEADERS,
-        7,
-        (),
-        Statement(chain.certified(7, (0, 2, 3, 4, 5))),
-        Statement(other.certified(7, (0, 2, 3, 4, 6))),
-    )
+    more = accusing(chain, other, 7, (0, 2, 3, 4, 5), (0, 2, 3, 4, 6))
     knowing, _ = freeze(some, more, SignatureCache())
     assert len(knowing.accused) == len(some.accused) + 1
     good = chain.recovery(7, NEW, NEW_OPERATORS, (1, 5, 6))
-    assert recovered(some, good) == recovered(knowing, good)
-    naming = keys("harbour", (1,) * 4, first=0)
-    hidden = chain.recovery(7, naming, NEW_OPERATORS, (1, 5, 6))
-    assert refused(knowing, hidden) is Code.RECOVERY_ACCUSED
-    assert recovered(some, chain.recovery(7, keys("harbour", (1, 1), first=0), NEW_OPERATORS, (1, 5, 6)))
+    assert recovered(some, good).status is recovered(knowing, good).status is ClientStatus.ACTIVE
+    assert freeze(recovered(some, good), more, SignatureCache())[0] == recovered(knowing, good)
+    with_accused = keys("harbour", (1, 1), first=0)
+    hiding = chain.recovery(7, with_accused, NEW_OPERATORS, (1, 5, 6))
+    assert recovered(some, hiding).status is ClientStatus.ACTIVE
+    assert recovered(knowing, hiding).status is ClientStatus.FROZEN
+
+
+def test_an_earlier_conviction_taints_a_recovery_by_a_set_that_came_after_it() -> None:
+    """Whoever forked may name the next set, let it convict a third of itself, and recover by the others."""
+    common = Chain().grow(4)
+    chain, other = rotated("a", common.fork(4)), rotated("b", common.fork(4))
+    inner = chain.fork(7).grow(2, salt="inner")
+    late = replace(accusing(chain, inner, 8, (0, 1, 2), (1, 2, 3)), links=chain.links())
+    first = accusing(chain, other, 6, (0, 1, 2), (1, 2, 3))
+    some, _ = freeze(active(common, 4), late, SignatureCache())
+    judged(some, chain)
+    puppets = chain.recovery(7, NEW, NEW_OPERATORS, (0, 3), with_links=True)
+    assert recovered(some, puppets).status is ClientStatus.ACTIVE
+    knowing, _ = freeze(some, first, SignatureCache())
+    assert recovered(knowing, puppets).status is ClientStatus.FROZEN
+    told, _ = freeze(recovered(some, puppets), first, SignatureCache())
+    assert told == recovered(knowing, puppets)
+    only_first, _ = freeze(active(common, 4), first, SignatureCache())
+    assert refused(only_first, puppets) is Code.RECOVERY_EVIDENCE
+
+
+def test_a_recovery_that_accuses_nobody_is_tainted_by_any_evidence() -> None:
+    chain = Chain().grow(8)
+    other = chain.fork(5).grow(4, salt="b")
+    kept_back = accusing(chain, other, 8, (0, 1, 2), (1, 2, 3))
+    stopped = chain.recovery(8, NEW, NEW_OPERATORS, (0, 1, 2))
+    going_on = recovered(active(chain, 8), stopped)
+    assert going_on.status is ClientStatus.ACTIVE
+    told, _ = freeze(going_on, kept_back, SignatureCache())
+    assert told.status is ClientStatus.FROZEN
+    frozen, _ = freeze(active(chain, 8), kept_back, SignatureCache())
+    assert recovered(frozen, stopped).status is ClientStatus.FROZEN
+
+
+def test_keys_that_were_retired_with_an_incarnation_freeze_nothing_once_its_successors_epoch_is_over() -> (
+    None
+):
+    chain = Chain().grow(8)
+    leaked = accusing(chain, chain.fork(5).grow(4, salt="leaked"), 8, (0, 1, 2, 3), (0, 1, 2, 3))
+    after = recovered(active(chain, 8), chain.recovery(8, NEW, NEW_OPERATORS, (0, 1, 2)))
+    going_on = chain.recovered(8, NEW, NEW_OPERATORS).grow(2, next_set=NEWER).grow(2)
+    for height in (10, 12):
+        moved = step(after, going_on, height)
+        told, _ = freeze(moved, leaked, SignatureCache())
+        assert told.status is ClientStatus.ACTIVE
+        assert told.before is not None
+        assert len(told.before.client.accused) == 4
+        assert replace(told, before=moved.before) == moved
+    assert freeze(step(after, going_on, 9), leaked, SignatureCache())[0].status is ClientStatus.FROZEN
 
 
 def test_an_accusation_cannot_be_taken_out_of_a_recovery_or_put_into_it() -> None:
     chain, _, state = forked((1,) * 4, (0, 1, 2), (1, 2, 3))
     good = chain.recovery(7, NEW, NEW_OPERATORS, (0, 3))
     fewer = replace(good, accused=good.accused[:1])
-    assert refused(state, fewer) in (Code.RECOVERY_SIGNERS, Code.RECOVERY_WEIGHT)
+    assert refused(state, fewer) is Code.RECOVERY_EVIDENCE
     assert refused(state, replace(good, convicted=None)) is Code.RECOVERY_EVIDENCE
-    assert refused(state, replace(good, convicted=(1, good.convicted[1]))) is Code.RECOVERY_EVIDENCE  # type: ignore[index]  # it is set
+    assert refused(state, replace(good, accused=())) is Code.RECOVERY_EVIDENCE
+    assert refused(state, replace(good, accused=(), convicted=None)) is Code.RECOVERY_WEIGHT
+    assert refused(state, replace(good, convicted=(1, good.convicted[1]))) is Code.RECOVERY_BASE  # type: ignore[index]  # it is set
     stranger = keys("stranger").keys[0].public_key
     framed = replace(good, accused=tuple(sorted((*good.accused, stranger))))
     assert refused(state, framed) is Code.RECOVERY_EVIDENCE
@@ -299,50 +365,82 @@ def test_an_accusation_cannot_be_taken_out_of_a_recovery_or_put_into_it() -> Non
     assert refused(active(chain, 7), good) is Code.RECOVERY_EVIDENCE
 
 
-# --- a recovery that came to nothing -----------------------------------------------------------------
+# --- one recovery in place of another ----------------------------------------------------------------
 
 
-def replacing(chain: Chain, operators: Keys, signers: Sequence[int], **more: object) -> RecoveryCertificate:
-    """Another recovery on header 7, in place of one whose set never certified."""
-    proposed = RecoveryCertificate.proposed(
-        chain.certified(7),
-        keys("harbour", first=30).members,
-        NEW_OPERATORS.members,
-        RecoveredBy.OPERATORS,
-        replaces=1,
-    )
-    proposed = replace(proposed, **more)  # type: ignore[arg-type]  # by name
-    bitmap, joined = operators.sign(proposed.digest(), signers)
-    return replace(proposed, signers=bitmap, signatures=joined)
-
-
-def test_a_recovery_whose_set_never_certified_is_replaced_by_its_operators() -> None:
+def test_whoever_could_sign_a_recovery_replaces_it_also_after_headers_of_it_were_anchored() -> None:
     chain, _, state = forked((1,) * 4, (0, 1, 2), (1, 2, 3))
-    stuck = recovered(state, chain.recovery(7, NEW, NEW_OPERATORS, (0, 3)))
-    second = replacing(chain, NEW_OPERATORS, (0, 1, 2))
-    after = recovered(stuck, second)
+    first = chain.recovery(7, NEW, NEW_OPERATORS, (0, 3))
+    second = chain.recovery(7, NEWER, NEW_OPERATORS, (0, 3), replaces=1)
+    stuck = recovered(state, first)
+    dropped = chain.recovered(7, NEW, NEW_OPERATORS).grow(4, next_set=keys("harbour", first=40)).grow(2)
+    after = recovered(state, second)
     assert (after.incarnation, after.epoch, after.status) == (2, 2, ClientStatus.ACTIVE)
-    assert after.last == stuck.last
-    assert after.validators == keys("harbour", first=30).set(2)
-    assert refused(after, second) is Code.WRONG_INCARNATION
-    assert refused(state, second) is Code.WRONG_INCARNATION  # the first one comes first
+    assert (after.last, after.validators) == (stuck.last, NEWER.set(2))
+    assert recovered(stuck, second) == after
+    assert recovered(step(stuck, dropped, 9), second) == after
+    assert recovered(step(stuck, dropped, 13), second) == after
+    assert refused(after, first) is refused(after, second) is Code.WRONG_INCARNATION
     # Headers of the set that it replaced are of an incarnation that is over.
-    late = chain.recovered(7, NEW, NEW_OPERATORS).grow(2)
     with pytest.raises(Refused) as caught:
-        step(after, late, 9)
+        step(after, dropped, 9)
     assert caught.value.code is Code.WRONG_INCARNATION
+    going_on = chain.recovered(7, NEWER, NEW_OPERATORS, skipped=1).grow(2)
+    assert step(after, going_on, 9).last.height == 9
 
 
-def test_only_a_quorum_of_its_operators_replaces_a_recovery_and_only_on_its_base() -> None:
+def test_a_replacement_is_judged_as_what_it_replaces() -> None:
     chain, _, state = forked((1,) * 4, (0, 1, 2), (1, 2, 3))
     stuck = recovered(state, chain.recovery(7, NEW, NEW_OPERATORS, (0, 3)))
-    assert refused(stuck, replacing(chain, NEW_OPERATORS, (0, 1))) is Code.RECOVERY_WEIGHT
-    assert refused(stuck, replacing(chain, chain.operators, (0, 1, 2))) is Code.RECOVERY_SIGNERS
-    as_validators = replacing(chain, NEW, (0, 1, 2), by=RecoveredBy.VALIDATORS)
-    assert refused(stuck, as_validators) is Code.RECOVERY_SIGNERS
-    elsewhere = replacing(chain, NEW_OPERATORS, (0, 1, 2), base=chain.certified(6))
-    assert refused(stuck, elsewhere) is Code.WRONG_INCARNATION
-    accusing = replacing(chain, NEW_OPERATORS, (0, 1, 2), accused=(NEW.keys[0].public_key,))
-    assert refused(stuck, accusing) is Code.RECOVERY_EVIDENCE
-    moved = step(stuck, chain.recovered(7, NEW, NEW_OPERATORS).grow(2), 9)
-    assert refused(moved, replacing(chain, NEW_OPERATORS, (0, 1, 2))) is Code.WRONG_INCARNATION
+    for signers, by, code in (
+        ((0,), RecoveredBy.VALIDATORS, Code.RECOVERY_WEIGHT),
+        ((0, 1), RecoveredBy.VALIDATORS, Code.RECOVERY_ACCUSED),
+        ((0, 1, 2), RecoveredBy.OPERATORS, Code.RECOVERY_WEIGHT),
+    ):
+        assert refused(stuck, chain.recovery(7, NEWER, NEW_OPERATORS, signers, by, replaces=1)) is code
+    # Those whom the first one named have a say on their own headers alone.
+    own = chain.recovered(7, NEW, NEW_OPERATORS).grow(2)
+    by_named = replace(own.recovery(9, NEWER, NEW_OPERATORS, (0, 1, 2)), base=chain.certified(7))
+    assert refused(stuck, by_named) in (Code.RECOVERY_EVIDENCE, Code.RECOVERY_SIGNERS)
+    with pytest.raises(CodecError):
+        RecoveryCertificate.decode(chain.recovery(7, NEWER, NEW_OPERATORS, (0, 3), replaces=16).encode())
+
+
+def test_without_evidence_no_replacement_goes_below_the_base_that_it_replaces() -> None:
+    """The bad case of a cluster that stopped: one holder anchored a header that the operators did not know
+    of. It takes no base below, the others did: the next one stands on the highest header, and all take it."""
+    chain = Chain().grow(8)
+    low, high = active(chain, 7), active(chain, 8)
+    first = chain.recovery(7, NEW, NEW_OPERATORS, (0, 1, 2))
+    taken = recovered(low, first)
+    assert refused(high, first) is Code.RECOVERY_BASE
+    second = chain.recovery(8, NEWER, NEW_OPERATORS, (0, 1, 2), replaces=1)
+    assert recovered(high, second).last == recovered(taken, second).last == high.last
+    assert recovered(taken, second).validators == recovered(high, second).validators
+    lower = chain.recovery(6, NEWER, NEW_OPERATORS, (0, 1, 2), replaces=1)
+    assert refused(taken, lower) is refused(low, lower) is Code.RECOVERY_BASE
+
+
+def test_a_recovery_of_a_later_incarnation_ends_what_could_replace_the_one_before() -> None:
+    chain, _, state = forked((1,) * 4, (0, 1, 2), (1, 2, 3))
+    going_on = chain.recovered(7, NEW, NEW_OPERATORS).grow(2)
+    moved = step(recovered(state, chain.recovery(7, NEW, NEW_OPERATORS, (0, 3))), going_on, 9)
+    after = recovered(moved, going_on.recovery(9, NEWER, NEW_OPERATORS, (0, 1, 2)))
+    assert (after.incarnation, after.epoch) == (2, 2)
+    too_old = chain.recovery(7, NEWER, NEW_OPERATORS, (0, 3), replaces=3)
+    assert refused(after, too_old) is Code.WRONG_INCARNATION
+    below = going_on.recovery(9, NEWER, NEW_OPERATORS, (0, 1, 2))
+    sunk = changed(going_on.headers[9], height=7)
+    frozen = replace(moved, status=ClientStatus.FROZEN)
+    assert refused(frozen, replace(below, base=replace(below.base, header=sunk))) is Code.RECOVERY_BASE
+
+
+def test_a_client_with_what_it_was_before_is_read_back_and_nothing_else_is() -> None:
+    chain, _, state = forked((1,) * 4, (0, 1, 2), (1, 2, 3))
+    after = recovered(state, chain.recovery(7, NEW, NEW_OPERATORS, (0, 3)))
+    assert after.before is not None
+    assert (after.before.lowest, after.before.base_height, len(after.before.signers)) == (0, 7, 2)
+    assert ClientState.decode(after.encode()) == after
+    nested = replace(after, before=replace(after.before, client=after))
+    with pytest.raises(CodecError):
+        ClientState.decode(nested.encode())

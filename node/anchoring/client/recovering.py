@@ -1,0 +1,172 @@
+"""How evidence freezes a client, and how a recovery lets it go on in a later incarnation (F3, F5, F6).
+
+Clusters are shown evidence and recoveries in different orders, late, and some of them not at all. They must
+not part over it, so whoever was shown the same ends in the same incarnation and status:
+
+- **The higher number stands.** A recovery is taken if its number is above the client's incarnation and its
+  base of that incarnation; or of the one before: then it replaces the recovery that was taken there, also
+  where headers of it were anchored since, which are a dropped branch from then on.
+- **It is judged by what it names**: the keys that it says are accused must be so here, and whose signatures
+  count follows from them alone.
+- **What it does not name taints it**, whether it was known before or comes after: a signer or a successor who
+  is accused, an earlier set that is convicted. A tainted recovery is taken all the same, or clusters that
+  learned of it sooner would be left behind; the client is FROZEN in the incarnation that it begins, and the
+  next recovery ends that.
+
+Evidence of the incarnation before taints only while the first epoch of the new one lasts. After that the keys
+that were retired with it have no say: they may have leaked (F5).
+"""
+
+from dataclasses import replace
+
+from consensus import PublicKey, SignatureCache, ValidatorSet
+from node.anchoring.client.state import Before, ClientState, Tip
+from node.anchoring.cluster.anchors import ClientStatus
+from node.anchoring.cluster.epochs import check_links_signed, named_sets
+from node.anchoring.forks.evidence import ForkEvidence, HeldBranch, Verdict, judge
+from node.anchoring.forks.recovery import (
+    ACCUSED_MAX,
+    RecoveredBy,
+    RecoveryCertificate,
+    is_tainted,
+    rank_of,
+    signing_set,
+)
+from node.anchoring.refusals import Code, Refused
+
+
+def freeze(
+    state: ClientState, evidence: ForkEvidence, cache: SignatureCache, held: HeldBranch | None = None
+) -> tuple[ClientState, Verdict]:
+    """The client with the accused keys beside those accused before, and the verdict. Evidence of its
+    incarnation leaves it FROZEN; evidence of the one before only if it taints the recovery since.
+
+    Raises Refused: CLIENT_RETIRED, ACCUSED_FULL, PAST_EPOCH for true evidence that only accuses, and
+    whatever `judge` refuses: nothing but two certified statements freezes.
+    """
+    if state.status is ClientStatus.RETIRED:
+        raise Refused(Code.CLIENT_RETIRED, f"{state.name} has left the federation")
+    before = state.before
+    if before is not None and evidence.first.certified.header.incarnation == before.client.incarnation:
+        accused, verdict = freeze(before.client, evidence, cache, held)
+        told = replace(before, client=accused)
+        is_frozen = state.may_be_tainted and _is_tainted(told, state.origin)
+        status = ClientStatus.FROZEN if is_frozen else state.status
+        return replace(state, status=status, before=told), verdict
+    verdict = judge(evidence, state.ground, cache, held)
+    if not verdict.freezes:
+        raise Refused(Code.PAST_EPOCH, verdict.reason)
+    convicted = state.convicted
+    if convicted is None or rank_of(verdict.validators) < rank_of(convicted):
+        convicted = verdict.validators
+    named = _accused_with(state, verdict, convicted)
+    return replace(state, status=ClientStatus.FROZEN, accused=named, convicted=convicted), verdict
+
+
+def recover(state: ClientState, recovery: RecoveryCertificate, cache: SignatureCache) -> ClientState:
+    """The client of the incarnation that the recovery begins: tip at its base, its set, nobody accused;
+    ACTIVE if admitted, FROZEN where it is tainted.
+
+    That the operators here approved it is the caller's to know. An unfrozen client takes no base but its own
+    tip, so that nothing it anchored is dropped without evidence (F3). What replaces a recovery is judged as
+    that was, by what was held before it; without evidence it takes no base below that one's.
+
+    Raises Refused: CLIENT_RETIRED, WRONG_INCARNATION (also for a recovery that was applied already),
+    UNKNOWN_SET, RECOVERY_BASE, RECOVERY_EVIDENCE, RECOVERY_*, LINK_HEIGHT, and what `Certified.check`
+    refuses. All that needs no signature is checked first.
+    """
+    if state.status is ClientStatus.RETIRED:
+        raise Refused(Code.CLIENT_RETIRED, f"{state.name} has left the federation")
+    old, lowest = _judging(state, recovery)
+    sets = named_sets(
+        recovery.links,
+        _begins(old, recovery),
+        old.cluster_id,
+        incarnation=old.incarnation,
+        above=lowest - 1,
+    )
+    recovery.check_base_claims(old.cluster_id, old.incarnation, sets[-1])
+    signing = signing_set(sets, recovery.convicted)
+    recovery.check_bound(signing, old.accused, old.convicted)
+    recovery.check_signed(signing, old.operators, cache)
+    recovery.base.check_signatures(old.cluster_id, sets[-1], cache)
+    check_links_signed(recovery.links, sets, old.cluster_id, cache)
+    signers = recovery.signer_keys(signing) if recovery.by is RecoveredBy.VALIDATORS else ()
+    base = recovery.base.header
+    before = Before(replace(old, before=None), lowest, base.height, signers, recovery.convicted)
+    status = ClientStatus.ACTIVE if state.is_admitted else ClientStatus.PENDING
+    return replace(
+        state,
+        incarnation=recovery.incarnation,
+        validators=recovery.validators,
+        origin=recovery.validators,
+        operators=recovery.operators,
+        last=replace(Tip.of(base), next_validators_hash=None),
+        status=ClientStatus.FROZEN if _is_tainted(before, recovery.validators) else status,
+        is_unwatched=False,
+        accused=(),
+        convicted=None,
+        before=before,
+    )
+
+
+def _is_tainted(before: Before, begun: ValidatorSet) -> bool:
+    client = before.client
+    named = (*before.signers, *(validator.public_key for validator in begun.validators))
+    return is_tainted(named, before.convicted, client.accused, client.convicted)
+
+
+def _judging(state: ClientState, recovery: RecoveryCertificate) -> tuple[ClientState, int]:
+    """The client as it was in the incarnation of the base, and the lowest height of that. Raises Refused
+    WRONG_INCARNATION, RECOVERY_BASE."""
+    base, before = recovery.base.header, state.before
+    if recovery.incarnation > state.incarnation:
+        if before is not None and base.incarnation == before.client.incarnation:
+            if before.client.convicted is None and base.height < before.base_height:
+                raise Refused(
+                    Code.RECOVERY_BASE,
+                    f"base {base.height} is below {before.base_height}, that of the recovery it replaces",
+                )
+            return before.client, before.lowest
+        if base.incarnation == state.incarnation:
+            _check_base(state, recovery)
+            return state, state.lowest
+    raise Refused(
+        Code.WRONG_INCARNATION,
+        f"recovery to {recovery.incarnation} on base of {base.incarnation}, held is {state.incarnation}",
+    )
+
+
+def _check_base(state: ClientState, recovery: RecoveryCertificate) -> None:
+    base, last = recovery.base.header, state.last
+    is_tip = (base.height, base.hash) == (last.height, last.header_hash)
+    if state.status is not ClientStatus.FROZEN and not is_tip:
+        raise Refused(
+            Code.RECOVERY_BASE, f"base {base.height} is not the anchored tip {last.height}; anchor it first"
+        )
+    if base.height < state.lowest:
+        raise Refused(
+            Code.RECOVERY_BASE, f"base {base.height} is below {state.lowest}, where its incarnation began"
+        )
+
+
+def _begins(state: ClientState, recovery: RecoveryCertificate) -> ValidatorSet:
+    """The set that the links begin at; without links, the base's own, if it is held."""
+    if recovery.links:
+        return state.origin
+    epoch = recovery.base.header.epoch
+    for known in (state.validators, state.origin):
+        if known.epoch == epoch:
+            return known
+    raise Refused(Code.UNKNOWN_SET, f"nothing is known of the validators of epoch {epoch}; add the links")
+
+
+def _accused_with(state: ClientState, verdict: Verdict, convicted: ValidatorSet) -> tuple[PublicKey, ...]:
+    """Who stands accused after `verdict`. Forkers invent later sets at will and let them convict themselves,
+    so where there is no room for all, others make room for the accused members of the `convicted` set."""
+    accused = {*state.accused, *verdict.accused}
+    if len(accused) > ACCUSED_MAX:
+        if rank_of(verdict.validators) != rank_of(convicted):
+            raise Refused(Code.ACCUSED_FULL, f"{len(accused)} accused keys exceed {ACCUSED_MAX}")
+        accused = {key for key in accused if convicted.index_of(key) is not None}
+    return tuple(sorted(accused))
