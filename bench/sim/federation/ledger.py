@@ -44,6 +44,7 @@ from node.anchoring.lanes import (
     Arrival,
     Closing,
     CommonPrefix,
+    Gap,
     Held,
     InboundBundle,
     Lane,
@@ -60,6 +61,7 @@ from node.anchoring.lanes import (
     deliver,
     heard_of,
     park,
+    pass_over,
     progress_with,
     resume,
     send,
@@ -302,7 +304,9 @@ class Ledger:
             case Acknowledgement():
                 acknowledge(writes, self._block, view, arrival, self._callback)
             case Closing():
-                close(writes, self._block, view, arrival)
+                close(writes, self._block, view, arrival, self._callback)
+            case Gap():
+                pass_over(writes, self._block, view, arrival)
         writes.commit()
 
     def _handler(self, view: AnchoredView, arrival: Arrival) -> Callable[[LaneState, Message], bytes]:

@@ -30,7 +30,7 @@ from node.anchoring.bundles.bundle import (
     StateStatement,
     TransactionStatement,
 )
-from node.anchoring.lanes.messages import Acknowledgement, Leaf, Message, decode_leaf
+from node.anchoring.lanes.messages import Acknowledgement, Gap, Leaf, Message, decode_leaf
 from node.proofs import ProofError, rfc6962, smt
 from node.proofs.header import Header
 
@@ -112,7 +112,7 @@ def _check_outbox(statement: OutboxStatement, header: Header) -> tuple[Fact, str
     with step("leaf"):
         leaf = decode_leaf(statement.leaf)
         speaker, hearer = leaf.lane.source, leaf.lane.destination
-        if not isinstance(leaf, Message):
+        if not isinstance(leaf, Message | Gap):
             speaker, hearer = hearer, speaker
         if (speaker, hearer) != (header.cluster_id, statement.destination):
             raise ProofError(
@@ -122,6 +122,8 @@ def _check_outbox(statement: OutboxStatement, header: Header) -> tuple[Fact, str
     told = f"said how far lane {leaf.lane} is closed"
     if isinstance(leaf, Message):
         told = f"sent message {leaf.sequence} on lane {leaf.lane}, {len(leaf.payload)} bytes"
+    elif isinstance(leaf, Gap):
+        told = f"said that it has no messages {leaf.first} to {leaf.last} on lane {leaf.lane}"
     elif isinstance(leaf, Acknowledgement):
         told = f"said that message {leaf.sequence} of lane {leaf.lane} ended {leaf.result.name}"
     return OutboxFact(statement.destination, leaf), f"By header {header.height} the cluster {told}."

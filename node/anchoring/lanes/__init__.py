@@ -6,9 +6,18 @@ how leaves travel; `tracing` where a message is. Formats and rules: LANES.md. Pu
 """
 
 from node.anchoring.lanes.courier import BundleRequest, Held, LeafName, Offer, plan, should_anchor, wanted
-from node.anchoring.lanes.destination import Received, ReceivePolicy, Verdict, deliver
+from node.anchoring.lanes.destination import Received, ReceivePolicy, Verdict, deliver, pass_over
 from node.anchoring.lanes.inbound import BundledLeaf, InboundBundle, check, takes_any
-from node.anchoring.lanes.messages import Acknowledgement, Closing, Lane, Message, Mode, Result, decode_leaf
+from node.anchoring.lanes.messages import (
+    Acknowledgement,
+    Closing,
+    Gap,
+    Lane,
+    Message,
+    Mode,
+    Result,
+    decode_leaf,
+)
 from node.anchoring.lanes.outbox import (
     CommonPrefix,
     LogProof,
@@ -39,6 +48,7 @@ __all__ = [
     "Closing",
     "CommonPrefix",
     "Explanation",
+    "Gap",
     "HandlerFailed",
     "Held",
     "InboundBundle",
@@ -77,6 +87,7 @@ __all__ = [
     "heard_of",
     "limits",
     "park",
+    "pass_over",
     "pending",
     "plan",
     "progress_with",

@@ -12,14 +12,23 @@ content, else at the heartbeat, so two idle clusters do not keep each other awak
     progress  `progress.py`
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 from consensus import CodecError, Digest, Value, as_array, as_bytes, as_int, as_tuple, decode, encode
 from node.anchoring.forks.views import PLACES_MAX, VIEWS_MAX
 from node.anchoring.lanes.inbound import INBOUND_BYTES_MAX, INBOUND_LEAVES_MAX
-from node.anchoring.lanes.messages import CLUSTER_ID_BYTES, PORT_CHARACTERS_MAX, Closing, Leaf, Message, Mode
+from node.anchoring.lanes.messages import (
+    CLUSTER_ID_BYTES,
+    PORT_CHARACTERS_MAX,
+    Acknowledgement,
+    Closing,
+    Gap,
+    Gaps,
+    Leaf,
+    Mode,
+)
 from node.anchoring.lanes.progress import BITMAP_BYTES_MAX, Progress
 from node.anchoring.lanes.records import LANES_PER_PEER_MAX
 from node.proofs.rfc6962 import MAX_SIZE
@@ -204,7 +213,8 @@ def plan(
 @dataclass(frozen=True, slots=True)
 class LeafName:
     """A leaf by what it is about: a message of a lane from the server, or its answer on a lane to it. The
-    answer about CLOSING, which is no message's sequence, is what closes the lane."""
+    answer about CLOSING, which is no message's sequence, is what closes the lane, and the message of a gap's
+    first sequence is what says that it is one."""
 
     is_answer: bool
     port: str
@@ -215,12 +225,16 @@ class LeafName:
 def name_of(leaf: Leaf) -> LeafName:
     """What couriers call a leaf."""
     lane = leaf.lane
-    sequence = CLOSING if isinstance(leaf, Closing) else leaf.sequence
-    return LeafName(not isinstance(leaf, Message), lane.port, lane.mode, sequence)
+    if isinstance(leaf, Closing):
+        return LeafName(True, lane.port, lane.mode, CLOSING)
+    if isinstance(leaf, Gap):
+        return LeafName(False, lane.port, lane.mode, leaf.first)
+    return LeafName(isinstance(leaf, Acknowledgement), lane.port, lane.mode, leaf.sequence)
 
 
 CLOSING = 0
 """The sequence of a `LeafName` that is a lane's newest closing."""
+_NO_GAPS: Mapping[tuple[str, Mode], Gaps] = {}
 
 
 def wanted(
@@ -228,29 +242,32 @@ def wanted(
     sent: Sequence[Progress],
     answered: Sequence[Progress],
     closed: Sequence[Progress] = (),
+    gaps: Mapping[tuple[str, Mode], Gaps] = _NO_GAPS,
 ) -> Iterator[LeafName]:
     """What the requester lacks and the server has, in the order to bring it.
 
-    `sent` are the server's lanes to the requester (`done` is the last sequence), `answered` the lanes from
-    it with the receipts they hold, `closed` those that a recovery closed. Closings and answers come first:
-    they free the windows of senders. Then one message a lane in turn, ascending within its lane; the caller
-    takes as many as fit.
+    `sent` are the server's lanes to the requester (`done` is the last sequence), with their `gaps`,
+    `answered` the lanes from it with the receipts they hold, `closed` those that a recovery closed. Closings
+    and answers come first: they free the windows of senders. Then one message a lane in turn, ascending
+    within its lane; the caller takes as many as fit.
     """
     lacks = {(progress.port, progress.mode): progress for progress in request.outgoing}
     for has in closed:
         if _key(has) in lacks and lacks[_key(has)].done < has.done:
             yield LeafName(True, has.port, has.mode, CLOSING)
-    yield from _in_turn(True, [(has, lacks[has.port, has.mode]) for has in answered if _key(has) in lacks])
+    answers = ((has, lacks[_key(has)]) for has in answered if _key(has) in lacks)
+    yield from _in_turn(True, [(has, _missing(has, known, ())) for has, known in answers])
     knows = {(progress.port, progress.mode): progress for progress in request.incoming}
-    yield from _in_turn(False, [(has, knows.get(_key(has), Progress(has.port, has.mode))) for has in sent])
+    lanes = ((has, knows.get(_key(has), Progress(has.port, has.mode))) for has in sent)
+    yield from _in_turn(False, [(has, _missing(has, known, gaps.get(_key(has), ()))) for has, known in lanes])
 
 
 def _key(progress: Progress) -> tuple[str, Mode]:
     return progress.port, progress.mode
 
 
-def _in_turn(is_answer: bool, lanes: Sequence[tuple[Progress, Progress]]) -> Iterator[LeafName]:
-    queues = [(has, _missing(has, known)) for has, known in lanes]
+def _in_turn(is_answer: bool, lanes: Sequence[tuple[Progress, Iterator[int]]]) -> Iterator[LeafName]:
+    queues = list(lanes)
     while queues:
         going_on = []
         for has, numbers in queues:
@@ -261,9 +278,16 @@ def _in_turn(is_answer: bool, lanes: Sequence[tuple[Progress, Progress]]) -> Ite
         queues = going_on
 
 
-def _missing(has: Progress, known: Progress) -> Iterator[int]:
+def _missing(has: Progress, known: Progress, gaps: Gaps) -> Iterator[int]:
+    """What is held here and not there, ascending; of a gap its first sequence, which stands for all."""
     held = frozenset(known.above)
-    contiguous = range(known.done + 1, has.done + 1)
+    begin = known.done + 1
+    for first, last in gaps:
+        if last >= begin:
+            yield from (number for number in range(begin, first) if number not in held)
+            yield first
+            begin = last + 1
+    contiguous = range(begin, has.done + 1)
     beyond = (number for number in has.above if number > known.done)
     yield from (number for numbers in (contiguous, beyond) for number in numbers if number not in held)
 

@@ -11,12 +11,21 @@ from typing import TypeAlias
 
 from consensus import CodecError
 from node.anchoring.lanes.disputes import Dispute, disputes_of, settle_dispute
-from node.anchoring.lanes.messages import ANSWER_BYTES_MAX, Acknowledgement, Message, Mode, Result
+from node.anchoring.lanes.messages import (
+    ANSWER_BYTES_MAX,
+    GAPS_MAX,
+    Acknowledgement,
+    Gap,
+    Message,
+    Mode,
+    Result,
+)
 from node.anchoring.lanes.outbox import OutboxProof
 from node.anchoring.lanes.records import (
     PRUNED_PER_STEP_MAX,
     TAIL,
     InLane,
+    Passed,
     Peer,
     Receipt,
 )
@@ -24,6 +33,7 @@ from node.anchoring.lanes.refusals import LaneRefused, Refusal
 from node.anchoring.lanes.rules import (
     Arrival,
     HandlerFailed,
+    check_jump,
     check_proof,
     check_room,
     failed_answer,
@@ -35,6 +45,7 @@ from node.anchoring.lanes.state import (
     WriteSet,
     in_key,
     load,
+    passed_key,
     peer_key,
     receipt_key,
     save,
@@ -141,6 +152,75 @@ def deliver(
     return expire(state, block, view, arrival)
 
 
+def pass_over(state: LaneState, block: OwnBlock, view: AnchoredView, arrival: Arrival) -> Gap:
+    """Take the source's proven word that it has nothing to say in some sequences: a branch of ours that a
+    recovery dropped had closed the lane, and the source goes on above.
+
+    Receipts up to there are forgotten. Bounded reads and writes, whatever the sequences. Raises LaneRefused,
+    before any write.
+    """
+    try:
+        gap = Gap.decode(arrival.leaf)
+    except CodecError as error:
+        raise LaneRefused(Refusal.MALFORMED_LEAF, str(error)) from error
+    lane = gap.lane
+    if lane.source != view.cluster_id or lane.destination != block.cluster_id:
+        raise LaneRefused(Refusal.WRONG_LANE, f"lane {lane} does not lead from the given cluster to here")
+    peer = usable_peer(state, view)
+    check_proof(view, block.cluster_id, arrival)
+    key = in_key(lane)
+    known = load(state, key, InLane.from_value) or InLane(opened=arrival.proof.index)
+    if gap.last <= known.received:
+        raise LaneRefused(Refusal.ALREADY_RECEIVED, f"lane {lane} is past sequence {gap.last}")
+    if gap.first > known.received + 1:
+        raise LaneRefused(
+            Refusal.SEQUENCE_GAP, f"a gap from {gap.first} of lane {lane}, the next is {known.received + 1}"
+        )
+    check_jump(block, view, lane, gap.last)
+    check_room(lane, peer.incoming)
+    passed = load(state, passed_key(key), Passed.from_value) or Passed()
+    if passed.taken >= block.incarnation * view.incarnation or len(passed.gaps) >= GAPS_MAX:
+        raise LaneRefused(
+            Refusal.UNKNOWN_INCARNATION,
+            f"no more than {passed.taken} closings of lane {lane} can have been said and dropped",
+        )
+    known, peer = _opened(known, peer, (lane.port, lane.mode), arrival.proof.index)
+    _jump(state, key, known, gap.last, arrival.proof.index)
+    save(state, passed_key(key), passed.adding(known.received + 1, gap.last))
+    # The lane counts all of these sequences as taken, and the other's log has one leaf for them.
+    save(state, peer_key(lane.source), replace(peer, lost=peer.lost + gap.last - known.received - 1))
+    note_heard(state, view.cluster_id, arrival.proof.log)
+    return gap
+
+
+def _jump(state: LaneState, key: bytes, known: InLane, last: int, index: int) -> None:
+    """Raise a lane over a gap and forget the receipts below. Raises LaneRefused where one stands in it."""
+    leaves = max(known.leaves_pruned, index + 1)
+    held = []
+    for sequence in range(known.pruned + 1, min(known.highest, last) + 1):
+        receipt = load(state, receipt_key(key, sequence), Receipt.from_value)
+        if receipt is not None:
+            held.append(sequence)
+            leaves = max(leaves, receipt.leaf_index + 1)
+    if held and held[-1] > known.received:
+        raise LaneRefused(Refusal.ALREADY_RECEIVED, f"sequence {held[-1]} has its receipt, and is no gap")
+    for sequence in held:
+        state.delete(receipt_key(key, sequence))
+    received = last
+    while state.get(receipt_key(key, received + 1)) is not None:
+        received += 1
+    raised = replace(known, received=received, highest=max(known.highest, last), floor=max(known.floor, last))
+    save(state, key, replace(raised, pruned=last, leaves_pruned=leaves))
+
+
+def _opened(known: InLane, peer: Peer, port: tuple[str, Mode], index: int) -> tuple[InLane, Peer]:
+    """Lane and peer once something was taken on the lane by this leaf."""
+    if port in peer.incoming:
+        return known, peer
+    left = tuple(other for other in peer.left if other != port)
+    return replace(known, opened=index), replace(peer, incoming=(*peer.incoming, port), left=left)
+
+
 def _check_sequence(state: LaneState, key: bytes, known: InLane, message: Message) -> None:
     """Whether this message is the one its lane may take now."""
     sequence, lane = message.sequence, message.lane
@@ -216,13 +296,10 @@ def _run_handler(state: LaneState, incoming: _Incoming, handler: Handler) -> tup
 
 def _write_receipt(state: LaneState, incoming: _Incoming, result: Result) -> None:
     """The receipt, and the lane as it stands with it."""
-    key, message, known = incoming.key, incoming.message, incoming.lane
-    peer, port = incoming.peer, incoming.port
-    if port not in peer.incoming:
-        known = replace(known, opened=incoming.proof.index)
-        left = tuple(other for other in peer.left if other != port)
-        opened = replace(peer, incoming=(*peer.incoming, port), left=left)
-        save(state, peer_key(message.lane.source), opened)
+    key, message = incoming.key, incoming.message
+    known, peer = _opened(incoming.lane, incoming.peer, incoming.port, incoming.proof.index)
+    if peer is not incoming.peer:
+        save(state, peer_key(message.lane.source), peer)
     note_heard(state, message.lane.source, incoming.proof.log)
     save(state, receipt_key(key, message.sequence), _receipt(incoming, result))
     received = known.received

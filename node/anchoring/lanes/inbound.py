@@ -26,12 +26,13 @@ from consensus import (
 )
 from node.anchoring.cluster.operators import ROSTER_BYTES_MAX
 from node.anchoring.forks.views import PLACES_MAX, VIEWS_MAX, Place, View
-from node.anchoring.lanes.destination import ReceivePolicy, deliver
+from node.anchoring.lanes.destination import ReceivePolicy, deliver, pass_over
 from node.anchoring.lanes.messages import (
     CLUSTER_ID_BYTES,
     LEAF_BYTES_MAX,
     Acknowledgement,
     Closing,
+    Gap,
     Message,
     decode_leaf,
 )
@@ -192,7 +193,9 @@ def takes_any(
                 case Acknowledgement():
                     acknowledge(WriteSet(state), block, view, arrival, _hear_nothing)
                 case Closing():
-                    close(WriteSet(state), block, view, arrival)
+                    close(WriteSet(state), block, view, arrival, _hear_nothing)
+                case Gap():
+                    pass_over(WriteSet(state), block, view, arrival)
                 case Message():
                     deliver(WriteSet(state), block, view, arrival, policy, _answer_nothing)
         except LaneRefused:
@@ -241,7 +244,7 @@ def _check_concerns(bundled: BundledLeaf, source: bytes, own_id: bytes) -> None:
     except CodecError as error:
         raise ProofError(f"leaf {bundled.index} of the outbox is nothing that lanes say: {error}") from error
     ends = (leaf.lane.source, leaf.lane.destination)
-    expected = (source, own_id) if isinstance(leaf, Message) else (own_id, source)
+    expected = (source, own_id) if isinstance(leaf, Message | Gap) else (own_id, source)
     if ends != expected:
         raise ProofError(f"leaf {bundled.index} is of lane {leaf.lane}, which does not concern this cluster")
 

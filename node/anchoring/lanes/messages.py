@@ -1,4 +1,5 @@
-"""What one cluster says to another: a message, the one answer it gets, and how far a lane is closed.
+"""What one cluster says to another: a message, the one answer it gets, how far a lane is closed, and where
+nothing stands on it for that reason.
 
 All are leaves of the sender's outbox log. A `Message` asks its destination to do something before a
 deadline on the destination's clock; the `Acknowledgement` is the destination's positive word on what became
@@ -6,14 +7,16 @@ of it, a leaf of the reverse outbox, and is never acknowledged itself (F10). Can
 
     message          [version, 1, lane, sequence, deadline_ms, acked_floor, incarnation, payload]
     acknowledgement  [version, 2, lane, sequence, H(message), result, answer]
-    closing          [version, 3, lane, closed, reopened]
+    closing          [version, 3, lane, closed, reopened, [[first, last], ...]]
+    gap              [version, 4, lane, first, last]
     lane             [source cluster id, destination cluster id, port, mode]
 
 `H(message) = H("isthmus/message/v1", bytes)`. An acknowledgement carries the lane of its message, whose
 destination speaks it. `acked_floor` tells the destination that every sequence up to it has been
 acknowledged at the source, so that it may forget those; a message outside the window above its own floor
 is malformed. `incarnation` is the source's (F6). A `Closing` is said by the destination after a recovery of
-the source that dropped what it had answered and forgotten: see LANES.md, section 4.
+the source that dropped what it had answered and forgotten; a `Gap` by the source that believed one, for
+branches of the destination that never said it: see LANES.md, section 4.
 """
 
 import re
@@ -25,6 +28,7 @@ from consensus import (
     CodecError,
     Digest,
     Value,
+    as_array,
     as_bytes,
     as_int,
     as_text,
@@ -44,12 +48,17 @@ LEAF_BYTES_MAX = MESSAGE_PAYLOAD_BYTES_MAX + 512
 SEQUENCE_MAX = 2**63 - 1
 WINDOW = 256
 """Sequences a lane may have above its acked floor (F10); part of version 1, for both sides rely on it."""
+GAPS_MAX = 256
+"""Gaps of a lane that either side remembers, and a closing tells. Honest clusters make one for each pair of
+recoveries, one on either side, and no more are believed."""
 _PORT = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _MESSAGE_DOMAIN = "isthmus/message/v1"
 _KIND_MESSAGE = 1
 _KIND_ACKNOWLEDGEMENT = 2
 _KIND_CLOSING = 3
-_DEPTH_MAX = 2
+_KIND_GAP = 4
+_DEPTH_MAX = 3
+_ITEMS_MAX = 16 + 3 * GAPS_MAX
 
 
 class Mode(IntEnum):
@@ -57,6 +66,10 @@ class Mode(IntEnum):
 
     ORDERED = 1
     UNORDERED = 2
+
+
+Gaps: TypeAlias = tuple[tuple[int, int], ...]
+"""First and last sequences of each, ascending."""
 
 
 class Result(IntEnum):
@@ -198,20 +211,25 @@ class Closing:
     """The destination's word that it will take no message up to sequence `closed` any more which it has not
     acknowledged: what it had said there was to a branch that a recovery dropped, and is forgotten here.
 
-    Sequences up to `reopened` may have been answered twice, by recoveries before; above it at most once.
+    Sequences up to `reopened` may have been answered twice, by recoveries before; above it at most once. In
+    the `gaps`, ascending, it never acknowledged anything: a branch that was dropped had said nothing there.
     """
 
     lane: Lane
     closed: int
     reopened: int
+    gaps: Gaps
     encoded: bytes
 
     @staticmethod
-    def make(lane: Lane, closed: int, reopened: int) -> "Closing":
+    def make(lane: Lane, closed: int, reopened: int, gaps: Gaps = ()) -> "Closing":
         """A closing with its encoding. Raises CodecError when a number is out of its range."""
-        return Closing.decode(
-            encode_trusted((MESSAGE_VERSION, _KIND_CLOSING, lane.to_value(), closed, reopened))
-        )
+        fields = (lane.to_value(), closed, reopened, gaps)
+        return Closing.decode(encode_trusted((MESSAGE_VERSION, _KIND_CLOSING, *fields)))
+
+    def is_gap(self, sequence: int) -> bool:
+        """Whether nothing was ever acknowledged in this place."""
+        return any(first <= sequence <= last for first, last in self.gaps)
 
     @staticmethod
     def decode(data: bytes) -> "Closing":
@@ -222,7 +240,31 @@ class Closing:
         return leaf
 
 
-Leaf: TypeAlias = Message | Acknowledgement | Closing
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """The source's word that no message of its stands in sequences `first` to `last` of a lane, and none ever
+    will: a branch of the destination had closed the lane up to `last`, and the source has gone on above."""
+
+    lane: Lane
+    first: int
+    last: int
+    encoded: bytes
+
+    @staticmethod
+    def make(lane: Lane, first: int, last: int) -> "Gap":
+        """A gap with its encoding. Raises CodecError when a number is out of its range."""
+        return Gap.decode(encode_trusted((MESSAGE_VERSION, _KIND_GAP, lane.to_value(), first, last)))
+
+    @staticmethod
+    def decode(data: bytes) -> "Gap":
+        """The gap these bytes encode; raises CodecError."""
+        leaf = decode_leaf(data)
+        if not isinstance(leaf, Gap):
+            raise CodecError("the leaf is no gap")
+        return leaf
+
+
+Leaf: TypeAlias = Message | Acknowledgement | Closing | Gap
 """All that an outbox log holds."""
 
 
@@ -232,8 +274,8 @@ def message_hash(encoded: bytes) -> Digest:
 
 
 def decode_leaf(data: bytes) -> Leaf:
-    """The message, acknowledgement or closing in these bytes; raises CodecError for every other thing."""
-    value = decode(data, max_bytes=LEAF_BYTES_MAX, max_depth=_DEPTH_MAX, max_items=12)
+    """The message, acknowledgement, closing or gap in these bytes; raises CodecError for all else."""
+    value = decode(data, max_bytes=LEAF_BYTES_MAX, max_depth=_DEPTH_MAX, max_items=_ITEMS_MAX)
     if type(value) is not tuple or len(value) < 2:
         raise CodecError("an outbox leaf must be an array")
     if value[0] != MESSAGE_VERSION:
@@ -244,7 +286,9 @@ def decode_leaf(data: bytes) -> Leaf:
         return _acknowledgement(value, data)
     if value[1] == _KIND_CLOSING:
         return _closing(value, data)
-    raise CodecError(f"leaf kind {value[1]!r:.20} is neither message nor acknowledgement nor closing")
+    if value[1] == _KIND_GAP:
+        return _gap(value, data)
+    raise CodecError(f"leaf kind {value[1]!r:.20} is no message, acknowledgement, closing or gap")
 
 
 def _message(value: Value, data: bytes) -> Message:
@@ -275,10 +319,35 @@ def _acknowledgement(value: Value, data: bytes) -> Acknowledgement:
 
 
 def _closing(value: Value, data: bytes) -> Closing:
-    _, _, lane, closed, reopened = as_tuple(value, 5, "closing")
+    _, _, lane, closed, reopened, gaps = as_tuple(value, 6, "closing")
+    number = as_int(closed, "closed sequence", low=1, high=SEQUENCE_MAX)
     return Closing(
         Lane.from_value(lane),
-        as_int(closed, "closed sequence", low=1, high=SEQUENCE_MAX),
+        number,
         as_int(reopened, "reopened sequence", high=SEQUENCE_MAX),
+        read_gaps(gaps, number),
+        data,
+    )
+
+
+def read_gaps(value: Value, high: int = SEQUENCE_MAX) -> Gaps:
+    """`[[first, last], ...]`, ascending and apart; raises CodecError."""
+    gaps = []
+    low = 1
+    for gap in as_array(value, GAPS_MAX, "gaps"):
+        first, last = as_tuple(gap, 2, "gap")
+        begin = as_int(first, "first sequence", low=low, high=high)
+        gaps.append((begin, as_int(last, "last sequence", low=begin, high=high)))
+        low = gaps[-1][1] + 1
+    return tuple(gaps)
+
+
+def _gap(value: Value, data: bytes) -> Gap:
+    _, _, lane, first, last = as_tuple(value, 5, "gap")
+    begin = as_int(first, "first sequence", low=1, high=SEQUENCE_MAX)
+    return Gap(
+        Lane.from_value(lane),
+        begin,
+        as_int(last, "last sequence", low=begin, high=SEQUENCE_MAX),
         data,
     )

@@ -3,12 +3,12 @@
 progress  [port, mode, done, bitmap]   every sequence up to `done`; bit i (lowest first): done + 2 + i
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from consensus import CodecError, Value, as_bytes, as_int, as_text, as_tuple
 from node.anchoring.lanes.disputes import disputes_of
-from node.anchoring.lanes.messages import PORT_CHARACTERS_MAX, SEQUENCE_MAX, Lane, Mode
+from node.anchoring.lanes.messages import PORT_CHARACTERS_MAX, SEQUENCE_MAX, Gaps, Lane, Mode
 from node.anchoring.lanes.records import RECEIPTS_MAX, Closed, InLane, OutLane, Peer
 from node.anchoring.lanes.state import (
     LaneState,
@@ -64,7 +64,7 @@ class Progress:
 class PeerProgress:
     """All lanes with one cluster, in order of first use: what came from it, what it has answered, what was
     sent to it (`done` is the last sequence), what only dropped branches of it had opened, and the lanes from
-    it that we closed (`done` is up to where).
+    it that we closed (`done` is up to where). `gaps` are those of the lanes to it that have some.
     `besides` are leaves of its log to us that count as taken and are not seen in lanes, or, below zero, seen
     in lanes and not in that log: a recovery dropped them."""
 
@@ -73,6 +73,7 @@ class PeerProgress:
     sent: tuple[Progress, ...] = ()
     left: tuple[Progress, ...] = ()
     closed: tuple[Progress, ...] = ()
+    gaps: Mapping[tuple[str, Mode], Gaps] = field(default_factory=dict)
     besides: int = 0
 
     @property
@@ -93,14 +94,30 @@ def progress_with(state: LaneState, own_id: bytes, cluster_id: bytes) -> PeerPro
         return PeerProgress()
     incoming = [Lane(cluster_id, own_id, port, mode) for port, mode in peer.incoming]
     outgoing = [Lane(own_id, cluster_id, port, mode) for port, mode in peer.outgoing]
+    answers = tuple(answered(state, lane) for lane in outgoing)
+    gaps = {(lane.port, lane.mode): _gaps(state, lane) for lane in outgoing}
+    uncounted = sum(_uncounted(each, gaps[each.port, each.mode]) for each in answers)
     return PeerProgress(
         tuple(received(state, lane) for lane in incoming),
-        tuple(answered(state, lane) for lane in outgoing),
+        answers,
         tuple(sent(state, lane) for lane in outgoing),
         tuple(received(state, Lane(cluster_id, own_id, port, mode)) for port, mode in peer.left),
         tuple(_closed(state, own_id, cluster_id, peer)),
-        peer.closings - peer.lost,
+        {lane: found for lane, found in gaps.items() if found},
+        peer.closings - peer.lost + uncounted,
     )
+
+
+def _gaps(state: LaneState, lane: Lane) -> Gaps:
+    return (load(state, closed_key(out_key(lane)), Closed.from_value) or Closed()).gaps
+
+
+def _uncounted(answers: Progress, gaps: Gaps) -> int:
+    """How many sequences of gaps the answers of a lane do not count. All of them were answered, on the branch
+    of the destination that closed the lane."""
+    held = sum(max(0, min(last, answers.done) - first + 1) for first, last in gaps)
+    held += sum(any(first <= number <= last for first, last in gaps) for number in answers.above)
+    return sum(last - first + 1 for first, last in gaps) - held
 
 
 def _closed(state: LaneState, own_id: bytes, cluster_id: bytes, peer: Peer) -> Iterator[Progress]:

@@ -10,9 +10,11 @@ ones beside it; nothing grows with the number of messages ever sent:
     lanes/PEER/out/PORT/o|u        [sent, floor, pruned, leaves pruned]
     ...                  /c/SEQ    [H(message), deadline_ms, height]           until acknowledged
     ...                  /s/SEQ    [H(message), result, leaf index, callback]  TAIL longer
-    ...                  /closed   [reopened, [[seq, H(message), deadline_ms, height], ...]]
+    ...                  /closed   [closed, reopened, leaf index, taken, [[first, last], ...],
+                                    [[seq, H(message), deadline_ms, height], ...]]
     lanes/PEER/in/PORT/o|u         [received, highest, floor, pruned, leaves pruned, closed, reopened, opened]
     ...                 /r/SEQ     [H(message), result, leaf index]            TAIL below the acked floor
+    ...                 /passed    [taken, [[first, last], ...]]
     .../disputed                   [complete, [[seq, incarnation, H(message), result, contradiction], ...]]
 
 Exactly-once needs nothing below the acked floor. The tail is kept so that a recovery can tell what rested
@@ -20,11 +22,11 @@ on the branch that was dropped (F6): a leaf index at or above the common prefix 
 `disputes.py`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from consensus import Digest, Value, as_array, as_bytes, as_int, as_text, as_tuple
-from node.anchoring.lanes.messages import PORT_CHARACTERS_MAX, WINDOW, Mode, Result
+from node.anchoring.lanes.messages import PORT_CHARACTERS_MAX, WINDOW, Gaps, Mode, Result, read_gaps
 
 LANES_PER_PEER_MAX = 64
 """Lanes to one other cluster, and as many from it; both sides hold to it."""
@@ -153,8 +155,8 @@ class InLane:
 
     def to_value(self) -> Value:
         """`[received, highest, floor, pruned, leaves pruned, closed, reopened, opened]`."""
-        pruned = (self.pruned, self.leaves_pruned)
-        return (self.received, self.highest, self.floor, *pruned, self.closed, self.reopened, self.opened)
+        numbers = (self.received, self.highest, self.floor, self.pruned, self.leaves_pruned)
+        return (*numbers, self.closed, self.reopened, self.opened)
 
     @staticmethod
     def from_value(value: Value) -> "InLane":
@@ -181,13 +183,25 @@ class Commitment:
         return Commitment(hash_of(message_hash), as_int(deadline_ms, "deadline_ms"), as_int(height, "height"))
 
 
+Waiting = tuple[tuple[int, Commitment], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """What the destination has closed of a lane that we send on: `waiting` are our messages there, by
-    sequence, until an acknowledgement says what was in their place; for `reopened` see `messages.Closing`."""
+    """What the destination has closed of a lane that we send on.
 
+    The branch of it that lives has closed all up to `closed` by leaf `leaf_index`, nothing where that is 0;
+    for `reopened` see `messages.Closing`. So many closings were `taken` since it was recovered last. In the
+    `gaps`, ascending, we never said a message. `waiting` are our messages in closed places, also those of
+    branches that a recovery has dropped, by sequence, until an acknowledgement says what became of the place.
+    """
+
+    closed: int = 0
     reopened: int = 0
-    waiting: tuple[tuple[int, Commitment], ...] = ()
+    leaf_index: int = 0
+    taken: int = 0
+    gaps: Gaps = ()
+    waiting: Waiting = ()
 
     def of(self, sequence: int) -> Commitment | None:
         """The message of ours that waits in this place."""
@@ -196,25 +210,66 @@ class Closed:
                 return commitment
         return None
 
+    def is_shut(self, sequence: int) -> bool:
+        """Whether an answer to another message in this place says that ours is never taken."""
+        return self.reopened < sequence <= self.closed
+
+    def is_told_by(self, closed: int) -> bool:
+        """Whether a closing up to here says of a message that waits what no closing that stands has said."""
+        return any(self.closed < sequence <= closed for sequence, _ in self.waiting)
+
     def without(self, sequence: int) -> "Closed":
         """Once that message has its outcome."""
-        return Closed(self.reopened, tuple(item for item in self.waiting if item[0] != sequence))
+        return replace(self, waiting=tuple(item for item in self.waiting if item[0] != sequence))
+
+    def after_recovery(self, common_size: int) -> "Closed":
+        """Once the destination goes on from a log of so many of its leaves: a closing that only the dropped
+        branch said binds nobody."""
+        if self.leaf_index >= common_size:
+            return Closed(gaps=self.gaps, waiting=self.waiting)
+        return replace(self, taken=0)
 
     def to_value(self) -> Value:
-        """`[reopened, [[seq, H(message), deadline_ms, height], ...]]`."""
+        """`[closed, reopened, leaf index, taken, [[first, last], ...], [[seq, H(message), deadline_ms,
+        height], ...]]`."""
         waiting = ((number, c.message_hash, c.deadline_ms, c.height) for number, c in self.waiting)
-        return (self.reopened, tuple(waiting))
+        numbers = (self.closed, self.reopened, self.leaf_index, self.taken)
+        return (*numbers, self.gaps, tuple(waiting))
 
     @staticmethod
     def from_value(value: Value) -> "Closed":
         """The inverse of `to_value`; raises CodecError."""
-        reopened, waiting = as_tuple(value, 2, "closed sequences")
+        *numbers, gaps, waiting = as_tuple(value, 6, "closed sequences")
         items = []
         for item in as_array(waiting, CLOSED_WAITING_MAX, "closed sequences"):
             number, *commitment = as_tuple(item, 4, "closed sequence")
             sequence = as_int(number, "sequence", low=1)
             items.append((sequence, Commitment.from_value(tuple(commitment))))
-        return Closed(as_int(reopened, "reopened"), tuple(items))
+        closed, reopened, leaf_index, taken = (as_int(number, "closed") for number in numbers)
+        return Closed(closed, reopened, leaf_index, taken, read_gaps(gaps), tuple(items))
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """The gaps of a lane that we receive on, where nothing was ever acknowledged; `taken` of them since its
+    source was recovered last."""
+
+    taken: int = 0
+    gaps: Gaps = ()
+
+    def adding(self, first: int, last: int) -> "Passed":
+        """With one more, above all others."""
+        return Passed(self.taken + 1, (*self.gaps, (first, last)))
+
+    def to_value(self) -> Value:
+        """`[taken, [[first, last], ...]]`."""
+        return (self.taken, self.gaps)
+
+    @staticmethod
+    def from_value(value: Value) -> "Passed":
+        """The inverse of `to_value`; raises CodecError."""
+        taken, gaps = as_tuple(value, 2, "passed gaps")
+        return Passed(as_int(taken, "taken"), read_gaps(gaps))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ branch, and keeps every lane and sequence. What rested on leaves of the dropped 
                            recovered branch says there. If it says the very same message, the receipt
                            returns and nothing runs twice. Sequences whose receipts are forgotten already
                            are closed, and the recovered branch is told so, once.
+    closings we were told  bind no longer. Where we went on above one, a gap said so at once, so that every
+                           branch of the other cluster comes over it (`messages.Gap`).
     answers we were given  stand, since their callbacks ran; the recovered branch confirms or contradicts
                            them when it answers the same message.
 
@@ -27,6 +29,7 @@ from node.anchoring.lanes.records import (
     Heard,
     InLane,
     OutLane,
+    Passed,
     Peer,
     PeerStatus,
     Receipt,
@@ -42,6 +45,7 @@ from node.anchoring.lanes.state import (
     in_key,
     load,
     out_key,
+    passed_key,
     peer_key,
     receipt_key,
     save,
@@ -101,7 +105,11 @@ def resume(
             f"the lanes follow incarnation {peer.incarnation}, a recovery to {incarnation} is not the next",
         )
     for port, mode in peer.outgoing:
-        _dispute_answers(state, out_key(Lane(own_id, cluster_id, port, mode)), peer.incarnation, common_size)
+        key = out_key(Lane(own_id, cluster_id, port, mode))
+        _dispute_answers(state, key, peer.incarnation, common_size)
+        closed = load(state, closed_key(key), Closed.from_value)
+        if closed is not None:
+            save(state, closed_key(key), closed.after_recovery(common_size))
     left = []
     for port, mode in peer.incoming:
         lane = Lane(cluster_id, own_id, port, mode)
@@ -116,7 +124,8 @@ def resume(
         left=(*peer.left, *left)[-LEFT_MAX:],
     )
     save(state, peer_key(cluster_id), going_on)
-    beyond = progress_with(state, own_id, cluster_id).count + peer.closings - common_size
+    progress = progress_with(state, own_id, cluster_id)
+    beyond = progress.count + progress.besides + peer.lost - common_size
     save(state, peer_key(cluster_id), replace(going_on, lost=max(peer.lost, beyond)))
 
 
@@ -197,9 +206,13 @@ def _dispute_receipts(state: LaneState, on: Lane, incarnation: int, common_size:
             floor=min(lane.floor, received),
             reopened=max(lane.reopened, new[-1].sequence),
         )
+    passed = load(state, passed_key(key), Passed.from_value)
+    if passed is not None:
+        save(state, passed_key(key), replace(passed, taken=0))
     is_whole = lane.leaves_pruned <= common_size
     if not is_whole and lane.closed < lane.pruned:
-        state.say(on.source, Closing.make(on, lane.pruned, reopened_before).encoded)
+        gaps = () if passed is None else passed.gaps
+        state.say(on.source, Closing.make(on, lane.pruned, reopened_before, gaps).encoded)
         lane = replace(lane, closed=lane.pruned)
     save(state, key, lane)
     _add(state, key, tuple(new), is_whole)

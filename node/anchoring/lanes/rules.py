@@ -20,8 +20,11 @@ from node.anchoring.lanes.outbox import LogProof, OutboxProof
 from node.anchoring.lanes.records import LANES_PER_PEER_MAX, Heard, Peer, PeerStatus
 from node.anchoring.lanes.refusals import LaneRefused, Refusal
 from node.anchoring.lanes.state import LaneState, heard_key, load, peer_key, save
-from node.anchoring.lanes.views import AnchoredView
+from node.anchoring.lanes.views import AnchoredView, OwnBlock
 from node.proofs import ProofError
+
+SEQUENCES_PER_INCARNATION = 2**40
+"""More than a lane can use for real: how far closings and gaps lead, for each branch that there ever was."""
 
 
 class HandlerFailed(Exception):
@@ -85,6 +88,19 @@ def note_heard(state: LaneState, peer: bytes, log: LogProof) -> None:
     known = load(state, heard_key(peer), Heard.from_value)
     if known is None or known.size < log.size:
         save(state, heard_key(peer), Heard(log.size, log.root))
+
+
+def check_jump(block: OwnBlock, view: AnchoredView, lane: Lane, sequence: int) -> None:
+    """LaneRefused for a closing or gap up to where no branch of either cluster has come.
+
+    Who forked may lie about it as far as this, and each recovery raises the bound, so that what both sides
+    have come to hold is always believed by the other one, and no lie uses up a lane's numbers.
+    """
+    most = (block.incarnation + view.incarnation + 1) * SEQUENCES_PER_INCARNATION
+    if sequence > most:
+        raise LaneRefused(
+            Refusal.UNKNOWN_SEQUENCE, f"no branch has used {sequence} of lane {lane}, at most {most}"
+        )
 
 
 def check_room(lane: Lane, ports: tuple[tuple[str, Mode], ...]) -> None:

@@ -12,11 +12,13 @@ from typing import TypeAlias
 from consensus import CodecError
 from node.anchoring.lanes.disputes import disputes_of, settle_dispute
 from node.anchoring.lanes.messages import (
+    GAPS_MAX,
     MESSAGE_PAYLOAD_BYTES_MAX,
     SEQUENCE_MAX,
     WINDOW,
     Acknowledgement,
     Closing,
+    Gap,
     Lane,
     Message,
     Result,
@@ -34,6 +36,7 @@ from node.anchoring.lanes.refusals import LaneRefused, Refusal
 from node.anchoring.lanes.rules import (
     Arrival,
     HandlerFailed,
+    check_jump,
     check_proof,
     check_room,
     note_heard,
@@ -191,13 +194,16 @@ def _take(
     return Acknowledged(acknowledgement, Standing.SETTLED, failed)
 
 
-def close(state: LaneState, block: OwnBlock, view: AnchoredView, arrival: Arrival) -> Closing:
+def close(
+    state: LaneState, block: OwnBlock, view: AnchoredView, arrival: Arrival, callback: Callback
+) -> Closing:
     """Take the destination's proven word that our lane is closed up to a sequence: on a branch of ours that a
     recovery dropped it answered what this branch never said there, and has forgotten it.
 
-    We go on above that sequence. Messages of ours below it wait for the acknowledgement of their place: the
-    very same message gets its own outcome, in the place of another one it is EXPIRED. Bounded reads and
-    writes, whatever the sequence. Raises LaneRefused, before any write.
+    We go on above that sequence, and say so, for branches of the destination that never closed the lane.
+    Messages of ours below it wait for the acknowledgement of their place: the very same message gets its own
+    outcome, in the place of another one it is EXPIRED, and so it is at once where there never was any.
+    Bounded reads and writes, whatever the sequence. Raises LaneRefused, before any write.
     """
     try:
         closing = Closing.decode(arrival.leaf)
@@ -207,41 +213,81 @@ def close(state: LaneState, block: OwnBlock, view: AnchoredView, arrival: Arriva
     if lane.source != block.cluster_id or lane.destination != view.cluster_id:
         raise LaneRefused(Refusal.WRONG_LANE, f"lane {lane} does not lead from here to the given cluster")
     peer = usable_peer(state, view)
-    if not block.incarnation:
-        # Believed, it would wedge the lane for good once the destination is recovered from its own fork.
-        raise LaneRefused(
-            Refusal.UNKNOWN_INCARNATION, "no branch of ours was ever dropped, nothing is closed"
-        )
     check_proof(view, block.cluster_id, arrival)
     key = out_key(lane)
     known = load(state, key, OutLane.from_value)
     if known is None:
         raise LaneRefused(Refusal.UNKNOWN_SEQUENCE, f"nothing was ever sent on lane {lane}")
-    if closing.closed <= known.floor:
-        raise LaneRefused(
-            Refusal.ALREADY_ACKNOWLEDGED, f"lane {lane} is settled up to {known.floor}, past {closing.closed}"
-        )
     closed = load(state, closed_key(key), Closed.from_value) or Closed()
     open_there = _open_messages(state, key, known, closing.closed)
-    waiting = (*closed.waiting, *open_there)
-    if len(waiting) > CLOSED_WAITING_MAX:
-        raise LaneRefused(
-            Refusal.WINDOW_FULL, f"{len(waiting)} messages of lane {lane} wait in closed places"
-        )
+    _check_closing(block, closing, known, closed, len(open_there))
+    check_jump(block, view, lane, closing.closed)
+    gaps = closed.gaps
+    uncounted = 0
+    if closing.closed > known.sent:
+        # A branch of the destination that never said this will wait for what we shall never send.
+        gaps = (*gaps, (known.sent + 1, closing.closed))
+        state.say(lane.destination, Gap.make(lane, *gaps[-1]).encoded)
+        uncounted = sum(max(0, last - max(first, known.sent + 1) + 1) for first, last in closing.gaps)
     for sequence, _ in open_there:
         state.delete(commitment_key(key, sequence))
-    save(state, closed_key(key), Closed(max(closed.reopened, closing.reopened), waiting))
+    waiting = (*closed.waiting, *open_there)
+    ended = tuple((sequence, c) for sequence, c in waiting if closing.is_gap(sequence))
+    now = Closed(
+        max(closed.closed, closing.closed),
+        max(closed.reopened, closing.reopened),
+        arrival.proof.index,
+        closed.taken + 1,
+        gaps,
+        tuple(item for item in waiting if item not in ended),
+    )
+    save(state, closed_key(key), now)
+    if closing.closed > known.floor:
+        _forget(state, key, known, closing.closed)
+    counted = replace(peer, closings=peer.closings + 1, lost=peer.lost + uncounted + len(ended))
+    save(state, peer_key(lane.destination), counted)
+    note_heard(state, view.cluster_id, arrival.proof.log)
+    for sequence, commitment in ended:
+        _rest_on(state, key, sequence, arrival.proof.index)
+        _call_back(state, _expired(lane, sequence, commitment), callback)
+    return closing
+
+
+def _forget(state: LaneState, key: bytes, known: OutLane, closed: int) -> None:
+    """Go on above a closed sequence, without the results up to there."""
     leaves = known.leaves_pruned
-    for sequence in range(known.pruned + 1, min(known.sent, closing.closed) + 1):
+    for sequence in range(known.pruned + 1, min(known.sent, closed) + 1):
         forgotten = load(state, settled_key(key, sequence), Settled.from_value)
         if forgotten is not None:
             leaves = max(leaves, forgotten.leaf_index + 1)
             state.delete(settled_key(key, sequence))
-    raised = OutLane(max(known.sent, closing.closed), closing.closed, closing.closed, leaves)
+    raised = OutLane(max(known.sent, closed), closed, closed, leaves)
     save(state, key, _advance_floor(state, key, raised))
-    save(state, peer_key(lane.destination), replace(peer, closings=peer.closings + 1))
-    note_heard(state, view.cluster_id, arrival.proof.log)
-    return closing
+
+
+def _expired(lane: Lane, sequence: int, commitment: Commitment) -> Acknowledgement:
+    """What the application hears of a message whose place is closed."""
+    return Acknowledgement.about(lane, sequence, commitment.message_hash, Result.EXPIRED, CLOSED_ANSWER)
+
+
+def _check_closing(block: OwnBlock, closing: Closing, known: OutLane, closed: Closed, opened: int) -> None:
+    """Whether a proven closing is news, and no more than a destination may say."""
+    lane = closing.lane
+    if closing.closed <= known.floor and not closed.is_told_by(closing.closed):
+        raise LaneRefused(
+            Refusal.ALREADY_ACKNOWLEDGED, f"lane {lane} is settled up to {known.floor}, past {closing.closed}"
+        )
+    if closed.taken >= block.incarnation:
+        raise LaneRefused(
+            Refusal.UNKNOWN_INCARNATION,
+            f"{block.incarnation} branches of ours were dropped, lane {lane} was closed {closed.taken} times",
+        )
+    if len(closed.gaps) >= GAPS_MAX:
+        raise LaneRefused(Refusal.SEQUENCES_EXHAUSTED, f"lane {lane} has {GAPS_MAX} gaps")
+    if len(closed.waiting) + opened > CLOSED_WAITING_MAX:
+        raise LaneRefused(
+            Refusal.WINDOW_FULL, f"{len(closed.waiting)} messages of lane {lane} wait in closed places"
+        )
 
 
 def _open_messages(
@@ -265,16 +311,15 @@ def _take_closed(
     waiting: Commitment,
 ) -> Acknowledged:
     """What was in the place of a message that waits below a closed sequence. Where an earlier recovery had
-    opened the place again it may be an older answer than that to our message, and proves nothing."""
+    opened the place again it may be an older answer than that to our message, and proves nothing; nor does
+    it where only a branch that was dropped had closed the place."""
     key, sequence = out_key(said.lane), said.sequence
     standing, heard = Standing.SETTLED, said
     if said.message_hash != waiting.message_hash:
-        if sequence <= closed.reopened:
+        if not closed.is_shut(sequence):
             _check_binding(waiting, said)
         standing = Standing.CLOSED
-        heard = Acknowledgement.about(
-            said.lane, sequence, waiting.message_hash, Result.EXPIRED, CLOSED_ANSWER
-        )
+        heard = _expired(said.lane, sequence, waiting)
     save(state, closed_key(key), closed.without(sequence))
     _rest_on(state, key, sequence, leaf_index)
     return Acknowledged(heard, standing, not _call_back(state, heard, callback))

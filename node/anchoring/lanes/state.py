@@ -135,6 +135,11 @@ def closed_key(lane_key: bytes) -> bytes:
     return lane_key + b"/closed"
 
 
+def passed_key(lane_key: bytes) -> bytes:
+    """Where the `Passed` gaps of a lane stand, below `in_key`."""
+    return lane_key + b"/passed"
+
+
 def disputes_key(lane_key: bytes) -> bytes:
     """Where the `Disputes` of a lane stand, below `out_key` or `in_key`."""
     return lane_key + b"/disputed"

@@ -27,10 +27,10 @@ from node.anchoring.client.lightclient import Corroboration, Update, required_wi
 from node.anchoring.client.lightclient import update as updated
 from node.anchoring.client.state import ClientState
 from node.anchoring.cluster.anchors import AnchorProof, ClientStatus, Point, Witness, path_from_value
-from node.anchoring.lanes.destination import Verdict
+from node.anchoring.lanes.destination import Verdict, pass_over
 from node.anchoring.lanes.destination import deliver as take_message
 from node.anchoring.lanes.inbound import InboundBundle
-from node.anchoring.lanes.messages import Acknowledgement, Closing, Message, decode_leaf
+from node.anchoring.lanes.messages import Acknowledgement, Closing, Gap, Message, decode_leaf
 from node.anchoring.lanes.refusals import LaneRefused, Refusal
 from node.anchoring.lanes.rules import Arrival
 from node.anchoring.lanes.source import acknowledge, close
@@ -54,6 +54,8 @@ from node.proofs import ProofError
 
 CLOSING_TAKEN = "lane-closed"
 """The outcome of a leaf by which the other cluster closed a part of a lane."""
+GAP_TAKEN = "gap-passed"
+"""The outcome of a leaf by which the other cluster told where it says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,8 +211,11 @@ def _take(session: Session, view: AnchoredView, arrival: Arrival) -> str:
     if isinstance(leaf, Acknowledgement):
         return acknowledge(draft, posting.block, view, arrival, posting.hear).standing.value
     if isinstance(leaf, Closing):
-        close(draft, posting.block, view, arrival)
+        close(draft, posting.block, view, arrival, posting.hear)
         return CLOSING_TAKEN
+    if isinstance(leaf, Gap):
+        pass_over(draft, posting.block, view, arrival)
+        return GAP_TAKEN
 
     def policy(message: Message) -> Verdict:
         return admits(draft, posting.block, message)

@@ -173,7 +173,8 @@ def _leaves(
 ) -> Iterator[BundledLeaf]:
     lanes = progress_with(Draft(_state(reader)), own_id, peer_id)
     nodes = _LogNodes(outbox, peer_id)
-    for looked_at, name in enumerate(wanted(request, lanes.sent, lanes.answers, lanes.closed)):
+    names = wanted(request, lanes.sent, lanes.answers, lanes.closed, lanes.gaps)
+    for looked_at, name in enumerate(names):
         if looked_at >= _LEAVES_LOOKED_AT_MAX * request.leaves_max:
             return
         index = _place(outbox, peer_id, name, size)
@@ -188,11 +189,13 @@ def _place(outbox: StoredOutbox, peer_id: bytes, name: LeafName, size: int) -> i
 
 
 def _update(reader: Reader, tip: Header, since: int, bytes_max: int) -> Update:
-    """From height `since` to the tip, or as many epochs towards it as fit."""
+    """From height `since` to the tip, or as many epochs towards it as fit. Where that is the base of the
+    tip's incarnation, from the epoch in which that began: no link leads there."""
     links: list[EpochLink] = []
     room = bytes_max - _PROOFS_BYTES
     target = Certified(tip, certificate_at(reader, tip.height))
-    for epoch in range(_header(reader, since).epoch + 1, tip.epoch + 1):
+    held = _header(reader, since)
+    for epoch in range(held.epoch + tip.incarnation - held.incarnation + 1, tip.epoch + 1):
         link = stored_link(reader, epoch)
         room -= len(link.validators) * _MEMBER_BYTES + len(link.ending.header.encoded) + _CERTIFICATE_BYTES
         room -= len(link.ending.certificate.signatures)

@@ -17,6 +17,7 @@ from node.anchoring.lanes.destination import Received, Verdict
 from node.anchoring.lanes.messages import (
     Acknowledgement,
     Closing,
+    Gap,
     Lane,
     Message,
     Mode,
@@ -217,11 +218,15 @@ class Island:
         self.sent[message.lane, message.sequence] = message
         return message
 
-    def take(self, source: "Island", arrival: Arrival) -> Received | Acknowledged | Closing:
+    def take(self, source: "Island", arrival: Arrival) -> Received | Acknowledged | Closing | Gap:
         """Execute whatever the leaf is, as a transaction."""
         view = self.view_of(source)
         if isinstance(decode_leaf(arrival.leaf), Closing):
-            return self.transact(lambda state: lane_source.close(state, self.block, view, arrival))
+            return self.transact(
+                lambda state: lane_source.close(state, self.block, view, arrival, self.callback)
+            )
+        if isinstance(decode_leaf(arrival.leaf), Gap):
+            return self.transact(lambda state: lane_destination.pass_over(state, self.block, view, arrival))
         if isinstance(decode_leaf(arrival.leaf), Message):
             return self.transact(
                 lambda state: lane_destination.deliver(
@@ -304,7 +309,7 @@ class Federation:
 
     def try_take(
         self, at: Island, source: Island, index: int, height: int
-    ) -> Received | Acknowledged | Closing | None:
+    ) -> Received | Acknowledged | Closing | Gap | None:
         """Bring leaf `index` with a proof of `height`; None when it was refused, which is counted."""
         try:
             return at.take(source, source.arrival_for(at.cluster_id, index, height))

@@ -26,6 +26,7 @@ from node.anchoring.lanes.messages import (
     WINDOW,
     Acknowledgement,
     Closing,
+    Gap,
     Lane,
     Leaf,
     Message,
@@ -73,6 +74,8 @@ def known_leaves() -> dict[str, Leaf]:
         "acknowledgement-error": Acknowledgement.make(first, Result.ERROR, b"denied-by-policy"),
         "acknowledgement-expired": Acknowledgement.make(first, Result.EXPIRED, b""),
         "closing": Closing.make(lane(), 300, 12),
+        "closing-with-gaps": Closing.make(lane(), 300, 0, ((9, 200), (201, 300))),
+        "gap": Gap.make(lane(), 9, 300),
         "acknowledgement-largest": Acknowledgement.make(largest, Result.ERROR, bytes(ANSWER_BYTES_MAX)),
     }
 
@@ -169,7 +172,7 @@ def leaf_damages() -> Damaged:
     sent: tuple[Value, ...] = (1, 1, ends, 300, DEADLINE_MS, 290, 0, b"payload")
     for name, place, value in (
         ("version-2", 0, 2),
-        ("kind-4", 1, 4),
+        ("kind-5", 1, 5),
         ("sequence-zero", 3, 0),
         ("sequence-beyond-63-bits", 3, 2**63),
         ("deadline-beyond-63-bits", 4, 2**63),
@@ -212,17 +215,38 @@ def leaf_damages() -> Damaged:
     ):
         yield "leaf", f"acknowledgement-{name}", _changed(told, place, value)
     yield "leaf", "acknowledgement-of-a-message's-length", encode((*told, 0))
-    shut: tuple[Value, ...] = (1, 3, ends, 300, 12)
+
+
+def closing_damages() -> Damaged:
+    """(kind, name, bytes) of closings and gaps."""
+    ends = lane().to_value()
+    shut: tuple[Value, ...] = (1, 3, ends, 300, 12, ((9, 20),))
     for name, place, value in (
         ("sequence-zero", 3, 0),
         ("sequence-beyond-63-bits", 3, 2**63),
         ("reopened-negative", 4, -1),
         ("reopened-missing", 4, None),
         ("lane-to-itself", 2, (SOURCE, SOURCE, "records", 1)),
+        ("gaps-missing", 5, None),
+        ("gap-of-zero", 5, ((0, 20),)),
+        ("gap-backwards", 5, ((20, 9),)),
+        ("gap-above-what-is-closed", 5, ((9, 301),)),
+        ("gaps-that-overlap", 5, ((9, 20), (20, 30))),
+        ("257-gaps", 5, tuple((number, number) for number in range(1, 258))),
     ):
         yield "leaf", f"closing-{name}", _changed(shut, place, value)
-    yield "leaf", "closing-sixth-field", encode((*shut, 0))
-    yield "leaf", "closing-cut-short", encode(shut[:4])
+    yield "leaf", "closing-seventh-field", encode((*shut, 0))
+    yield "leaf", "closing-cut-short", encode(shut[:5])
+    void: tuple[Value, ...] = (1, 4, ends, 9, 300)
+    for name, place, value in (
+        ("first-zero", 3, 0),
+        ("backwards", 4, 8),
+        ("last-beyond-63-bits", 4, 2**63),
+        ("lane-to-itself", 2, (SOURCE, SOURCE, "records", 1)),
+    ):
+        yield "leaf", f"gap-{name}", _changed(void, place, value)
+    yield "leaf", "gap-sixth-field", encode((*void, 0))
+    yield "leaf", "gap-cut-short", encode(void[:4])
 
 
 def proof_damages() -> Damaged:
@@ -371,7 +395,13 @@ def write() -> None:
         "common_prefix": prefix()[0].encode().hex(),
     }
     damaged = []
-    for kind, name, data in (*leaf_damages(), *proof_damages(), *prefix_damages(), *bundle_damages()):
+    for kind, name, data in (
+        *leaf_damages(),
+        *closing_damages(),
+        *proof_damages(),
+        *prefix_damages(),
+        *bundle_damages(),
+    ):
         words = refusal(kind, data)
         if words is None:
             raise SystemExit(f"{kind}: {name} was accepted")
