@@ -23,6 +23,7 @@ from node.api.limits import ApiLimits
 from node.api.server import bind_listener, serve_api
 from node.config import NodeConfig
 from node.daemon.daemon import Node, TooManyRequests, software_version
+from node.daemon.featuregate import refusal
 from node.daemon.federation.asking import Asking
 from node.daemon.looking import left_out, look, pruned_below
 from node.daemon.metrics import render_metrics
@@ -64,10 +65,13 @@ class LiveBackend:
 
     async def submit(self, transactions: Sequence[bytes]) -> tuple[Submitted | Rejected, ...]:
         """Admission of each, in order. Raises Busy when nothing of this request was taken."""
+        refused = {place: no for place, data in enumerate(transactions) if (no := refusal(self._node, data))}
+        wanted = [data for place, data in enumerate(transactions) if place not in refused]
         try:
-            outcomes = await self._node.submit(transactions)
+            taken = iter(await self._node.submit(wanted))
         except TooManyRequests:
             raise Busy("too many requests wait for admission; come back later", RETRY_AFTER_MS) from None
+        outcomes = tuple(refused.get(place) or next(taken) for place in range(len(transactions)))
         return _taken(outcomes)
 
     async def submit_chunks(

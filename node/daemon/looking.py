@@ -2,11 +2,12 @@
 
 from consensus import out_until
 from node.daemon.daemon import Node, software_version
+from node.daemon.featuregate import proposed_features
 from node.daemon.readiness import BACKLOG_MAX
 from node.daemon.startup import wall_ms
 from node.daemon.watches import DISK_RESERVE_BYTES
-from node.diagnosis import LeftOut, NodeFacts, PeerFacts
-from node.storage import PRUNED_KEY, ChainTable
+from node.diagnosis import LeftOut, NodeFacts, PeerFacts, ProposedFeature
+from node.storage import PRUNED_KEY, ChainTable, StateTable
 from node.validator import Sighting, Validator
 from p2p import PeerStatus
 
@@ -84,7 +85,13 @@ def _node_facts(node: Node) -> NodeFacts:
         clock_tolerance_ms=opened.genesis.params.precision_ms,
         timed_out_now=tuple(names[index] for index in view.timed_out_now),
         left_out=left_out(validator),
+        proposed_features=_proposed(node),
     )
+
+
+def _proposed(node: Node) -> tuple[ProposedFeature, ...]:
+    with node.recent.over(node.opened.store) as snapshot:
+        return proposed_features(lambda key: snapshot.get(StateTable.STATE, key))
 
 
 def _all_peers(node: Node) -> tuple[PeerFacts, ...]:

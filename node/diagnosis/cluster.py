@@ -93,6 +93,11 @@ def _overloaded(scene: Scene) -> str | None:
     return f"{node.inbox} inputs wait for it, of {node.inbox_max} at most: it does not keep up"
 
 
+def _would_stop(scene: Scene) -> str | None:
+    names = [f.name for f in scene.node.proposed_features if f.since_protocol is None]
+    return f"its release does not know what is proposed: {', '.join(names)}" if names else None
+
+
 def _left_out(scene: Scene) -> str | None:
     told = next((item for item in scene.node.left_out if item.name == scene.node.name), None)
     return None if told is None else f"it is {told.words}"
@@ -172,6 +177,13 @@ NODE_RULES: tuple[Rule[Scene], ...] = (
         "More arrives than this machine can handle.",
         "give it more CPU, or send less; `/metrics` has loop_inbox_peak and journal_syncs",
         _overloaded,
+    ),
+    Rule(
+        "own-release-old",
+        Verdict.WARNING,
+        "A feature is proposed that this release does not know: the node would stop where it begins.",
+        "install the newer release before the proposal is approved",
+        _would_stop,
     ),
     Rule(
         "own-turns-lost",

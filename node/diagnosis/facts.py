@@ -77,6 +77,15 @@ class LeftOut:
 
 
 @dataclass(frozen=True, slots=True)
+class ProposedFeature:
+    """A change of the rules that an open proposal would enable. `since_protocol` is the first protocol
+    version whose software knows it; None when this node does not."""
+
+    name: str
+    since_protocol: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class NodeFacts:
     """The node that looks. Heights are headers'; times are milliseconds; `*_weight` are voting power."""
 
@@ -127,6 +136,7 @@ class NodeFacts:
     """Validators whose giving up of the current round was heard."""
     left_out: tuple[LeftOut, ...]
     """Validators that lead no rounds at present, this one itself perhaps among them."""
+    proposed_features: tuple[ProposedFeature, ...]
 
     @property
     def has_quorum(self) -> bool:

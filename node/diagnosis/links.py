@@ -134,6 +134,20 @@ def _voteless(seen: Seen) -> str | None:
     return f"{peer.name} follows, and {last}, while {peer.missed_rounds} rounds were certified without it"
 
 
+def _would_stop(seen: Seen) -> str | None:
+    peer = seen.peer
+    newest = peer.protocol_newest
+    if not peer.is_validator or newest is None:
+        return None
+    for feature in seen.node.proposed_features:
+        if feature.since_protocol is not None and newest < feature.since_protocol:
+            return (
+                f"{peer.name} speaks protocol {newest} at most ({peer.software}) and would stop where "
+                f"feature {feature.name}, which is proposed and needs {feature.since_protocol}, begins"
+            )
+    return None
+
+
 def _left_out(seen: Seen) -> str | None:
     """Behind the causes that explain it: whoever is dead, silent or does not vote is left out as well."""
     told = next((item for item in seen.node.left_out if item.name == seen.peer.name), None)
@@ -242,6 +256,13 @@ PEER_RULES: tuple[Rule[Seen], ...] = (
         "The other validator follows and does not vote.",
         "ask its operator for `isthmus why` there: its guard may be lost, or its data was restored",
         _voteless,
+    ),
+    Rule(
+        "would-stop",
+        Verdict.WARNING,
+        "A feature is proposed that the other node's release does not know.",
+        "upgrade that node before the proposal is approved, or withdraw the proposal",
+        _would_stop,
     ),
     Rule(
         "leader-left-out",

@@ -62,6 +62,7 @@ class Code(IntEnum):
     NOT_APPROVED = 318
     FEATURES_FULL = 319
     FEATURE_UNKNOWN = 320
+    FEATURE_UNSUPPORTED = 321
 
     GENESIS_REFUSED = 400
     CLUSTER_UNKNOWN = 401
@@ -149,6 +150,8 @@ SENTENCES: dict[Code, str] = {
     Code.NOT_APPROVED: "this operator has not approved it; there is nothing to take back",
     Code.FEATURES_FULL: "a cluster cannot enable more features; there is no way out but a newer release",
     Code.FEATURE_UNKNOWN: "this node would have to stop where the feature begins; upgrade it first",
+    Code.FEATURE_UNSUPPORTED: "too few validators run a release that knows it, or are linked to this node; "
+    "upgrade and connect them first",
     Code.GENESIS_REFUSED: "this is no genesis that can be admitted; ask that cluster for another",
     Code.CLUSTER_UNKNOWN: "no such cluster was ever admitted; the operators must admit it first",
     Code.CLUSTER_KNOWN: "this cluster was admitted already; there is nothing to propose",

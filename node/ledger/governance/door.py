@@ -1,7 +1,7 @@
 """What a node asks of a governance transaction before it takes it in, beside its form.
 
 Whoever wants a feature asks for it, and approves it, through a node of its own: that node must know the
-feature. So operators of more than two thirds of the weight have nodes that can do it before it is in force.
+feature, and must have seen that more than two thirds of the weight do (node/daemon/featuregate.py).
 Execution asks nothing of this kind: there, what software knows must decide nothing.
 """
 
@@ -19,13 +19,15 @@ def require_known(
 ) -> None:
     """Raises RejectedTransaction FEATURE_UNKNOWN when the call proposes or approves a feature that is not
     `known`. `args` have been parsed before; `get` reads a state leaf."""
-    unknown = unknown_among(_named(method, args, get), known)
+    unknown = unknown_among(features_named(method, args, get), known)
     if unknown:
         raise RejectedTransaction(Code.FEATURE_UNKNOWN, ", ".join(unknown))
 
 
-def _named(method: str, args: tuple[Value, ...], get: Callable[[bytes], bytes | None]) -> tuple[str, ...]:
-    """The features that a call would enable."""
+def features_named(
+    method: str, args: tuple[Value, ...], get: Callable[[bytes], bytes | None]
+) -> tuple[str, ...]:
+    """The features that a call would enable; see `require_known`."""
     if method == "propose":
         return enabled_names(changes_of(args[0]))
     if method != "approve":

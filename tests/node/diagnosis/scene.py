@@ -39,6 +39,7 @@ A_NODE = NodeFacts(
     clock_tolerance_ms=500,
     timed_out_now=(),
     left_out=(),
+    proposed_features=(),
 )
 A_PEER = PeerFacts(
     name="node-1",

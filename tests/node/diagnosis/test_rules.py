@@ -13,6 +13,7 @@ from node.diagnosis import (
     Diagnosis,
     HomeFacts,
     LeftOut,
+    ProposedFeature,
     Verdict,
     diagnose,
     elsewhere,
@@ -59,6 +60,11 @@ OF_THE_NODE: list[tuple[str, dict[str, Any], str]] = [
     ("below-floor", {"floor_height": 564}, "height 564 (now 500)"),
     ("own-batches-missing", {"missing_batches": 3, "failed_rounds": 1}, "3 batches"),
     ("overloaded", {"inbox": 5_000}, "5000 inputs"),
+    (
+        "own-release-old",
+        {"proposed_features": (ProposedFeature("late-fees", None),)},
+        "does not know what is proposed: late-fees",
+    ),
     (
         "own-turns-lost",
         {"left_out": (LeftOut("node-0", 980, 2, False, 1_040),)},
@@ -172,6 +178,17 @@ def test_who_is_left_out_as_a_leader_is_told_with_what_brings_it_back() -> None:
     assert diagnose(node, (replace(PEERS[0], connected=False),))[2].code == "unreachable", "the cause first"
 
 
+def test_who_would_stop_at_a_proposed_feature_is_named() -> None:
+    features = ProposedFeature("early", 3), ProposedFeature("late", 4), ProposedFeature("unheard", None)
+    node = replace(A_NODE, proposed_features=features)
+    newer, older = replace(PEERS[0], protocol_newest=4), PEERS[1]
+    unseen = replace(PEERS[2], protocol_newest=None)
+    found = diagnose(node, (newer, older, unseen, replace(PEERS[1], name="watcher", weight=0)))
+    check(found[3], "would-stop", "node-2 speaks protocol 3 at most (isthmus 0.1.0)")
+    assert "feature late, which is proposed and needs 4" in found[3].words
+    assert [found[place].code for place in (2, 4, 5)] == ["in-order"] * 3
+
+
 def test_the_worst_cause_is_told_first() -> None:
     bad = replace(A_NODE, is_diverged=True, never_signs=True, disk_free_bytes=0, sync_target=900)
     assert diagnose(bad, PEERS)[1].code == "ledger-diverged"
@@ -184,5 +201,6 @@ def test_every_rule_is_shown_here_and_has_a_code_of_its_own() -> None:
     codes = [rule.code for table in tables for rule in table]
     assert len(set(codes)) == len(codes)
     shown = {case[0] for cases in (OF_A_PEER, OF_THE_NODE, OF_THE_CLUSTER) for case in cases}
-    shown |= {case[0] for case in OF_A_HOME} | {"no-quorum", "weakened", "own-clock", "leader-left-out"}
+    shown |= {case[0] for case in OF_A_HOME} | {"no-quorum", "weakened", "own-clock"}
+    shown |= {"leader-left-out", "would-stop"}
     assert shown == set(codes)
