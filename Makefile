@@ -11,6 +11,9 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo $$python && break; done)
 SOURCES := consensus p2p node bench tests
+# The tests start hundreds of interpreters: each would compile all of this anew where the environment forbids
+# to keep what was compiled.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help install browser demo demo-federation test check lock wheel clean
@@ -46,8 +49,9 @@ demo: $(STAMP) ## start four validators, publish real data, verify it: make demo
 demo-federation: $(STAMP) ## start three clusters that admit each other, pass a record between them, verify it
 	@$(BIN)/python -m node.cli.main federation demo
 
-test: $(STAMP) ## run every test, on up to four cores
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+test: $(STAMP) ## run every test, in up to four processes: one more than cores, because clusters often wait
+	@$(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder \
+	-n "$$($(BIN)/python -c 'import os; print(min(4, 1 + (os.cpu_count() or 1)))')"
 
 check: $(STAMP) ## lint, format, types, layers, house rules
 	@$(BIN)/ruff check $(SOURCES)

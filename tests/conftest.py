@@ -5,6 +5,19 @@ from collections.abc import Callable, Iterator
 import pytest
 import structlog
 
+LONG_FIRST = (
+    "tests/endtoend/test_crashes.py",
+    "tests/byzantine/",
+    "tests/endtoend/test_chaos.py",
+    "tests/endtoend/test_lost_data.py",
+    "tests/bench/sim/",
+    "tests/endtoend/",
+    "tests/mutants/",
+    "tests/node/local/",
+    "tests/bench/",
+)
+"""Files and folders that take long, the longest first: begun last, they would keep one process busy while the
+others have nothing left to do. Those that compute stand between those that mostly wait for a cluster."""
 CAUGHT = "caught"
 """The property of a test that tells how a broken rule was found; it travels from worker processes too."""
 
@@ -12,6 +25,16 @@ CAUGHT = "caught"
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--rewrite` records the scenario files anew instead of comparing; read the difference like code."""
     parser.addoption("--rewrite", action="store_true", help="rewrite the recorded traces of scenario files")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files come first; what is in one file stays together and in its order."""
+    items.sort(key=lambda item: _rank(item.nodeid))
+
+
+def _rank(nodeid: str) -> int:
+    return next((rank for rank, path in enumerate(LONG_FIRST) if nodeid.startswith(path)), len(LONG_FIRST))
 
 
 @pytest.fixture(autouse=True)

@@ -5,8 +5,9 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -92,9 +93,14 @@ class Source:
     path: str
     text: str
 
-    @property
+    @cached_property
     def tree(self) -> ast.Module:
         return ast.parse(self.text)
+
+    @cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """The whole tree, walked once for all rules."""
+        return tuple(ast.walk(self.tree))
 
 
 Rule = Callable[[Source], Iterator[str]]
@@ -104,20 +110,20 @@ def is_any_of(path: str, patterns: tuple[str, ...]) -> bool:
     return any(PurePosixPath(path).match(p) and path.count("/") == p.count("/") for p in patterns)
 
 
-def imports_of(tree: ast.AST) -> Iterator[tuple[int, str, str]]:
-    """(line, module, imported name or "") of every import below a node."""
-    for node in ast.walk(tree):
+def imports_of(nodes: Iterable[ast.AST]) -> Iterator[tuple[int, str, str]]:
+    """(line, module, imported name or "") of every import among these."""
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name, "") for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             yield from ((node.lineno, node.module or "", alias.name) for alias in node.names)
 
 
-def used_of(tree: ast.AST, module: str) -> set[str]:
+def used_of(nodes: Iterable[ast.AST], module: str) -> set[str]:
     """The attributes of a module that a file uses: `random.Random` is a type, the instance is passed in."""
     return {
         node.attr
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == module
     }
 
@@ -132,23 +138,23 @@ def length(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> int:
 def pure_files_are_pure(source: Source) -> Iterator[str]:
     if not is_any_of(source.path, PURE):
         return
-    for line, module, name in imports_of(source.tree):
+    for line, module, name in imports_of(source.nodes):
         top = module.split(".")[0]
         is_type_only = module == "random" and (
-            name == "Random" or used_of(source.tree, "random") == {"Random"}
+            name == "Random" or used_of(source.nodes, "random") == {"Random"}
         )
         is_type_only |= (module, name) == ("urllib.parse", "quote")
         if top in IMPURE_MODULES and not is_type_only:
             yield f"line {line}: a pure file imports {module}; take what it gives as an argument"
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.AsyncFunctionDef | ast.AsyncFor | ast.AsyncWith | ast.Await):
             yield f"line {node.lineno}: a pure file has no async"
 
 
 def imports_stand_at_the_top(source: Source) -> Iterator[str]:
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            for line, module, _ in imports_of(node):
+            for line, module, _ in imports_of(ast.walk(node)):
                 yield f"line {line}: {module} is imported inside a function"
 
 
@@ -156,7 +162,7 @@ def files_functions_and_classes_are_short(source: Source) -> Iterator[str]:
     lines = source.text.count("\n")
     if lines > FILE_LINES_MAX and source.path.startswith(PRODUCT):
         yield f"{lines} lines are more than {FILE_LINES_MAX}"
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and length(node) > FUNCTION_LINES_MAX:
             yield f"line {node.lineno}: {node.name} has {length(node)} lines, at most {FUNCTION_LINES_MAX}"
         if isinstance(node, ast.ClassDef) and length(node) > CLASS_LINES_MAX:
@@ -166,7 +172,7 @@ def files_functions_and_classes_are_short(source: Source) -> Iterator[str]:
 def errors_are_caught_by_name(source: Source) -> Iterator[str]:
     if source.path in BROAD_EXCEPT or source.path.startswith("tests/"):
         return
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if not isinstance(node, ast.ExceptHandler) or isinstance(node.body[-1], ast.Raise):
             continue
         caught = [] if node.type is None else [n.id for n in ast.walk(node.type) if isinstance(n, ast.Name)]
@@ -175,7 +181,7 @@ def errors_are_caught_by_name(source: Source) -> Iterator[str]:
 
 
 def nothing_is_mocked(source: Source) -> Iterator[str]:
-    for line, module, name in imports_of(source.tree):
+    for line, module, name in imports_of(source.nodes):
         if (
             module.split(".")[0] == "mock"
             or module == "unittest.mock"
@@ -213,7 +219,7 @@ def files_say_why_they_exist(source: Source) -> Iterator[str]:
 def rare_imports_stay_in_one_place(source: Source) -> Iterator[str]:
     if not source.path.startswith(PRODUCT):
         return
-    for line, module, _ in imports_of(source.tree):
+    for line, module, _ in imports_of(source.nodes):
         allowed = ONLY_IMPORTERS.get(module.split(".")[0])
         if allowed is not None and source.path not in allowed and not module.endswith(".typing"):
             yield f"line {line}: only {' and '.join(allowed)} may import {module}"
@@ -242,11 +248,20 @@ RULES: tuple[Rule, ...] = (
 # --- on our own files -------------------------------------------------------------------------------
 
 
-def python_files() -> list[Source]:
-    found = []
+def python_files() -> Iterator[Source]:
+    """One after the other: all their trees at once are hundreds of megabytes."""
     for folder in (*PRODUCT, "tests"):
         for path in sorted((ROOT / folder).rglob("*.py")):
-            found.append(Source(path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")))
+            yield Source(path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def faults() -> dict[Rule, list[str]]:
+    """What breaks each rule in all our files, each of which is parsed once for all rules."""
+    found: dict[Rule, list[str]] = {rule: [] for rule in RULES}
+    for source in python_files():
+        for rule in RULES:
+            found[rule] += [f"{source.path}: {fault}" for fault in rule(source)]
     return found
 
 
@@ -265,9 +280,8 @@ def other_texts() -> list[Source]:
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
-def test_our_files_keep_the_rule(rule: Rule) -> None:
-    faults = [f"{source.path}: {fault}" for source in python_files() for fault in rule(source)]
-    assert not faults, "\n" + "\n".join(faults)
+def test_our_files_keep_the_rule(rule: Rule, faults: dict[Rule, list[str]]) -> None:
+    assert not faults[rule], "\n" + "\n".join(faults[rule])
 
 
 def test_no_other_text_names_a_machine_or_a_registry() -> None:
