@@ -25,10 +25,10 @@ from node.ledger.governance.changes import Change
 from node.ledger.members import Member
 from node.ledger.params import Params
 from node.ledger.receipts import Receipt
-from node.ledger.roster import ValidatorRecord
+from node.ledger.roster import ROSTER_KEY, Roster, ValidatorRecord
 from node.ledger.state import Space
 from node.ledger.transactions import Transaction
-from node.proofs import rfc6962
+from node.proofs import rfc6962, smt
 from node.storage import ChainTable, StateTable, Write, WriteSet
 from node.validator.epochs import EpochLink
 from node.validator.layout import SPACE_TABLES, certificate_write, chain_writes, state_writes, tip_writes
@@ -49,6 +49,7 @@ class Cluster:
         self, name: str, count: int = 4, created_ms: int = CREATED_MS, apps: Apps | None = None
     ) -> None:
         self.name = name
+        self.generation = ""
         self.alice = key_of(name, "alice")
         self.genesis = Genesis.new(
             name,
@@ -93,8 +94,26 @@ class Cluster:
         return ValidatorRecord(f"v{number}", "acme", consensus, node, 1, operator)
 
     def key(self, label: str, number: int = 0) -> SigningKey:
-        """A validator's key: `consensus`, `node` or `operator`."""
-        return key_of(self.name, f"{label} {number}")
+        """A validator's key: `consensus`, `node` or `operator`. A recovery renews the first."""
+        return key_of(self.name, f"{label} {number}{self.generation if label == 'consensus' else ''}")
+
+    def recovered(self, incarnation: int) -> "Cluster":
+        """The same cluster, going on above its tip in a later incarnation with fresh consensus keys."""
+        other = self.branch()
+        other.generation = f" of {incarnation}"
+        last = self.ledger.tip.header
+        epoch = last.epoch + incarnation - last.incarnation
+        roster = Roster(Epoch(epoch), tuple(other.record(number) for number in range(4)))
+        nodes = smt.update(serving.state_nodes(self.reader), [(ROSTER_KEY, roster.encode())]).writes
+        writes = [Write(StateTable.STATE, ROSTER_KEY, roster.encode())]
+        other.store.apply(
+            WriteSet(), WriteSet.of(writes + [Write(StateTable.NODES, *each) for each in nodes])
+        )
+        fields = {"incarnation": incarnation, "epoch": epoch, "next_validators_hash": None}
+        header = replace(last, **fields, validators_hash=roster.validator_set().hash())
+        tip = replace(self.ledger.tip, header=header)
+        other.ledger = Ledger(self.genesis.params, other, tip, apps=self.apps, name=self.name)
+        return other
 
     def get(self, space: Space, key: bytes) -> bytes | None:
         """The ledger's reader."""
