@@ -2,7 +2,7 @@
 
 A question for an offer waits, at no cost, until there is more to say to its cluster than it knows of, or
 until its patience is over. All who wait share one look at each height, in one thread. Bundles are
-made in threads, two at a time whoever asks.
+made in threads, two at a time whoever asks; who makes whom wait is decided in `slots.py`.
 """
 
 from collections.abc import Callable
@@ -13,11 +13,16 @@ import trio
 from node.anchoring.exchange import BundleAsked, BundleSent, Declined, OfferAsked, Offered, Reply
 from node.anchoring.lanes.courier import BundleRequest, Offer
 from node.daemon.federation.exchange import NOTHING
+from node.daemon.federation.slots import Slots, Waits
 from node.storage import SnapshotExpired, SnapshotLimit
 from p2p import Pace, PeerId
 
 BUNDLES_AT_ONCE_MAX = 8
 BUNDLES_TO_ONE_CLUSTER_MAX = 2
+BUNDLES_WAITING_MAX = 2_048
+"""Questions that wait for a slot, at most one a node."""
+BUNDLE_WAIT_SECONDS_MAX = 4.0
+"""Who asked longer ago has asked somebody else meanwhile."""
 OFFERS_WAITING_MAX = 2_048
 QUESTIONS_PER_SECOND = 50
 """What one node may ask; who asks faster waits, and keeps nobody else of its cluster waiting."""
@@ -68,8 +73,7 @@ class Answering:
         self._reply = reply
         self._offering: dict[PeerId, trio.CancelScope] = {}
         self._wanted: dict[bytes, int] = {}  # questions for an offer that wait, by cluster
-        self._bundling: dict[bytes, int] = {}  # bundles being made, by cluster
-        self._bundled: set[PeerId] = set()  # nodes for which one is being made
+        self._slots = Slots[BundleAsked](BUNDLES_AT_ONCE_MAX, BUNDLES_TO_ONE_CLUSTER_MAX, BUNDLES_WAITING_MAX)
         self._paces: dict[bytes, dict[PeerId, Pace]] = {}
         self._looking = trio.Lock()
         self._looked = (-1, dict[bytes, Offer]())
@@ -80,7 +84,8 @@ class Answering:
     def limits(self) -> tuple[tuple[str, int, int], ...]:
         """(name, current, bound)."""
         return (
-            ("federation_bundles", sum(self._bundling.values()), BUNDLES_AT_ONCE_MAX),
+            ("federation_bundles", self._slots.making, BUNDLES_AT_ONCE_MAX),
+            ("federation_bundles_waiting", self._slots.waiting, BUNDLES_WAITING_MAX),
             ("federation_offers", len(self._offering), OFFERS_WAITING_MAX),
         )
 
@@ -90,23 +95,27 @@ class Answering:
 
     def take(self, peer: PeerId, cluster_id: bytes, question: OfferAsked | BundleAsked) -> None:
         """Answer in a task of its own, or decline at once."""
-        pace = self._paces.setdefault(cluster_id, {}).setdefault(
-            peer, Pace(QUESTIONS_PER_SECOND, BYTES_PER_SECOND)
-        )
+        pace = self._pace(peer, cluster_id)
         if pace.wait_ms(_now_ms()) > PACE_WAIT_SECONDS_MAX * 1000:
             self._decline(peer, question.ticket, "busy")
         elif isinstance(question, OfferAsked):
             self._take_offer(peer, cluster_id, question, pace)
-        elif (
-            peer in self._bundled
-            or sum(self._bundling.values()) >= BUNDLES_AT_ONCE_MAX
-            or self._bundling.get(cluster_id, 0) >= BUNDLES_TO_ONE_CLUSTER_MAX
-        ):
-            self._decline(peer, question.ticket, "busy")
         else:
-            self._bundled.add(peer)
-            self._bundling[cluster_id] = self._bundling.get(cluster_id, 0) + 1
-            self._spawn(self._bundle, peer, cluster_id, question, pace)
+            # One a peer: who asks again has given up the question before.
+            given_up = self._slots.add(Waits(peer, cluster_id, question, _now_ms()))
+            if given_up is not None:
+                self._decline(peer, given_up.question.ticket, "busy")
+            self._make_next()
+
+    def _make_next(self) -> None:
+        """Make what there are slots for, in turn."""
+        while (waits := self._slots.take()) is not None:
+            if _now_ms() - waits.since_ms < BUNDLE_WAIT_SECONDS_MAX * 1000:
+                self._spawn(self._bundle, waits)
+            else:
+                self._slots.made(waits)
+                self._slots.answered(waits)
+                self._decline(waits.peer, waits.question.ticket, "busy")
 
     def _take_offer(self, peer: PeerId, cluster_id: bytes, question: OfferAsked, pace: Pace) -> None:
         # One a peer: who asks again has given up the question before.
@@ -160,23 +169,30 @@ class Answering:
                 self._looked = (height, offers)
         return offers.get(cluster_id)
 
-    async def _bundle(self, peer: PeerId, cluster_id: bytes, question: BundleAsked, pace: Pace) -> None:
+    async def _bundle(self, waits: Waits[BundleAsked]) -> None:
+        """Make one bundle, and send it once the node's pace lets it."""
         try:
-            bundle = await self._served.answer(cluster_id, question.request)
-            await _keep(pace, len(bundle or b""))
+            try:
+                bundle = await self._served.answer(waits.cluster_id, waits.question.request)
+            finally:
+                self._slots.made(waits)
+                self._make_next()
+            await _keep(self._pace(waits.peer, waits.cluster_id), len(bundle or b""))
             if bundle is None:
-                self._decline(peer, question.ticket, NOTHING)
+                self._decline(waits.peer, waits.question.ticket, NOTHING)
             else:
                 self.served += 1
                 self.served_bytes += len(bundle)
-                self._reply(peer, BundleSent(question.ticket, bundle))
+                self._reply(waits.peer, BundleSent(waits.question.ticket, bundle))
         except (SnapshotLimit, SnapshotExpired):
-            self._decline(peer, question.ticket, "busy")
+            self._decline(waits.peer, waits.question.ticket, "busy")
         finally:
-            self._bundled.discard(peer)
-            self._bundling[cluster_id] -= 1
-            if not self._bundling[cluster_id]:
-                del self._bundling[cluster_id]
+            self._slots.answered(waits)
+            self._make_next()
+
+    def _pace(self, peer: PeerId, cluster_id: bytes) -> Pace:
+        paces = self._paces.setdefault(cluster_id, {})
+        return paces.setdefault(peer, Pace(QUESTIONS_PER_SECOND, BYTES_PER_SECOND))
 
     def _decline(self, peer: PeerId, ticket: int, reason: str) -> None:
         self.declined += 1

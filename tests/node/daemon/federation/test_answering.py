@@ -143,24 +143,88 @@ async def test_a_bundle_is_sent_or_there_is_nothing(autojump_clock: trio.testing
 
 async def test_one_cluster_cannot_take_what_another_needs(autojump_clock: trio.testing.MockClock) -> None:
     async with desk(Stuck()) as made:
-        for ticket in range(10):
-            made.ask_bundle(NODES[ticket % 2], ticket)
+        for ticket, node in enumerate(NODES):
+            made.ask_bundle(node, ticket)
         await trio.testing.wait_all_tasks_blocked()
-        declined = 10 - module.BUNDLES_TO_ONE_CLUSTER_MAX
-        assert [reply for _, reply in made.replies] == [Declined(n, "busy") for n in range(2, 2 + declined)]
-        made.replies.clear()
+        assert [current for _, current, _ in made.answering.limits()] == [2, 2, 0]
         made.ask_bundle(NODES[3], 99, OTHERS)
         await trio.testing.wait_all_tasks_blocked()
+        assert [current for _, current, _ in made.answering.limits()] == [3, 2, 0]
         assert made.replies == []
 
 
-async def test_one_node_has_one_bundle_made_at_a_time(autojump_clock: trio.testing.MockClock) -> None:
+async def test_one_node_has_one_bundle_made_at_a_time_and_one_question_waiting(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
     async with desk(Stuck()) as made:
-        made.ask_bundle(NODES[0], 1)
-        made.ask_bundle(NODES[0], 2)
-        made.ask_bundle(NODES[1], 3)
+        for ticket in range(4):
+            made.ask_bundle(NODES[0], ticket)
+        made.ask_bundle(NODES[1], 9)
         await trio.testing.wait_all_tasks_blocked()
-        assert made.replies == [(NODES[0], Declined(2, "busy"))]
+        assert made.replies == [(NODES[0], Declined(1, "busy")), (NODES[0], Declined(2, "busy"))]
+
+
+@dataclass
+class Slow(FakeLedger):
+    """Storage that takes its time for each bundle."""
+
+    seconds: float = 0.2
+
+    async def answer(self, cluster_id: bytes, request: BundleRequest) -> bytes | None:
+        await trio.sleep(self.seconds)
+        return self.bundle
+
+
+async def test_nodes_that_ask_without_end_keep_no_bundle_from_another_of_their_cluster(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Three ask all the time; another one waits for what is being made, and then it is its turn."""
+    async with (
+        desk(Slow(offered={THEM: Offer(0, 5, 0)}, bundle=bytes(64 * 1024))) as made,
+        trio.open_nursery() as nursery,
+    ):
+        for node in NODES[:3]:
+            nursery.start_soon(_flood, made, node)
+        for ticket in range(900, 910):
+            await trio.sleep(1)
+            made.ask_bundle(NODES[3], ticket)
+            await trio.sleep(0.45)
+            assert made.replies.count((NODES[3], BundleSent(ticket, bytes(64 * 1024)))) == 1
+        nursery.cancel_scope.cancel()
+
+
+async def _flood(made: Desk, node: PeerId) -> None:
+    ticket = 0
+    while True:
+        ticket += 1
+        made.ask_bundle(node, ticket)
+        await trio.sleep(0.03)
+
+
+async def test_who_may_not_be_sent_more_for_now_holds_no_slot(autojump_clock: trio.testing.MockClock) -> None:
+    """Two nodes ask faster than their pace; what is made for them waits, and nobody else does."""
+    async with desk(FakeLedger(offered={THEM: Offer(0, 5, 0)}, bundle=bytes(512 * 1024))) as made:
+        for ticket in range(40):
+            for node in NODES[:2]:
+                made.ask_bundle(node, ticket)
+            await trio.testing.wait_all_tasks_blocked()
+        sent = sum(isinstance(reply, BundleSent) for _, reply in made.replies)
+        assert sent < 40
+        made.ask_bundle(NODES[2], 99)
+        await trio.testing.wait_all_tasks_blocked()
+        assert made.replies[-1] == (NODES[2], BundleSent(99, bytes(512 * 1024)))
+
+
+async def test_a_question_that_waited_too_long_is_declined(autojump_clock: trio.testing.MockClock) -> None:
+    async with desk(Slow(bundle=b"late", seconds=module.BUNDLE_WAIT_SECONDS_MAX + 1)) as made:
+        for ticket, node in enumerate(NODES[:3]):
+            made.ask_bundle(node, ticket)
+        await trio.sleep(module.BUNDLE_WAIT_SECONDS_MAX + 2)
+        assert (NODES[2], Declined(2, "busy")) in made.replies
+        assert [reply for peer, reply in made.replies if peer == NODES[0]] == [BundleSent(0, b"late")]
+        made.ask_bundle(NODES[2], 3)
+        await trio.sleep(module.BUNDLE_WAIT_SECONDS_MAX + 2)
+        assert made.replies[-1] == (NODES[2], BundleSent(3, b"late"))
 
 
 async def test_a_node_that_floods_holds_up_nobody_else_of_its_cluster(
@@ -200,7 +264,7 @@ async def test_busy_storage_is_said_and_ends_nothing(autojump_clock: trio.testin
         made.ask_offer(NODES[0], 2)
         await trio.testing.wait_all_tasks_blocked()
         assert {reply for _, reply in made.replies} == {Declined(1, "busy"), Declined(2, "busy")}
-        assert [current for _, current, _ in made.answering.limits()] == [0, 0]
+        assert [current for _, current, _ in made.answering.limits()] == [0, 0, 0]
 
 
 async def test_who_asks_too_fast_is_answered_at_the_rate(autojump_clock: trio.testing.MockClock) -> None:
