@@ -21,6 +21,8 @@ _MIB = 1024 * 1024
 _GIB = 1024 * _MIB
 _ENVIRONMENT = re.compile(r"ISTHMUS(?:_([A-Z0-9]+))?__([A-Z0-9_]+)")
 PEERS_MAX = 256
+KEEP_BLOCKS_MIN = 100
+"""Of `storage.keep_blocks`, where it is not 0."""
 RECORDING_BYTES_MIN = _MIB
 """Below this a recording would end before it has begun."""
 
@@ -104,6 +106,9 @@ class StorageSettings:
     )
     fsync: bool = knobs.flag(
         True, "false only for measurements: a power cut may then lose signatures' records"
+    )
+    keep_blocks: int = knobs.integer(
+        0, 0, 2**46, "newest heights whose transactions a running node keeps (100 or more); 0: all of them"
     )
     recording_bytes_max: int = knobs.integer(
         0, 0, 2**46, "disk that recordings for `isthmus-bench replay` may take; 0: nothing is recorded"
@@ -339,6 +344,10 @@ def _check_together(config: NodeConfig) -> None:
         problems.append(
             f"storage.recording_bytes_max is 0 or at least {RECORDING_BYTES_MIN}, "
             f"not {config.storage.recording_bytes_max}"
+        )
+    if 0 < config.storage.keep_blocks < KEEP_BLOCKS_MIN:
+        problems.append(
+            f"storage.keep_blocks is 0 or at least {KEEP_BLOCKS_MIN}, not {config.storage.keep_blocks}"
         )
     if config.p2p.port == config.api.port and config.p2p.host == config.api.host:
         problems.append(f"p2p.port and api.port are both {config.api.port}; give them different ports")

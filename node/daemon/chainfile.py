@@ -100,7 +100,9 @@ def _write_chain(chain: StoredChain, genesis: Genesis, last: int, path: Path, pr
             response = serve(chain, SyncRequest(Height(height), count, SYNC_BYTES_MAX))
             if not response.items:
                 raise MaintenanceError(
-                    "pruned-range", f"height {height} is not here any more: export from a node that keeps all"
+                    "pruned-range",
+                    f"height {height} was pruned here, and a chain file is executed from the first one on: "
+                    "export from a node that keeps all (`isthmus status` says where it begins)",
                 )
             put(_frame(encode_message(response)))
             height += len(response.items)

@@ -23,6 +23,7 @@ from node.daemon.federation.directory import ConfiguredAddress
 from node.daemon.federation.federation import Federation
 from node.daemon.federation.ledgerside import InThreads, LedgerSide, Readable
 from node.daemon.federation.readings import Readings, ReadingsInThreads
+from node.daemon.forgetting import Forgotten, keep_forgetting
 from node.daemon.links import Links
 from node.daemon.observing import AllowedList
 from node.daemon.performer import Performer
@@ -37,6 +38,7 @@ from node.daemon.waiters import TooManyWaiters, Waiters
 from node.daemon.watches import watch_disk, watch_links
 from node.daemon.workers import Workers, open_workers
 from node.home import read_key
+from node.pool.config import PoolConfig
 from node.storage import ChainTable, SnapshotLimit
 from node.validator import (
     Answer,
@@ -95,6 +97,7 @@ class Node:
         self.workers = workers
         self.recent = RecentHeights()
         self.recorded = RecorderCounts()
+        self.forgotten = Forgotten()
         self.started_ms = wall_ms()
         self.driver: Driver
         self.performer: Performer
@@ -277,9 +280,23 @@ async def _run(
         nursery.start_soon(node.federation.run)
         nursery.start_soon(watch_disk, opened, postbox)
         nursery.start_soon(watch_links, network)
+        nursery.start_soon(_forget_old, node, rules)
         nursery.start_soon(AllowedList(config, membership).watch)
         await _serve(node, ending, services, ready, leaves)
         nursery.cancel_scope.cancel()
+
+
+async def _forget_old(node: Node, rules: PoolConfig) -> None:
+    """Prune while the node runs, as far as its configuration says."""
+    keep, catchup = node.opened.config.storage.keep_blocks, node.validator.data.catchup
+    await keep_forgetting(
+        node.opened.store,
+        rules,
+        keep,
+        lambda: catchup.heights().values(),
+        node.performer.writer,
+        node.forgotten,
+    )
 
 
 def _federation(node: Node) -> Federation:

@@ -74,8 +74,8 @@ def unsupported(
         if 3 * weight <= 2 * roster.total_weight:
             names_lacking = ", ".join(validator.name for validator in lacking)
             return (
-                f"{name} needs protocol {since[name]}; weight {weight} of {roster.total_weight} is seen to speak "
-                f"it, not that of {names_lacking}"
+                f"{name} needs protocol {since[name]}; weight {weight} of {roster.total_weight} is seen to "
+                f"speak it, not that of {names_lacking}"
             )
     return None
 

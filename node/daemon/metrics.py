@@ -140,6 +140,7 @@ class NodeCollector(Collector):
             ("peer_faults", "Messages of peers that broke a rule.", hands.faults),
             ("peer_requests_served", "Requests of peers answered from storage.", hands.served),
             ("peer_requests_dropped", "Requests of peers dropped at the bound.", hands.dropped_requests),
+            ("pruned_heights", "Heights pruned since the start.", node.forgotten.heights),
             ("recording_entries", "Steps and more that were recorded for a replay.", node.recorded.entries),
         )
         for name, words, value in counters:
@@ -149,6 +150,7 @@ class NodeCollector(Collector):
             ("store_map_used_ratio", "Used part of the database's map.", opened.store.used_ratio()),
             ("disk_free_bytes", "Free space where the data is.", opened.store.disk_free_bytes()),
             ("loop_inbox_peak", "Most inputs that ever waited.", node.postbox.peak),
+            ("pruned_below_height", "Transactions below it were pruned here.", node.forgotten.below),
             ("recording_running", "1 while this run is recorded.", node.recorded.running),
         )
         for name, words, gauge in gauges:

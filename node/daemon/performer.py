@@ -118,7 +118,8 @@ class Performer:
         self._answered = answered
         self._serving: dict[bytes, int] = {}  # requests under way, by peer
         self._threads = trio.CapacityLimiter(4)
-        self._flusher = trio.CapacityLimiter(1)
+        self.writer = trio.CapacityLimiter(1)
+        """Whoever writes to the database takes it: one thread at a time."""
         self._flushes: deque[Flush] = deque()
         self._group_is_full = trio.Event()
         self.timers = Timers(lambda name: postbox.put(TimerExpired(name)))
@@ -249,7 +250,7 @@ class Performer:
         while True:
             try:
                 await trio.to_thread.run_sync(
-                    self._store.apply, flush.chain, flush.state, limiter=self._flusher
+                    self._store.apply, flush.chain, flush.state, limiter=self.writer
                 )
                 break
             except StoreFull as error:

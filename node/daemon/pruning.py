@@ -1,4 +1,5 @@
-"""Forgetting old transactions: blocks, batches and bodies below a height leave a stopped node's database.
+"""Forgetting old transactions: blocks, batches and bodies below a height leave a stopped node's database
+(forgetting.py does it on a running one).
 
 Headers, certificates, the history tree, epoch links, what was said to other clusters, the index of
 transactions and the whole state stay: a pruned node validates, proves state and headers, and knows of each
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from consensus import Digest, LocalError, Proposal, decode
+from node.config import KEEP_BLOCKS_MIN
 from node.daemon.maintenance import MaintenanceError
 from node.daemon.store import Store
 from node.pool.config import PoolConfig
@@ -20,7 +22,7 @@ from node.proofs.header import Header
 from node.storage import HEIGHT_KEY, PRUNED_KEY, ChainTable, Reader, StateTable, Write, height_key
 from node.validator.layout import OPEN_KEY, BlockPlace, OpenBook, place_of
 
-KEEP_MIN = 100
+KEEP_MIN = KEEP_BLOCKS_MIN
 """Heights that stay in any case: those whom a peer that was away for a moment asks for."""
 _PAGE = 500
 """Entries looked at, and at most deleted, in one transaction."""
@@ -51,9 +53,8 @@ def prune(store: Store, rules: PoolConfig, keep: int, progress: Progress) -> Pru
         )
     reader = store.reader()
     tip = int.from_bytes(reader.get(StateTable.META, HEIGHT_KEY) or b"", "big")
-    stored = reader.get(ChainTable.META, PRUNED_KEY)
-    before = 0 if stored is None else int.from_bytes(stored, "big")
-    below = max(before, min(tip - keep + 1, _oldest_needed(reader, rules, tip)))
+    before = pruned_below(reader)
+    below = max(before, min(tip - keep + 1, oldest_needed(reader, rules, tip)))
     if below <= 1:
         return Pruned(0, tip, 0, 0, 0)
     kept = _Kept.of(reader, rules, below, tip)
@@ -63,12 +64,18 @@ def prune(store: Store, rules: PoolConfig, keep: int, progress: Progress) -> Pru
     return Pruned(below, tip, blocks, batches, bodies)
 
 
-def _oldest_needed(reader: Reader, rules: PoolConfig, tip: int) -> int:
+def pruned_below(reader: Reader) -> int:
+    """The height below which transactions were pruned; 0 when none were."""
+    stored = reader.get(ChainTable.META, PRUNED_KEY)
+    return 0 if stored is None else int.from_bytes(stored, "big")
+
+
+def oldest_needed(reader: Reader, rules: PoolConfig, tip: int) -> int:
     """The lowest height that a start looks at: it walks back from the tip as far as a batch can live, to the
     first block that is older (`recently_ordered`)."""
-    end_ms = _header(reader, tip).time_ms - rules.payload.horizon_ms
+    end_ms = header_at(reader, tip).time_ms - rules.payload.horizon_ms
     height = tip
-    while height > 1 and _header(reader, height).time_ms >= end_ms:
+    while height > 1 and header_at(reader, height).time_ms >= end_ms:
         height -= 1
     return height
 
@@ -86,31 +93,34 @@ class _Kept:
         stored = reader.get(ChainTable.META, OPEN_KEY)
         book = None if stored is None else OpenBook.decode(stored)
         open_blocks: tuple[Digest, ...] = () if book is None else book.blocks
-        executed = [_header(reader, height).block_id for height in range(below, tip + 1)]
+        executed = [header_at(reader, height).block_id for height in range(below, tip + 1)]
         batches = set(() if book is None else book.batches)
         for block_id in (*executed, *open_blocks):
-            proposal = _proposal(reader, block_id)
+            proposal = proposal_of(reader, block_id)
             if proposal is not None:
-                batches.update(_named_by(proposal, rules))
-        first = _proposal(reader, executed[0])
+                batches.update(named_by(proposal, rules))
+        first = proposal_of(reader, executed[0])
         if first is None:
             raise LocalError(f"the block of height {below} is missing; see `isthmus db check`")
         return _Kept(place_of(first.block), frozenset(open_blocks), frozenset(batches))
 
 
-def _header(reader: Reader, height: int) -> Header:
+def header_at(reader: Reader, height: int) -> Header:
+    """The header of a height. Raises LocalError when it is missing."""
     header = reader.get(ChainTable.HEADERS, height_key(height))
     if header is None:
         raise LocalError(f"the header of height {height} is missing; see `isthmus db check`")
     return Header.decode(header)
 
 
-def _proposal(reader: Reader, block_id: Digest) -> Proposal | None:
+def proposal_of(reader: Reader, block_id: Digest) -> Proposal | None:
+    """A stored block as it was proposed, None where it is not (any more)."""
     data = reader.get(ChainTable.BLOCKS, block_id)
     return None if data is None else Proposal.from_value(decode(data))
 
 
-def _named_by(proposal: Proposal, rules: PoolConfig) -> list[Digest]:
+def named_by(proposal: Proposal, rules: PoolConfig) -> list[Digest]:
+    """The batches that a block orders."""
     return [reference.digest for reference in parse_contents(proposal.block, rules).references]
 
 
@@ -137,7 +147,7 @@ def _prune_blocks(store: Store, rules: PoolConfig, kept: _Kept, progress: Progre
             if block_id in kept.blocks or place_of(proposal.block) >= kept.place:
                 continue
             old[block_id] = Write(ChainTable.BLOCKS, block_id, None)
-            for digest in _named_by(proposal, rules):
+            for digest in named_by(proposal, rules):
                 if digest not in kept.batches:
                     named[digest] = Write(ChainTable.BATCHES, digest, None)
         reader = store.reader()
