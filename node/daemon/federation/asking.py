@@ -82,15 +82,15 @@ class Reads(Protocol):
         ...
 
     async def check_state(self, cluster_id: bytes, key: bytes, data: bytes) -> tuple[Bundle, Header]:
-        """The bundle about `key`; raises ProofError."""
+        """The bundle about `key`; raises ProofError and AskFailed."""
         ...
 
     async def sent(self, cluster_id: bytes, name: LeafName) -> Bundle:
         """The proof that we sent a message."""
         ...
 
-    async def check_answered(self, cluster_id: bytes, sent: Bundle, data: bytes) -> bytes:
-        """The message file; raises ProofError."""
+    async def check_answered(self, cluster_id: bytes, sent: Bundle, data: bytes) -> tuple[bytes, Header]:
+        """The message file, and the answer's header; raises ProofError and AskFailed."""
         ...
 
 
@@ -179,17 +179,24 @@ class Asking:
             return await self._ask_any(cluster_id, asked, check, trio.current_time() + seconds)
 
     async def message(self, cluster_id: bytes, name: LeafName, seconds: float) -> bytes:
-        """The message file of a message that we sent and that was acknowledged. Raises NoAnswer."""
+        """The message file of a message that we sent and that was acknowledged. The answer is certified by a
+        set that we know, and where we have anchored its height already it is of that history. Raises
+        NoAnswer."""
         with self._one():
+            cutoff = trio.current_time() + seconds
             await self._ledger.held(cluster_id)
             sent = await self._ledger.sent(cluster_id, name)
 
-            async def check(_: PeerId, data: bytes) -> bytes:
-                return await self._ledger.check_answered(cluster_id, sent, data)
+            async def check(peer: PeerId, data: bytes) -> bytes:
+                file, header = await self._ledger.check_answered(cluster_id, sent, data)
+                held = await self._ledger.held(cluster_id)
+                if header.height <= held.client.last.height:
+                    await self._path(cluster_id, peer, header, held, cutoff)
+                return file
 
             asked = LeafAsked(LeafName(True, name.port, name.mode, name.sequence))
             try:
-                return await self._ask_any(cluster_id, asked, check, trio.current_time() + seconds)
+                return await self._ask_any(cluster_id, asked, check, cutoff)
             except NoAnswer as none:
                 if none.code == Refusal.UNAVAILABLE.value:
                     detail = f"message {name.sequence} has no acknowledgement there yet"
@@ -317,6 +324,6 @@ def _failure(failed: AskFailed) -> NoAnswer:
     """What one node's failure is called to our member."""
     if failed.code in _REFUSALS:
         return NoAnswer(failed.code, Refusal(failed.code).words)
-    if failed.code in ("busy", "unreachable"):
+    if failed.code in ("busy", "unreachable", "not-anchored"):
         return NoAnswer(failed.code, failed.detail)
     return NoAnswer("false-answer" if failed.code == "wrong-answer" else "silent", failed.detail)

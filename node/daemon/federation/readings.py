@@ -15,10 +15,12 @@ from node.anchoring.bundles.message import MessageFile
 from node.anchoring.client.state import ClientState
 from node.anchoring.cluster.anchors import ClientStatus
 from node.anchoring.cluster.certified import Certified
+from node.anchoring.cluster.epochs import follow_all
 from node.anchoring.lanes.courier import LeafName
 from node.anchoring.lanes.messages import Acknowledgement, Message
 from node.anchoring.questions import FactAsked, Refusal
 from node.anchoring.refusals import Refused
+from node.daemon.federation.exchange import AskFailed
 from node.daemon.federation.ledgerside import Snapshots
 from node.ledger.federation import queries, reading
 from node.ledger.federation.keys import client_key
@@ -106,16 +108,12 @@ class Readings:
         return HeldProof(height, client, leaf, proof, body)
 
     def check_state(self, cluster_id: bytes, key: bytes, data: bytes) -> tuple[Bundle, Header]:
-        """The bundle about `key`. Raises ProofError; whether its root is anchored is not looked at."""
+        """The bundle about `key`. Raises ProofError and AskFailed. Whether its root is anchored is not looked
+        at, but above the anchored tip nobody may make us wait for what is not there."""
         bundle, header = state_told(data, cluster_id, key)
         client = self.held(cluster_id).client
-        if header.height > client.last.height and header.epoch == client.epoch:
-            # No more than a courier would find out; but nobody may make us wait for what is not there.
-            try:
-                whole = Certified(header, bundle.certificate)
-                whole.check(cluster_id, client.incarnation, client.validators, SignatureCache())
-            except Refused as refused:
-                raise ProofError(f"answer: {refused}") from refused
+        if header.height > client.last.height:
+            _check_certified(client, header, bundle)
         return bundle, header
 
     def sent(self, cluster_id: bytes, name: LeafName) -> Bundle:
@@ -126,9 +124,10 @@ class Readings:
             except reading.ReadRefused as refused:
                 raise NoAnswer("not-sent", f"there is no message {name.sequence} on {name.port}") from refused
 
-    def check_answered(self, cluster_id: bytes, sent: Bundle, data: bytes) -> bytes:
-        """The message file of what we sent and this answer. Raises ProofError."""
-        bundle, _, answered = leaf_told(data, cluster_id, self._own_id)
+    def check_answered(self, cluster_id: bytes, sent: Bundle, data: bytes) -> tuple[bytes, Header]:
+        """The message file of what we sent and this answer, and the answer's header, which is certified.
+        Raises ProofError, and AskFailed."""
+        bundle, header, answered = leaf_told(data, cluster_id, self._own_id)
         _, _, said = leaf_told(sent.encode(), self._own_id, cluster_id)
         answer, message = answered.leaf, said.leaf
         if (
@@ -137,9 +136,31 @@ class Readings:
             or answer.message_hash != message.hash
         ):
             raise ProofError("answer: it does not acknowledge the message that was sent")
-        return MessageFile(
-            sent.of_genesis(self._own_genesis_body), bundle.of_genesis(self.held(cluster_id).genesis_body)
-        ).encode()
+        held = self.held(cluster_id)
+        _check_certified(held.client, header, bundle)
+        both = sent.of_genesis(self._own_genesis_body), bundle.of_genesis(held.genesis_body)
+        return MessageFile(*both).encode(), header
+
+
+def _check_certified(client: ClientState, header: Header, bundle: Bundle) -> None:
+    """The bundle's header is certified by the set that we hold, or by one to which its links lead. Raises
+    ProofError, and AskFailed where it cannot be told here whether it is: nobody waits for such an answer."""
+    if header.incarnation > client.incarnation:
+        held = f"held is incarnation {client.incarnation} of {client.name}"
+        raise AskFailed("not-anchored", f"the answer is of incarnation {header.incarnation}, {held}")
+    known = client.validators if header.epoch >= client.epoch else client.origin
+    links = tuple(link for link in bundle.links if known.epoch <= link.ending.header.epoch < header.epoch)
+    if len(links) < header.epoch - known.epoch:
+        raise AskFailed(
+            "not-anchored",
+            f"the answer is of epoch {header.epoch}, held is {known.epoch}, and links are missing",
+        )
+    try:
+        top = Certified(header, bundle.certificate)
+        incarnation = client.incarnation
+        follow_all(links, known, client.cluster_id, SignatureCache(), incarnation=incarnation, tops=(top,))
+    except Refused as refused:
+        raise ProofError(f"answer: {refused}") from refused
 
 
 class ReadingsInThreads:
@@ -174,7 +195,7 @@ class ReadingsInThreads:
         """See `Readings.sent`."""
         return await trio.to_thread.run_sync(self._readings.sent, cluster_id, name, limiter=self._own)
 
-    async def check_answered(self, cluster_id: bytes, sent: Bundle, data: bytes) -> bytes:
+    async def check_answered(self, cluster_id: bytes, sent: Bundle, data: bytes) -> tuple[bytes, Header]:
         """See `Readings.check_answered`."""
         return await trio.to_thread.run_sync(
             self._readings.check_answered, cluster_id, sent, data, limiter=self._own

@@ -193,7 +193,7 @@ class FakeReading:
     async def sent(self, cluster_id: bytes, name: LeafName) -> Bundle:
         raise NoAnswer("not-sent", "nothing was")
 
-    async def check_answered(self, cluster_id: bytes, sent: Bundle, data: bytes) -> bytes:
+    async def check_answered(self, cluster_id: bytes, sent: Bundle, data: bytes) -> tuple[bytes, Header]:
         raise ProofError("nothing is proven")
 
 

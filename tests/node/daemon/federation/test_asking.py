@@ -8,6 +8,7 @@ import pytest
 import trio
 import trio.testing
 
+from consensus import as_array, as_int, decode, encode
 from node.anchoring.bundles.bundle import Bundle
 from node.anchoring.bundles.message import verify_message
 from node.anchoring.bundles.verification import verify
@@ -34,6 +35,7 @@ from node.proofs.header import Header
 from p2p import PeerId
 from tests.node.daemon.federation.fakes import NODES
 from tests.node.ledger.federation.cluster import Cluster, federate, key_of
+from tests.node.ledger.federation.test_anchoring import next_epoch
 
 MANIFEST = "records/port/manifest"
 Lie = Callable[[FactAsked, bytes], bytes | AskFailed]
@@ -58,7 +60,7 @@ class Here:
     async def sent(self, cluster_id: bytes, name: LeafName) -> Bundle:
         return self.readings.sent(cluster_id, name)
 
-    async def check_answered(self, cluster_id: bytes, sent: Bundle, data: bytes) -> bytes:
+    async def check_answered(self, cluster_id: bytes, sent: Bundle, data: bytes) -> tuple[bytes, Header]:
         return self.readings.check_answered(cluster_id, sent, data)
 
 
@@ -398,6 +400,87 @@ async def test_a_message_is_proven_from_end_to_end_once_it_is_answered(
     assert b.pull(a) is not None
     file = await world.asking.message(b.id, name, 30)
     assert verify_message(file, trust=a.id).acknowledgement.result.name == "OK"
-    world.lies = dict.fromkeys(NODES, lambda asked, told: told[:-1])
+    for lie in (lambda asked, told: told[:-1], unsigned):
+        world.lies = dict.fromkeys(NODES, lie)
+        async with refused("false-answer"):
+            await world.asking.message(b.id, name, 30)
+
+
+def unsigned(asked: FactAsked, told: bytes) -> bytes:
+    """The answer, of a header that nobody certified."""
+    if isinstance(asked, PathAsked):
+        return told
+    bundle = Bundle.decode(told)
+    certificate = bundle.certificate
+    return replace(
+        bundle, certificate=replace(certificate, signatures=bytes(len(certificate.signatures)))
+    ).encode()
+
+
+async def test_an_acknowledgement_of_a_branch_that_is_not_the_anchored_one_is_no_answer(
+    world: World, autojump_clock: trio.testing.MockClock
+) -> None:
+    """By the same keys, below the tip that we hold: certified, and false."""
+    a, b = world.a, world.b
+    a.put("port/tide")
+    a.share("port/tide", b)
+    fork = b.branch()
+    assert fork.pull(a) is not None
+    for number in range(3):
+        b.put(f"port/more-{number}")
+    world.anchor()
+
+    def other_branch(asked: FactAsked, told: bytes) -> bytes:
+        if isinstance(asked, PathAsked):
+            return told
+        honest: bytes = Here(fork).readings.tell(a.id, asked, b.now_ms)
+        return honest
+
+    world.lies = dict.fromkeys(NODES, other_branch)
+    b.pull(a)
     async with refused("false-answer"):
-        await world.asking.message(b.id, name, 30)
+        await world.asking.message(b.id, LeafName(False, "records", Mode.UNORDERED, 1), 30)
+
+
+async def test_an_answer_of_an_epoch_to_come_is_waited_for_only_when_its_validators_follow_from_ours(
+    world: World, autojump_clock: trio.testing.MockClock
+) -> None:
+    next_epoch(world.b, 4)
+    world.b.put("port/other")
+    async with trio.open_nursery() as nursery:
+
+        async def anchor_later() -> None:
+            await trio.sleep(1)
+            world.anchor()
+
+        nursery.start_soon(anchor_later)
+        told = await world.asking.state(world.b.id, world.question(), 30)
+    assert told.held.client.epoch == 1
+    next_epoch(world.b, 5)
+    world.b.put("port/third")
+    began = trio.current_time()
+
+    def linkless(asked: FactAsked, told: bytes) -> bytes:
+        return replace(Bundle.decode(told), links=()).encode()
+
+    for lie, code in ((unsigned, "false-answer"), (linkless, "not-anchored")):
+        world.lies = dict.fromkeys(NODES, lie)
+        async with refused(code):
+            await world.asking.state(world.b.id, world.question(), 30)
+    assert trio.current_time() == began
+
+
+async def test_an_answer_of_an_incarnation_that_is_not_known_here_holds_nobody_up(
+    world: World, autojump_clock: trio.testing.MockClock
+) -> None:
+    def later(asked: FactAsked, told: bytes) -> bytes:
+        bundle = Bundle.decode(told)
+        version, _, cluster_id, epoch, height, *rest = as_array(decode(bundle.header), 32, "header")
+        header = (version, 9, cluster_id, epoch, as_int(height, "height") + 1, *rest)
+        return replace(bundle, header=encode(header)).encode()
+
+    world.lies = dict.fromkeys(NODES, later)
+    began = trio.current_time()
+    async with refused("not-anchored"):
+        await world.asking.state(world.b.id, world.question(), 30)
+    assert (trio.current_time(), world.hurried) == (began, [])
