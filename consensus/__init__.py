@@ -123,7 +123,8 @@ from consensus.messages import (
     encode_message,
 )
 from consensus.replica import Replica, ReplicaView
-from consensus.safety import NO_SEAT, GuardRecord, SafetyRecord, SafetyRules
+from consensus.reservation import GuardRecord
+from consensus.safety import NO_SEAT, SafetyRecord, SafetyRules
 from consensus.standing import Fault, Standing
 from consensus.timers import Timer, TimerKind
 from consensus.validators import (

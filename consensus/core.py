@@ -17,6 +17,7 @@ from consensus.leader import LeaderSchedule, Schedule, standing_after
 from consensus.messages import HeaderSignature, Proposal, Timeout, Vote
 from consensus.outbox import Outbox
 from consensus.pacemaker import Pacemaker
+from consensus.reservation import ExactWrites
 from consensus.safety import SafetyRules, extends_safely
 from consensus.standing import Standing
 from consensus.validators import Height, Round, ValidatorIndex, ValidatorSet
@@ -57,7 +58,8 @@ class ReplicaCore:
         self.behind: HeaderCertificate | None = None  # set by certification, cleared by commits
         self.diverged: Diverged | None = None
         self.pending_payload = False  # set by the data plane
-        self.now_ms = 0  # the driver's clock, for timestamps only
+        self.now_ms = 0  # the driver's clock, for timestamps, and for what the guard may cost
+        self._exact_writes = ExactWrites()
         self._leader: tuple[QuorumCertificate | TimeoutCertificate, ValidatorIndex] | None = None
         self._commit_proof: QuorumCertificate | None = None
         self._prune_due = False
@@ -75,6 +77,23 @@ class ReplicaCore:
         key = self.validators.validators[message.author].public_key
         if not self.signatures.verify(key, message.digest(self.config.cluster_id), message.signature):
             raise InvalidMessage(f"{what}-signature", f"not signed by validator {message.author}")
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether there is no quorum without us: of the others, those that the chain shows silent are out."""
+        if self.me is None:
+            return False
+        members = self.validators.validators
+        out = [fault.author for fault in self.tip.standing if fault.silent and fault.author != self.me]
+        weight_out = sum(members[index].weight for index in (*out, self.me))
+        return not self.validators.is_quorum(self.validators.total_weight - weight_out)
+
+    def pace_guard(self) -> None:
+        """Whether a guard that is written in this step is exact, or reserves ahead (E17)."""
+        safety = self.safety
+        if safety is not None:
+            affordable = self._exact_writes.can_afford(self.now_ms, safety.guards_written)
+            safety.reserves_ahead = not affordable and not self.is_needed
 
     @property
     def is_leader(self) -> bool:

@@ -13,7 +13,8 @@ from consensus.errors import PeerError
 from consensus.evidence import Evidence
 from consensus.keys import Digest
 from consensus.messages import Message, Proposal
-from consensus.safety import GuardRecord, SafetyRecord
+from consensus.reservation import GuardRecord
+from consensus.safety import SafetyRecord
 from consensus.timers import Timer
 from consensus.validators import Height, Round
 from consensus.values import immutable

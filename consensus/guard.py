@@ -12,7 +12,8 @@ harmless; a journal behind the guard was rolled back, be it inside one reservati
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from consensus.safety import GUARD_HEIGHTS, GUARD_ROUNDS, GuardRecord, SafetyRecord
+from consensus.reservation import GUARD_HEIGHTS, GUARD_ROUNDS, GuardRecord
+from consensus.safety import SafetyRecord
 from consensus.validators import Epoch, Height, Round
 
 

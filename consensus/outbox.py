@@ -78,7 +78,8 @@ class Outbox:
 
     def flush(self) -> list[Effect]:
         """The effects of this step, in the order in which they must be performed."""
-        if self._signed:
+        safety = self._safety
+        if self._signed or (safety is not None and safety.guard_is_raised):
             self._persist_signed()
         effects, self._effects = self._effects, []
         return effects

@@ -122,6 +122,7 @@ class Replica:
         Raises LocalError when a local invariant is broken, and nothing that a peer can cause.
         """
         self._core.now_ms = now_ms
+        self._core.pace_guard()
         message = event.message if isinstance(event, Received) else None
         if not isinstance(message, BlocksRequest):  # E16: who let it through saw the block here
             self._core.prune()

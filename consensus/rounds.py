@@ -250,6 +250,8 @@ class Rounds:
                 self._fetching.on_tick()
                 core.outbox.emit(Broadcast(self.status()))
                 self._certification.report_behind()
+                if core.safety is not None:
+                    core.safety.bring_guard_back()
             case TimerKind.IDLE:
                 self._ordering.idle_over_round = timer.round
             case TimerKind.DEFERRED:

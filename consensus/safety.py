@@ -24,17 +24,13 @@ from consensus.codec import Value, as_int, as_tuple
 from consensus.errors import SigningRefused
 from consensus.keys import Digest, PublicKey, Signer
 from consensus.messages import HeaderSignature, Proposal, Timeout, TimeoutReason, Vote
+from consensus.reservation import GUARD_HEIGHTS, GUARD_ROUNDS, GuardRecord
 from consensus.validators import VALIDATORS_MAX, Epoch, Height, Round, ValidatorIndex
 from consensus.values import immutable
 
-GUARD_ROUNDS = 64
-"""Rounds the guard reserves ahead: one extra sync in 64 signatures (C14)."""
-GUARD_HEIGHTS = 64
-"""Heights the guard reserves ahead (C14)."""
 NO_SEAT = ValidatorIndex(VALIDATORS_MAX)
 """The author that a key signs as while it is of no validator: no set has such a member."""
 _RECORD_VERSION = 1
-_GUARD_VERSION = 1
 
 
 @immutable(frozen=True, slots=True)
@@ -122,61 +118,6 @@ class SafetyRecord:
         )
 
 
-@immutable(frozen=True, slots=True)
-class GuardRecord:
-    """The reservation kept beside the key, outside data and backups (C14).
-
-    Nothing above `round_bound` or `height_bound` was ever signed, whatever the data directory says. The
-    journal held at least `round_start` and `height_start` when the reservation was made. `locked_round`
-    is reserved like the rounds: no vote inside the reservation can have raised the lock above it.
-    """
-
-    boot: int
-    epoch: Epoch
-    round_start: Round
-    round_bound: Round
-    height_start: Height
-    height_bound: Height
-    locked_round: Round
-
-    @staticmethod
-    def initial(epoch: Epoch) -> "GuardRecord":
-        """What `init` writes together with a new key: nothing reserved, nothing signed."""
-        zero = Round(0)
-        return GuardRecord(0, epoch, zero, zero, Height(0), Height(0), zero)
-
-    def to_value(self) -> tuple[Value, ...]:
-        """`[version, boot, epoch, round start, bound, height start, bound, locked round]`."""
-        return (
-            _GUARD_VERSION,
-            self.boot,
-            self.epoch,
-            self.round_start,
-            self.round_bound,
-            self.height_start,
-            self.height_bound,
-            self.locked_round,
-        )
-
-    @staticmethod
-    def from_value(value: Value) -> "GuardRecord":
-        """The inverse of `to_value`; raises CodecError."""
-        version, *numbers = as_tuple(value, 8, "guard record")
-        as_int(version, "guard record version", low=_GUARD_VERSION, high=_GUARD_VERSION)
-        boot, epoch, round_start, round_bound, height_start, height_bound, locked = (
-            as_int(number, "guard record field") for number in numbers
-        )
-        return GuardRecord(
-            boot,
-            Epoch(epoch),
-            Round(round_start),
-            Round(round_bound),
-            Height(height_start),
-            Height(height_bound),
-            Round(locked),
-        )
-
-
 class SafetyRules:
     """Signs for one validator, in the epoch of `record`; `record` and `guard` are what must be durable (C1,
     C14). With an epoch its seat may change, or go to others (`NO_SEAT`)."""
@@ -195,6 +136,10 @@ class SafetyRules:
         self._author = author
         self.record = record
         self.guard = guard
+        self.reserves_ahead = True
+        """Whether a guard that is written reserves ahead, or says exactly what was signed (E17)."""
+        self.guards_written = 0
+        """Guards that went out with a `Persist`."""
         self._durable = record
         self._guard_raised = False
 
@@ -241,27 +186,27 @@ class SafetyRules:
         if record.last_vote is not None and record.last_vote.round == block.round:
             return record.last_vote
         fields = (block.epoch, block.round, block.id, block.qc.block_id, block.qc.round, block.commit_id)
-        self._reserve(block.round, record.last_signed_height)
         signature = self._key.sign(vote_digest(self._cluster_id, *fields))
         vote = Vote(*fields, self._author, signature)
-        self.record = replace(
-            record,
-            last_voted_round=block.round,
-            locked_round=max(record.locked_round, block.qc.round),  # S4
-            last_vote=vote,
-            last_timeout=None,  # of an earlier round by S2, S5: superseded
+        self._keep(
+            replace(
+                record,
+                last_voted_round=block.round,
+                locked_round=max(record.locked_round, block.qc.round),  # S4
+                last_vote=vote,
+                last_timeout=None,  # of an earlier round by S2, S5: superseded
+            )
         )
         return vote
 
     # --- timeouts ------------------------------------------------------------------------------
 
     def may_time_out(self, round: Round, hqc: QuorumCertificate, tc: TimeoutCertificate | None) -> str | None:
-        """None when `round` may be given up holding `hqc` and `tc`, else why not (S6)."""
+        """None when `round` may be given up holding `hqc` and `tc`, else why not (S6). The floor of lost
+        data bounds votes: here the lock matters, and it is in the record whatever was lost (E17)."""
         record = self.record
         if hqc.epoch != record.epoch:
             return f"certificate of epoch {hqc.epoch}, signing in epoch {record.epoch}"
-        if round <= record.floor_round:  # C14
-            return f"round {round} is not above the reserved round {record.floor_round}"
         if round < record.last_voted_round:
             return f"round {round} is below the last voted round {record.last_voted_round}"
         if hqc.round < record.locked_round:
@@ -288,15 +233,16 @@ class SafetyRules:
         if refusal is not None:
             raise SigningRefused(f"timeout: {refusal}")
         record = self.record
-        self._reserve(round, record.last_signed_height)
         signature = self._key.sign(timeout_digest(self._cluster_id, record.epoch, round, hqc.round))
         carried = None if hqc.round + 1 == round else tc
         timeout = Timeout(record.epoch, round, hqc, carried, reason, blamed, self._author, signature)
-        self.record = replace(
-            record,
-            last_voted_round=max(record.last_voted_round, round),  # S5
-            highest_timeout_round=max(record.highest_timeout_round, round),
-            last_timeout=timeout,
+        self._keep(
+            replace(
+                record,
+                last_voted_round=max(record.last_voted_round, round),  # S5
+                highest_timeout_round=max(record.highest_timeout_round, round),
+                last_timeout=timeout,
+            )
         )
         return timeout
 
@@ -317,9 +263,8 @@ class SafetyRules:
             refusal = f"block of epoch {block.epoch} by author {block.author} is not ours"
         if refusal is not None:
             raise SigningRefused(f"proposal: {refusal}")
-        self._reserve(block.round, self.record.last_signed_height)
         signature = self._key.sign(proposal_digest(self._cluster_id, block.epoch, block.round, block.id))
-        self.record = replace(self.record, last_proposed_round=block.round)
+        self._keep(replace(self.record, last_proposed_round=block.round))
         return Proposal(block, signature)
 
     def may_sign_header(self, height: Height) -> str | None:
@@ -338,37 +283,70 @@ class SafetyRules:
         if refusal is not None:
             raise SigningRefused(f"header: {refusal}")
         record = self.record
-        self._reserve(record.highest_signed_round, height)
         fields = (incarnation, record.epoch, height, block_id, header_hash)
         signature = self._key.sign(header_digest(self._cluster_id, *fields))
         signed = HeaderSignature(*fields, self._author, signature)
-        self.record = replace(record, last_signed_height=height, last_header=signed)
+        self._keep(replace(record, last_signed_height=height, last_header=signed))
         return signed
 
     # --- the guard (C14) -----------------------------------------------------------------------
 
-    def _reserve(self, round: Round, height: Height) -> None:
-        """Raise the guard when this signature lies beyond it; it is written in the same `Persist`."""
-        guard, durable = self.guard, self._durable
-        if guard.epoch == self.record.epoch and round <= guard.round_bound and height <= guard.height_bound:
-            return
-        round_bound = Round(max(round, self.record.highest_signed_round) + GUARD_ROUNDS)
-        self.guard = GuardRecord(
-            self.record.boot,
-            self.record.epoch,
-            # E8: what is durable, not what is signed: the guard reaches the disk before the journal does
-            durable.highest_signed_round if durable.epoch == self.record.epoch else Round(0),
-            round_bound,
-            durable.last_signed_height,
-            Height(max(height, self.record.last_signed_height) + GUARD_HEIGHTS),
-            Round(round_bound - 1),  # E7
+    def _keep(self, record: SafetyRecord) -> None:
+        """What was signed now, and the guard with it where it must say more; both go out in one `Persist`."""
+        self.record = record
+        reached = (record.epoch, record.highest_signed_round, record.last_signed_height, record.locked_round)
+        if not self.guard.covers(*reached):
+            self._write_guard(self._ahead() if self.reserves_ahead else self._exact())
+        elif not self.reserves_ahead:
+            self._write_guard(self._exact())
+
+    def _exact(self) -> GuardRecord:
+        """What was signed, and nothing more (E17). What a timeout has claimed counts like a lock: those of
+        one round rise (C20)."""
+        record = self.record
+        claimed = Round(0) if record.last_timeout is None else record.last_timeout.hqc_round
+        lock = max(record.locked_round, claimed)
+        return self._guard_up_to(record.highest_signed_round, record.last_signed_height, lock)
+
+    def _ahead(self) -> GuardRecord:
+        """A reservation. The lock can rise up to the round before its bound (E7)."""
+        bound = Round(self.record.highest_signed_round + GUARD_ROUNDS)
+        return self._guard_up_to(
+            bound, Height(self.record.last_signed_height + GUARD_HEIGHTS), Round(bound - 1)
         )
-        self._guard_raised = True
+
+    def _guard_up_to(self, round: Round, height: Height, lock: Round) -> GuardRecord:
+        record, durable = self.record, self._durable
+        # E8: what is durable, not what is signed: the guard reaches the disk before the journal does
+        start = durable.highest_signed_round if durable.epoch == record.epoch else Round(0)
+        return GuardRecord(record.boot, record.epoch, start, round, durable.last_signed_height, height, lock)
+
+    def _write_guard(self, guard: GuardRecord) -> None:
+        if guard != self.guard:
+            self.guard = guard
+            self._guard_raised = True
+
+    def bring_guard_back(self) -> None:
+        """Nothing is signed for now: a guard that reaches ahead says again what was signed, if it may. Not
+        before something was signed in this epoch: its guard would stand beside a journal of the last (C4)."""
+        record, guard = self.record, self.guard
+        if self.reserves_ahead or not guard.epoch == record.epoch == self._durable.epoch:
+            return
+        exact = self._exact()
+        if exact.covers(guard.epoch, guard.round_bound, guard.height_bound, guard.locked_round):
+            return
+        self._write_guard(exact)
+
+    @property
+    def guard_is_raised(self) -> bool:
+        """Whether the next `Persist` has a guard to take along."""
+        return self._guard_raised
 
     def take_raised_guard(self) -> GuardRecord | None:
-        """The guard if it was raised since it was last taken: it goes out with the next `Persist`."""
+        """The guard if it was changed since it was last taken: it goes out with the next `Persist`."""
         raised = self.guard if self._guard_raised else None
         self._guard_raised = False
+        self.guards_written += raised is not None
         return raised
 
     def on_durable(self, record: SafetyRecord) -> None:

@@ -436,6 +436,7 @@ def test_an_answer_to_an_earlier_question_is_not_proposed() -> None:
 def test_stored_signatures_are_sent_again_and_never_signed_anew() -> None:  # C15
     safety = rules(0)
     stored = safety.sign_vote(FIRST)
+    assert safety.take_raised_guard() is not None  # on disk, like the record
     recovered = RecoveredState(ROOT, START_MS, proposals=(propose(FIRST),))
     replica = Replica(config_of(), VALIDATORS, ValidatorIndex(0), safety, recovered)
     effects = replica.step(Started(), NOW)

@@ -19,7 +19,8 @@ from consensus import (
     decode,
     encode,
 )
-from consensus.safety import GUARD_ROUNDS, SafetyRules
+from consensus.reservation import GUARD_ROUNDS
+from consensus.safety import SafetyRules
 from tests.consensus.cluster import ROOT
 from tests.consensus.forge import block, certify, chain, give_up, header, rules, timeout, vote
 
@@ -217,18 +218,105 @@ def test_the_reservation_starts_at_what_is_durable() -> None:  # C14
     assert raised.round_start == 7
 
 
-def test_nothing_at_or_below_the_floor_is_signed() -> None:  # C14
+def test_no_vote_proposal_or_header_at_or_below_the_floor_is_signed() -> None:  # C14
     empty = SafetyRecord.initial(Epoch(0), 1, Height(9))
     floor = replace(empty, floor_round=Round(9), floor_height=Height(9))
     safety = rules(1, floor)
     with pytest.raises(SigningRefused, match="not above the reserved round 9"):
         safety.sign_vote(block(1))
     with pytest.raises(SigningRefused, match="not above the reserved round 9"):
-        sign_timeout(safety, 9, tc=give_up(8))
-    with pytest.raises(SigningRefused, match="not above the reserved round 9"):
         safety.sign_proposal(block(9, tc=give_up(8)))
     with pytest.raises(SigningRefused, match="not above the reserved height 9"):
         safety.sign_header(0, Height(9), Digest(bytes(32)), Digest(bytes(32)))
+
+
+def test_a_round_below_the_floor_is_given_up_holding_what_the_lost_data_was_locked_on() -> None:  # E17
+    made = chain(8)
+    empty = SafetyRecord.initial(Epoch(0), 1, Height(9))
+    floor = replace(empty, floor_round=Round(9), floor_height=Height(9), locked_round=Round(7))
+    safety = rules(1, floor)
+    with pytest.raises(SigningRefused, match="QC of round 6 is below the locked round 7"):
+        safety.sign_timeout(Round(7), certify(made[5]), None, WHY, None)
+    given_up = safety.sign_timeout(Round(8), certify(made[6]), None, WHY, None)
+    assert given_up.hqc_round == 7
+    with pytest.raises(SigningRefused, match="not above the reserved round 9"):
+        safety.sign_vote(block(9, certify(made[7])))
+    assert safety.record.highest_signed_round == 9
+
+
+def test_an_exact_guard_says_what_was_signed_and_nothing_more() -> None:  # E17
+    safety = rules()
+    safety.reserves_ahead = False
+    made = chain(3)
+    seen = []
+    for signed in made:
+        safety.sign_vote(signed)
+        seen.append(safety.take_raised_guard())
+    safety.sign_header(0, Height(5), Digest(bytes(32)), Digest(bytes(32)))
+    seen.append(safety.take_raised_guard())
+    safety.sign_timeout(Round(4), certify(made[2]), None, WHY, None)
+    seen.append(safety.take_raised_guard())
+    told = [(g.round_bound, g.height_bound, g.locked_round) for g in seen if g is not None]
+    # a timeout shows the QC of round 3: the next one of its round must not show less (C20)
+    assert told == [(1, 0, 0), (2, 0, 1), (3, 0, 2), (3, 5, 2), (4, 5, 3)]
+    assert safety.guards_written == len(told)
+
+
+def test_a_vote_for_our_own_proposal_raises_the_lock_of_an_exact_guard() -> None:  # E17
+    """The proposal is signed first, and the vote for it is of a round that the guard holds already."""
+    safety = rules(1)
+    safety.reserves_ahead = False
+    made = chain(2)
+    safety.sign_vote(made[0])
+    own = block(2, certify(made[0]), author=1)
+    safety.sign_proposal(own)
+    between = safety.take_raised_guard()
+    assert between is not None
+    assert (between.round_bound, between.locked_round) == (2, 0)
+    safety.sign_vote(own)
+    raised = safety.take_raised_guard()
+    assert raised is not None
+    assert (raised.round_bound, raised.locked_round) == (2, 1)
+
+
+def test_a_lock_above_what_the_guard_says_writes_it_also_where_it_reserves_ahead() -> None:  # E7
+    safety = rules(1)
+    safety.reserves_ahead = False
+    made = chain(2)
+    own = block(2, certify(made[0]), author=1)
+    safety.sign_proposal(own)
+    assert safety.take_raised_guard() is not None
+    safety.reserves_ahead = True
+    safety.sign_vote(own)
+    raised = safety.take_raised_guard()
+    assert raised is not None
+    assert raised.locked_round == raised.round_bound - 1 == 2 + GUARD_ROUNDS - 1
+
+
+def test_a_guard_that_reaches_ahead_is_brought_back_once_that_can_be_afforded() -> None:  # E17
+    safety = rules()
+    safety.sign_vote(chain(1)[0])
+    assert safety.take_raised_guard() is not None
+    safety.on_durable(safety.record)
+    safety.bring_guard_back()
+    assert not safety.guard_is_raised
+    safety.reserves_ahead = False
+    safety.bring_guard_back()
+    exact = safety.take_raised_guard()
+    assert exact is not None
+    assert (exact.round_start, exact.round_bound, exact.locked_round) == (1, 1, 0)
+    safety.bring_guard_back()
+    assert not safety.guard_is_raised
+
+
+def test_the_guard_of_an_epoch_is_not_brought_into_the_next_before_something_is_signed() -> None:  # C4
+    safety = rules()
+    safety.reserves_ahead = False
+    safety.sign_vote(chain(1)[0])
+    safety.take_raised_guard()
+    safety.on_durable(safety.enter(Epoch(1)))
+    safety.bring_guard_back()
+    assert not safety.guard_is_raised
 
 
 def test_entering_an_epoch_restarts_rounds_and_keeps_heights() -> None:  # C4

@@ -136,6 +136,20 @@ def _never_raised(self: SafetyRules) -> GuardRecord | None:
     return None
 
 
+_exact, _write_guard = SafetyRules._exact, SafetyRules._write_guard
+
+
+def _exact_but_for_the_lock(self: SafetyRules) -> GuardRecord:
+    """What matters are the rounds; the lock comes back with the certificates of the others."""
+    return replace(_exact(self), locked_round=Round(0))
+
+
+def _exact_when_the_round_is_new(self: SafetyRules, guard: GuardRecord) -> None:
+    """A leader's vote for its own block needs no second look: its proposal has told the guard."""
+    if guard.round_bound > self.guard.round_bound or self.reserves_ahead:
+        _write_guard(self, guard)
+
+
 # --- before it is durable (C2) ---------------------------------------------
 
 
@@ -247,5 +261,19 @@ SIGNING = (
         "The reservation was written at the start only; what was signed since is unknown after a wipe.",
         _LOSING,
         (Patch(SafetyRules, "take_raised_guard", _never_raised),),
+    ),
+    Mutant(
+        "guard-without-the-lock",
+        "E17: an exact guard says how high the lock has risen",
+        "Rounds are remembered and locks are not: the wiped give rounds up with less than they locked on.",
+        _LOSING,
+        (Patch(SafetyRules, "_exact", _exact_but_for_the_lock),),
+    ),
+    Mutant(
+        "guard-exact-once-a-round",
+        "E17: whatever is signed goes into the guard, also a second time in its round",
+        "One write a round is saved: the vote of a leader raises the lock, its header signature the height.",
+        _LOSING,
+        (Patch(SafetyRules, "_write_guard", _exact_when_the_round_is_new),),
     ),
 )

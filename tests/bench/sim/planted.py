@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from bench.sim.disk import Disk
 from bench.sim.host import Host
 from bench.sim.seams import Parts
-from consensus import GuardRecord, decode
+from consensus import GuardRecord, SafetyRecord, SafetyRules, decode
 from node.validator import Input
 from node.wire import Code
 
@@ -30,9 +30,19 @@ def _overlook(disk: Disk) -> None:
     disk.is_journal_lost = False
 
 
+class _ReservesAhead(SafetyRules):
+    def _keep(self, record: SafetyRecord) -> None:
+        self.reserves_ahead = True
+        super()._keep(record)
+
+    def bring_guard_back(self) -> None:
+        """Never."""
+
+
 def overlooks_a_lost_journal() -> Parts:
-    """A start that takes an empty journal for a trimmed one, as the simulated host once did."""
-    return Parts(before_start=_overlook)
+    """A start that takes an empty journal for a trimmed one, as the simulated host once did, and a guard that
+    reserves ahead, as all did then: one that says exactly what was signed notices such a copy."""
+    return Parts(before_start=_overlook, safety=_ReservesAhead)
 
 
 @contextmanager

@@ -32,7 +32,6 @@ from consensus import (
     bitmap_of,
     certificates,
     core,
-    guard,
     proposal_digest,
     safety,
     standing_after,
@@ -208,12 +207,6 @@ def hqc_lost_over_two_timeouts(patch: pytest.MonkeyPatch) -> None:
         return taken
 
     patch.setattr(Pacemaker, "on_tc", on_tc)
-
-
-def small_reservations(patch: pytest.MonkeyPatch) -> None:
-    """The guard reserves one round ahead, not 64, so that a node that lost its data signs again soon."""
-    patch.setattr(safety, "GUARD_ROUNDS", 1)
-    patch.setattr(guard, "GUARD_ROUNDS", 1)
 
 
 # --- leaders that lie -------------------------------------------------------------------------------

@@ -97,9 +97,6 @@ CONTROLS = (
         50,
         wiped,
         broken.IgnoresLock,
-        # E7: a node without data gives nothing up before it sees a QC, and the twins are silent as well
-        watched=without(Check.LIVENESS),
-        setting=broken.small_reservations,
     ),
     Control("a commit across a gap of rounds", broken.commit_across_gaps, 20),
     Control("a quorum of 2f", broken.quorum_of_half, 20),
