@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from bench.sim.federation.keyring import Keyring, genesis_body, keyring
-from consensus import PublicKey, digest
+from consensus import PublicKey, bitmap_of, digest
 from node.anchoring.client.lightclient import Update
 from node.anchoring.cluster.certified import Certified
 from node.anchoring.cluster.epochs import EpochLink
@@ -204,6 +204,8 @@ class History:
         old = self.sets[self.tip.epoch if convicted is None else convicted]
         left = [index for index, known in enumerate(old.keys) if known.public_key not in accused]
         by = RecoveredBy.VALIDATORS if 3 * len(left) > len(old.keys) else RecoveredBy.OPERATORS
+        signing, signers = (old, left) if by is RecoveredBy.VALIDATORS else (self.operators, None)
+        chosen = range(len(signing.keys)) if signers is None else signers
         proposed = RecoveryCertificate.proposed(
             self.certified(self.height),
             validators.members,
@@ -212,8 +214,7 @@ class History:
             self.links(self.first_epoch, self.tip.epoch),
             accused=[PublicKey(key) for key in accused],
             convicted=None if convicted is None else old.set(convicted),
+            signers=bitmap_of(chosen, len(signing.keys)),
         )
-        signing, signers = (old, left) if by is RecoveredBy.VALIDATORS else (self.operators, None)
-        chosen = range(len(signing.keys)) if signers is None else signers
         bitmap, joined = signing.sign(proposed.digest(), chosen)
         return replace(proposed, signers=bitmap, signatures=joined)

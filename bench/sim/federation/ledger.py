@@ -246,7 +246,10 @@ class Ledger:
             self._count("frozen-already")
             return
         after, _ = lightclient.freeze(client, evidence, self.cache)
-        self.freeze(after)
+        if after.status is ClientStatus.FROZEN:
+            self.freeze(after)
+        else:
+            self._set_client(after)
 
     def freeze(self, client: ClientState) -> None:
         """Nothing moves with a frozen cluster."""
@@ -258,13 +261,16 @@ class Ledger:
         subject = certificate.base.header.cluster_id
         client = self.clients[subject]
         heard = heard_of(self, subject)
-        after = lightclient.recover(client, certificate, self.cache)
+        after = lightclient.recover(client, certificate, self._block.time_ms, self.cache)
         size, root = 0, None
         if prefix is not None and heard is not None:
             common = CommonPrefix.decode(prefix)
             common.verify(heard.size, heard.root, after.last.outbox_root, self.cluster_id)
             size, root = common.size, common.root
         resume(self, self.cluster_id, subject, after.incarnation, size, root)
+        if after.status is ClientStatus.FROZEN:
+            self.freeze(after)
+            return
         self._set_client(after)
         self._tell(Recovered(after))
 

@@ -13,8 +13,9 @@ not part over it, so whoever was shown the same ends in the same incarnation and
   learned of it sooner would be left behind; the client is FROZEN in the incarnation that it begins, and the
   next recovery ends that.
 
-Evidence of the incarnation before taints only while the first epoch of the new one lasts. After that the keys
-that were retired with it have no say: they may have leaked (F5).
+Evidence of the incarnation before freezes until the client's tip is a week later than the block in which it
+took the recovery. After that the keys that were retired with it have no say: they may have leaked (F5). How
+long that is, is in nobody's hands: no tip is much ahead of the holder's own time.
 """
 
 from dataclasses import replace
@@ -50,7 +51,7 @@ def freeze(
     if before is not None and evidence.first.certified.header.incarnation == before.client.incarnation:
         accused, verdict = freeze(before.client, evidence, cache, held)
         told = replace(before, client=accused)
-        is_frozen = state.may_be_tainted and _is_tainted(told, state.origin)
+        is_frozen = told.is_accountable(state.last.time_ms) and _is_tainted(told, state.origin)
         status = ClientStatus.FROZEN if is_frozen else state.status
         return replace(state, status=status, before=told), verdict
     verdict = judge(evidence, state.ground, cache, held)
@@ -63,9 +64,11 @@ def freeze(
     return replace(state, status=ClientStatus.FROZEN, accused=named, convicted=convicted), verdict
 
 
-def recover(state: ClientState, recovery: RecoveryCertificate, cache: SignatureCache) -> ClientState:
+def recover(
+    state: ClientState, recovery: RecoveryCertificate, now_ms: int, cache: SignatureCache
+) -> ClientState:
     """The client of the incarnation that the recovery begins: tip at its base, its set, nobody accused;
-    ACTIVE if admitted, FROZEN where it is tainted.
+    ACTIVE if admitted, FROZEN where it is tainted. `now_ms` is the holder's block time.
 
     That the operators here approved it is the caller's to know. An unfrozen client takes no base but its own
     tip, so that nothing it anchored is dropped without evidence (F3). What replaces a recovery is judged as
@@ -93,7 +96,7 @@ def recover(state: ClientState, recovery: RecoveryCertificate, cache: SignatureC
     check_links_signed(recovery.links, sets, old.cluster_id, cache)
     signers = recovery.signer_keys(signing) if recovery.by is RecoveredBy.VALIDATORS else ()
     base = recovery.base.header
-    before = Before(replace(old, before=None), lowest, base.height, signers, recovery.convicted)
+    before = Before(replace(old, before=None), lowest, base.height, signers, recovery.convicted, now_ms)
     status = ClientStatus.ACTIVE if state.is_admitted else ClientStatus.PENDING
     return replace(
         state,

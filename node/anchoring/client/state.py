@@ -6,7 +6,7 @@
              [epoch, [[key, weight], ...]] | nil]
             the current set, the first set of this incarnation; last the first set that was convicted in it
             after a recovery it begins with 3 and ends with one field more:
-    before  [client bytes, lowest height, base height, [signer key, ...], [epoch, set hash] | nil]
+    before  [client bytes, lowest height, base height, [signer key, ...], [epoch, set hash] | nil, taken_ms]
     tip     [incarnation, height, header hash, history root, time_ms, outbox root, anchors root, state root,
              next validators hash | nil]
 
@@ -39,6 +39,9 @@ from node.proofs.header import Header
 CLIENT_VERSION = 2
 RECOVERED_VERSION = 3
 CLIENT_BYTES_MAX = 128 * 1024
+ACCOUNTABLE_MS = 7 * 24 * 3_600_000
+"""For how long after a recovery evidence of the incarnation before it freezes: no less than evidence takes to
+travel while clusters are away, no more than keys that are retired can be kept."""
 _DEPTH_MAX = 4
 _NAME_CHARACTERS_MAX = 64
 
@@ -114,22 +117,29 @@ class Tip:
 class Before:
     """What a client was before the recovery that began its incarnation, and what that recovery rests on: its
     base's height, the validators who signed it (none where operators did), and the epoch and hash of the
-    convicted set that it names. `lowest` is the first height of the incarnation before."""
+    convicted set that it names. `lowest` is the first height of the incarnation before, `taken_ms` the time
+    of the holder's block that took the recovery."""
 
     client: "ClientState"
     lowest: int
     base_height: int
     signers: tuple[PublicKey, ...]
     convicted: tuple[int, Digest] | None
+    taken_ms: int
+
+    def is_accountable(self, time_ms: int) -> bool:
+        """Whether evidence of the incarnation before may still freeze a client whose tip is of `time_ms`."""
+        return time_ms <= self.taken_ms + ACCOUNTABLE_MS
 
     def to_value(self) -> tuple[Value, ...]:
-        """`[client bytes, lowest height, base height, [signer key, ...], [epoch, set hash] | nil]`."""
-        return (self.client.encode(), self.lowest, self.base_height, self.signers, self.convicted)
+        """`[client bytes, lowest, base height, [signer key, ...], [epoch, set hash] | nil, taken_ms]`."""
+        basis = (self.signers, self.convicted, self.taken_ms)
+        return (self.client.encode(), self.lowest, self.base_height, *basis)
 
     @staticmethod
     def from_value(value: Value) -> "Before":
         """The inverse of `to_value`; raises CodecError."""
-        client, lowest, base_height, signers, convicted = as_tuple(value, 5, "incarnation before")
+        client, lowest, base_height, signers, convicted, taken_ms = as_tuple(value, 6, "incarnation before")
         held = ClientState.decode(as_bytes(client, "client before", max_length=CLIENT_BYTES_MAX))
         if held.before is not None:
             raise CodecError("of one incarnation before is told, not of two")
@@ -142,6 +152,7 @@ class Before:
                 for key in as_array(signers, VALIDATORS_MAX, "signer keys")
             ),
             None if convicted is None else rank_from_value(convicted),
+            as_int(taken_ms, "taken_ms"),
         )
 
 
@@ -197,9 +208,8 @@ class ClientState:
 
     @property
     def may_be_tainted(self) -> bool:
-        """Whether evidence of the incarnation before may still freeze it: in the first epoch after it."""
-        is_over = self.epoch > self.origin.epoch or self.last.next_validators_hash is not None
-        return self.before is not None and not is_over
+        """Whether evidence of the incarnation before may still freeze it."""
+        return self.before is not None and self.before.is_accountable(self.last.time_ms)
 
     @property
     def ground(self) -> Ground:

@@ -6,16 +6,17 @@ old set is the first that was convicted, since every later one was named by it. 
 weight is left unaccused, the operators sign with their admin keys instead, more than two thirds of them.
 Whose weight counts must not hang on what each cluster happens to have been shown, or clusters would part
 over one recovery: it names the accused keys and the convicted set by which it is judged, and they are signed
-with it. What becomes of evidence that it does not name, and of two recoveries:
-`node/anchoring/client/recovering.py`. That it is approved is the ledger's business.
+with it. So is which validators sign: no two clusters hold one recovery on different validators' word. Of the
+operators any quorum does, whom some know sooner than others. What becomes of evidence that it does not name,
+and of two recoveries: `node/anchoring/client/recovering.py`. That it is approved is the ledger's business.
 
-    recovery = [2, [header bytes, certificate], incarnation, [[key, weight], ...],
+    recovery = [3, [header bytes, certificate], incarnation, [[key, weight], ...],
                 [[operator key, weight], ...], by, [accused key, ...], [epoch, set hash] | nil,
                 signers, signatures, [EpochLink, ...]]
     by 1 VALIDATORS: signers are indices of the old set    2 OPERATORS: of the operators known so far
-    signed  H("isthmus/recovery/v2", [cluster id, new incarnation, base epoch, base height, base hash,
+    signed  H("isthmus/recovery/v3", [cluster id, new incarnation, base epoch, base height, base hash,
                                       [[key, weight], ...], [[operator key, weight], ...], by,
-                                      [accused key, ...], [epoch, set hash] | nil])
+                                      [accused key, ...], [epoch, set hash] | nil, signers | empty for by 2])
 
 The new incarnation is the one after the base's or, where recoveries of that were made before, any later one
 up to the 16th: the higher number stands. It begins at the height after the base's; its first epoch is as far
@@ -49,9 +50,9 @@ from node.anchoring.cluster.certified import Certified
 from node.anchoring.cluster.epochs import LINKS_BYTES_MAX, EpochLink, links_from_value, links_value
 from node.anchoring.refusals import Code, Refused
 
-RECOVERY_VERSION = 2
+RECOVERY_VERSION = 3
 RECOVERY_BYTES_MAX = LINKS_BYTES_MAX + 64 * 1024
-_DOMAIN = "isthmus/recovery/v2"
+_DOMAIN = "isthmus/recovery/v3"
 ACCUSED_MAX = 512
 """Keys that evidence may name before a recovery: four full sets."""
 RECOVERIES_MAX = 16
@@ -96,9 +97,11 @@ class RecoveryCertificate:
         accused: Collection[PublicKey] = (),
         convicted: ValidatorSet | None = None,
         replaces: int = 0,
+        signers: bytes = b"",
     ) -> "RecoveryCertificate":
         """One that nobody has signed yet; `replaces` counts the recoveries of this incarnation that it
-        replaces. Raises ValueError for keys that make no set."""
+        replaces, `signers` is the bitmap of the validators who will sign it. Raises ValueError for keys that
+        make no set."""
         epoch = Epoch(base.header.epoch + 1 + replaces)
         return RecoveryCertificate(
             base,
@@ -108,7 +111,7 @@ class RecoveryCertificate:
             by,
             tuple(sorted(accused)),
             None if convicted is None else (convicted.epoch, convicted.hash()),
-            b"",
+            signers,
             b"",
             links,
         )
@@ -127,6 +130,7 @@ class RecoveryCertificate:
             int(self.by),
             self.accused,
             self.convicted,
+            self.signers if self.by is RecoveredBy.VALIDATORS else b"",
         )
         return digest(_DOMAIN, encode(fields))
 
@@ -241,7 +245,7 @@ class RecoveryCertificate:
                 raise Refused(Code.RECOVERY_SIGNERS, f"the signature of signer {index} is wrong")
 
     def to_value(self) -> tuple[Value, ...]:
-        """`[2, base, incarnation, members, operators, by, accused, convicted, signers, signatures, links]`"""
+        """`[3, base, incarnation, members, operators, by, accused, convicted, signers, signatures, links]`"""
         return (
             RECOVERY_VERSION,
             self.base.to_value(),

@@ -177,7 +177,7 @@ def recover(session: Session, call: Recover) -> Value:
             Code.RECOVERY_NOT_APPROVED, f"approved is {what}, brought {recovery.digest().hex()}"
         )
     try:
-        after = recovered(before, recovery, session.cache)
+        after = recovered(before, recovery, session.time_ms, session.cache)
     except Refused as error:
         code = None if error.code is Reason.CLIENT_RETIRED else Code.RECOVERY_REFUSED
         raise by_client(error, code) from error

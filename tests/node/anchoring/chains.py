@@ -250,6 +250,7 @@ class Chain:
         header = self.headers[height]
         links = self.links(until=header.epoch) if with_links else ()
         accused, convicted = self.accusations
+        signing = self.sets[header.epoch] if by is RecoveredBy.VALIDATORS else self.operators
         proposed = RecoveryCertificate.proposed(
             self.certified(height),
             validators.members,
@@ -259,8 +260,8 @@ class Chain:
             accused=accused,
             convicted=convicted,
             replaces=replaces,
+            signers=bitmap_of(sorted(signers), len(signing.keys)),
         )
-        signing = self.sets[header.epoch] if by is RecoveredBy.VALIDATORS else self.operators
         bitmap, joined = signing.sign(proposed.digest(), signers)
         return replace(proposed, signers=bitmap, signatures=joined)
 

@@ -143,6 +143,7 @@ SHAPES["recovered-client"] = [
             ("base-height", None),
             ("signers", (None,)),
             ("convicted", [("epoch", None), ("hash", None)]),
+            ("taken", None),
         ],
     ),
 ]
@@ -182,9 +183,11 @@ def outcome(kind: str, data: bytes, setting: dict[str, Any]) -> Value:
         verdict = judge(read.evidence, Ground.of_genesis(identity), cache)
         return (verdict.epoch, verdict.index, verdict.weight, verdict.total_weight, verdict.accused)
     if kind == "recovery":
-        return recover(client("frozen"), RecoveryCertificate.decode(data), cache).encode()
+        return recover(client("frozen"), RecoveryCertificate.decode(data), setting["now_ms"], cache).encode()
     if kind == "replacement":
-        return recover(client("recovered"), RecoveryCertificate.decode(data), cache).encode()
+        return recover(
+            client("recovered"), RecoveryCertificate.decode(data), setting["now_ms"], cache
+        ).encode()
     if kind == "late-evidence":
         return freeze(client("recovered"), ForkEvidence.decode(data), cache)[0].encode()
     if kind == "split-view":
@@ -269,7 +272,7 @@ class Scene:
         hiding, operators = keys("harbour", first=5), self.chain.operators
         first = self.chain.recovery(8, hiding, operators, (0, 1, 2), RecoveredBy.OPERATORS, with_links=True)
         later = self.chain.recovered(8, hiding, operators).grow(2)
-        taken = recover(self.frozen, first, cache)
+        taken = recover(self.frozen, first, self.chain.now_ms, cache)
         self.recovered = update(taken, later.update(8, 10), later.now_ms, cache)
         signers = (1, 2, 3)
         both = (Statement(branch.certified(8, signers)) for branch in (self.chain, self.fork))

@@ -135,7 +135,7 @@ class Life(RuleBasedStateMachine):
         new, operators = keys("new", first=next(self.numbers)), keys("new/operator", first=next(self.numbers))
         base.accusations = (self.state.accused, self.state.convicted)
         made = base.recovery(base.height, new, operators, (0, 1, 2), RecoveredBy.OPERATORS, with_links=True)
-        self.state = recover(self.state, made, SignatureCache())
+        self.state = recover(self.state, made, self.now_ms, SignatureCache())
         self.chain = base.recovered(base.height, new, operators)
         self.other = None
         self.held = [self.state.last.point]

@@ -67,6 +67,7 @@ def test_a_crowd_that_the_forkers_invented_keeps_no_forker_from_being_accused() 
     after = recover(
         state,
         truth.recovery(5, NEW, NEW_OPERATORS, (0, 1, 2, 3, 4, 5, 6), RecoveredBy.OPERATORS),
+        truth.now_ms,
         SignatureCache(),
     )
     assert after.last.header_hash == truth.headers[5].hash
@@ -108,7 +109,7 @@ def test_a_base_lies_above_the_end_of_the_epoch_before_its_own() -> None:
     )
     signers, signatures = chain.operators.sign(proposed.digest(), (0, 1, 2))
     with pytest.raises(Refused) as caught:
-        recover(state, replace(proposed, signers=signers, signatures=signatures), SignatureCache())
+        recover(state, replace(proposed, signers=signers, signatures=signatures), 0, SignatureCache())
     assert caught.value.code is Code.LINK_HEIGHT
 
 
@@ -125,11 +126,11 @@ def test_a_recovery_that_too_few_signed_costs_no_signature() -> None:
         cache = SignatureCache()
         bad = chain.recovery(7, NEW, NEW_OPERATORS, signers, with_links=True)
         with pytest.raises(Refused) as caught:
-            recover(state, bad, cache)
+            recover(state, bad, chain.now_ms, cache)
         assert (caught.value.code, cache.misses) == (code, 0)
     cache = SignatureCache()
     with pytest.raises(Refused) as caught:
-        recover(state, replace(good, signatures=bytes(len(good.signatures))), cache)
+        recover(state, replace(good, signatures=bytes(len(good.signatures))), chain.now_ms, cache)
     assert (caught.value.code, cache.misses) == (Code.RECOVERY_SIGNERS, 1)
 
 

@@ -95,7 +95,7 @@ def test_a_roster_from_before_a_recovery_is_refused_although_its_epoch_and_set_a
     chain = Chain().grow(3).grow(1, next_set=following, state_root=tree.root)
     admins = keys("harbour/operator", first=10)
     recovery = chain.recovery(4, following, admins, (0, 1, 2))
-    state = recover(active(chain, 4), recovery, SignatureCache())
+    state = recover(active(chain, 4), recovery, chain.now_ms, SignatureCache())
     assert (state.epoch, state.validators) == (1, following.set(1))
     assert refused(state, leaf, tree) is Code.ROSTER_MISMATCH
     assert state.operators == admins.set(1)

@@ -21,12 +21,13 @@ from node.anchoring.cluster.anchors import ClientStatus
 from node.anchoring.forks.evidence import ForkEvidence, ForkKind, Statement, Verdict
 from node.anchoring.forks.recovery import RecoveredBy, RecoveryCertificate
 from node.anchoring.refusals import Code, Refused
-from tests.node.anchoring.chains import Chain, keys
+from tests.node.anchoring.chains import START_MS, Chain, keys
 from tests.node.anchoring.client.test_lightclient import active
 
 Shown = ForkEvidence | RecoveryCertificate | tuple[Chain, int]
 """Evidence, a recovery, or the header of this height of a chain."""
 CACHE = SignatureCache()
+NOW_MS = START_MS + 60_000
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ CASES = {make.__name__: make() for make in (of_seven, merely_stopped, puppets, f
 
 
 Freezing = Callable[[ClientState, ForkEvidence, SignatureCache], tuple[ClientState, Verdict]]
-Recovering = Callable[[ClientState, RecoveryCertificate, SignatureCache], ClientState]
+Recovering = Callable[[ClientState, RecoveryCertificate, int, SignatureCache], ClientState]
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ def after(judge: Judge, state: ClientState, shown: Shown) -> ClientState:
         if isinstance(shown, ForkEvidence):
             return judge.freeze(state, shown, CACHE)[0]
         if isinstance(shown, RecoveryCertificate):
-            return judge.recover(state, shown, CACHE)
+            return judge.recover(state, shown, NOW_MS, CACHE)
         chain, height = shown
         return update(state, extending(state, chain, height), chain.now_ms, CACHE)
     except Refused:
@@ -229,24 +230,24 @@ def test_who_was_shown_all_of_it_goes_on_where_the_last_recovery_says(name: str)
 
 
 def tainted_is_refused(
-    state: ClientState, recovery: RecoveryCertificate, cache: SignatureCache
+    state: ClientState, recovery: RecoveryCertificate, now_ms: int, cache: SignatureCache
 ) -> ClientState:
-    taken = recover(state, recovery, cache)
+    taken = recover(state, recovery, now_ms, cache)
     return state if taken.status is ClientStatus.FROZEN else taken
 
 
 def replaced_before_its_first_header_only(
-    state: ClientState, recovery: RecoveryCertificate, cache: SignatureCache
+    state: ClientState, recovery: RecoveryCertificate, now_ms: int, cache: SignatureCache
 ) -> ClientState:
     is_child = recovery.base.header.incarnation == state.incarnation
-    return recover(state, recovery, cache) if is_child or state.is_at_base else state
+    return recover(state, recovery, now_ms, cache) if is_child or state.is_at_base else state
 
 
 def the_first_recovery_stands(
-    state: ClientState, recovery: RecoveryCertificate, cache: SignatureCache
+    state: ClientState, recovery: RecoveryCertificate, now_ms: int, cache: SignatureCache
 ) -> ClientState:
     is_child = recovery.base.header.incarnation == state.incarnation
-    return recover(state, recovery, cache) if is_child else state
+    return recover(state, recovery, now_ms, cache) if is_child else state
 
 
 def evidence_of_before_is_refused(

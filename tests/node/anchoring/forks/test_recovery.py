@@ -7,16 +7,17 @@ import pytest
 
 from consensus import CodecError, SignatureCache, encode
 from node.anchoring.client.lightclient import freeze, recover, retire, update
-from node.anchoring.client.state import ClientState
+from node.anchoring.client.state import ACCOUNTABLE_MS, ClientState
 from node.anchoring.cluster.anchors import ClientStatus
 from node.anchoring.forks.evidence import ForkEvidence, ForkKind, Statement
 from node.anchoring.forks.recovery import RecoveredBy, RecoveryCertificate
 from node.anchoring.refusals import Code, Refused
-from tests.node.anchoring.chains import Chain, certify, changed, keys
+from tests.node.anchoring.chains import START_MS, Chain, certify, changed, keys
 from tests.node.anchoring.client.test_lightclient import active, step
 
 NEW = keys("harbour", (1, 1, 1, 1), first=10)
 NEW_OPERATORS = keys("harbour/operator", (1, 1, 1, 1), first=10)
+NOW_MS = START_MS + 60_000
 NEWER = keys("harbour", (1, 1, 1, 1), first=30)
 
 
@@ -41,12 +42,12 @@ def judged(state: ClientState, *branches: Chain) -> None:
 
 def refused(state: ClientState, recovery: RecoveryCertificate) -> Code:
     with pytest.raises(Refused) as caught:
-        recover(state, RecoveryCertificate.decode(recovery.encode()), SignatureCache())
+        recover(state, RecoveryCertificate.decode(recovery.encode()), NOW_MS, SignatureCache())
     return caught.value.code
 
 
 def recovered(state: ClientState, recovery: RecoveryCertificate) -> ClientState:
-    return recover(state, RecoveryCertificate.decode(recovery.encode()), SignatureCache())
+    return recover(state, RecoveryCertificate.decode(recovery.encode()), NOW_MS, SignatureCache())
 
 
 def test_more_than_half_of_the_unaccused_weight_begins_the_next_incarnation_on_either_branch() -> None:
@@ -330,21 +331,58 @@ def test_a_recovery_that_accuses_nobody_is_tainted_by_any_evidence() -> None:
     assert recovered(frozen, stopped).status is ClientStatus.FROZEN
 
 
-def test_keys_that_were_retired_with_an_incarnation_freeze_nothing_once_its_successors_epoch_is_over() -> (
-    None
-):
+def test_keys_that_were_retired_with_an_incarnation_freeze_nothing_a_week_after_it() -> None:
     chain = Chain().grow(8)
     leaked = accusing(chain, chain.fork(5).grow(4, salt="leaked"), 8, (0, 1, 2, 3), (0, 1, 2, 3))
     after = recovered(active(chain, 8), chain.recovery(8, NEW, NEW_OPERATORS, (0, 1, 2)))
     going_on = chain.recovered(8, NEW, NEW_OPERATORS).grow(2, next_set=NEWER).grow(2)
-    for height in (10, 12):
-        moved = step(after, going_on, height)
-        told, _ = freeze(moved, leaked, SignatureCache())
-        assert told.status is ClientStatus.ACTIVE
-        assert told.before is not None
-        assert len(told.before.client.accused) == 4
-        assert replace(told, before=moved.before) == moved
-    assert freeze(step(after, going_on, 9), leaked, SignatureCache())[0].status is ClientStatus.FROZEN
+    in_time = step(after, going_on, 12)
+    late = step(after, chain.recovered(8, NEW, NEW_OPERATORS).grow(1, gap_ms=ACCOUNTABLE_MS + 60_000), 9)
+    # Ending the epoch cuts nothing short: whoever forked would do so at once.
+    assert freeze(in_time, leaked, SignatureCache())[0].status is ClientStatus.FROZEN
+    told, _ = freeze(late, leaked, SignatureCache())
+    assert told.status is late.status
+    assert told.before is not None
+    assert len(told.before.client.accused) == 4
+    assert replace(told, before=late.before) == late
+
+
+def test_a_cluster_that_leaked_keys_froze_alone_comes_back_by_two_recoveries_that_all_take() -> None:
+    """It was behind when keys of an epoch that is over for the others were shown to it; nobody believes them
+    there, so no recovery can name what it was shown."""
+    chain = Chain().grow(3, next_set=keys("harbour", first=1)).grow(4)
+    leaked = accusing(chain, chain.fork(1).grow(3, salt="leaked"), 2, (0, 1, 2, 3), (0, 1, 2, 3))
+    ahead, behind = active(chain, 7), active(chain, 1)
+    with pytest.raises(Refused) as caught:
+        freeze(ahead, leaked, SignatureCache())
+    assert caught.value.code is Code.PAST_EPOCH
+    behind, _ = freeze(behind, leaked, SignatureCache())
+    first = chain.recovery(7, NEW, NEW_OPERATORS, (0, 1, 2), with_links=True)
+    states = [recovered(state, first) for state in (ahead, behind)]
+    assert [state.status for state in states] == [ClientStatus.ACTIVE, ClientStatus.FROZEN]
+    going_on = chain.recovered(7, NEW, NEW_OPERATORS).grow(2)
+    states[0] = step(states[0], going_on, 9)
+    second = going_on.recovery(9, NEWER, NEW_OPERATORS, (0, 1, 2))
+    ends = [recovered(state, second) for state in states]
+    assert [state.status for state in ends] == [ClientStatus.ACTIVE] * 2
+    assert ends[0].last == ends[1].last
+
+
+def test_whose_word_a_recovery_stands_on_is_the_same_for_everybody() -> None:
+    """Signatures of other validators under the same recovery, and one cluster would be frozen by evidence
+    against a signer that another has nothing to do with."""
+    chain, _, state = forked((1,) * 7, (0, 1, 2, 3, 4), (2, 3, 4, 5, 6))
+    one, other = (chain.recovery(7, NEW, NEW_OPERATORS, signers) for signers in ((0, 1, 5), (1, 5, 6)))
+    assert one.digest() != other.digest()
+    bitmap, joined = chain.sets[0].sign(one.digest(), (1, 5, 6))
+    assert refused(state, replace(one, signers=bitmap, signatures=joined)) is Code.RECOVERY_SIGNERS
+    _, _, state = forked((1,) * 4, (0, 1, 2), (0, 1, 2))
+    chain.accusations = (state.accused, state.convicted)
+    by = RecoveredBy.OPERATORS
+    digests = {
+        chain.recovery(7, NEW, NEW_OPERATORS, signers, by).digest() for signers in ((0, 1, 2), (1, 2, 3))
+    }
+    assert len(digests) == 1
 
 
 def test_an_accusation_cannot_be_taken_out_of_a_recovery_or_put_into_it() -> None:

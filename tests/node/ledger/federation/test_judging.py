@@ -264,9 +264,10 @@ def test_a_cluster_that_merely_stopped_recovers_without_a_dispute() -> None:
         tuple(Validator(key.public_key, 1) for key in fresh),
         tuple(Validator(a.key("operator", number).public_key, 1) for number in range(4)),
         RecoveredBy.VALIDATORS,
+        signers=b"\x07",
     )
     signatures = [a.key("consensus", number).sign(proposed.digest()) for number in range(3)]
-    recovery = replace(proposed, signers=b"\x07", signatures=b"".join(signatures))
+    recovery = replace(proposed, signatures=b"".join(signatures))
     assert b.govern(ApproveRecovery(a.id, 1, recovery.digest())).ok
     receipt = recover(b, recovery, None)
     assert receipt.ok, receipt.explanation

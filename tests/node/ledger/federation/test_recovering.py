@@ -67,10 +67,11 @@ class Island:
             accused=[self.set.validators[number].public_key for number in accused],
             convicted=self.set if accused else None,
             replaces=successor.ledger.tip.header.incarnation - 1,
+            signers=bitmap_of(signers, 4),
         )
         label = "consensus" if by is RecoveredBy.VALIDATORS else "operator"
         joined = b"".join(self.a.key(label, number).sign(proposed.digest()) for number in signers)
-        return replace(proposed, signers=bitmap_of(signers, 4), signatures=joined)
+        return replace(proposed, signatures=joined)
 
 
 def apply(at: Cluster, recovery: RecoveryCertificate) -> Receipt:
