@@ -9,8 +9,8 @@
 
 The light client goes first, then a roster (`renewing.py`) and views of others (`watching.py`); then each leaf
 is taken by its lane, in order. A leaf that is a repetition, early or over a quota is passed over, with the
-lane's label as its outcome, and costs the others nothing. A bundle that brings nothing new at all fails with
-the code of its first refusal and writes nothing.
+lane's label as its outcome, and costs the others nothing. A bundle that brings nothing new at all, nor evidence,
+fails with the code of its first refusal and writes nothing.
 """
 
 from dataclasses import dataclass
@@ -38,6 +38,7 @@ from node.anchoring.lanes.views import AnchoredView
 from node.anchoring.refusals import Code as Reason
 from node.anchoring.refusals import Refused
 from node.ledger.codes import Code, RejectedTransaction
+from node.ledger.federation.keys import evidence_list_key
 from node.ledger.federation.posting import admits, view_of
 from node.ledger.federation.records import CLUSTERS_MAX, peering_of
 from node.ledger.federation.refused import by_client, by_lane
@@ -56,6 +57,9 @@ CLOSING_TAKEN = "lane-closed"
 """The outcome of a leaf by which the other cluster closed a part of a lane."""
 GAP_TAKEN = "gap-passed"
 """The outcome of a leaf by which the other cluster told where it says nothing."""
+
+
+_EVIDENCE = evidence_list_key(b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +131,7 @@ def deliver(session: Session, call: Deliver) -> Value:
     take_places(session, client, call.bundle.places)
     watch_by(session, session.client(client.cluster_id), call.bundle.places)
     take_views(session, client, call.bundle.views)
+    took = took or _has_convicted(session)
     client = session.client(call.bundle.source)
     outcomes: list[tuple[int, str]] = []
     view = view_of(client)
@@ -144,6 +149,11 @@ def deliver(session: Session, call: Deliver) -> Value:
             raise by_client(refused)
         raise RejectedTransaction(Code.NOTHING_NEW, f"this is the roster of {client.name} already")
     return (anchored, why, tuple(outcomes))
+
+
+def _has_convicted(session: Session) -> bool:
+    """Whether evidence was found in what others hold: it stays written, whatever else the bundle brings."""
+    return any(key.startswith(_EVIDENCE) for key in session.draft.writes)
 
 
 def _more_telling(first: Refused | LaneRefused | None, second: LaneRefused) -> Refused | LaneRefused:

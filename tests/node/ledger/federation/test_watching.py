@@ -52,6 +52,23 @@ def test_two_views_of_one_height_convict_at_once() -> None:
     assert evidence.index == a.ledger.tip.height
 
 
+def test_evidence_in_a_bundle_that_brings_nothing_else_freezes_all_the_same() -> None:
+    """Another courier was faster with the tip and told none of its views."""
+    a, b, c = named("alpha", "beta", "gamma")
+    federate(a, b, c)
+    fork = other_branch(a)
+    b.pull(a)
+    c.pull(fork)
+    bundle = brought(b, c)
+    assert b.run(b.bring(replace(bundle, views=(), places=())))[0].ok
+    assert b.status(a) is ClientStatus.ACTIVE
+    first, again = b.run(b.bring(bundle, node=1), b.bring(bundle, node=2))
+    assert first.ok, first.explanation
+    assert again.status == Code.NOTHING_NEW
+    assert b.status(a) is ClientStatus.FROZEN
+    assert len(queries.evidence(b.state, a.id)) == 1
+
+
 def test_a_view_of_another_height_is_held_against_the_history_of_the_accused() -> None:
     a, b, c = named("alpha", "beta", "gamma")
     federate(a, b, c)
