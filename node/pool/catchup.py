@@ -44,7 +44,6 @@ class CatchUpConfig:
     execute_ahead: int = 32
     response_bytes_max: int = SYNC_BYTES_MAX
     buffer_bytes_max: int = 4 * SYNC_BYTES_MAX
-    request_timeout_ms: int = 5_000
     late_max: int = 64
     halt_height: int = 0
     """Nothing above it is asked for; 0 for no such height."""
@@ -150,7 +149,7 @@ class CatchUp:
             error = InvalidMessage("sync-unsolicited", f"heights from {response.from_height}", peer)
             return [Penalise(peer, error)]
         if not response.items:
-            self._fail(asked, elapsed, lied=False)
+            self._fail(asked, elapsed)
             return self._finish([])
         return self._finish(self._prove(asked, peer, response, elapsed))
 
@@ -228,7 +227,7 @@ class CatchUp:
         for range_ in self._ranges:
             if range_.is_asked and range_.deadline_ms <= elapsed:
                 self._late.add(range_)
-                self._fail(range_, elapsed, lied=False)
+                self._fail(range_, elapsed, slow=True)
         return self._finish([])
 
     def limits(self) -> tuple[tuple[str, int, int], ...]:
@@ -259,7 +258,7 @@ class CatchUp:
             range_.parked = response
             range_.bytes = sum(item.size for item in response.items)
             return []
-        self._sources.succeeded(peer)
+        self._sources.succeeded(peer, elapsed_ms - range_.asked_ms)
         if len(items) < range_.count:
             rest = Range(range_.start + len(items), range_.count - len(items))
             self._ranges.insert(self._ranges.index(range_) + 1, rest)
@@ -267,9 +266,9 @@ class CatchUp:
         range_.bytes = sum(item.size for item in response.items)
         return []
 
-    def _fail(self, range_: Range, elapsed_ms: int, *, lied: bool) -> None:
+    def _fail(self, range_: Range, elapsed_ms: int, *, lied: bool = False, slow: bool = False) -> None:
         if range_.peer is not None:
-            self._sources.failed(range_.peer, elapsed_ms, lied=lied)
+            self._sources.failed(range_.peer, elapsed_ms, lied=lied, slow=slow)
             range_.tried[range_.peer] = None
         range_.failures += 1
         range_.peer = range_.parked = None
@@ -284,7 +283,7 @@ class CatchUp:
         for range_ in self._ranges:
             if range_.is_asked and range_.peer is not None:
                 self._late.add(range_)
-                self._sources.succeeded(range_.peer)
+                self._sources.succeeded(range_.peer, None)
         self._target = None
         self._ranges.clear()
         self._handed.clear()
@@ -327,8 +326,8 @@ class CatchUp:
             peer = self._sources.choose(range_.start, range_.tried, elapsed)
             if peer is None:
                 continue
-            range_.peer = peer
-            range_.deadline_ms = elapsed + (config.request_timeout_ms << min(range_.failures, 3))
+            range_.peer, range_.asked_ms = peer, elapsed
+            range_.deadline_ms = elapsed + self._sources.patience_ms(peer)
             bytes_max = config.response_bytes_max >> min(range_.failures, 4)
             effects.append(Send(peer, SyncRequest(Height(range_.start), range_.count, bytes_max)))
         return effects

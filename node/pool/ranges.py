@@ -16,6 +16,7 @@ class Range:
     start: int
     count: int
     peer: bytes | None = None
+    asked_ms: int = 0
     deadline_ms: int = 0
     failures: int = 0
     tried: dict[bytes, None] = field(default_factory=dict)

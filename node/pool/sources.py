@@ -1,7 +1,9 @@
 """The peers one can catch up from: what they claim to have, how they behaved, whom to ask next.
 
 A failure (slow, empty, wrong) sends a peer to the end of the line with a growing pause, a lie for longer.
-Nobody is given up for good: in a cluster of few, the liar of today may be all there is after a repair.
+Whoever was too slow is given longer the next time, and nobody else is: what one peer did not answer costs the
+next no more than its own patience. Nobody is given up for good: in a cluster of few, the liar of today may be
+all there is after a repair.
 """
 
 from collections.abc import Mapping
@@ -9,14 +11,18 @@ from dataclasses import dataclass
 
 _PARALLEL_MAX = 2
 _BACKOFF_STEPS_MAX = 6
+_PATIENCE_STEPS_MAX = 3
 
 
 @dataclass(frozen=True, slots=True)
 class SourceLimits:
-    """Pauses in milliseconds after failures and lies, and how many peers are kept."""
+    """Times in milliseconds: pauses after failures and lies, patience; and how many peers are kept."""
 
     pause_base_ms: int = 500
     lie_pause_ms: int = 60_000
+    patience_ms: int = 5_000
+    """For an answer of a peer that has not been slow; twice as long for each time that it was, eight times at
+    most."""
     sources_max: int = 256
 
 
@@ -24,6 +30,7 @@ class SourceLimits:
 class _Source:
     height: int
     failures: int = 0
+    slow: int = 0
     free_at_ms: int = 0
     asked: int = 0
     turn: int = 0
@@ -76,20 +83,29 @@ class Sources:
         self._sources[peer].asked += 1
         return peer
 
-    def succeeded(self, peer: bytes) -> None:
-        """`peer` gave a proven answer."""
+    def patience_ms(self, peer: bytes) -> int:
+        """How long to wait for an answer of `peer`."""
         source = self._sources.get(peer)
-        if source is not None:
-            source.asked = max(0, source.asked - 1)
-            source.failures = max(0, source.failures - 1)
+        return self._limits.patience_ms << (0 if source is None else source.slow)
 
-    def failed(self, peer: bytes, elapsed_ms: int, *, lied: bool) -> None:
+    def succeeded(self, peer: bytes, took_ms: int | None) -> None:
+        """`peer` gave a proven answer after so long; None: it may still give one, which is not needed."""
+        source = self._sources.get(peer)
+        if source is None:
+            return
+        source.asked = max(0, source.asked - 1)
+        source.failures = max(0, source.failures - 1)
+        if took_ms is not None and source.slow and 2 * took_ms <= self.patience_ms(peer):
+            source.slow -= 1
+
+    def failed(self, peer: bytes, elapsed_ms: int, *, lied: bool = False, slow: bool = False) -> None:
         """`peer` was slow, had nothing, or lied."""
         source = self._sources.get(peer)
         if source is None:
             return
         source.asked = max(0, source.asked - 1)
         source.failures += 1
+        source.slow = min(source.slow + slow, _PATIENCE_STEPS_MAX)
         steps = min(source.failures - 1, _BACKOFF_STEPS_MAX)
         pause = self._limits.lie_pause_ms if lied else self._limits.pause_base_ms << steps
         source.free_at_ms = elapsed_ms + pause

@@ -35,6 +35,7 @@ from node.pool.effects import (
 )
 from node.pool.messages import SyncRequest, SyncResponse
 from node.pool.serving import serve
+from node.pool.sources import SourceLimits, Sources
 from node.pool.verifying import Judgement, Trust, verify_range
 from tests.node.pool.chain import Chain, certificate_of, proposal_of
 from tests.node.pool.world import CLUSTER, CONFIG, KEYS, START_MS
@@ -261,6 +262,36 @@ def test_a_slow_peer_is_asked_for_less_and_given_longer() -> None:
     sizes = [request.bytes_max for _, request in s.requests]
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[-1] < sizes[0]
+
+
+def test_each_time_that_a_peer_was_slow_it_is_given_longer_and_no_other_peer_is() -> None:
+    s = Syncing(CHAIN, replace(SETTINGS, ranges_max=1, sources=SourceLimits(pause_base_ms=0)))
+    s.start(PEERS[0], PEERS[1])
+    waited: dict[bytes, list[int]] = {peer: [] for peer in PEERS}
+    for asked in range(11):
+        if asked == 9:
+            s.perform(s.machine.on_peer_height(PEERS[2], 30, s.now_ms))
+        peer, since_ms = s.requests[-1][0], s.now_ms
+        s.tick()
+        waited[peer].append(s.now_ms - since_ms)
+    grown = [5_000, 10_000, 20_000, 40_000, 40_000]
+    assert waited == {PEERS[0]: grown, PEERS[1]: grown, PEERS[2]: [5_000]}
+
+
+def test_a_slow_peer_keeps_the_time_it_needs_until_it_is_quick() -> None:
+    sources, peer = Sources(SourceLimits()), PEERS[0]
+    sources.claim(peer, 30)
+    sources.failed(peer, 0, slow=True)
+    sources.failed(peer, 0)  # it had nothing: that is no slowness
+    sources.failed(peer, 0, lied=True)
+    assert sources.patience_ms(peer) == 10_000
+    for took_ms in (None, 8_000, 5_001):
+        sources.succeeded(peer, took_ms)
+        assert sources.patience_ms(peer) == 10_000
+    sources.succeeded(peer, 5_000)
+    assert sources.patience_ms(peer) == 5_000
+    sources.succeeded(peer, 1)
+    assert sources.patience_ms(peer) == 5_000
 
 
 @pytest.mark.parametrize("bad", [silent, empty])
