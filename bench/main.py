@@ -5,7 +5,7 @@ Thin on purpose: each measurement is a file of its own that registers here under
 
 import click
 
-from bench import epochs, hostile, local, replaying, rolling, soak, step
+from bench import epochs, hostile, local, replaying, restart, rolling, soak, step
 from bench.chaos import command as chaos
 from bench.cluster import command as cluster
 from bench.gossip import command as gossip
@@ -42,6 +42,7 @@ main.add_command(profiling.command)
 main.add_command(proofs.command)
 main.add_command(replaying.command)
 main.add_command(report.command)
+main.add_command(restart.command)
 main.add_command(rolling.command)
 main.add_command(scale.command)
 main.add_command(sim.command)

@@ -119,7 +119,7 @@ async def measure(
     testnet = await trio.to_thread.run_sync(write_chain, directory, blocks, transactions, progress)
     build_seconds = time.perf_counter() - started
     server = testnet.nodes[0]
-    observer = _write_observer(testnet, directory / "observer")
+    observer = write_observer(testnet, directory / "observer")
     deaths: list[ProgramDied] = []
     async with open_supervisor(deaths.append) as supervisor:
         await supervisor.start(server.program())
@@ -197,7 +197,7 @@ async def _height(node: LocalNode, deaths: list[ProgramDied]) -> int:
         await trio.sleep(SAMPLE_SECONDS)
 
 
-def _write_observer(testnet: Testnet, directory: Path) -> LocalNode:
+def write_observer(testnet: Testnet, directory: Path) -> LocalNode:
     """A home without data whose only peer is the first node, which lets it in."""
     server, (ports,) = testnet.nodes[0], unused_ports(1)
     home = Home(directory)
