@@ -20,8 +20,9 @@ from bench.sim.world import World
 from consensus import Evidence, Offence
 from node.ledger.params import Params
 from node.storage import ChainTable
+from node.validator import Tuning
 from tests.byzantine.driver import Attacker
-from tests.byzantine.drivers import FACTORIES
+from tests.byzantine.drivers import FACTORIES, TRUSTED
 
 LIVELY_MS = 30_000
 """While one or f lie: virtual time in which every honest validator gets a transaction stored everywhere.
@@ -40,6 +41,7 @@ _AWAY_TURN_MS = 700
 _LARGE = 1_000
 """Characters that make a batch too large to go inline."""
 _PROOFS_MAX = 4_096
+_SHARED_COUNT, _SHARED_SIZE, _SHARED_PAUSE_MS, _SHARED_MS = 9, 100, 250, 6_000
 
 
 @lru_cache(maxsize=4)
@@ -66,8 +68,9 @@ class Outcome:
     fingerprint: str
 
 
-def fight(name: str, seed: int, nodes: int = 4, *others: str) -> Outcome:
-    """`name`, and `others` as its accomplices, against the rest. Raises Violation."""
+def fight(name: str, seed: int, nodes: int = 4, *others: str, trusting: bool = False) -> Outcome:
+    """`name`, and `others` as its accomplices, against the rest; who believes verification certificates if
+    `trusting`, or if one of the drivers is about them. Raises Violation."""
     random = Random(f"{name} {seed} {nodes}")
     names = (name, *others)
     places = random.sample(range(nodes), len(names))
@@ -80,8 +83,17 @@ def fight(name: str, seed: int, nodes: int = 4, *others: str) -> Outcome:
         loss_percent=random.choice((0, 0, 1)),
         slow_percent=random.choice((0, 3)),
     )
-    world = World(_setting(nodes), random.randrange(2**32), quality=quality, behaviours=dict(drivers.items()))
+    trusting = trusting or not TRUSTED.isdisjoint(names)
+    world = World(
+        _setting(nodes),
+        random.randrange(2**32),
+        quality=quality,
+        tuning=Tuning(verification_certificates=trusting),
+        behaviours=dict(drivers.items()),
+    )
     world.start()
+    if trusting:
+        _shared(world)
     _eventful(world, random, long_away=seed % 2 == 1)
     lively_ms = _stay_lively(world)
     for driver in drivers.values():
@@ -132,6 +144,19 @@ def _leave_behind(world: World, victim: Host, rest: list[int]) -> None:
 def _reconnect(world: World) -> None:
     # not `heal`: what drivers laid over the network stays
     world.network.partition(tuple(range(len(world.hosts))))
+
+
+def _shared(world: World) -> None:
+    """All the while, requests whose batches are worth an attestation."""
+
+    def ask() -> None:
+        if world.elapsed_ms < _SHARED_MS:
+            for host in world.honest:
+                if host.up:
+                    world.submit(host.place, _SHARED_COUNT, size=_SHARED_SIZE)
+            world.after(_SHARED_PAUSE_MS, ask)
+
+    ask()
 
 
 def _traffic(world: World, random: Random, places: "range | list[int]", turns: int) -> None:

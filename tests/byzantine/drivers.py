@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from consensus import Offence
 from tests.byzantine import (
+    attesting,
     batches,
     certifying,
     equivocation,
@@ -92,6 +93,14 @@ _SINGLE: tuple[Factory, ...] = (
     byzzfuzz,
 )
 
+_ATTESTERS: tuple[Factory, ...] = (
+    attesting.false_attester,
+    attesting.silent_attester,
+    attesting.late_attester,
+)
+TRUSTED: frozenset[str] = frozenset(factory.__name__ for factory in _ATTESTERS)
+"""Those that lie to clusters which believe verification certificates."""
+
 
 def conspirator(seed: int) -> Attacker:
     """Equivocates as leader, votes for every block and gives every round up: all that two need to try to
@@ -120,7 +129,7 @@ def chameleon(seed: int) -> Attacker:
 
 
 DRIVERS: tuple[tuple[str, Factory], ...] = tuple(
-    (factory.__name__, factory) for factory in (*_SINGLE, conspirator, thief_of_time, chameleon)
+    (factory.__name__, factory) for factory in (*_SINGLE, *_ATTESTERS, conspirator, thief_of_time, chameleon)
 )
 FACTORIES: dict[str, Factory] = dict(DRIVERS)
 
@@ -144,6 +153,7 @@ CONSEQUENCES: dict[str, Consequence] = {
     "equivocating_voter_to_all": Consequence(Offence.DOUBLE_VOTE),
     "equivocating_executor_to_all": Consequence(Offence.DOUBLE_HEADER),
     "endless_evidence": Consequence(Offence.DOUBLE_HEADER),
+    "false_attester": _faults("batch-invalid"),
     "garbage_batches": _faults("batch-malformed", "batch-invalid"),
     "forged_parent": _faults("qc-signature", "qc-root"),
     "misled_parent": _faults("qc-commit", "qc-signature", "qc-shape", "qc-weight", "qc-count", "qc-bitmap"),

@@ -34,6 +34,8 @@ PAIRS = (
     ("stale_leader", "votes_for_everything"),
     ("false_blame", "hoarded_batches"),
     ("acknowledges_unseen", "withheld_batches"),
+    ("false_attester", "false_attester"),
+    ("false_attester", "silent_attester"),
     ("byzzfuzz", "byzzfuzz"),
     ("chameleon", "thief_of_time"),
 )
@@ -60,6 +62,13 @@ def test_two_of_seven_together_harm_nobody(names: tuple[str, str]) -> None:
     seeds = SERVER_SEEDS if set(names) <= set(SERVERS) else SEEDS[:1]
     strikes = sum((fight(names[0], seed, 7, names[1]).strikes for seed in seeds), Counter[str]())
     assert strikes.total() > 0
+
+
+@pytest.mark.parametrize(
+    "name", ["mute", "garbage_batches", "acknowledges_unseen", "withheld_batches", "moody"]
+)
+def test_who_believes_verification_certificates_is_harmed_by_nobody_either(name: str) -> None:
+    assert fight(name, 1, trusting=True).strikes.total() > 0
 
 
 def test_two_that_vote_for_two_blocks_are_proven_guilty() -> None:

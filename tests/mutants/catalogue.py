@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 
 from bench.sim.seams import Parts
 from tests.mutants.agreement import AGREEMENT
+from tests.mutants.attesting import ATTESTING
 from tests.mutants.certificates import CERTIFICATES
 from tests.mutants.dataplane import DATAPLANE
 from tests.mutants.durability import DURABILITY
@@ -19,6 +20,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *SIGNING,
     *CERTIFICATES,
     *DATAPLANE,
+    *ATTESTING,
     *LEDGER,
     *DURABILITY,
 )

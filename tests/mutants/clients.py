@@ -42,11 +42,15 @@ class _Request:
 
 
 class Clients:
-    """They ask random hosts, one request every `pause_ms`, of a few hundred bytes or of many thousand."""
+    """They ask random hosts, one request every `pause_ms`, for `together` transactions of a few hundred bytes
+    or of many thousand."""
 
-    def __init__(self, world: World, random: Random, pause_ms: tuple[int, int], bulky: bool) -> None:
+    def __init__(
+        self, world: World, random: Random, pause_ms: tuple[int, int], bulky: bool, together: int = 1
+    ) -> None:
         self._world, self._random = world, random
         self._pause_ms, self._labels = pause_ms, _BULK if bulky else ()
+        self._together = together
         self._sent: list[_Request] = []
         self._made = 0
         self._over = False
@@ -61,11 +65,12 @@ class Clients:
             self._forge()
             return
         life_ms = random.randint(*_SHORT_LIFE_MS) if random.random() < 0.15 else _LIFE_MS
-        transaction = self._make(self._world.setting.clients[0], life_ms)
-        self._world.checkers.on_made(transaction)
-        first = self._send(transaction, None)
+        transactions = [self._make(self._world.setting.clients[0], life_ms) for _ in range(self._together)]
+        for transaction in transactions:
+            self._world.checkers.on_made(transaction)
+        first = self._send(transactions, None)
         if random.random() < 0.2:
-            self._send(transaction, first)
+            self._send(transactions, first)
 
     def stop(self) -> None:
         """No more."""
@@ -84,13 +89,14 @@ class Clients:
             and sent.transaction.id in sent.host.answers.get(sent.ticket, ())
         ]
 
-    def _send(self, transaction: Transaction, but: Host | None) -> Host | None:
+    def _send(self, transactions: list[Transaction], but: Host | None) -> Host | None:
         hosts = [host for host in self._world.hosts if host.up and host is not but]
         if not hosts:
             return None
         host = self._random.choice(hosts)
         life = host.life
-        self._sent.append(_Request(host, life, host.submit(transaction), transaction))
+        ticket = host.submit(*transactions)
+        self._sent += [_Request(host, life, ticket, transaction) for transaction in transactions]
         return host
 
     def _forge(self) -> None:

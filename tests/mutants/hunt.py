@@ -34,7 +34,9 @@ class Hunt:
     twice. `gap_ms` is the time between two faults, `pause_ms` between two requests of clients, `bulky`
     or small; `lag_max` is K of C13; `inline_bytes` the most batch bodies inside a block;
     `persist_us` what a write of the journal takes, in microseconds; `seal_delay_ms` how long a batch may
-    wait for company; `calm_ms` how long peace may take to bring everything in order.
+    wait for company; `calm_ms` how long peace may take to bring everything in order; `together` the
+    transactions of a request; `candidates` how many nodes without a seat there are beside; `certificates`
+    whether nodes believe what a blocking set verified.
     """
 
     storm_ms: int = 5_000
@@ -50,6 +52,9 @@ class Hunt:
     persist_us: int = 1_000
     seal_delay_ms: int = 25
     calm_ms: int = 12_000
+    together: int = 1
+    candidates: int = 0
+    certificates: bool = False
 
 
 def run(hunt: Hunt, seed: int, parts: Parts) -> Violation | None:
@@ -61,12 +66,16 @@ def run(hunt: Hunt, seed: int, parts: Parts) -> Violation | None:
         quality=Quality(DELAY_US),
         pace=Pace(persist_us=hunt.persist_us),
         parts=parts,
-        tuning=Tuning(base_timeout_ms=200, seal_delay_ms=hunt.seal_delay_ms),
+        tuning=Tuning(
+            base_timeout_ms=200,
+            seal_delay_ms=hunt.seal_delay_ms,
+            verification_certificates=hunt.certificates,
+        ),
         twins=hunt.twins,
         behaviours={place: factory(seed) for place, factory in hunt.liars},
     )
     weather = Weather(world, random, hunt.faults, hunt.gap_ms)
-    clients = Clients(world, random, hunt.pause_ms, hunt.bulky)
+    clients = Clients(world, random, hunt.pause_ms, hunt.bulky, hunt.together)
     try:
         world.start()
         clients.ask()
@@ -92,7 +101,7 @@ def _setting(hunt: Hunt) -> Setting:
         certification_lag_max=hunt.lag_max,
         inline_bytes_max=hunt.inline_bytes,
     )
-    return make_setting(hunt.nodes, KEYED_HASH, params=params)
+    return make_setting(hunt.nodes, KEYED_HASH, params=params, candidates=hunt.candidates)
 
 
 def _reckon(world: World, clients: Clients, calm_ms: int) -> None:
