@@ -30,6 +30,7 @@ from node.local.testnet import Testnet, write_testnet
 
 READY_MS = 60_000
 _NO_FSYNC = {"ISTHMUS_STORAGE__FSYNC": "false"}
+_CERTIFICATES = {"ISTHMUS_CONSENSUS__VERIFICATION_CERTIFICATES": "true"}
 
 
 class GroundError(Exception):
@@ -86,8 +87,7 @@ async def open_local(scenario: Scenario, directory: Path) -> AsyncIterator[Groun
         async with open_supervisor(deaths.append) as supervisor:
             for node in testnet.nodes:
                 program = node.program()
-                environment = {} if scenario.fsync else _NO_FSYNC
-                await supervisor.start(replace(program, environment=environment))
+                await supervisor.start(replace(program, environment=_environment(scenario)))
             try:
                 await wait_ready(testnet, READY_MS)
             except* ClientError as errors:
@@ -96,6 +96,11 @@ async def open_local(scenario: Scenario, directory: Path) -> AsyncIterator[Groun
             urls = {node.name: node.url for node in testnet.nodes}
             yield Ground(urls, testnet.cluster_id, seeds, Daemons(testnet, supervisor, mesh, deaths))
         nursery.cancel_scope.cancel()
+
+
+def _environment(scenario: Scenario) -> dict[str, str]:
+    fsync = {} if scenario.fsync else _NO_FSYNC
+    return fsync | (_CERTIFICATES if scenario.verification_certificates else {})
 
 
 def _write(scenario: Scenario, directory: Path, seeds: Sequence[bytes]) -> Testnet:

@@ -35,6 +35,8 @@ _SECONDS_MAX, _WARMUP_MAX = 400.0, 60.0
 _NODES_MIN_FOR_A_FAULT = 4
 _BULK = 50
 """Transactions a request of a closed loop."""
+_OF_OUR_OWN = ("nodes", "batch_bytes", "no_fsync", "verification_certificates", "clients", "fault")
+"""What is chosen when a cluster is made, not when one is attached to."""
 
 
 def _rates(_context: click.Context, _parameter: click.Parameter, text: str | None) -> tuple[int, ...]:
@@ -103,6 +105,11 @@ OPTIONS: Sequence[Callable[[Callable[..., None]], Callable[..., None]]] = (
         help="The genesis parameter batch_bytes_max.",
     ),
     click.option("--no-fsync", is_flag=True, help="Do not wait for the disk; every table says so."),
+    click.option(
+        "--verification-certificates",
+        is_flag=True,
+        help="Nodes believe signatures that a blocking set checked; every table says so.",
+    ),
     click.option("--fault", type=click.Choice(tuple(fault.value for fault in Fault)), help="In mid-run."),
     click.option("--attach", callback=_urls, metavar="URL,URL,...", help="Nodes of a running cluster."),
     click.option(
@@ -135,7 +142,7 @@ def refuse_contradictions(options: dict[str, Any]) -> None:
         named = " and ".join(f"--{name}" for name in given)
         raise click.UsageError(f"{named} contradict each other; give one (--rate may begin a --knee).")
     if options["attach"]:
-        ours = [name for name in ("nodes", "batch_bytes", "no_fsync", "clients", "fault") if options[name]]
+        ours = [name for name in _OF_OUR_OWN if options[name]]
         scenario = _named(options)
         if ours:
             named = ", ".join(f"--{name.replace('_', '-')}" for name in ours)
@@ -179,6 +186,7 @@ def scenario_of(options: dict[str, Any]) -> Scenario:
         "payload_bytes": options["payload_bytes"],
         "batch_bytes": options["batch_bytes"],
         "fsync": False if options["no_fsync"] else None,
+        "verification_certificates": True if options["verification_certificates"] else None,
         "fault": None if options["fault"] is None else Fault(options["fault"]),
     }
     different = {
@@ -193,6 +201,8 @@ def scenario_of(options: dict[str, Any]) -> Scenario:
     scenario = replace(scenario, **different, changed=changed)
     if scenario.mode is Mode.OPAQUE and options["clients"]:
         raise click.UsageError("Nobody signs opaque transactions; leave --clients out.")
+    if scenario.mode is Mode.OPAQUE and options["verification_certificates"]:
+        raise click.UsageError("Nobody signs opaque transactions; leave --verification-certificates out.")
     _refuse_bodies(scenario)
     is_hurt = scenario.fault is not Fault.NONE
     if is_hurt and scenario.nodes < _NODES_MIN_FOR_A_FAULT:

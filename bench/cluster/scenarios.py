@@ -89,6 +89,7 @@ class Scenario:
     idle_interval_ms: int | None = None
     batch_bytes: int | None = None
     fsync: bool = True
+    verification_certificates: bool = False
     changed: tuple[str, ...] = ()
     """The options that were set to other values than the name stands for, as `name=value`."""
 

@@ -123,6 +123,7 @@ class NodeCollector(Collector):
     def _work(self) -> Iterator[Metric]:
         node = self._node
         loop, hands, opened = node.driver.counts, node.performer.counts, node.opened
+        checks = node.validator.data.pool.attesting.counts
         counters = (
             ("loop_inputs", "Inputs the validator stepped through.", loop.inputs),
             ("journal_syncs", "Groups written and synced to the journal.", loop.groups),
@@ -131,6 +132,14 @@ class NodeCollector(Collector):
             ("store_flushes", "Transactions written to the database.", hands.flushes),
             ("store_writes", "Entries written to the database.", hands.flushed_writes),
             ("snapshots_ended", "Views of the database ended for their age.", opened.store.snapshots.ended),
+            (
+                "pool_batches_verified",
+                "Batches of others whose signatures were checked here.",
+                checks.verified,
+            ),
+            ("pool_batches_trusted", "Batches believed because a blocking set attests them.", checks.trusted),
+            ("pool_attestations_overdue", "Waits for attestations that ended without.", checks.overdue),
+            ("pool_attestations_hurried", "Waits that a block under vote ended.", checks.hurried),
             ("worker_deaths", "Verification workers that ended in their work.", node.workers.deaths),
             (
                 "transactions_certified",

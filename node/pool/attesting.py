@@ -11,8 +11,9 @@ VC2  Attested is what was verified here, and only that: trust is never passed on
 VC3  An attestation is taken over its author's own link, of who has a seat in this epoch, and counts once.
 VC4  Who verifies first is a function of author and digest: as many in turn as make a blocking set with the
      author, whose links are open and who were not silent of late.
-VC5  Who waited `attestation_wait_ms` chooses again without the silent, and the second time verifies by
-     itself; what a block under vote needs is never waited for. Who verifies heeds its own verdict alone.
+VC5  Who has waited for some times what it usually takes chooses again without the silent, and the second time
+     verifies by itself; what a block under vote needs is never waited for. Who verifies heeds its own verdict
+     alone.
 """
 
 from collections import OrderedDict
@@ -29,6 +30,10 @@ from node.pool.ordered import OrderedBlocks
 from node.pool.shelf import HeldBatch, Shelf
 from node.pool.verdicts import Verdicts
 
+PATIENCE_FACTOR = 4
+"""Times what attestations usually take of late, after which who has not attested is silent."""
+_MEMORY = 8
+
 
 @dataclass(slots=True)
 class CheckCounts:
@@ -43,7 +48,7 @@ class CheckCounts:
 
 @dataclass(frozen=True, slots=True)
 class _Wait:
-    due_ms: int
+    since_ms: int
     chosen: int
     """A bit for each validator that is to verify it first."""
     is_last: bool
@@ -73,7 +78,8 @@ class Attesting:
         has_signatures = config.batch.content is BatchContent.TRANSACTIONS
         self._is_on = config.verification_certificates and me is not None and has_signatures
         self._early: list[OrderedDict[Digest, None]] = [OrderedDict() for _ in range(len(validators))]
-        self._waiting: dict[Digest, _Wait] = {}  # by their due time, since all wait equally long
+        self._waiting: dict[Digest, _Wait] = {}  # the longest first
+        self._usual_ms = 0
         self._attested: list[Digest] = []
         self._silent = Exclusions(config)
         self.counts = CheckCounts()
@@ -103,12 +109,11 @@ class Attesting:
             held = self._shelf.get(name)
             if held is None:
                 self._keep_early(name, index)
-            elif not held.verified:
-                self._count(held, index)
+            elif self._count(held, index):
+                self._silent.forgive(index)  # late perhaps, but there
                 wait = self._waiting.get(name)
-                if wait is not None and wait.chosen >> index & 1:
-                    self._silent.forgive(index)
                 if wait is not None and self._is_certified(held):
+                    self._usual_ms += (elapsed_ms - wait.since_ms - self._usual_ms) // _MEMORY
                     effects += self._trust(held, elapsed_ms)
         return effects
 
@@ -141,15 +146,17 @@ class Attesting:
     def run(self, elapsed_ms: int) -> list[PoolEffect]:
         """What was waited for long enough (VC5)."""
         effects: list[PoolEffect] = []
+        patience_ms = self._patience_ms()
         while self._waiting:
             name, wait = next(iter(self._waiting.items()))
-            if wait.due_ms > elapsed_ms:
+            if wait.since_ms + patience_ms > elapsed_ms:
                 break
             del self._waiting[name]
             held = self._shelf.get(name)
             if held is None or held.verified:
                 continue
             self.counts.overdue += 1
+            self._usual_ms = max(self._usual_ms, patience_ms)
             for index in _positions(wait.chosen & ~held.attested):
                 self._silent.blame(index, self._validators.total_weight, self._validators, elapsed_ms)
             effects += [_verify(held)] if wait.is_last else self._share(held, elapsed_ms, is_last=True)
@@ -163,7 +170,9 @@ class Attesting:
 
     def due_ms(self) -> int | None:
         """When `run` has something to do next."""
-        return next(iter(self._waiting.values())).due_ms if self._waiting else None
+        if not self._waiting:
+            return None
+        return next(iter(self._waiting.values())).since_ms + self._patience_ms()
 
     def succeed(self, before: "Attesting") -> None:
         """Go on counting where the epoch before ended."""
@@ -190,11 +199,18 @@ class Attesting:
         """Whether a blocking set attests it (VC1)."""
         return self._validators.is_blocking(held.attested_weight)
 
-    def _count(self, held: HeldBatch, index: ValidatorIndex) -> None:
+    def _count(self, held: HeldBatch, index: ValidatorIndex) -> bool:
+        """Whether that is news: nobody counts twice (VC3)."""
         bit = 1 << index
-        if not held.attested & bit:
-            held.attested |= bit
-            held.attested_weight += self._validators.validators[index].weight
+        if held.attested & bit:
+            return False
+        held.attested |= bit
+        held.attested_weight += self._validators.validators[index].weight
+        return True
+
+    def _patience_ms(self) -> int:
+        least, most = self._config.attestation_wait_ms, self._config.attestation_wait_max_ms
+        return min(max(least, PATIENCE_FACTOR * self._usual_ms), most)
 
     def _keep_early(self, name: Digest, index: ValidatorIndex) -> None:
         if self._ordered.contains(name):
@@ -214,8 +230,7 @@ class Attesting:
         chosen = self._chosen(held, elapsed_ms)
         if self._me is None or chosen >> self._me & 1:
             return [_verify(held)]
-        due_ms = elapsed_ms + self._config.attestation_wait_ms
-        self._waiting[held.batch.digest] = _Wait(due_ms, chosen, is_last)
+        self._waiting[held.batch.digest] = _Wait(elapsed_ms, chosen, is_last)
         return []
 
     def _chosen(self, held: HeldBatch, elapsed_ms: int) -> int:

@@ -35,7 +35,8 @@ class PoolConfig:
     """Whether signatures that a blocking set attests are believed, and what is verified here is attested
     (`attesting.py`)."""
     attestation_wait_ms: int = 500
-    """How long those whose turn it is are waited for, twice at most."""
+    """How long those whose turn it is are waited for at least, twice; longer where it usually takes long."""
+    attestation_wait_max_ms: int = 2_000
     attested_transactions_min: int = 8
     """Transactions of a batch below which everybody verifies at once: a message costs as much."""
     reacknowledge_ms: int = 5_000

@@ -22,6 +22,11 @@ def chosen(*arguments: str) -> Scenario:
     ("arguments", "sentence"),
     [
         ("--mode opaque --clients 7", "Nobody signs opaque transactions; leave --clients out."),
+        ("--mode opaque --verification-certificates", "Nobody signs opaque transactions; leave --verif"),
+        (
+            "--attach http://127.0.0.1:1 --verification-certificates",
+            "--verification-certificates cannot be chosen for a cluster that runs already",
+        ),
         ("--mode transparent", "'transparent' is not one of 'honest', 'opaque'"),
         ("--mode opaque --payload-bytes 0", "An opaque transaction has at least 1 byte"),
         (
@@ -84,6 +89,12 @@ def test_what_is_different_stands_in_the_label() -> None:
     scenario = chosen("--scenario", "steady-800", "--nodes", "7", "--no-fsync", "--fault", "crash-f")
     assert scenario.label == "steady-800 nodes=7 fsync=False fault=crash-f"
     assert (scenario.nodes, scenario.fsync, scenario.fault) == (7, False, Fault.CRASH_F)
+
+
+def test_figures_with_verification_certificates_are_told_apart_from_those_without() -> None:
+    scenario = chosen("--verification-certificates")
+    assert scenario.label == "saturate verification_certificates=True"
+    assert scenario.verification_certificates and not BY_NAME["saturate"].verification_certificates
 
 
 def test_a_rate_is_a_scenario_of_its_own_unless_something_breaks() -> None:
