@@ -397,5 +397,4 @@ def _show_totals(totals: Totals, as_json: bool) -> None:
         report.show_totals(totals)
 
 
-command.add_command(flood_command)
-command.commands.update(scale=scale_command, absence=absence_command)
+command.commands.update(flood=flood_command, scale=scale_command, absence=absence_command)
