@@ -28,6 +28,7 @@ class Arrivals:
         self._certification = certification
         self._seen: dict[Round, list[Proposal]] = {}
         self._held: dict[tuple[Round, ValidatorIndex], tuple[Proposal, bytes]] = {}  # with its sender
+        self._held_bytes = 0
 
     @property
     def seen(self) -> int:
@@ -38,6 +39,11 @@ class Arrivals:
     def held(self) -> int:
         """Proposals of which it cannot be told yet whether their authors lead."""
         return len(self._held)
+
+    @property
+    def held_bytes(self) -> int:
+        """Their encoded size."""
+        return self._held_bytes
 
     def first(self, round: Round) -> Proposal | None:
         """The first proposal of `round` that was seen: the only one that may get a vote (V4)."""
@@ -54,7 +60,7 @@ class Arrivals:
         for past in [known for known in self._seen if known < floor]:
             del self._seen[past]
         for place in [held for held in self._held if held[0] < floor]:
-            del self._held[place]
+            self._let_go(place)
 
     def on_proposal(self, peer: bytes, proposal: Proposal) -> None:
         """Verify, keep and place a proposal; raises PeerError."""
@@ -73,7 +79,7 @@ class Arrivals:
 
     def judge_held(self) -> None:
         """Look again at what is held: its parent may have come, or a certificate that names it."""
-        held, self._held = self._held, {}
+        held, self._held, self._held_bytes = self._held, {}, 0
         for proposal, peer in held.values():
             try:
                 self._take(proposal, peer, self._core.is_led(proposal.block))
@@ -86,12 +92,32 @@ class Arrivals:
         core, block = self._core, proposal.block
         is_named = self._fetching.is_wanted(block.id) or core.pacemaker.hqc.block_id == block.id
         if not is_led and not is_named:
-            held = self._held.setdefault((block.round, block.author), (proposal, peer))[0]
-            if held.block.id != block.id:
-                core.accuse(ProposalClaim.of(held), ProposalClaim.of(proposal))
+            self._hold(proposal, peer)
             self._fetching.want(block.parent_id, peer)
         elif self.see(proposal):
             self._fetching.place(proposal, peer)
+
+    def _hold(self, proposal: Proposal, peer: bytes) -> None:
+        """E15. Room is made by what matters least: the oldest round, and in a round the largest, because the
+        one that leads has no reason to be larger than all that only claim to."""
+        block, config = proposal.block, self._core.config
+        known = self._held.get((block.round, block.author))
+        if known is not None:
+            if known[0].block.id != block.id:
+                self._core.accuse(ProposalClaim.of(known[0]), ProposalClaim.of(proposal))
+            return
+        self._held[block.round, block.author] = (proposal, peer)
+        self._held_bytes += len(block.encoded)
+        while self._held_bytes > config.held_bytes_max:
+            self._let_go(min(self._held, key=self._worth))
+
+    def _worth(self, place: tuple[Round, ValidatorIndex]) -> tuple[Round, int, ValidatorIndex]:
+        round, author = place
+        return round, -len(self._held[place][0].block.encoded), author
+
+    def _let_go(self, place: tuple[Round, ValidatorIndex]) -> None:
+        proposal, _ = self._held.pop(place)
+        self._held_bytes -= len(proposal.block.encoded)
 
     def _is_late(self, round: Round) -> bool:
         return round < self._core.pacemaker.round - ROUNDS_KEPT_BELOW

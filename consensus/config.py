@@ -50,6 +50,9 @@ class ReplicaConfig:
     """Blocks waiting for a parent: eight answers of BLOCKS_COUNT_MAX."""
     orphan_bytes_max: int = 32 * 1024 * 1024
     """Their encoded size."""
+    held_bytes_max: int = 16 * 1024 * 1024
+    """Encoded proposals of which it cannot be told yet whether their authors lead (E15): eight of the largest
+    at least; the oldest rounds make room, and in a round the largest."""
     wants_max: int = 64
     """Missing blocks asked for at one time."""
     evidence_max: int = 256

@@ -360,6 +360,7 @@ class Replica:
             ("votes", self._votes.kept, 2 * rounds * n),
             ("proposals_seen", self._arrivals.seen, 16),
             ("proposals_held", self._arrivals.held, 4 * n),
+            ("proposals_held_bytes", self._arrivals.held_bytes, config.held_bytes_max),
             ("timeouts", self._rounds.timeouts, n),
             ("header_signatures", self._certification.signatures, 2 * config.heights_ahead_max * n),
             ("headers_computed", self._certification.computed, config.heights_ahead_max),

@@ -54,10 +54,9 @@ NEXT = block(4, certify(FAILED), before=FAILED.standing)
 """Led by validator 0 or whoever stands in the turns without validator 2."""
 
 
-def replica_of(index: int = 0) -> Replica:
-    replica = Replica(
-        config_of(), VALIDATORS, ValidatorIndex(index), rules(index), RecoveredState(ROOT, START_MS)
-    )
+def replica_of(index: int = 0, **bounds: int) -> Replica:
+    recovered = RecoveredState(ROOT, START_MS)
+    replica = Replica(config_of(**bounds), VALIDATORS, ValidatorIndex(index), rules(index), recovered)
     replica.step(Started(), NOW)
     return replica
 
@@ -134,6 +133,33 @@ def test_a_held_proposal_that_a_certificate_names_waits_in_the_tree_as_others_do
     effects = give(replica, Blocks((propose(ONE),)))
     assert not blame(effects)
     assert replica.proposal(TWO.id) == propose(TWO)
+
+
+def test_what_is_held_is_bounded_in_bytes_and_the_largest_makes_room() -> None:
+    sizes = {1: 3_000, 2: 1_000, 3: 2_000}
+    made = {a: block(2, certify(ONE), payload=b"x" * size, author=a) for a, size in sizes.items()}
+    room = sum(len(made[author].encoded) for author in (2, 3))
+    replica = replica_of(held_bytes_max=room)
+    for author in (1, 2, 3):
+        assert blame(give(replica, propose(made[author]), author)) == []
+    limits = {name: (current, bound) for name, current, bound in replica.limits()}
+    assert limits["proposals_held_bytes"] == (room, room)
+    assert held(replica) == 2
+    effects = give(replica, propose(ONE))
+    assert blame(effects) == ["block-leader"], "of validator 3; that of 1 is gone, 2 leads"
+    assert {name: current for name, current, _ in replica.limits()}["proposals_held_bytes"] == 0
+
+
+def test_what_is_held_of_an_older_round_makes_room_for_the_current_one() -> None:
+    small, large = block(2, certify(ONE)), block(3, certify(TWO), payload=b"x" * 5_000)
+    replica = replica_of(held_bytes_max=len(large.encoded))
+    give(replica, propose(small), 2)
+    give(replica, propose(large), 3)
+    assert held(replica) == 1
+    give(replica, propose(ONE))
+    give(replica, propose(TWO), 2)
+    assert held(replica) == 0
+    assert replica.proposal(large.id) == propose(large)
 
 
 def test_held_proposals_are_forgotten_with_their_rounds() -> None:
