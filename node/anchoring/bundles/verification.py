@@ -336,8 +336,8 @@ def _not_checked(
     recovery: tuple[str, ...] = ()
     if is_recovered:
         recovery = (
-            "Recovery: whether the other clusters approved the recoveries that were given, and whether "
-            "evidence was withheld that would have changed who may sign them.",
+            "Recovery: whether the other clusters approved the recoveries that were given, whether another "
+            "one replaced them, and whether evidence was withheld against those who signed or follow.",
         )
     sentences = (
         *recovery,

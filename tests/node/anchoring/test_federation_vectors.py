@@ -6,7 +6,7 @@ import pytest
 
 from consensus import decode, encode
 from node.anchoring.client.state import ClientState
-from tests.node.anchoring import independent_client
+from tests.node.anchoring import independent_client, independent_judge
 from tests.node.anchoring.bundle_vectors import from_json, opened, replaced, to_json
 from tests.node.anchoring.federation_vectors import SHAPES, UNBOUND, outcome, refusal
 from tests.node.anchoring.independent_verifier import Refused
@@ -69,6 +69,8 @@ def independently(name: str, data: bytes) -> Any:
     return independent_client.convicted(data, TRUST)
 
 
+CLIENTS = {"recovery": "frozen", "replacement": "recovered", "late-evidence": "recovered"}
+"""Which known client is offered objects of this kind."""
 BOTH = [name for name, entry in OBJECTS.items() if entry["object"] in ("update", "evidence")]
 
 
@@ -86,6 +88,29 @@ def test_a_second_implementation_comes_to_the_same_and_refuses_every_damage(name
         if case["of"] == name:
             with pytest.raises(Refused):
                 independently(name, encode(replaced(whole, case["at"], from_json(case["value"]))))
+
+
+RECOVERING = [name for name, kind in ((n, e["object"]) for n, e in OBJECTS.items()) if kind in CLIENTS]
+
+
+def judged_independently(kind: str, data: bytes) -> bytes:
+    """The client that a second implementation makes of a recovery or of late evidence."""
+    client = bytes.fromhex(KNOWN["clients"][CLIENTS[kind]])
+    if kind == "late-evidence":
+        return independent_judge.told(client, data)
+    return independent_judge.recovered(client, data, KNOWN["now_ms"])
+
+
+@pytest.mark.parametrize("name", RECOVERING)
+def test_a_second_judge_comes_to_the_same_client_and_refuses_every_damage(name: str) -> None:
+    entry = OBJECTS[name]
+    assert judged_independently(entry["object"], bytes_of(name)) == from_json(entry["result"])
+    whole = opened(bytes_of(name))
+    for case in DAMAGED:
+        if case["of"] == name:
+            data = encode(replaced(whole, case["at"], from_json(case["value"])))
+            with pytest.raises(Refused):
+                judged_independently(entry["object"], data)
 
 
 def test_objects_that_only_a_root_binds_are_damaged_in_their_form_alone() -> None:
