@@ -56,9 +56,9 @@ CLIENT: dict[ClientCode, str] = {
     ClientCode.PAST_EPOCH: "Keys of a past epoch alone freeze nobody; add another cluster's view of it.",
     ClientCode.ACCUSED_FULL: "As many validators are accused as can be held; what is held suffices.",
     ClientCode.ROSTER_MISMATCH: "These are not the operators that the ledger certified; prove the roster.",
-    ClientCode.RECOVERY_BASE: "The recovery goes on above another header than one that is held.",
+    ClientCode.RECOVERY_BASE: "Its base is not the tip that is held; make the next on the highest anchored.",
     ClientCode.RECOVERY_EVIDENCE: "The recovery rests on other evidence than is held; bring that evidence.",
-    ClientCode.RECOVERY_ACCUSED: "The recovery does not remove everybody who is convicted.",
+    ClientCode.RECOVERY_ACCUSED: "It accuses somebody who signed it or is in its set; make one without them.",
     ClientCode.RECOVERY_SIGNERS: "Somebody signed the recovery who may not; collect the signatures again.",
     ClientCode.RECOVERY_WEIGHT: "Too little weight signed the recovery; collect more signatures.",
 }

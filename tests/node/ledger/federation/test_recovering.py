@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from random import Random
 
 import pytest
 
@@ -211,3 +212,35 @@ def test_what_matters_less_makes_room_for_what_matters_more(monkeypatch: pytest.
     assert accuse(b, again).ok
     assert [kept.id for kept in queries.evidence(b.state, a.id)] == [again.id]
     assert standing(b, a) == (1, ClientStatus.FROZEN)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_in_whatever_order_clusters_are_told_they_come_to_one_view(seed: int) -> None:
+    """Two holders are shown the fork, one of them also what was held back; recoveries are approved in any
+    order, with couriers' rounds between. What a ledger refuses for now is brought again later."""
+    chance = Random(seed)
+    a, b, c, d = four()
+    island = Island(a)
+    shown, kept_back = island.evidence((0, 1, 2), (1, 2, 3)), island.evidence((0, 2, 3), (0, 2, 3))
+    first = island.recovery(a.recovered(1), (1, 2), (0, 3))
+    better = island.recovery(a.recovered(2), (0, 1, 2, 3), (0, 1, 3), RecoveredBy.OPERATORS)
+    holders = (b, c, d)
+    told = [(at, shown) for at in holders] + [(chance.choice(holders), kept_back)]
+    for ends, recoveries in (((1, ClientStatus.FROZEN), (first,)), ((2, ClientStatus.ACTIVE), (better,))):
+        waiting: list[tuple[Cluster, ForkEvidence | RecoveryCertificate]] = [*told]
+        waiting += [(at, recovery) for at in holders for recovery in recoveries]
+        chance.shuffle(waiting)
+        for _ in range(40):
+            if not waiting:
+                break
+            at, item = waiting.pop(0)
+            if isinstance(item, ForkEvidence):
+                accuse(at, item)
+            elif not apply(at, item).ok:
+                waiting.append((at, item))
+            gossip(*chance.sample(holders, 2), rounds=1)
+        assert not waiting
+        gossip(*holders, rounds=12)
+        assert [standing(at, a) for at in holders] == [ends] * 3
+        assert len({at.client(a).anchor for at in holders}) == 1
+        told = []
