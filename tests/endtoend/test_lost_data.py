@@ -6,11 +6,13 @@ without it.
 """
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import trio
 
-from consensus import GuardRecord, HeaderCertificate, Height, bitmap_indices, decode
+from consensus import GuardRecord, HeaderCertificate, Height, Round, bitmap_indices, decode, encode
+from consensus.reservation import GUARD_HEIGHTS, GUARD_ROUNDS
 from node.daemon.durability import BLOCK_BYTES
 from node.daemon.guardfile import GuardFile
 from node.genesis import Genesis
@@ -31,6 +33,19 @@ from tests.endtoend.talk import (
 VICTIM = "node3"
 WITNESS = "node0"
 OTHERS = ("node0", "node1", "node2")
+
+
+def reserve_ahead(cluster: RunningCluster) -> None:
+    """Only while the victim does not run: what its guard says under a load that cannot be followed guard by
+    guard."""
+    guard = GuardFile.open(cluster.node(VICTIM).home.guard_file)
+    try:
+        said = GuardRecord.from_value(decode(guard.payload))
+        bound, height = Round(said.round_bound + GUARD_ROUNDS), Height(said.height_bound + GUARD_HEIGHTS)
+        ahead = replace(said, round_bound=bound, height_bound=height, locked_round=Round(bound - 1))
+        guard.store(encode(ahead.to_value()))
+    finally:
+        guard.close()
 
 
 def guard_of(cluster: RunningCluster) -> GuardRecord:
@@ -140,25 +155,42 @@ async def test_data_rolled_back_to_an_older_copysigns_only_above_the_guards_boun
         await acknowledged.grow_by(6)
     await all_ready(cluster)
     cluster.kill(VICTIM)
+    reserve_ahead(cluster)
     shutil.rmtree(data)
     shutil.move(tmp_path / "copy", data)
     await signs_only_above(cluster, acknowledged, "The data is older than what this key has signed")
 
 
-async def test_wiped_data_is_fetched_again_and_nothing_is_signed_below_the_guards_bound(
+async def test_wiped_data_is_fetched_again_and_its_validator_is_enough_for_a_quorum_at_once(
     cluster: RunningCluster,
 ) -> None:
+    """One of the others is dead meanwhile: the guard says exactly what was signed (E17)."""
     await all_ready(cluster)
     acknowledged = Acknowledged()
     async with writing(cluster, acknowledged):
         await acknowledged.grow_by(6)
+    cluster.kill("node1")
     cluster.kill(VICTIM)
+    bound = guard_of(cluster).height_bound
+    assert bound <= acknowledged.height + 2, "it reserves ahead, which takes more load than this"
     shutil.rmtree(cluster.node(VICTIM).home.data_dir)
-    await signs_only_above(cluster, acknowledged, "the data directory holds no signing record")
+    said = len(cluster.log(VICTIM))
+    cluster.start(VICTIM)
+    told = await log_where(cluster, VICTIM, "the data directory holds no signing record", said)
+    assert f"height {bound}" in told
+    await put_one(cluster, acknowledged, WITNESS)
+    assert acknowledged.height > bound
+    assert acknowledged.height in await signed_heights(cluster, bound, acknowledged.height)
+    process = cluster.process(VICTIM)
+    cluster.start("node1")
+    await all_ready(cluster)
+    assert cluster.process(VICTIM) is process
+    await all_agree(cluster, acknowledged)
 
 
 async def signs_only_above(cluster: RunningCluster, acknowledged: Acknowledged, words: str) -> None:
-    """The victim, down and with its data hurt, starts: it follows at once, signs later, without a restart."""
+    """The victim, down, its data hurt and its guard ahead of it, starts: it follows at once, signs later,
+    without a restart."""
     bound = guard_of(cluster).height_bound
     await put_one(cluster, acknowledged, *OTHERS)  # above all that the victim signed before its end
     first = acknowledged.height + 1
