@@ -145,8 +145,8 @@ class Arrivals:
         if not self._fetcher.is_wanted(name):
             return []
         self._fetcher.drop(name)
-        if self._shelf.get(name) is not None:
-            return []
+        if self._shelf.get(name) is not None or self._ordered.contains(name):
+            return []  # it came another way meanwhile; what was executed already is nothing to propose
         try:
             batch = Batch.decode(data, self._config.batch, name)
         except CodecError:
