@@ -54,6 +54,8 @@ from node.anchoring.lanes.views import AnchoredView, OwnBlock
 
 DENIED = b"denied-by-policy"
 """The answer of an ERROR that no handler gave."""
+CROWDED = b"too-many-disputes"
+"""The answer where recoveries of the source have left so much in dispute that no more may take effect."""
 ANSWER_TOO_LONG = b"answer-too-long"
 
 
@@ -108,6 +110,9 @@ def receive(
         raise LaneRefused(
             Refusal.DEADLINE_PASSED, f"it is {block.time_ms} ms, the deadline was {message.deadline_ms} ms"
         )
+    if disputes_of(state, incoming.key).is_crowded:
+        _write_receipt(state, incoming, Result.ERROR)
+        return _answer(state, message, Result.ERROR, CROWDED)
     verdict = policy(message)
     if verdict is Verdict.WAIT:
         raise LaneRefused(Refusal.OVER_QUOTA, f"the quota of lane {message.lane} is used up")

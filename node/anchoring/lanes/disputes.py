@@ -14,8 +14,11 @@ from node.anchoring.lanes.records import RECEIPTS_MAX, hash_of, result_of
 from node.anchoring.lanes.state import LaneState, disputes_key, save
 
 DISPUTES_MAX = 4 * RECEIPTS_MAX
-"""Disputed sequences a lane lists, those of four recoveries that each dispute all that a lane can hold; the
-oldest go first, and the list then says that it is incomplete."""
+"""Disputed sequences a lane lists, those of four recoveries that each dispute all that a lane can hold. Of
+results the oldest go beyond it, and the list says that it is incomplete: their callbacks ran, and are not
+repeated whatever is listed. Of messages that took effect none ever goes, for it could be handled again."""
+_CROWDED = DISPUTES_MAX - RECEIPTS_MAX
+"""Beyond it nothing more takes effect on a lane that we receive on, so that what it holds fits its list."""
 _LISTS_CACHED = 64
 
 
@@ -52,6 +55,20 @@ class Disputes:
         listed = (*self.listed, *new)
         is_whole = self.is_complete and is_complete and len(listed) <= DISPUTES_MAX
         return Disputes(is_whole, listed[-DISPUTES_MAX:])
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether what the lane may still hold would fill the list."""
+        return len(self.listed) > _CROWDED
+
+    def choose(self, new: tuple[Dispute, ...]) -> tuple[Dispute, ...]:
+        """Of a lane that we receive on, what is listed of `new`, one a sequence: all that took effect, and of
+        the rest no more than crowds the list."""
+        room = max(0, _CROWDED + 1 - len(self.listed))
+        room -= sum(dispute.result is Result.OK for dispute in new)
+        rest = [dispute for dispute in new if dispute.result is not Result.OK]
+        left_out = {dispute.sequence for dispute in rest[max(0, room) :]}
+        return tuple(dispute for dispute in new if dispute.sequence not in left_out)
 
     def replacing(self, old: Dispute, new: Dispute | None) -> "Disputes":
         """With `old` settled (None) or changed."""

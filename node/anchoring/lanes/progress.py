@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from consensus import CodecError, Value, as_bytes, as_int, as_text, as_tuple
 from node.anchoring.lanes.disputes import disputes_of
 from node.anchoring.lanes.messages import PORT_CHARACTERS_MAX, SEQUENCE_MAX, Gaps, Lane, Mode
-from node.anchoring.lanes.records import RECEIPTS_MAX, Closed, InLane, OutLane, Peer
+from node.anchoring.lanes.records import RECEIPTS_MAX, Closed, InLane, OutLane, Peer, Receipt
 from node.anchoring.lanes.state import (
     LaneState,
     closed_key,
@@ -134,6 +134,11 @@ def received(state: LaneState, lane: Lane) -> Progress:
     beyond = range(known.received + 2, known.highest + 1)
     above = tuple(number for number in beyond if state.get(receipt_key(key, number)) is not None)
     return Progress(lane.port, lane.mode, known.received, above)
+
+
+def receipt_of(state: LaneState, lane: Lane, sequence: int) -> Receipt | None:
+    """The receipt of one message of a lane that we receive on; None where there is none any more."""
+    return load(state, receipt_key(in_key(lane), sequence), Receipt.from_value)
 
 
 def answered(state: LaneState, lane: Lane) -> Progress:

@@ -199,13 +199,9 @@ def _dispute_receipts(state: LaneState, on: Lane, incarnation: int, common_size:
         state.delete(receipt_key(key, sequence))
     if new:
         received = min(lane.received, new[0].sequence - 1)
-        lane = replace(
-            lane,
-            received=received,
-            highest=highest,
-            floor=min(lane.floor, received),
-            reopened=max(lane.reopened, new[-1].sequence),
-        )
+        floor = min(lane.floor, received)
+        reopened = max(lane.reopened, new[-1].sequence)
+        lane = replace(lane, received=received, highest=highest, floor=floor, reopened=reopened)
     passed = load(state, passed_key(key), Passed.from_value)
     if passed is not None:
         save(state, passed_key(key), replace(passed, taken=0))
@@ -215,7 +211,8 @@ def _dispute_receipts(state: LaneState, on: Lane, incarnation: int, common_size:
         state.say(on.source, Closing.make(on, lane.pruned, reopened_before, gaps).encoded)
         lane = replace(lane, closed=lane.pruned)
     save(state, key, lane)
-    _add(state, key, tuple(new), is_whole)
+    listed = disputes_of(state, key).choose(tuple(new))
+    _add(state, key, listed, is_whole and len(listed) == len(new))
     return lane.opened >= common_size and highest == lane.pruned and bool(new or lane.pruned)
 
 

@@ -9,8 +9,8 @@
 
 The light client goes first, then a roster (`renewing.py`) and views of others (`watching.py`); then each leaf
 is taken by its lane, in order. A leaf that is a repetition, early or over a quota is passed over, with the
-lane's label as its outcome, and costs the others nothing. A bundle that brings nothing new at all, nor evidence,
-fails with the code of its first refusal and writes nothing.
+lane's label as its outcome, and costs the others nothing. A bundle that brings nothing new at all, evidence
+included, fails with the code of its first refusal and writes nothing.
 """
 
 from dataclasses import dataclass

@@ -23,8 +23,9 @@ from node.anchoring.lanes.inbound import (
     pack,
 )
 from node.anchoring.lanes.inbound import takes_any as lanes_take_any
+from node.anchoring.lanes.messages import Lane
 from node.anchoring.lanes.outbox import OUTBOX_PROOF_BYTES_MAX, prove_log
-from node.anchoring.lanes.progress import progress_with
+from node.anchoring.lanes.progress import progress_with, receipt_of
 from node.anchoring.lanes.views import AnchoredView, OwnBlock
 from node.ledger.federation.draft import Draft
 from node.ledger.federation.posting import admits
@@ -177,15 +178,22 @@ def _leaves(
     for looked_at, name in enumerate(names):
         if looked_at >= _LEAVES_LOOKED_AT_MAX * request.leaves_max:
             return
-        index = _place(outbox, peer_id, name, size)
-        if index is not None:
+        index = _place(reader, outbox, Lane(peer_id, own_id, name.port, name.mode), name)
+        if index is not None and index < size:
             path = rfc6962.inclusion_path_from(nodes, index, size)
             yield BundledLeaf(index, outbox.leaf(peer_id, index), path)
 
 
-def _place(outbox: StoredOutbox, peer_id: bytes, name: LeafName, size: int) -> int | None:
-    index = outbox.place(peer_id, name)
-    return None if index is None or index >= size else index
+def _place(reader: Reader, outbox: StoredOutbox, to_us: Lane, name: LeafName) -> int | None:
+    """The leaf of this name; where it is an answer, the one to the message whose receipt stands in that place
+    now: a recovery may have brought back one that was answered before others were."""
+    peer_id = to_us.source
+    if name.is_answer:
+        receipt = receipt_of(Draft(_state(reader)), to_us, name.sequence)
+        found = None if receipt is None else outbox.answer(peer_id, receipt.message_hash)
+        if found is not None:
+            return found
+    return outbox.place(peer_id, name)
 
 
 def _update(reader: Reader, tip: Header, since: int, bytes_max: int) -> Update:

@@ -7,7 +7,10 @@ the state holds. A place is found by what the leaf is about:
 
     OUTBOX_PLACES   destination, 1 message | 2 answer, mode u8, sequence u64 (0: closing), port -> index u64
 
-It points to the newest such leaf: after a recovery the same may be said again.
+It points to the newest such leaf: after a recovery the same may be said again. What was answered to one
+message of several that stood in one place, on several branches of the other cluster, is found by its hash:
+
+    OUTBOX_PLACES   destination, 3, message hash -> index u64
 """
 
 from collections.abc import Iterable
@@ -15,7 +18,7 @@ from collections.abc import Iterable
 from consensus import CodecError, LocalError, decode
 from node.anchoring.lanes.courier import LeafName
 from node.anchoring.lanes.courier import name_of as leaf_name
-from node.anchoring.lanes.messages import decode_leaf
+from node.anchoring.lanes.messages import Acknowledgement, Leaf, decode_leaf
 from node.anchoring.lanes.outbox import LogUpdate
 from node.ledger.federation.keys import outbox_key
 from node.ledger.federation.records import Get
@@ -63,6 +66,11 @@ def place_key(destination: bytes, name: LeafName) -> bytes:
     return destination + kind + name.sequence.to_bytes(8, "big") + name.port.encode()
 
 
+def answer_key(destination: bytes, message_hash: bytes) -> bytes:
+    """Where the index of the answer to a message stands in OUTBOX_PLACES."""
+    return b"%s\x03%s" % (destination, message_hash)
+
+
 def chain_contents(logs: Iterable[LogUpdate]) -> dict[Table, Contents]:
     """What a height adds to the outbox tables of the chain."""
     leaves: Contents = {}
@@ -72,7 +80,10 @@ def chain_contents(logs: Iterable[LogUpdate]) -> dict[Table, Contents]:
         to = log.destination
         for index, leaf in enumerate(log.leaves, log.first):
             leaves[leaf_key(to, index)] = leaf
-            places[place_key(to, name_of(leaf))] = index.to_bytes(8, "big")
+            decoded = _own_leaf(leaf)
+            places[place_key(to, leaf_name(decoded))] = index.to_bytes(8, "big")
+            if isinstance(decoded, Acknowledgement):
+                places[answer_key(to, decoded.message_hash)] = index.to_bytes(8, "big")
         for level, index, node in log.nodes:
             nodes[node_key(to, level, index)] = node
     return {
@@ -82,10 +93,10 @@ def chain_contents(logs: Iterable[LogUpdate]) -> dict[Table, Contents]:
     }
 
 
-def name_of(leaf: bytes) -> LeafName:
-    """What a leaf of ours is about. Raises LocalError for what lanes never say."""
+def _own_leaf(leaf: bytes) -> Leaf:
+    """A leaf of ours. Raises LocalError for what lanes never say."""
     try:
-        return leaf_name(decode_leaf(leaf))
+        return decode_leaf(leaf)
     except CodecError as error:
         raise LocalError(f"the outbox holds what lanes never say: {error}") from error
 
@@ -150,7 +161,14 @@ class StoredOutbox:
 
     def place(self, destination: bytes, name: LeafName) -> int | None:
         """The index of the newest leaf about this, None while there is none in the state's log."""
-        data = self._reader.get(ChainTable.OUTBOX_PLACES, place_key(destination, name))
+        return self._place(destination, place_key(destination, name))
+
+    def answer(self, destination: bytes, message_hash: bytes) -> int | None:
+        """The index of the answer to this message, as above."""
+        return self._place(destination, answer_key(destination, message_hash))
+
+    def _place(self, destination: bytes, key: bytes) -> int | None:
+        data = self._reader.get(ChainTable.OUTBOX_PLACES, key)
         if data is None:
             return None
         index = int.from_bytes(data, "big")

@@ -18,7 +18,7 @@ from node.anchoring.lanes.messages import (
     decode_leaf,
 )
 from node.anchoring.lanes.outbox import append, prove_common
-from node.anchoring.lanes.progress import progress_with
+from node.anchoring.lanes.progress import progress_with, receipt_of
 from node.anchoring.lanes.records import Closed, InLane, OutLane
 from node.anchoring.lanes.recovery import heard_of, unresolved
 from node.anchoring.lanes.refusals import LaneRefused, Refusal
@@ -61,15 +61,21 @@ def bring(at: Island, source: Island) -> list[object]:
     theirs = progress_with(source.root, source.cluster_id, at.cluster_id)
     request = BundleRequest(source.incarnation, 0, ours.received, ours.answered, 64, 512 * 1024)
     request = BundleRequest.decode(request.encode())
-    places = {}
+    places, answers = {}, {}
     for index, leaf in enumerate(source.outbox.leaves.get(at.cluster_id, [])):
-        places[name_of(decode_leaf(leaf))] = index
+        decoded = decode_leaf(leaf)
+        places[name_of(decoded)] = index
+        if isinstance(decoded, Acknowledgement):
+            answers[decoded.message_hash] = index
     taken: list[object] = []
     names = wanted(request, theirs.sent, theirs.answers, theirs.closed, theirs.gaps)
     for name in islice(names, LOOKED_AT):
         if name in places:
+            lane = Lane(at.cluster_id, source.cluster_id, name.port, name.mode)
+            receipt = receipt_of(source.root, lane, name.sequence) if name.is_answer else None
+            index = places[name] if receipt is None else answers[receipt.message_hash]
             try:
-                arrival = source.arrival_for(at.cluster_id, places[name], source.height)
+                arrival = source.arrival_for(at.cluster_id, index, source.height)
                 taken.append(at.take(source, arrival))
             except LaneRefused:
                 continue

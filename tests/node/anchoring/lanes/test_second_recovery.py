@@ -1,13 +1,21 @@
 """A cluster that is recovered twice: what the first recovery settled may rest on what the second drops."""
 
+import contextlib
+
+import pytest
+
+from node.anchoring.lanes import disputes as disputes_module
+from node.anchoring.lanes.destination import CROWDED
 from node.anchoring.lanes.disputes import Dispute
 from node.anchoring.lanes.messages import Lane, Mode, Result
 from node.anchoring.lanes.progress import Progress, answered
 from node.anchoring.lanes.records import OutLane
 from node.anchoring.lanes.recovery import disputed
+from node.anchoring.lanes.refusals import LaneRefused
 from node.anchoring.lanes.source import Acknowledged, Standing
 from node.anchoring.lanes.state import load, out_key, save, settled_key
 from tests.node.anchoring.lanes.islands import PORT, Federation, Island, fork, freeze, recover
+from tests.node.anchoring.lanes.test_deep_fork import run_dry
 from tests.node.anchoring.lanes.test_recovery import carry_all
 
 
@@ -95,3 +103,49 @@ def test_a_confirmation_of_what_is_forgotten_already_makes_a_later_list_incomple
     go_on(here, third, 2, 3)
     (lane,) = disputed(here.root, here.cluster_id, third.cluster_id)
     assert (lane.disputes.is_complete, lane.disputes.listed) == (False, ())
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_what_was_handled_on_a_dropped_branch_runs_once_however_many_recoveries_follow(
+    mode: Mode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each branch says other things in the same places, taken in order and not; then one says again what the
+    first did. A list keeps no more than a few, and nothing that took effect is ever missing from it."""
+    monkeypatch.setattr(disputes_module, "DISPUTES_MAX", 24)
+    monkeypatch.setattr(disputes_module, "_CROWDED", 12)
+    here, there = Federation("AB").islands
+    first = fork(there)
+    for incarnation in range(1, 9):
+        dropped = fork(there)
+        for number in range(6):
+            dropped.send(here, b"plain %d of %d" % (number, incarnation), mode, 600_000)
+        dropped.seal()
+        here.anchor(dropped)
+        for index in (4, 1, 0, 5, 2)[: 3 + incarnation % 3]:
+            with contextlib.suppress(LaneRefused):
+                here.take(dropped, dropped.arrival_for(here.cluster_id, index, dropped.height))
+        (lists,) = [each for each in disputed(here.root, here.cluster_id, there.cluster_id)] or [None]
+        assert lists is None or len(lists.disputes.listed) <= 24
+        there = fork(first)
+        if incarnation == 8:
+            for number in range(6):
+                there.send(here, b"plain %d of 1" % number, mode, 600_000)
+        go_on(here, there, incarnation, 0)
+    there.time_ms += 1
+    run_dry(here, there)
+    assert len(here.handled) == len(set(here.handled))
+    assert not there.held(b"/c/")
+    assert {told.message_hash for told in there.told} == {sent.hash for sent in there.sent.values()}
+    there.send(here, b"after", mode, 600_000)
+    run_dry(here, there)
+    listed_ok = [item for item in listed_of(here, there) if item.result is Result.OK]
+    is_crowded = len(listed_of(here, there)) > 12
+    assert (there.told[-1].result is Result.OK) != is_crowded
+    assert there.told[-1].answer == (CROWDED if is_crowded else b"done")
+    settled = {told.message_hash for told in there.told}
+    assert set(here.handled) == settled & set(here.handled) | {item.message_hash for item in listed_ok}
+
+
+def listed_of(here: Island, there: Island) -> tuple[Dispute, ...]:
+    lanes = disputed(here.root, here.cluster_id, there.cluster_id)
+    return tuple(item for lane in lanes if lane.is_incoming for item in lane.disputes.listed)

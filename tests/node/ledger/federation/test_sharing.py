@@ -2,10 +2,13 @@
 
 from node.anchoring.cluster.anchors import ClientStatus
 from node.anchoring.lanes import Explanation, Lane, Mode, Result, Step
+from node.anchoring.lanes.courier import name_of
+from node.anchoring.lanes.messages import Acknowledgement, decode_leaf
 from node.ledger.apps.records import Entry, current_key
 from node.ledger.apps.sharing import Outcome, Shared, outcome_key, shared_key
 from node.ledger.codes import Code
 from node.ledger.federation import queries
+from node.ledger.federation.tables import StoredOutbox
 from tests.node.ledger.federation.cluster import Cluster, federate, open_lane, settle
 
 
@@ -193,3 +196,17 @@ def test_the_sequence_of_a_lane_is_the_receipts_result() -> None:
 def explained(a: Cluster, b: Cluster, count: int) -> list[Explanation]:
     lane = Lane(a.id, b.id, "records", Mode.UNORDERED)
     return [queries.explain_message(a.state, lane, sequence) for sequence in range(1, count + 1)]
+
+
+def test_an_answer_is_found_by_its_place_and_by_the_message_that_it_answers() -> None:
+    a, b = two()
+    a.put("port/manifest")
+    a.share("port/manifest", b)
+    b.pull(a)
+    (answer,) = (leaf for leaf in map(decode_leaf, b.said[a.id]) if isinstance(leaf, Acknowledgement))
+    outbox = StoredOutbox(b.reader)
+    index = outbox.place(a.id, name_of(answer))
+    assert index is not None
+    assert outbox.leaf(a.id, index) == answer.encoded
+    assert outbox.answer(a.id, answer.message_hash) == index
+    assert outbox.answer(a.id, bytes(32)) is None
