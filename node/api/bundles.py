@@ -18,8 +18,8 @@ from node.anchoring import (
 )
 from node.anchoring.bundles.bundle import Statement
 from node.api.faults import Fault, fault
-from node.api.links import epoch_links
 from node.api.queries import StateNodes, body, height_key, locate, state_height
+from node.daemon.epochlinks import epoch_links
 from node.genesis import Genesis
 from node.proofs import rfc6962, smt
 from node.proofs.header import Header

@@ -142,6 +142,7 @@ MAINTENANCE: dict[str, str] = {
     "backup-foreign": "The backup is of another cluster; take one of this cluster.",
     "chain-damaged": "The chain file was cut or changed; export it again.",
     "chain-foreign": "The chain file is of another cluster than was named; compare cluster ids.",
+    "chain-partial": "The file begins above height 1 and cannot be executed; take another node's.",
     "chain-refuted": "Something in the chain file is not as a quorum certified it; do not use it.",
     "data-foreign": "The data is of another cluster than genesis.json; put the right genesis.json back.",
     "destination-taken": "Something lies where the backup was to go; choose another place.",

@@ -1,12 +1,14 @@
 """A whole chain as one portable file: written from a node's databases, and executed again elsewhere.
 
     "ISTHCHN1"   then frames, each u32 length and canonical bytes:
-    [1, genesis text, last height]
-    sync responses from height 1 on, as peers send them (`node/pool/messages.py`), each proving itself
+    [1, genesis text, last height]                from height 1 on, or, from a pruned node,
+    [2, genesis text, last height, first height]  and the epoch links from the genesis on, a links file
+    sync responses from the first height on, as peers send them (`node/pool/messages.py`), each proving itself
     [sha256 of everything before this frame]
 
 Nobody has to be trusted for it: who reads it verifies every certificate with the validators that the genesis
-and the chain itself name, executes every block, and compares every root with what was certified.
+and the chain itself name, executes every block, and compares every root with what was certified; of a file
+that begins above height 1 everything but the execution (chainpart.py).
 """
 
 import hashlib
@@ -15,9 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from struct import Struct
 
-from consensus import CodecError, Height, PeerError, as_int, as_text, as_tuple, decode, encode
+from consensus import Height, PeerError, as_array, as_int, as_text, decode, encode
+from node.anchoring.cluster.epochs import LinksFile
+from node.daemon.chainpart import CheckedPart, PartCheck
 from node.daemon.durability import free_bytes, is_disk_full, sync_directory, sync_file
+from node.daemon.epochlinks import epoch_links
 from node.daemon.maintenance import MaintenanceError
+from node.daemon.pruning import pruned_below
 from node.daemon.serving import StoredChain
 from node.daemon.store import Store
 from node.genesis import Genesis
@@ -36,7 +42,7 @@ from node.storage import HEIGHT_KEY, Snapshot, StateTable
 from node.validator.replaying import ChainReplay, ReplayRefused
 
 MAGIC = b"ISTHCHN1"
-_VERSION = 1
+_WHOLE, _PART = 1, 2
 _LENGTH = Struct(">I")
 _GENESIS_CHARACTERS_MAX = 16 * 1024 * 1024
 _END_BYTES = len(encode((bytes(32),)))
@@ -48,28 +54,35 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class ChainFile:
-    """What a chain file says first."""
+    """What a chain file says first. `links` are there where it does not begin at height 1."""
 
     genesis: Genesis
     height: int
+    first: int = 1
+    links: LinksFile | None = None
 
 
 def export_chain(
     snapshot: Snapshot, rules: PoolConfig, genesis: Genesis, to: int | None, target: Path, progress: Progress
-) -> int:
+) -> tuple[int, int]:
     """Write the chain up to `to`, or the first certified height above it, by default all; complete or absent.
-    Answers with the height. Raises MaintenanceError."""
+    Answers with the first and the last height. Raises MaintenanceError."""
     chain = StoredChain(snapshot, rules)
     tip = int.from_bytes(snapshot.get(StateTable.META, HEIGHT_KEY) or b"", "big")
     certificate = chain.certificate_from(min(tip if to is None else to, tip))
     if tip == 0 or certificate is None:
         raise MaintenanceError("nothing-to-export", "the chain has no certified height yet")
-    last = min(certificate.height, tip)
+    first, last = max(1, pruned_below(snapshot)), min(certificate.height, tip)
+    if last < first:
+        raise MaintenanceError(
+            "pruned-range", f"heights below {first} were pruned here: export from a node that keeps all"
+        )
     if target.exists():
         raise MaintenanceError("destination-taken", f"{target} exists already: choose another place")
     partial = target.with_name(target.name + ".partial")
     try:
-        _write_chain(chain, genesis, last, partial, progress)
+        links = LinksFile(genesis.cluster_id, epoch_links(snapshot))
+        _write_chain(chain, ChainFile(genesis, last, first, links), partial, progress)
         partial.rename(target)
     except OSError as error:
         if error.errno is None or not is_disk_full(error.errno, target.absolute().parent):
@@ -81,10 +94,11 @@ def export_chain(
     finally:
         partial.unlink(missing_ok=True)
     sync_directory(target.absolute().parent)
-    return last
+    return first, last
 
 
-def _write_chain(chain: StoredChain, genesis: Genesis, last: int, path: Path, progress: Progress) -> None:
+def _write_chain(chain: StoredChain, described: ChainFile, path: Path, progress: Progress) -> None:
+    text, last, first = described.genesis.to_json(), described.height, described.first
     with path.open("wb") as file:
         digest = hashlib.sha256()
 
@@ -93,16 +107,18 @@ def _write_chain(chain: StoredChain, genesis: Genesis, last: int, path: Path, pr
             digest.update(data)
 
         put(MAGIC)
-        put(_frame(encode((_VERSION, genesis.to_json(), last))))
-        height = 1
+        if first == 1 or described.links is None:
+            put(_frame(encode((_WHOLE, text, last))))
+        else:
+            put(_frame(encode((_PART, text, last, first))))
+            put(_frame(described.links.encode()))
+        height = first
         while height <= last:
             count = min(SYNC_HEIGHTS_MAX, last - height + 1)
             response = serve(chain, SyncRequest(Height(height), count, SYNC_BYTES_MAX))
             if not response.items:
                 raise MaintenanceError(
-                    "pruned-range",
-                    f"height {height} was pruned here, and a chain file is executed from the first one on: "
-                    "export from a node that keeps all (`isthmus status` says where it begins)",
+                    "pruned-range", f"height {height} is not here any more: export from a node that keeps all"
                 )
             put(_frame(encode_message(response)))
             height += len(response.items)
@@ -117,22 +133,48 @@ def read_beginning(path: Path) -> ChainFile:
     with path.open("rb") as file:
         if file.read(len(MAGIC)) != MAGIC:
             raise _damaged(path, "it does not begin like one")
-        first = _read_frame(file.read, path)
+        frame = _read_frame(file.read, path)
+        try:
+            version, text, height, *rest = as_array(decode(frame, max_bytes=len(frame)), 4, "beginning")
+            as_int(version, "version", low=_WHOLE, high=_PART)
+            genesis = Genesis.from_json(as_text(text, "genesis", max_length=_GENESIS_CHARACTERS_MAX))
+            if version == _WHOLE and not rest:
+                return ChainFile(genesis, as_int(height, "height"))
+            (first,) = rest
+            links = LinksFile.decode(_read_frame(file.read, path))
+            return ChainFile(genesis, as_int(height, "height"), as_int(first, "first height", low=2), links)
+        except ValueError as error:
+            raise _damaged(path, str(error)) from error
+
+
+def check_part_of(path: Path, rules: PoolConfig, progress: Progress) -> CheckedPart:
+    """Check a chain file that begins above height 1. Raises MaintenanceError."""
+    beginning = read_beginning(path)
+    if beginning.links is None:
+        raise _damaged(path, "it has no epoch links")
     try:
-        version, text, height = as_tuple(decode(first, max_bytes=len(first)), 3, "beginning")
-        as_int(version, "version", low=_VERSION, high=_VERSION)
-        genesis = Genesis.from_json(as_text(text, "genesis", max_length=_GENESIS_CHARACTERS_MAX))
-        return ChainFile(genesis, as_int(height, "height"))
-    except CodecError as error:
-        raise _damaged(path, str(error)) from error
+        check = PartCheck(beginning.genesis, beginning.links, beginning.first, rules)
+        for response in _responses(path, beginning):
+            check.take(response)
+            progress(response.from_height, beginning.height)
+        return check.finished(beginning.height)
+    except (ReplayRefused, PeerError) as refused:
+        detail = refused.detail if isinstance(refused, PeerError) else str(refused)
+        raise MaintenanceError("chain-refuted", f"{path}: {detail}") from refused
 
 
 def replay_chain(path: Path, store: Store, rules: PoolConfig, progress: Progress) -> ChainReplay:
     """Execute a chain file into a store that holds nothing but height 0 of its genesis. Raises
     MaintenanceError for the first thing that is not as certified; what was stored until then is sound."""
     beginning = read_beginning(path)
+    if beginning.first > 1:
+        raise MaintenanceError(
+            "chain-partial",
+            f"{path} begins at height {beginning.first}, and executing it needs what is below: export from a "
+            "node that keeps all",
+        )
     replay = ChainReplay(beginning.genesis, store.reader(), rules)
-    for response in _responses(path):
+    for response in _responses(path, beginning):
         try:
             chain, state = replay.take(response)
         except ReplayRefused as refused:
@@ -145,7 +187,7 @@ def replay_chain(path: Path, store: Store, rules: PoolConfig, progress: Progress
     return replay
 
 
-def _responses(path: Path) -> Iterator[SyncResponse]:
+def _responses(path: Path, beginning: ChainFile) -> Iterator[SyncResponse]:
     """The ranges in order; the last frame's hash must be of all that comes before it."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
@@ -156,7 +198,8 @@ def _responses(path: Path) -> Iterator[SyncResponse]:
             return data
 
         read(len(MAGIC))
-        _read_frame(read, path)
+        for _ in range(2 if beginning.links is not None else 1):
+            _read_frame(read, path)
         while True:
             before = digest.copy()
             frame = _read_frame(read, path)

@@ -20,7 +20,7 @@ from node.cli.options import home_option, json_option
 from node.cli.output import Output
 from node.config import NodeConfig, load_config
 from node.daemon.backup import restore_backup, write_backup
-from node.daemon.chainfile import export_chain, read_beginning, replay_chain
+from node.daemon.chainfile import ChainFile, check_part_of, export_chain, read_beginning, replay_chain
 from node.daemon.keylock import KeyLock
 from node.daemon.maintenance import MaintenanceError
 from node.daemon.pruning import KEEP_MIN, Pruned, prune
@@ -30,6 +30,7 @@ from node.daemon.startup import check_data, open_store
 from node.daemon.store import Store
 from node.genesis import Genesis
 from node.home import Home
+from node.pool.config import PoolConfig
 from node.storage import StoreFull
 from node.validator import Tuning, first_writes, pool_config
 
@@ -180,14 +181,18 @@ def export(file: Path, to: int | None, home: Home, output: Output) -> None:
     genesis = Genesis.from_json(home.genesis_text())
     rules = pool_config(genesis, Tuning())
     with open_view(home.data_dir) as view, _shown(output, "heights") as progress:
-        height = export_chain(view.snapshot, rules, genesis, to, file, progress)
+        first, height = export_chain(view.snapshot, rules, genesis, to, file, progress)
     document = {
         "file": str(file),
+        "first": first,
         "height": height,
         "bytes": file.stat().st_size,
         "cluster_id": genesis.cluster_id.hex(),
     }
-    words = f"{file}: heights 1 to {height} of cluster {genesis.cluster_id.hex()}, {document['bytes']} bytes"
+    whose = f"of cluster {genesis.cluster_id.hex()}"
+    words = f"{file}: heights {first} to {height} {whose}, {document['bytes']} bytes"
+    if first > 1:
+        output.remark(f"what is below height {first} was pruned here: the file can be checked, not executed")
     output.answer(document, lambda console: console.print(words, markup=False))
 
 
@@ -199,7 +204,11 @@ def export(file: Path, to: int | None, home: Home, output: Output) -> None:
 @json_option
 def verify(file: Path, trust: bytes, output: Output) -> None:
     """Every certificate, every transaction and every root, from the genesis on."""
-    genesis = _genesis_of(file, trust, "--trust")
+    beginning = _beginning_of(file, trust, "--trust")
+    genesis = beginning.genesis
+    if beginning.first > 1:
+        _verify_part(file, pool_config(genesis, Tuning()), output)
+        return
     with tempfile.TemporaryDirectory(prefix="isthmus-") as folder:
         store = Store.open(Path(folder), fsync=False)
         try:
@@ -208,7 +217,13 @@ def verify(file: Path, trust: bytes, output: Output) -> None:
                 replay = replay_chain(file, store, pool_config(genesis, Tuning()), progress)
         finally:
             store.close()
-    document = {"verified": True, "height": replay.height, "header_hash": replay.header_hash.hex()}
+    document = {
+        "verified": True,
+        "executed": True,
+        "first": 1,
+        "height": replay.height,
+        "header_hash": replay.header_hash.hex(),
+    }
     words = (
         f"{file} is the history of cluster {trust.hex()} up to height {replay.height}: every block was "
         f"executed again, and gives what a quorum certified.\n  header {replay.header_hash.hex()}"
@@ -224,7 +239,7 @@ def take_in(file: Path, home: Home, output: Output) -> None:
     """The node then goes on from there, as if it had followed from the first block."""
     config = load_config(home, os.environ).config
     genesis = Genesis.from_json(home.genesis_text())
-    _genesis_of(file, genesis.cluster_id, str(home.genesis_file))
+    _beginning_of(file, genesis.cluster_id, str(home.genesis_file))
     if home.data_dir.exists() and any(home.data_dir.iterdir()):
         raise MaintenanceError(
             "destination-taken", f"{home.data_dir} is not empty: move it away first (never the keys)"
@@ -240,14 +255,28 @@ def take_in(file: Path, home: Home, output: Output) -> None:
     output.answer(document, lambda console: console.print(words, markup=False))
 
 
-def _genesis_of(file: Path, trust: bytes, named_by: str) -> Genesis:
-    genesis = read_beginning(file).genesis
+def _verify_part(file: Path, rules: PoolConfig, output: Output) -> None:
+    with _shown(output, "heights") as progress:
+        part = check_part_of(file, rules, progress)
+    document = {"verified": True, "executed": False, **asdict(part), "header_hash": part.header_hash.hex()}
+    document["height"] = document.pop("last")
+    words = (
+        f"{file} is what cluster {rules.batch.cluster_id.hex()} ordered from height {part.first} to "
+        f"{part.last}: certificates, blocks and batches are as a quorum certified them. Nothing was "
+        f"executed: that needs what is below.\n  header {part.header_hash.hex()}"
+    )
+    output.answer(document, lambda console: console.print(words, markup=False))
+
+
+def _beginning_of(file: Path, trust: bytes, named_by: str) -> ChainFile:
+    beginning = read_beginning(file)
+    genesis = beginning.genesis
     if genesis.cluster_id != trust:
         raise MaintenanceError(
             "chain-foreign",
             f"{file} is of cluster {genesis.cluster_id.hex()[:16]}, and {named_by} names {trust.hex()[:16]}",
         )
-    return genesis
+    return beginning
 
 
 def _config_of(home: Home) -> NodeConfig:

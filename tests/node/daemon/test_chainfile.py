@@ -69,6 +69,40 @@ def test_an_exported_chain_is_verified_offline_and_imported_byte_for_byte(
         opened.close()
 
 
+def test_a_pruned_node_exports_what_it_has_which_is_checked_and_not_executed(
+    grown: Grown, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, first = tmp_path / "part", grown.tip - KEEP_MIN + 1
+    assert run(["db", "prune", "--keep", str(KEEP_MIN), "--home", str(grown.home.path)]) == Exit.OK
+    capsys.readouterr()
+    assert chain_of(grown, file, "--json") == Exit.OK
+    told = capsys.readouterr()
+    assert (json.loads(told.out)["first"], json.loads(told.out)["height"]) == (first, grown.tip)
+    assert "can be checked, not executed" in told.err
+    beginning = read_beginning(file)
+    assert (beginning.first, beginning.height) == (first, grown.tip)
+    assert verified(file, grown) == Exit.OK
+    found = json.loads(capsys.readouterr().out)
+    assert (found["verified"], found["executed"]) == (True, False)
+    assert (found["first"], found["height"]) == (first, grown.tip)
+    assert run(["db", "verify", str(file), "--trust", grown.testnet.cluster_id.hex()]) == Exit.OK
+    assert "Nothing was executed" in " ".join(capsys.readouterr().out.split())
+    empty = wiped(grown, tmp_path / "empty")
+    assert run(["db", "import", str(file), "--home", str(empty.home.path)]) == Exit.STORAGE
+    assert f"begins at height {first}" in capsys.readouterr().err
+    sound = file.read_bytes()
+    last = sound.index(grown.transactions[grown.tip - 1].encoded)
+    for place in (3, 9, last + 60, len(sound) - 3, sound.index(b"isthmus-links/1") + 20):
+        data = bytearray(sound)
+        data[place] ^= 1
+        file.write_bytes(data)
+        assert verified(file, grown) not in (Exit.OK, Exit.BUG), place
+    for length in (0, 200, len(sound) - 36, len(sound) - 1):
+        file.write_bytes(sound[:length])
+        assert verified(file, grown) == Exit.STORAGE, length
+    capsys.readouterr()
+
+
 def test_part_of_a_chain_ends_at_a_certified_height(grown: Grown, tmp_path: Path) -> None:
     file = tmp_path / "part"
     assert chain_of(grown, file, "--to", "70") == Exit.OK
@@ -113,8 +147,8 @@ def test_other_clusters_full_homes_and_pruned_nodes_are_refused_in_words(
     assert run(["db", "import", str(file), "--home", str(other.path)]) == Exit.STORAGE
     assert "is of cluster" in capsys.readouterr().err
     assert run(["db", "prune", "--keep", str(KEEP_MIN), "--home", home]) == Exit.OK
-    assert chain_of(grown, tmp_path / "pruned") == Exit.STORAGE
-    assert "is not here any more" in capsys.readouterr().err
+    assert chain_of(grown, tmp_path / "pruned", "--to", "3") == Exit.STORAGE
+    assert "were pruned here" in capsys.readouterr().err
     assert not (tmp_path / "pruned").exists()
     fresh = written(tmp_path / "fresh")
     open_home(config_of(fresh)).close()

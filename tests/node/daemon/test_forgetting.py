@@ -140,11 +140,13 @@ def test_too_few_heights_are_refused_by_the_configuration(tmp_path: Path) -> Non
         parse_config("[storage]\nkeep_blocks = 99\n", Home(tmp_path), {})
 
 
-def test_a_chain_that_was_pruned_is_exported_by_nobody(
+def test_what_a_running_node_left_is_exported_from_its_first_height_on(
     grown: Grown, small_slices: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store, rules = opened(grown)
     assert forget_slice(store, rules, KEEP, ()) == small_slices
     store.close()
-    assert run(["db", "export", str(tmp_path / "chain"), "--home", str(grown.home.path)]) == Exit.STORAGE
-    assert "height 1 was pruned here" in capsys.readouterr().err
+    file = str(tmp_path / "chain")
+    assert run(["db", "export", file, "--home", str(grown.home.path)]) == Exit.OK
+    assert f"heights {small_slices + 1} to {grown.tip}" in " ".join(capsys.readouterr().out.split())
+    assert run(["db", "verify", file, "--trust", grown.testnet.cluster_id.hex()]) == Exit.OK
