@@ -256,9 +256,11 @@ class BatchPool:
 
     def own_transactions(self) -> list[Transaction]:
         """What this node took upon itself and is not executed, in the order it came: not sealed yet, or in a
-        batch that was not ordered in time, or ordered by a block that comes to nothing (C4)."""
+        batch that was not ordered in time, or ordered by a block that comes to nothing (C4). A block may hold
+        a batch that names us and is not ours: nothing of it is sealed anew unless it was verified (VC2)."""
         limit = self._config.batch.transaction_bytes_max
-        own = [] if self._me is None else [h for h in self._shelf if h.batch.author == self._me]
+        me = self._me
+        own = [] if me is None else [h for h in self._shelf if h.batch.author == me and h.verified]
         sealed = [Transaction.decode(data, limit) for held in own for data in held.batch.transactions]
         return [*sealed, *self._sealer.waiting()]
 

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import TypeAlias
 
-from consensus import Epoch, ValidatorIndex
+from consensus import Digest, Epoch, ValidatorIndex
 from node.ledger.codes import Code, RejectedTransaction
 from node.ledger.transactions import Transaction
 from node.pool.batches import Batch, BatchContent
@@ -159,8 +159,10 @@ class Sealer:
         return batches
 
     def _take(self, created_ms: int) -> list[Item]:
+        """What one batch holds; a transaction once, for a batch with two of one is refused (`verify_batch`):
+        what was sealed before may come again beside a copy that another validator made of our batch."""
         bytes_max = self._config.batch.batch_bytes_max
-        taken: list[Item] = []
+        taken: dict[Digest | int, Item] = {}
         size = 0
         while self._waiting and len(taken) < self._items_max:
             item = self._waiting[0][0]
@@ -169,10 +171,11 @@ class Sealer:
                 break
             self._waiting.popleft()
             self.bytes -= length
-            if item.expires_at_ms > created_ms:
-                taken.append(item)
+            name = item.id if isinstance(item, Transaction) else item.ticket
+            if item.expires_at_ms > created_ms and name not in taken:
+                taken[name] = item
                 size += length
-        return taken
+        return list(taken.values())
 
     def _sealed(self, author: ValidatorIndex, items: list[Item], created_ms: int) -> Batch:
         rules = self._config.batch
