@@ -161,6 +161,10 @@ class Courier:
         self._wall_ms = wall_ms
         self._turn = 0
         self._failures = 0
+        self._fruitless = 0
+        """Rounds in a row that brought nothing."""
+        self._hasty = 0
+        """Of these the last ones whose node did not keep the question as long as it might."""
         self._usual_ms = 0
         self._wanted = (0, 0.0)
         """A height that somebody waits for, and until when."""
@@ -207,7 +211,9 @@ class Courier:
             self._failures = 0
             if not brought:
                 self._turn += 1  # whoever said nothing may have kept it back: ask another one
-                return PAUSE_MIN_MS
+                self._fruitless += 1
+                return backoff_ms(self._hasty, PAUSE_MIN_MS, PAUSE_MAX_MS)
+            self._fruitless = self._hasty = 0
             return 0
         self._turn += 1
         self._failures += 1
@@ -305,8 +311,8 @@ class Courier:
     async def _ask_offer(self, peer: PeerId, standing: Standing) -> Offer | None:
         """What the peer offers; None when somebody does not wait for its patience to end."""
         held = standing.held
-        due_ms = held.anchored_ms + standing.heartbeat_ms - self._wall_ms()
-        patience_ms = max(0, min(PATIENCE_MS, PATIENCE_MS_MAX, due_ms))
+        patience_ms = self._patience_ms(standing)
+        began = trio.current_time()
         with trio.CancelScope() as self._listening:
             offered = await self._asked.ask_offer(
                 peer,
@@ -314,8 +320,18 @@ class Courier:
                 patience_ms,
                 patience_ms / 1000 + ANSWER_SECONDS,
             )
+            is_hasty = (trio.current_time() - began) * 1000 < patience_ms / 2
+            self._hasty = self._hasty + 1 if is_hasty else 0
             return self._barren.without(peer, held, offered.offer)
         return None
+
+    def _patience_ms(self, standing: Standing) -> int:
+        """How long a node may keep the question: not beyond our heartbeat, but for a cluster of which no node
+        had gone on when it was over."""
+        due_ms = standing.held.anchored_ms + standing.heartbeat_ms - self._wall_ms()
+        if due_ms <= 0 and self._fruitless > len(self._peers.connected(self.cluster_id)):
+            due_ms = standing.heartbeat_ms
+        return max(0, min(PATIENCE_MS, PATIENCE_MS_MAX, due_ms))
 
     def _plan(self, standing: Standing, offer: Offer) -> BundleRequest | None:
         return plan(standing.held, offer, self._wall_ms(), standing.heartbeat_ms)

@@ -87,9 +87,13 @@ class FakeLinks:
         self.asked.append((peer, message))
         reply = self.server(peer, message)
         if reply is not None:
-            raw = reply if isinstance(reply, bytes) else wire.frame_of_exchange(reply)[1]
-            self.inbox.put(Delivery(peer, Code.FEDERATION, raw))
+            self.answer(peer, reply)
         return True
+
+    def answer(self, peer: PeerId, reply: Reply | bytes) -> None:
+        """What a node says, to a question or to none."""
+        raw = reply if isinstance(reply, bytes) else wire.frame_of_exchange(reply)[1]
+        self.inbox.put(Delivery(peer, Code.FEDERATION, raw))
 
     def report(self, peer: PeerId, code: str, weight: int) -> None:
         self.reports.append((peer, code, weight))

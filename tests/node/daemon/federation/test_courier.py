@@ -161,8 +161,33 @@ async def test_an_idle_federation_is_asked_patiently_and_nothing_is_submitted(
         pass
     assert made.submitted == []
     # An answer before its time cannot make the courier spin; and every node is asked in turn.
-    assert len(made.links.asked) <= 20_000 / 200 + 1
+    assert len(made.links.asked) <= 8
     assert set(made.asked(OfferAsked)) == set(NODES)
+
+
+async def test_a_cluster_that_stands_still_beyond_the_heartbeat_is_asked_as_patiently_as_before(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Each node is asked once whether it has gone on; after that news come by themselves."""
+
+    def keeping(peer: PeerId, question: Question) -> Reply | None:
+        assert isinstance(question, OfferAsked)
+        if not question.patience_ms:
+            return Offered(question.ticket, SILENCE)
+        nursery.start_soon(later, peer, Offered(question.ticket, SILENCE), question.patience_ms)
+        return None
+
+    async def later(peer: PeerId, reply: Reply, patience_ms: int) -> None:
+        await trio.sleep(patience_ms / 1000)
+        made.links.answer(peer, reply)
+
+    ledger = FakeLedger(standing(anchored_ms=NOW_MS - 10 * HEARTBEAT_MS))
+    async with trio.open_nursery() as nursery, office(keeping, ledger=ledger, seconds=60) as made:
+        pass
+    asked = [question.patience_ms for _, question in made.links.asked if isinstance(question, OfferAsked)]
+    assert asked[: len(NODES)] == [0] * len(NODES)
+    assert set(asked[len(NODES) + 1 :]) == {PATIENCE_MS}
+    assert len(asked) <= len(NODES) + 1 + 60_000 / PATIENCE_MS
 
 
 async def test_the_tip_of_a_silent_cluster_is_anchored_at_the_heartbeat(
@@ -579,10 +604,14 @@ async def test_one_bad_cluster_slows_no_other(
     def server(peer: PeerId, asked: Question) -> Reply | bytes | None:
         if peer in NODES[2:]:
             return hostile(asked)
+        if isinstance(asked, OfferAsked) and offered[0].log_size <= asked.log_size:
+            kept[peer] = asked.ticket  # an honest server keeps the question until it has news
+            return None
         if isinstance(asked, OfferAsked):
             return Offered(asked.ticket, offered[0])
         return BundleSent(asked.ticket, a_bundle())
 
+    kept: dict[PeerId, int] = {}
     links = FakeLinks(server, NODES[:2], NODES[2:])
     exchange = Exchange(links, lambda peer, cluster, question: None)
 
@@ -620,6 +649,9 @@ async def test_one_bad_cluster_slows_no_other(
             await trio.sleep(9)
             said = trio.current_time()
             offered[0] = Offer(0, 5 + number, number)
+            while kept:
+                peer, ticket = kept.popitem()
+                links.answer(peer, Offered(ticket, offered[0]))
             await trio.sleep(1)
             assert len(brought) == number
             assert brought[-1] - said < 0.3
