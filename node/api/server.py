@@ -24,6 +24,7 @@ from node.api.faults import Fault, PortInUse
 from node.api.gauges import Gauges
 from node.api.limits import ApiLimits
 from node.api.visitors import Visitors
+from node.config import ConfigError
 
 _BACKLOG = 128
 _REFUSED_AT_ONCE_MAX = 64
@@ -33,11 +34,13 @@ _log = logging.getLogger("isthmus.api")
 def bind_listener(host: str, port: int) -> socket.socket:
     """A bound TCP socket that refuses connections until it is served; port 0 lets the system choose.
 
-    Raises PortInUse with the sentence for people, OSError when the address is not this machine's.
+    Raises PortInUse, or ConfigError for an address that is none or not this machine's.
     """
-    family, _, _, _, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise _unusable(host, port, error) from error
+    family, _, _, _, address = found[0]
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -46,9 +49,15 @@ def bind_listener(host: str, port: int) -> socket.socket:
         listener.close()
         if error.errno == errno.EADDRINUSE:
             raise _taken(host, port) from error
-        raise
+        raise _unusable(host, port, error) from error
     listener.setblocking(False)
     return listener
+
+
+def _unusable(host: str, port: int, error: OSError) -> ConfigError:
+    return ConfigError(
+        (f"the API cannot listen on {host}:{port}: {error.strerror}; correct api.host, api.port",)
+    )
 
 
 def _listen(listeners: Sequence[socket.socket]) -> None:

@@ -15,6 +15,7 @@ from node.api.app import build_api
 from node.api.faults import PortInUse
 from node.api.limits import ApiLimits
 from node.api.server import bind_listener, serve_api
+from node.config import ConfigError
 from tests.node.api.fake_backend import FakeBackend, put_record
 from tests.node.api.live import Live, ask_raw, read_answer, serving
 
@@ -371,3 +372,10 @@ async def test_stopping_does_not_wait_for_a_reader_that_takes_nothing() -> None:
         await trio.testing.wait_all_tasks_blocked(0.1)
         live.shutdown.set()
     raw.close()
+
+
+def test_an_address_that_is_not_of_this_machine_is_a_sentence() -> None:
+    with pytest.raises(
+        ConfigError, match=r"the API cannot listen on 203.0.113.5:27601: .*; correct api.host"
+    ):
+        bind_listener("203.0.113.5", 27_601)
