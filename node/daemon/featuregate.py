@@ -22,7 +22,7 @@ from node.ledger.governance.proposals import Proposal, proposal_key
 from node.ledger.governance.queries import open_ids
 from node.ledger.roster import Roster
 from node.ledger.transactions import Transaction
-from node.storage import StateTable
+from node.storage import SnapshotLimit, StateTable
 from node.validator import Refusal
 
 _NAME_BYTES = NAME.encode()
@@ -30,8 +30,8 @@ _NAME_BYTES = NAME.encode()
 
 def refusal(node: Node, encoded: bytes) -> Refusal | None:
     """Why this node does not take in a transaction that proposes or approves a feature, None for any other
-    and for what admission refuses better."""
-    if _NAME_BYTES not in encoded:
+    and for what admission refuses better. Nothing is signed for here yet: a stranger may send any number."""
+    if not concerns(encoded):
         return None
     try:
         transaction = Transaction.decode(encoded, len(encoded))
@@ -40,14 +40,24 @@ def refusal(node: Node, encoded: bytes) -> Refusal | None:
         parse(transaction.method, transaction.args, node.validator.data.line.features)
     except RejectedTransaction:
         return None
-    with node.recent.over(node.opened.store) as snapshot:
-        names = features_named(
-            transaction.method, transaction.args, lambda key: snapshot.get(StateTable.STATE, key)
-        )
+    try:
+        with node.recent.over(node.opened.store) as snapshot:
+            names = features_named(
+                transaction.method, transaction.args, lambda key: snapshot.get(StateTable.STATE, key)
+            )
+    except SnapshotLimit as error:
+        return Refusal(Code.POOL_FULL, str(error))
+    if not names:
+        return None
     detail = unsupported(names, node.validator.term.roster, spoken(node))
     if detail is None:
         return None
     return Refusal(Code.FEATURE_UNSUPPORTED, str(RejectedTransaction(Code.FEATURE_UNSUPPORTED, detail)))
+
+
+def concerns(encoded: bytes) -> bool:
+    """Whether `refusal` has to open this transaction."""
+    return _NAME_BYTES in encoded
 
 
 def spoken(node: Node) -> dict[bytes, int]:
