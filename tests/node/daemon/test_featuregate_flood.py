@@ -1,4 +1,4 @@
-"""What the gate of features costs who sends what nobody signed for: no turn of others, and no fault of ours."""
+"""What the gate of features costs for what nobody signed: no turn of others, and no fault of ours."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
