@@ -26,6 +26,7 @@ from node.daemon.maintenance import MaintenanceError
 from node.daemon.pruning import KEEP_MIN, Pruned, prune
 from node.daemon.pruning import Progress as Report
 from node.daemon.reading import compact_chain, open_view
+from node.daemon.signature_audit import audit_signatures
 from node.daemon.startup import check_data, open_store
 from node.daemon.store import Store
 from node.genesis import Genesis
@@ -37,6 +38,11 @@ from node.validator import Tuning, first_writes, pool_config
 _WAY_OUT = (
     "While a quorum of the other nodes is in order, move the data folder away (never keys) and start: the "
     "node fetches everything again. One node at a time, and keep what was moved until it has caught up."
+)
+_FORGED = (
+    "Validators of more than a third of the weight said that they had checked these, and had not. Keep this "
+    "folder: each transaction carries the signature that shows it. Set consensus.verification_certificates "
+    "to false on every node, and ask who runs the validators."
 )
 _NEW = click.Path(path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -55,25 +61,45 @@ def command() -> None:
 @command.command(
     "check", help="Read all data of a stopped node, journal included; exit code 1 when something is wrong."
 )
+@click.option("--signatures", is_flag=True, help="Check every client's signature again, too.")
 @home_option
 @json_option
-def check(home: Home, output: Output) -> int:
+def check(signatures: bool, home: Home, output: Output) -> int:
     """Takes the node's lock, so that nothing writes meanwhile."""
     config = _config_of(home)
     with KeyLock.acquire(home.keys_dir):
         checked = check_data(config)
-    document = {"home": str(home.path), "ok": not checked.findings, **asdict(checked)}
+        audited = signatures and not checked.findings
+        forged = _forged(config, output) if audited else []
+    document = {"home": str(home.path), "ok": not checked.findings and not forged, **asdict(checked)}
+    if audited:
+        document["forged"] = forged
 
     def for_people(console: Console) -> None:
-        for sentence in (*checked.findings, *checked.expected):
+        for sentence in (*checked.findings, *checked.expected, *forged):
             console.print(sentence, markup=False)
         if checked.findings:
             console.print(_WAY_OUT)
+        elif forged:
+            console.print(_FORGED)
         else:
-            console.print(f"the database in {home.data_dir} is in order", markup=False)
+            words = ", every signature included" if audited else ""
+            console.print(f"the database in {home.data_dir} is in order{words}", markup=False)
 
     output.answer(document, for_people)
-    return Exit.NEGATIVE if checked.findings else Exit.OK
+    return Exit.NEGATIVE if checked.findings or forged else Exit.OK
+
+
+def _forged(config: NodeConfig, output: Output) -> list[str]:
+    genesis = Genesis.from_json(config.home.genesis_text())
+    if genesis.params.is_opaque:
+        return []  # nobody signs these
+    store = open_store(config, genesis)
+    try:
+        with _shown(output, "heights") as progress:
+            return audit_signatures(store, progress)
+    finally:
+        store.close()
 
 
 @command.command("backup", help="Copy the database of a node, running or not, to a new folder DEST.")
