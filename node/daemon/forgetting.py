@@ -5,7 +5,8 @@ is behind has not stored yet, as long as it is less than another `keep` heights:
 ever fills nobody's disk. Nodes that come from further below catch up from a node that keeps all.
 
 A slice is one transaction: the height below which nothing is left is written with what is deleted. It runs in
-the thread that flushes run in, between two of them, so a flush waits for a slice at most.
+the thread that flushes run in, between two of them, so a flush waits for a slice at most; and a slice looks at
+its own heights alone, however many are younger.
 """
 
 from collections.abc import Callable, Collection
@@ -15,7 +16,7 @@ import structlog
 import trio
 
 from consensus import Digest
-from node.daemon.pruning import header_at, named_by, oldest_needed, proposal_of, pruned_below
+from node.daemon.pruning import header_at, named_by, proposal_of, pruned_below
 from node.daemon.store import Store
 from node.pool.config import PoolConfig
 from node.storage import (
@@ -55,13 +56,10 @@ def forget_slice(store: Store, rules: PoolConfig, keep: int, others: Collection[
     with store.snapshot() as view:
         tip = int.from_bytes(view.get(StateTable.META, HEIGHT_KEY) or b"", "big")
         before = max(1, pruned_below(view))
-        below = min(before + SLICE_HEIGHTS, lowest_kept(tip, keep, others))
-        if below < before + SLICE_HEIGHTS:  # less is not worth a look at what a start needs
+        below = before + SLICE_HEIGHTS
+        if below > lowest_kept(tip, keep, others) or not _is_past(view, rules, below, tip):
             return 0
-        below = min(below, oldest_needed(view, rules, tip))
-        if below <= before:
-            return 0
-        writes = _deletions(view, rules, before, below, tip)
+        writes = _deletions(view, rules, before, below)
     store.apply([*writes, Write(ChainTable.META, PRUNED_KEY, height_key(below))], [])
     return below - before
 
@@ -72,9 +70,16 @@ def lowest_kept(tip: int, keep: int, others: Collection[int]) -> int:
     return min([newest, *(max(height + 1, newest - keep) for height in others)])
 
 
-def _deletions(view: Reader, rules: PoolConfig, before: int, below: int, tip: int) -> list[Write]:
+def _is_past(view: Reader, rules: PoolConfig, height: int, tip: int) -> bool:
+    """Whether a start walks back no further than to this height: its block is older than a batch can live
+    (`oldest_needed`, which finds the same by walking)."""
+    return header_at(view, height).time_ms < header_at(view, tip).time_ms - rules.payload.horizon_ms
+
+
+def _deletions(view: Reader, rules: PoolConfig, before: int, below: int) -> list[Write]:
     """Everything of the heights from `before` to below `below`: bodies, blocks with the empty ones between,
-    and the batches they ordered, but for those that something above names as well."""
+    and the batches they ordered. No executed block above names one of these, because a batch is ordered once
+    (`node/pool/checking.py`); what the open book holds or names stays all the same."""
     writes: list[Write] = []
     batches: dict[Digest, None] = {}
     for height in range(before, below):
@@ -86,24 +91,18 @@ def _deletions(view: Reader, rules: PoolConfig, before: int, below: int, tip: in
             block_id = proposal.block.parent_id
         if view.get(ChainTable.BODIES, height_key(height)) is not None:
             writes.append(Write(ChainTable.BODIES, height_key(height), None))
-    kept = _named_above(view, rules, below, tip)
+    kept = _open_batches(view, rules) if batches else ()
     return [*writes, *(Write(ChainTable.BATCHES, digest, None) for digest in batches if digest not in kept)]
 
 
-def _named_above(view: Reader, rules: PoolConfig, below: int, tip: int) -> set[Digest]:
-    """Batches that the open book holds, or that blocks name as long as one of the deleted could live."""
+def _open_batches(view: Reader, rules: PoolConfig) -> set[Digest]:
+    """Batches that the open book holds, or that its blocks name."""
     stored = view.get(ChainTable.META, OPEN_KEY)
-    book = None if stored is None else OpenBook.decode(stored)
-    kept = set(() if book is None else book.batches)
-    end_ms = header_at(view, below - 1).time_ms + rules.payload.horizon_ms
-    for height in range(below, tip + 1):
-        header = header_at(view, height)
-        if header.time_ms > end_ms:
-            break
-        proposal = proposal_of(view, header.block_id)
-        if proposal is not None:
-            kept.update(named_by(proposal, rules))
-    for block_id in () if book is None else book.blocks:
+    if stored is None:
+        return set()
+    book = OpenBook.decode(stored)
+    kept = set(book.batches)
+    for block_id in book.blocks:
         proposal = proposal_of(view, block_id)
         if proposal is not None:
             kept.update(named_by(proposal, rules))
