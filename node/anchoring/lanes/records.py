@@ -22,11 +22,12 @@ on the branch that was dropped (F6): a leaf index at or above the common prefix 
 `disputes.py`.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from consensus import Digest, Value, as_array, as_bytes, as_int, as_text, as_tuple
-from node.anchoring.lanes.messages import PORT_CHARACTERS_MAX, WINDOW, Gaps, Mode, Result, read_gaps
+from node.anchoring.lanes.messages import GAPS_MAX, PORT_CHARACTERS_MAX, WINDOW, Gaps, Mode, Result, read_gaps
 
 LANES_PER_PEER_MAX = 64
 """Lanes to one other cluster, and as many from it; both sides hold to it."""
@@ -251,8 +252,8 @@ class Closed:
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """The gaps of a lane that we receive on, where nothing was ever acknowledged; `taken` of them since its
-    source was recovered last."""
+    """The gaps of a lane that we receive on: nothing is acknowledged there any more. `taken` of them since
+    its source was recovered last."""
 
     taken: int = 0
     gaps: Gaps = ()
@@ -260,6 +261,20 @@ class Passed:
     def adding(self, first: int, last: int) -> "Passed":
         """With one more, above all others."""
         return Passed(self.taken + 1, (*self.gaps, (first, last)))
+
+    def without(self, answered: Collection[int]) -> Gaps:
+        """The gaps but for sequences that were answered before a recovery opened them again: a branch that
+        said those messages is to hear those answers. Of more pieces than a closing holds the highest."""
+        ascending = sorted(answered)
+        pieces = []
+        for first, last in self.gaps:
+            begin = first
+            for number in ascending:
+                if begin <= number <= last:
+                    pieces.append((begin, number - 1))
+                    begin = number + 1
+            pieces.append((begin, last))
+        return tuple(piece for piece in pieces if piece[0] <= piece[1])[-GAPS_MAX:]
 
     def to_value(self) -> Value:
         """`[taken, [[first, last], ...]]`."""

@@ -207,7 +207,8 @@ def _dispute_receipts(state: LaneState, on: Lane, incarnation: int, common_size:
         save(state, passed_key(key), replace(passed, taken=0))
     is_whole = lane.leaves_pruned <= common_size
     if not is_whole and lane.closed < lane.pruned:
-        gaps = () if passed is None else passed.gaps
+        answered = {dispute.sequence for dispute in disputes_of(state, key).listed}
+        gaps = () if passed is None else passed.without(answered)
         state.say(on.source, Closing.make(on, lane.pruned, reopened_before, gaps).encoded)
         lane = replace(lane, closed=lane.pruned)
     save(state, key, lane)
