@@ -5,8 +5,8 @@ is behind has not stored yet, as long as it is less than another `keep` heights:
 ever fills nobody's disk. Nodes that come from further below catch up from a node that keeps all.
 
 A slice is one transaction: the height below which nothing is left is written with what is deleted. It runs in
-the thread that flushes run in, between two of them, so a flush waits for a slice at most; and a slice looks at
-its own heights alone, however many are younger.
+the thread that flushes run in, between two of them, so a flush waits for a slice at most; and it looks at its
+own heights alone, however many are younger.
 """
 
 from collections.abc import Callable, Collection
