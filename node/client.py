@@ -29,6 +29,7 @@ from node.api.exchange import (
     NotReachable,
     Pause,
     Reply,
+    Send,
     StillPending,
     UnexpectedAnswer,
 )
@@ -42,6 +43,7 @@ from node.api.transport import (
     asynchronous,
     batches_of,
     blocking,
+    drive,
     no_reply_of,
     reply_of,
 )
@@ -228,26 +230,16 @@ class AsyncClient:
                 await trio.sleep(subscription.pause_after(failure) / 1000)
 
     async def _run(self, flow: Flow[T]) -> T:
-        """Drive a flow with this client's connections and Trio's clock."""
-        steps = understood(flow)
-        answer: Answer = None
-        while True:
-            try:
-                step = steps.send(answer)
-            except StopIteration as end:
-                result: T = end.value
-                return result
-            if isinstance(step, Pause):
-                await trio.sleep(step.pause_ms / 1000)
-                answer = None
-                continue
-            try:
-                response = await self._http.request(
-                    step.method, step.url, content=step.content, timeout=step.timeout_ms / 1000
-                )
-                answer = reply_of(response, response.content)
-            except httpx2.TransportError as error:
-                answer = no_reply_of(error)
+        return await drive(flow, self._send)
+
+    async def _send(self, step: Send) -> Answer:
+        try:
+            response = await self._http.request(
+                step.method, step.url, content=step.content, timeout=step.timeout_ms / 1000
+            )
+        except httpx2.TransportError as error:
+            return no_reply_of(error)
+        return reply_of(response, response.content)
 
 
 class Client:

@@ -6,13 +6,12 @@ is no knowledge. What is sent, read and believed is the shipped conversation's (
 """
 
 from collections.abc import Callable
-from typing import TypeVar
 
 import httpx2
 import trio
 
 from bench.chaos.history import Outcome, Result
-from node.api.conversation import Conversation, NotTrusted, RecordVersion, understood
+from node.api.conversation import Conversation, NotTrusted, RecordVersion
 from node.api.exchange import (
     Answer,
     ApiError,
@@ -20,20 +19,18 @@ from node.api.exchange import (
     Cluster,
     Flow,
     NotReachable,
-    Pause,
     Reply,
     Send,
     UnexpectedAnswer,
     read_view,
     submission,
 )
-from node.api.transport import HEADERS, no_reply_of, reply_of, trust_for
+from node.api.transport import HEADERS, drive, no_reply_of, reply_of, trust_for
 from node.api.views import Outcome as Submission
 from node.ledger.codes import Code
 from node.ledger.receipts import Receipt
 from node.ledger.transactions import Transaction
 
-T = TypeVar("T")
 NOT_FOUND = 9013
 NOT_BELIEVED = -1
 """Our own code for an answer whose proof does not hold, or that is none: no fault explains it."""
@@ -77,7 +74,7 @@ class Door:
     async def write(self, transaction: Transaction) -> Outcome:
         """Submit once and wait for the certified receipt."""
         try:
-            answer = await self._run(self._submit_once(transaction))
+            answer = await drive(self._submit_once(transaction), self._send)
         except NoConnection:
             return Outcome(Result.REFUSED, 0, "no connection")
         except ApiError as error:
@@ -99,7 +96,7 @@ class Door:
         found: RecordVersion | None = None
         with trio.move_on_after((wait_ms + ANSWER_MS) / 1000):
             try:
-                found = await self._run(self._talk.record(record_id, min_height, proven))
+                found = await drive(self._talk.record(record_id, min_height, proven), self._send)
             except NoConnection:
                 return Outcome(Result.REFUSED, 0, "no connection")
             except ApiError as error:
@@ -125,22 +122,6 @@ class Door:
         ask = submission((transaction.encoded,), single=True, certified=True, wait_ms=self._write_wait_ms)
         reply: Reply = yield from self._talk.cluster.ask(ask)
         return read_view(Submission, reply)
-
-    async def _run(self, flow: Flow[T]) -> T:
-        """Drive a flow. Raises ClientError, NoConnection."""
-        steps = understood(flow)
-        answer: Answer = None
-        while True:
-            try:
-                step = steps.send(answer)
-            except StopIteration as end:
-                result: T = end.value
-                return result
-            if isinstance(step, Pause):
-                await trio.sleep(step.pause_ms / 1000)
-                answer = None
-            else:
-                answer = await self._send(step)
 
     async def _send(self, step: Send) -> Answer:
         try:

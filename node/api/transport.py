@@ -1,14 +1,18 @@
 """Where the client's conversation meets httpx2: the same small translations for both clients."""
 
 import ssl
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from itertools import islice
+from typing import TypeVar
 
 import httpx2
+import trio
 
-from node.api.exchange import MSGPACK, NoReply, Reply
+from node.api.conversation import understood
+from node.api.exchange import MSGPACK, Answer, Flow, NoReply, Pause, Reply, Send
 from node.ledger.transactions import Transaction
 
+T = TypeVar("T")
 CONNECTIONS = httpx2.Limits(max_connections=64, max_keepalive_connections=16, keepalive_expiry=20.0)
 """Kept shorter than a node's idle timeout, so that the node rarely closes first."""
 HEADERS = {"accept": MSGPACK, "content-type": MSGPACK}
@@ -35,6 +39,24 @@ def asynchronous(urls: Sequence[str]) -> httpx2.AsyncClient:
 def blocking(urls: Sequence[str]) -> httpx2.Client:
     """The connections of one that waits in its thread."""
     return httpx2.Client(verify=trust_for(urls), trust_env=False, limits=CONNECTIONS, headers=HEADERS)
+
+
+async def drive(flow: Flow[T], send: Callable[[Send], Awaitable[Answer]]) -> T:
+    """What a flow comes to: its requests are sent by `send`, its pauses are slept on Trio's clock. Raises
+    ClientError, and whatever `send` raises."""
+    steps = understood(flow)
+    answer: Answer = None
+    while True:
+        try:
+            step = steps.send(answer)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        if isinstance(step, Pause):
+            await trio.sleep(step.pause_ms / 1000)
+            answer = None
+        else:
+            answer = await send(step)
 
 
 def reply_of(response: httpx2.Response, content: bytes) -> Reply:
