@@ -25,7 +25,7 @@ from consensus import (
     encode,
 )
 from node.anchoring.client.recovering import freeze, recover
-from node.anchoring.client.state import ClientState, Tip
+from node.anchoring.client.state import TIME_AHEAD_MAX_MS, ClientState, Tip
 from node.anchoring.cluster.anchors import ClientStatus, Point, Witness, path_from_value
 from node.anchoring.cluster.certified import Certified
 from node.anchoring.cluster.epochs import (
@@ -60,8 +60,6 @@ __all__ = [
 ]
 
 STALE_AFTER_MS = 24 * 3_600_000
-TIME_AHEAD_MAX_MS = 15 * 60_000
-"""How far a header's cluster time may lie ahead of the holder's: one of next year would never grow stale."""
 UPDATE_BYTES_MAX = LINKS_BYTES_MAX + 64 * 1024
 _DEPTH_MAX = 5
 _ITEMS_MAX = 512 * 1024

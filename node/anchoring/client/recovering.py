@@ -4,24 +4,24 @@ Clusters are shown evidence and recoveries in different orders, late, and some o
 not part over it, so whoever was shown the same ends in the same incarnation and status:
 
 - **The higher number stands.** A recovery is taken if its number is above the client's incarnation and its
-  base of that incarnation; or of the one before: then it replaces the recovery that was taken there, also
-  where headers of it were anchored since, which are a dropped branch from then on.
+  base of that incarnation; or of one before: then it replaces the recovery that was taken there, and what
+  followed, also where headers were anchored since, which are a dropped branch from then on.
 - **It is judged by what it names**: the keys that it says are accused must be so here, and whose signatures
   count follows from them alone.
 - **What it does not name taints it**, whether it was known before or comes after: a signer or a successor who
   is accused, an earlier set that is convicted. A tainted recovery is taken all the same, or clusters that
-  learned of it sooner would be left behind; the client is FROZEN in the incarnation that it begins, and the
-  next recovery ends that.
+  learned of it sooner would be left behind; the client is FROZEN in the incarnation that it begins, and in
+  those that stand on it, until a recovery replaces the tainted one.
 
-Evidence of the incarnation before freezes until the client's tip is a week later than the block in which it
-took the recovery. After that the keys that were retired with it have no say: they may have leaked (F5). How
-long that is, is in nobody's hands: no tip is much ahead of the holder's own time.
+A taint lasts until the client's tip is a week later than the block in which it took the recovery. After that
+the keys that were retired with the incarnation before have no say: they may have leaked (F5). How long that
+is, is in nobody's hands: neither tip nor base is much ahead of the holder's own time.
 """
 
 from dataclasses import replace
 
 from consensus import PublicKey, SignatureCache, ValidatorSet
-from node.anchoring.client.state import Before, ClientState, Tip
+from node.anchoring.client.state import BEFORE_MAX, TIME_AHEAD_MAX_MS, Before, ClientState, Tip
 from node.anchoring.cluster.anchors import ClientStatus
 from node.anchoring.cluster.epochs import check_links_signed, named_sets
 from node.anchoring.forks.evidence import ForkEvidence, HeldBranch, Verdict, judge
@@ -40,7 +40,7 @@ def freeze(
     state: ClientState, evidence: ForkEvidence, cache: SignatureCache, held: HeldBranch | None = None
 ) -> tuple[ClientState, Verdict]:
     """The client with the accused keys beside those accused before, and the verdict. Evidence of its
-    incarnation leaves it FROZEN; evidence of the one before only if it taints the recovery since.
+    incarnation leaves it FROZEN; evidence of one before only if it taints the recovery since.
 
     Raises Refused: CLIENT_RETIRED, ACCUSED_FULL, PAST_EPOCH for true evidence that only accuses, and
     whatever `judge` refuses: nothing but two certified statements freezes.
@@ -48,12 +48,11 @@ def freeze(
     if state.status is ClientStatus.RETIRED:
         raise Refused(Code.CLIENT_RETIRED, f"{state.name} has left the federation")
     before = state.before
-    if before is not None and evidence.first.certified.header.incarnation == before.client.incarnation:
+    if before is not None and evidence.first.certified.header.incarnation < state.incarnation:
         accused, verdict = freeze(before.client, evidence, cache, held)
-        told = replace(before, client=accused)
-        is_frozen = told.is_accountable(state.last.time_ms) and _is_tainted(told, state.origin)
-        status = ClientStatus.FROZEN if is_frozen else state.status
-        return replace(state, status=status, before=told), verdict
+        told = replace(state, before=replace(before, client=accused))
+        is_frozen = _is_tainted(told, state.last.time_ms)
+        return replace(told, status=ClientStatus.FROZEN if is_frozen else state.status), verdict
     verdict = judge(evidence, state.ground, cache, held)
     if not verdict.freezes:
         raise Refused(Code.PAST_EPOCH, verdict.reason)
@@ -75,12 +74,15 @@ def recover(
     that was, by what was held before it; without evidence it takes no base below that one's.
 
     Raises Refused: CLIENT_RETIRED, WRONG_INCARNATION (also for a recovery that was applied already),
-    UNKNOWN_SET, RECOVERY_BASE, RECOVERY_EVIDENCE, RECOVERY_*, LINK_HEIGHT, and what `Certified.check`
-    refuses. All that needs no signature is checked first.
+    TIME_AHEAD, UNKNOWN_SET, RECOVERY_BASE, RECOVERY_EVIDENCE, RECOVERY_*, LINK_HEIGHT, and what
+    `Certified.check` refuses. All that needs no signature is checked first.
     """
     if state.status is ClientStatus.RETIRED:
         raise Refused(Code.CLIENT_RETIRED, f"{state.name} has left the federation")
     old, lowest = _judging(state, recovery)
+    base = recovery.base.header
+    if base.time_ms > now_ms + TIME_AHEAD_MAX_MS:
+        raise Refused(Code.TIME_AHEAD, f"base {base.height} is of {base.time_ms} ms, it is {now_ms} ms here")
     sets = named_sets(
         recovery.links,
         _begins(old, recovery),
@@ -95,45 +97,53 @@ def recover(
     recovery.base.check_signatures(old.cluster_id, sets[-1], cache)
     check_links_signed(recovery.links, sets, old.cluster_id, cache)
     signers = recovery.signer_keys(signing) if recovery.by is RecoveredBy.VALIDATORS else ()
-    base = recovery.base.header
-    before = Before(replace(old, before=None), lowest, base.height, signers, recovery.convicted, now_ms)
-    status = ClientStatus.ACTIVE if state.is_admitted else ClientStatus.PENDING
-    return replace(
+    before = Before(old.remembering(BEFORE_MAX - 1), lowest, base.height, signers, recovery.convicted, now_ms)
+    begun = replace(
         state,
         incarnation=recovery.incarnation,
         validators=recovery.validators,
         origin=recovery.validators,
         operators=recovery.operators,
         last=replace(Tip.of(base), next_validators_hash=None),
-        status=ClientStatus.FROZEN if _is_tainted(before, recovery.validators) else status,
+        status=ClientStatus.ACTIVE if state.is_admitted else ClientStatus.PENDING,
         is_unwatched=False,
         accused=(),
         convicted=None,
         before=before,
     )
+    return replace(begun, status=ClientStatus.FROZEN) if _is_tainted(begun, base.time_ms) else begun
 
 
-def _is_tainted(before: Before, begun: ValidatorSet) -> bool:
+def _is_tainted(state: ClientState, time_ms: int) -> bool:
+    """Whether the recovery that began this incarnation, or one on which that stands, is tainted for a client
+    whose tip is of `time_ms`."""
+    before = state.before
+    if before is None or not before.is_accountable(time_ms):
+        return False
     client = before.client
-    named = (*before.signers, *(validator.public_key for validator in begun.validators))
-    return is_tainted(named, before.convicted, client.accused, client.convicted)
+    named = (*before.signers, *(validator.public_key for validator in state.origin.validators))
+    is_own = is_tainted(named, before.convicted, client.accused, client.convicted)
+    return is_own or _is_tainted(client, time_ms)
 
 
 def _judging(state: ClientState, recovery: RecoveryCertificate) -> tuple[ClientState, int]:
     """The client as it was in the incarnation of the base, and the lowest height of that. Raises Refused
     WRONG_INCARNATION, RECOVERY_BASE."""
-    base, before = recovery.base.header, state.before
+    base = recovery.base.header
     if recovery.incarnation > state.incarnation:
-        if before is not None and base.incarnation == before.client.incarnation:
+        if base.incarnation == state.incarnation:
+            _check_base(state, recovery)
+            return state, state.lowest
+        before = state.before
+        while before is not None and before.client.incarnation > base.incarnation:
+            before = before.client.before
+        if before is not None and before.client.incarnation == base.incarnation:
             if before.client.convicted is None and base.height < before.base_height:
                 raise Refused(
                     Code.RECOVERY_BASE,
                     f"base {base.height} is below {before.base_height}, that of the recovery it replaces",
                 )
             return before.client, before.lowest
-        if base.incarnation == state.incarnation:
-            _check_base(state, recovery)
-            return state, state.lowest
     raise Refused(
         Code.WRONG_INCARNATION,
         f"recovery to {recovery.incarnation} on base of {base.incarnation}, held is {state.incarnation}",

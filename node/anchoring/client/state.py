@@ -14,7 +14,7 @@ It grows with the number of validators and with nothing else. How it changes: `c
 `client/recovering.py`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from consensus import (
     VALIDATORS_MAX,
@@ -38,7 +38,11 @@ from node.proofs.header import Header
 
 CLIENT_VERSION = 2
 RECOVERED_VERSION = 3
-CLIENT_BYTES_MAX = 128 * 1024
+CLIENT_BYTES_MAX = 192 * 1024
+BEFORE_MAX = 3
+"""Incarnations before the present one that a client remembers."""
+TIME_AHEAD_MAX_MS = 15 * 60_000
+"""How far a header's cluster time may lie ahead of the holder's: one of next year would never grow stale."""
 ACCOUNTABLE_MS = 7 * 24 * 3_600_000
 """For how long after a recovery evidence of the incarnation before it freezes: no less than evidence takes to
 travel while clusters are away, no more than keys that are retired can be kept."""
@@ -137,14 +141,14 @@ class Before:
         return (self.client.encode(), self.lowest, self.base_height, *basis)
 
     @staticmethod
-    def from_value(value: Value) -> "Before":
-        """The inverse of `to_value`; raises CodecError."""
+    def from_value(value: Value, levels: int) -> "Before":
+        """The inverse of `to_value`, of at most this many incarnations; raises CodecError."""
         client, lowest, base_height, signers, convicted, taken_ms = as_tuple(value, 6, "incarnation before")
-        held = ClientState.decode(as_bytes(client, "client before", max_length=CLIENT_BYTES_MAX))
-        if held.before is not None:
-            raise CodecError("of one incarnation before is told, not of two")
+        if levels < 1:
+            raise CodecError(f"more than {BEFORE_MAX} incarnations before are told of")
+        held = as_bytes(client, "client before", max_length=CLIENT_BYTES_MAX)
         return Before(
-            held,
+            ClientState.decode(held, levels - 1),
             as_int(lowest, "lowest height"),
             as_int(base_height, "base height"),
             tuple(
@@ -208,7 +212,7 @@ class ClientState:
 
     @property
     def may_be_tainted(self) -> bool:
-        """Whether evidence of the incarnation before may still freeze it."""
+        """Whether evidence of an incarnation before may still freeze it."""
         return self.before is not None and self.before.is_accountable(self.last.time_ms)
 
     @property
@@ -239,9 +243,18 @@ class ClientState:
         )
         return encode(fields if before is None else (*fields, before.to_value()))
 
+    def remembering(self, levels: int) -> "ClientState":
+        """With at most so many incarnations before its own."""
+        before = self.before
+        if before is None:
+            return self
+        if levels < 1:
+            return replace(self, before=None)
+        return replace(self, before=replace(before, client=before.client.remembering(levels - 1)))
+
     @staticmethod
-    def decode(data: bytes) -> "ClientState":
-        """The inverse of `encode`; raises CodecError."""
+    def decode(data: bytes, levels: int = BEFORE_MAX) -> "ClientState":
+        """The inverse of `encode`, with at most so many incarnations before it; raises CodecError."""
         value = decode(data, max_bytes=CLIENT_BYTES_MAX, max_depth=_DEPTH_MAX)
         is_recovered = type(value) is tuple and bool(value) and value[0] == RECOVERED_VERSION
         fields = as_tuple(value, 14 if is_recovered else 13, "client")
@@ -266,7 +279,7 @@ class ClientState:
                 for key in as_array(fields[11], ACCUSED_MAX, "accused keys")
             ),
             None if fields[12] is None else ValidatorSet.from_value(fields[12]),
-            Before.from_value(fields[13]) if is_recovered else None,
+            Before.from_value(fields[13], levels) if is_recovered else None,
         )
 
 

@@ -68,7 +68,7 @@ def _recovered(data, recovery, now_ms):
     need(version == 3 and accused == sorted(set(accused)) and len(accused) <= 512)
     need(client[STATUS] != RETIRED and client[INCARNATION] < incarnation <= base[1] + 16)
     old, lowest, base_min = judging(client, base, base_hash)
-    need(base[4] >= max(lowest, base_min))
+    need(base[4] >= max(lowest, base_min) and base[7] <= now_ms + 15 * 60_000)
     sets = way(old, base[3], links, lowest)
     need(base[4] > max([lowest - 1, *(unpack(link[0])[4] for link in links)]))
     epoch, signing = old_set = sets[-1]
@@ -84,27 +84,53 @@ def _recovered(data, recovery, now_ms):
     need(all(key in old[ACCUSED] for key in accused) and not any(key in accused for key, _ in members))
     fields = [client[1], incarnation, *base[3:5], base_hash, members, operators, by, accused, convicted]
     signers = agreed(fields, by, old_set[1], old[OPERATORS], accused, *signed)
-    tainted = first != convicted or any(
-        key in old[ACCUSED] for key in [*signers, *(key for key, _ in members)]
-    )
     following = [base[3] + incarnation - base[1], members]
     tip = [base[1], base[4], base_hash, base[12], base[7], base[11], base[13], base[10], None]
-    status = FROZEN if tainted else client[ADMITTED]
-    before = [msgpack.packb([2, *old[1:13]]), lowest, base[4], signers, convicted, now_ms]
-    kept = [*client[1:3], incarnation, following, following, operators, tip, status, client[ADMITTED]]
-    return msgpack.packb([3, *kept, 0, [], None, before])
+    before = [msgpack.packb(remembering(old, 2)), lowest, base[4], signers, convicted, now_ms]
+    kept = [
+        *client[1:3],
+        incarnation,
+        following,
+        following,
+        operators,
+        tip,
+        client[ADMITTED],
+        client[ADMITTED],
+    ]
+    begun = [3, *kept, 0, [], None, before]
+    if is_tainted(begun, base[7]):
+        begun[STATUS] = FROZEN
+    return msgpack.packb(begun)
+
+
+def remembering(client, levels):
+    """The client with at most so many incarnations before its own."""
+    if client[0] == 2 or levels == 0:
+        return [2, *client[1:13]]
+    inner, *rest = client[13]
+    return [*client[:13], [msgpack.packb(remembering(unpack(inner), levels - 1)), *rest]]
+
+
+def is_tainted(client, time_ms):
+    """Whether the recovery that began this incarnation, or one before it, is tainted at a tip of then."""
+    if client[0] == 2 or time_ms > client[13][5] + WEEK_MS:
+        return False
+    inner, _, _, signers, convicted, _ = client[13]
+    held = unpack(inner)
+    named = [*signers, *(key for key, _ in client[ORIGIN][1])]
+    tainted = ranked(held[CONVICTED]) != convicted or any(key in held[ACCUSED] for key in named)
+    return tainted or is_tainted(held, time_ms)
 
 
 def judging(client, base, base_hash):
     """(the client that judges, the lowest height of its incarnation, the lowest base that it takes)."""
-    before = client[13] if client[0] == 3 else None
-    if before is not None:
-        held = unpack(before[0])
-        if held[INCARNATION] == base[1]:
-            return held, before[1], before[2] if held[CONVICTED] is None else 0
-    need(base[1] == client[INCARNATION])
-    need(client[STATUS] == FROZEN or client[TIP][1:3] == [base[4], base_hash])
-    return client, 0 if before is None else before[2] + 1, 0
+    if base[1] == client[INCARNATION]:
+        need(client[STATUS] == FROZEN or client[TIP][1:3] == [base[4], base_hash])
+        return client, 0 if client[0] == 2 else client[13][2] + 1, 0
+    while client[INCARNATION] != base[1]:
+        before = client[13]
+        client = unpack(before[0])
+    return client, before[1], before[2] if client[CONVICTED] is None else 0
 
 
 def way(client, epoch, links, lowest):
@@ -145,16 +171,13 @@ def agreed(fields, by, old_set, operators, accused, bitmap, signatures):
 
 def _told(data, evidence):
     client, piece = unpack(data), unpack(evidence)
-    incarnation = unpack(piece[4][0])[1]
-    before = client[13] if client[0] == 3 else None
-    if before is None or incarnation != unpack(before[0])[INCARNATION]:
+    if client[INCARNATION] == unpack(piece[4][0])[1]:
         return msgpack.packb(accused(client, piece))
-    held = accused(unpack(before[0]), piece)
-    named = [*before[3], *(key for key, _ in client[ORIGIN][1])]
-    tainted = ranked(held[CONVICTED]) != before[4] or any(key in held[ACCUSED] for key in named)
-    if tainted and client[TIP][4] <= before[5] + WEEK_MS:
+    inner, *rest = client[13]
+    client[13] = [_told(inner, evidence), *rest]
+    if is_tainted(client, client[TIP][4]):
         client[STATUS] = FROZEN
-    return msgpack.packb([*client[:13], [msgpack.packb(held), *before[1:]]])
+    return msgpack.packb(client)
 
 
 def accused(client, piece):

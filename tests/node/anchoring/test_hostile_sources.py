@@ -108,8 +108,9 @@ def test_a_base_lies_above_the_end_of_the_epoch_before_its_own() -> None:
         convicted=state.convicted,
     )
     signers, signatures = chain.operators.sign(proposed.digest(), (0, 1, 2))
+    signed = replace(proposed, signers=signers, signatures=signatures)
     with pytest.raises(Refused) as caught:
-        recover(state, replace(proposed, signers=signers, signatures=signatures), 0, SignatureCache())
+        recover(state, signed, chain.now_ms, SignatureCache())
     assert caught.value.code is Code.LINK_HEIGHT
 
 

@@ -116,13 +116,19 @@ def puppets() -> Case:
 
 
 def followed_by_a_child() -> Case:
-    """The tainted incarnation is recovered itself before everybody has heard of the taint."""
+    """The tainted incarnation is recovered itself before everybody has heard of the taint. What is replaced
+    in the end is the tainted recovery, with all that stands on it."""
     whole = of_seven()
     shown, first, (dropped, _), kept_back = whole.objects[:4]  # type: ignore[misc]  # the third is a header
     assert isinstance(dropped, Chain)
     child = dropped.recovery(9, keys("harbour", first=40), keys("harbour/operator", first=40), (0, 1, 2))
     last = dropped.recovered(9, keys("harbour", first=40), keys("harbour/operator", first=40)).grow(2)
-    return Case(whole.begins, (shown, first, (dropped, 9), kept_back, child, (last, 11)))
+    chain = dropped.fork(7)
+    chain.incarnation = 0
+    accused_by(chain, whole.begins, shown, kept_back)
+    new, operators = keys("harbour", first=50), keys("harbour/operator", first=50)
+    better = chain.recovery(7, new, operators, (1, 5), replaces=2)
+    return Case(whole.begins, (shown, first, (dropped, 9), kept_back, child, (last, 11), better))
 
 
 CASES = {make.__name__: make() for make in (of_seven, merely_stopped, puppets, followed_by_a_child)}
@@ -214,7 +220,7 @@ ENDS = {
     "of_seven": (3, ClientStatus.ACTIVE, 13),
     "merely_stopped": (2, ClientStatus.ACTIVE, 10),
     "puppets": (2, ClientStatus.ACTIVE, 4),
-    "followed_by_a_child": (2, ClientStatus.ACTIVE, 11),
+    "followed_by_a_child": (3, ClientStatus.ACTIVE, 7),
 }
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from consensus import CodecError, SignatureCache, encode
 from node.anchoring.client.lightclient import freeze, recover, retire, update
-from node.anchoring.client.state import ACCOUNTABLE_MS, ClientState
+from node.anchoring.client.state import ACCOUNTABLE_MS, BEFORE_MAX, ClientState
 from node.anchoring.cluster.anchors import ClientStatus
 from node.anchoring.forks.evidence import ForkEvidence, ForkKind, Statement
 from node.anchoring.forks.recovery import RecoveredBy, RecoveryCertificate
@@ -347,7 +347,7 @@ def test_keys_that_were_retired_with_an_incarnation_freeze_nothing_a_week_after_
     assert replace(told, before=late.before) == late
 
 
-def test_a_cluster_that_leaked_keys_froze_alone_comes_back_by_two_recoveries_that_all_take() -> None:
+def test_a_cluster_that_leaked_keys_froze_alone_comes_back_by_two_recoveries_a_week_apart() -> None:
     """It was behind when keys of an epoch that is over for the others were shown to it; nobody believes them
     there, so no recovery can name what it was shown."""
     chain = Chain().grow(3, next_set=keys("harbour", first=1)).grow(4)
@@ -360,11 +360,12 @@ def test_a_cluster_that_leaked_keys_froze_alone_comes_back_by_two_recoveries_tha
     first = chain.recovery(7, NEW, NEW_OPERATORS, (0, 1, 2), with_links=True)
     states = [recovered(state, first) for state in (ahead, behind)]
     assert [state.status for state in states] == [ClientStatus.ACTIVE, ClientStatus.FROZEN]
-    going_on = chain.recovered(7, NEW, NEW_OPERATORS).grow(2)
-    states[0] = step(states[0], going_on, 9)
-    second = going_on.recovery(9, NEWER, NEW_OPERATORS, (0, 1, 2))
-    ends = [recovered(state, second) for state in states]
-    assert [state.status for state in ends] == [ClientStatus.ACTIVE] * 2
+    for gap_ms, status in ((0, ClientStatus.FROZEN), (ACCOUNTABLE_MS + 60_000, ClientStatus.ACTIVE)):
+        going_on = chain.recovered(7, NEW, NEW_OPERATORS).grow(2, gap_ms=gap_ms)
+        moved = step(states[0], going_on, 9)
+        second = going_on.recovery(9, NEWER, NEW_OPERATORS, (0, 1, 2))
+        ends = [recover(state, second, going_on.now_ms, SignatureCache()) for state in (moved, states[1])]
+        assert [state.status for state in ends] == [ClientStatus.ACTIVE, status]
     assert ends[0].last == ends[1].last
 
 
@@ -459,14 +460,17 @@ def test_without_evidence_no_replacement_goes_below_the_base_that_it_replaces() 
     assert refused(taken, lower) is refused(low, lower) is Code.RECOVERY_BASE
 
 
-def test_a_recovery_of_a_later_incarnation_ends_what_could_replace_the_one_before() -> None:
+def test_a_recovery_is_replaced_with_all_that_stands_on_it() -> None:
     chain, _, state = forked((1,) * 4, (0, 1, 2), (1, 2, 3))
     going_on = chain.recovered(7, NEW, NEW_OPERATORS).grow(2)
     moved = step(recovered(state, chain.recovery(7, NEW, NEW_OPERATORS, (0, 3))), going_on, 9)
     after = recovered(moved, going_on.recovery(9, NEWER, NEW_OPERATORS, (0, 1, 2)))
     assert (after.incarnation, after.epoch) == (2, 2)
-    too_old = chain.recovery(7, NEWER, NEW_OPERATORS, (0, 3), replaces=3)
-    assert refused(after, too_old) is Code.WRONG_INCARNATION
+    beneath = chain.recovery(7, keys("harbour", first=40), NEW_OPERATORS, (0, 3), replaces=2)
+    for standing in (after, moved, state):
+        assert (recovered(standing, beneath).incarnation, recovered(standing, beneath).epoch) == (3, 3)
+        assert recovered(standing, beneath) == recovered(state, beneath)
+    assert refused(after, chain.recovery(7, NEWER, NEW_OPERATORS, (0, 3))) is Code.WRONG_INCARNATION
     below = going_on.recovery(9, NEWER, NEW_OPERATORS, (0, 1, 2))
     sunk = changed(going_on.headers[9], height=7)
     frozen = replace(moved, status=ClientStatus.FROZEN)
@@ -479,6 +483,43 @@ def test_a_client_with_what_it_was_before_is_read_back_and_nothing_else_is() -> 
     assert after.before is not None
     assert (after.before.lowest, after.before.base_height, len(after.before.signers)) == (0, 7, 2)
     assert ClientState.decode(after.encode()) == after
-    nested = replace(after, before=replace(after.before, client=after))
+    nested = after
+    for _ in range(BEFORE_MAX - 1):
+        nested = replace(after, before=replace(after.before, client=nested))
+        assert ClientState.decode(nested.encode()) == nested
+    deeper = replace(after, before=replace(after.before, client=nested))
     with pytest.raises(CodecError):
-        ClientState.decode(nested.encode())
+        ClientState.decode(deeper.encode())
+    kept = deeper.remembering(BEFORE_MAX)
+    assert ClientState.decode(kept.encode()) == kept
+    assert nested.remembering(BEFORE_MAX) == nested
+    assert after.remembering(0).before is None
+
+
+def test_what_stands_on_a_tainted_recovery_is_tainted_too() -> None:
+    """Or those who forked would be washed by recovering once more."""
+    chain, other, some = forked((1,) * 4, (0, 1, 2), (1, 2, 3))
+    kept_back = accusing(chain, other, 7, (0, 2, 3), (0, 2, 3))
+    first = chain.recovery(7, NEW, NEW_OPERATORS, (0, 3))
+    going_on = chain.recovered(7, NEW, NEW_OPERATORS).grow(2)
+    child = going_on.recovery(9, NEWER, NEW_OPERATORS, (0, 1, 2))
+    unknowing = recovered(step(recovered(some, first), going_on, 9), child)
+    assert unknowing.status is ClientStatus.ACTIVE
+    later, _ = freeze(unknowing, kept_back, SignatureCache())
+    knowing, _ = freeze(some, kept_back, SignatureCache())
+    sooner = recovered(recovered(knowing, first), child)
+    assert (
+        (later.incarnation, later.status) == (sooner.incarnation, sooner.status) == (2, ClientStatus.FROZEN)
+    )
+    chain.accusations = (knowing.accused, knowing.convicted)
+    by = RecoveredBy.OPERATORS
+    better = chain.recovery(7, keys("harbour", first=40), NEW_OPERATORS, (0, 1, 2), by, replaces=2)
+    assert recovered(later, better).status is recovered(sooner, better).status is ClientStatus.ACTIVE
+
+
+def test_a_base_from_the_future_is_taken_by_nobody() -> None:
+    """It would outrun the week in which those who made it can be held to account."""
+    chain, _, state = forked((1,) * 4, (0, 1, 2), (1, 2, 3))
+    ahead = chain.fork(7).grow(1, gap_ms=ACCOUNTABLE_MS + 3_600_000)
+    ahead.accusations = chain.accusations
+    assert refused(state, ahead.recovery(8, NEW, NEW_OPERATORS, (0, 3))) is Code.TIME_AHEAD
