@@ -114,6 +114,9 @@ class Membership:
         for name, key in names.items():
             old = before.get(name, key)
             if old not in members and old != self._own:
+                for earlier, later in self._leaving.items():
+                    if later == old:  # rotated again while the link under its first key is open
+                        self._leaving[earlier] = key
                 self._leaving[old] = key
         for key in self._members:  # governance may take a rotation back
             self._leaving.pop(key, None)
