@@ -21,7 +21,7 @@ from tests.endtoend.talk import (
     put_one,
     writing,
 )
-from tests.endtoend.test_lost_data import VICTIM, guard_of, signs_only_above
+from tests.endtoend.test_lost_data import VICTIM, guard_of, reserve_ahead, signs_only_above
 
 OTHERS = ("node0", "node1", "node2")
 
@@ -88,6 +88,7 @@ async def test_a_backup_of_a_running_node_put_back_later_signs_only_above_the_gu
         await acknowledged.grow_by(6)
     assert manifest["height"] < acknowledged.height
     cluster.kill(VICTIM)
+    reserve_ahead(cluster)
     code, restored = await answer_of("db", "restore", tmp_path / "backup", "--home", home.path)
     assert (code, restored["height"]) == (Exit.OK, manifest["height"])
     assert guard_of(cluster).height_bound >= acknowledged.height
