@@ -239,11 +239,8 @@ class Ledger:
 
     def _accuse(self, subject: bytes, evidence: ForkEvidence) -> None:
         client = self.clients.get(subject)
-        if client is None:
-            self._count("unknown-cluster")
-            return
-        if client.status is ClientStatus.FROZEN:
-            self._count("frozen-already")
+        if client is None or client.status is ClientStatus.FROZEN:
+            self._count("unknown-cluster" if client is None else "frozen-already")
             return
         after, _ = lightclient.freeze(client, evidence, self.cache)
         if after.status is ClientStatus.FROZEN:
@@ -268,9 +265,6 @@ class Ledger:
             common.verify(heard.size, heard.root, after.last.outbox_root, self.cluster_id)
             size, root = common.size, common.root
         resume(self, self.cluster_id, subject, after.incarnation, size, root)
-        if after.status is ClientStatus.FROZEN:
-            self.freeze(after)
-            return
         self._set_client(after)
         self._tell(Recovered(after))
 
