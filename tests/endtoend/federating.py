@@ -10,7 +10,6 @@ from pathlib import Path
 
 import trio
 
-from bench.ports import unused_ports
 from consensus import SigningKey
 from node.anchoring.cluster.identity import ClusterIdentity
 from node.anchoring.lanes.messages import Mode
@@ -25,7 +24,7 @@ from node.ledger.receipts import Receipt
 from node.local.ports import LOOPBACK
 from node.local.testnet import write_testnet
 from node.wallet import Wallet
-from tests.endtoend.running import RunningCluster
+from tests.endtoend.running import RunningCluster, ports_of_our_own
 from tests.endtoend.talk import PATIENCE_SECONDS, client_of, new_record, wallet_of
 
 DEADLINE_MS = 3_600_000
@@ -35,7 +34,9 @@ _LOOK_AGAIN_SECONDS = 0.05
 def write(directory: Path, name: str, nodes: int) -> RunningCluster:
     """A new cluster of a federation, not started."""
     created_ms = time.time_ns() // 1_000_000
-    return RunningCluster(write_testnet(directory / name, name, unused_ports(nodes), created_ms, os.urandom))
+    return RunningCluster(
+        write_testnet(directory / name, name, ports_of_our_own(nodes), created_ms, os.urandom)
+    )
 
 
 def genesis_of(cluster: RunningCluster) -> Genesis:

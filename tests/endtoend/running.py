@@ -12,9 +12,9 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from bench.ports import unused_ports
+from bench.ports import BELOW_CONNECTIONS, unused_ports
 from node.local.lifeline import VARIABLE
-from node.local.ports import first_busy
+from node.local.ports import NodePorts, first_busy
 from node.local.supervisor import last_lines
 from node.local.testnet import LocalNode, Testnet, write_testnet
 
@@ -23,9 +23,23 @@ STOP_SECONDS = 20
 GONE_SECONDS = 30
 
 
+TEST_PROCESSES_MAX = 4
+"""As many as the Makefile starts."""
+
+
+def ports_of_our_own(nodes: int) -> tuple[NodePorts, ...]:
+    """Ports that no other process of this test run draws: a node that was killed is to find its own again."""
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % TEST_PROCESSES_MAX
+    low, high = BELOW_CONNECTIONS
+    share = (high - low) // TEST_PROCESSES_MAX // 10 * 10
+    return unused_ports(nodes, (low + number * share, low + (number + 1) * share))
+
+
 def write_cluster(directory: Path, nodes: int = 4) -> Testnet:
     """A new testnet on ports of its own."""
-    return write_testnet(directory, "endtoend", unused_ports(nodes), time.time_ns() // 1_000_000, os.urandom)
+    return write_testnet(
+        directory, "endtoend", ports_of_our_own(nodes), time.time_ns() // 1_000_000, os.urandom
+    )
 
 
 def members_of(group: int) -> list[int]:

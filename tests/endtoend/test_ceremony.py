@@ -3,7 +3,6 @@
 import os
 from pathlib import Path
 
-from bench.ports import unused_ports
 from consensus import SigningKey
 from node.cli.main import run
 from node.client import AsyncClient
@@ -11,7 +10,7 @@ from node.home import Home
 from node.local.ports import LOOPBACK
 from node.local.testnet import LocalNode, Testnet
 from node.wallet import Wallet
-from tests.endtoend.running import RunningCluster
+from tests.endtoend.running import RunningCluster, ports_of_our_own
 from tests.endtoend.talk import content_of
 
 READY_MS = 60_000
@@ -26,7 +25,7 @@ async def test_a_cluster_made_by_its_organisations_runs(tmp_path: Path) -> None:
     ok("genesis", "new", "together", "--out", plan)
     nodes, entries = [], []
     ana = SigningKey(os.urandom(32))
-    for number, ports in enumerate(unused_ports(4)):
+    for number, ports in enumerate(ports_of_our_own(4)):
         home, entry = tmp_path / f"node{number}", tmp_path / f"node{number}.entry.json"
         ok("init", "--home", home, "--name", f"node{number}", "--port", ports.p2p, "--api-port", ports.api)
         members = ["--member", f"ana:client:{ana.public_key.hex()}"] if number == 2 else []

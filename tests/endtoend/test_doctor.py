@@ -4,7 +4,6 @@ import os
 import time
 from pathlib import Path
 
-from bench.ports import unused_ports
 from node.client import AsyncClient
 from node.doctor.belongings import Belongings, look_at_home
 from node.doctor.finding import Finding, Grade
@@ -12,7 +11,7 @@ from node.doctor.neighbours import look_at_neighbours
 from node.genesis import Genesis
 from node.home import Home
 from node.local.testnet import write_testnet
-from tests.endtoend.running import RunningCluster, write_cluster
+from tests.endtoend.running import RunningCluster, ports_of_our_own, write_cluster
 
 READY_MS = 60_000
 
@@ -38,7 +37,7 @@ async def test_the_doctor_tells_neighbours_from_strangers(tmp_path: Path) -> Non
         found = await knock(belongings, belongings.genesis)
         assert [finding.grade for finding in found] == 3 * [Grade.GOOD]
         other = write_testnet(
-            tmp_path / "other", "other", unused_ports(1), time.time_ns() // 1_000_000, os.urandom
+            tmp_path / "other", "other", ports_of_our_own(1), time.time_ns() // 1_000_000, os.urandom
         )
         found = await knock(belongings, Genesis.from_json(other.genesis_file.read_text()))
         assert [finding.grade for finding in found] == 3 * [Grade.FAULT]

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 
-from bench.ports import unused_ports
 from consensus import PublicKey, SigningKey
 from node.config import PeerConfig
 from node.home import Home, read_key
@@ -19,7 +18,7 @@ from node.local.newnode import NodeSetup, add_peers, create_keys, write_setup
 from node.local.ports import LOOPBACK
 from node.local.testnet import LocalNode, write_testnet
 from p2p import NodeIdentity
-from tests.endtoend.running import RunningCluster
+from tests.endtoend.running import RunningCluster, ports_of_our_own
 from tests.endtoend.talk import Acknowledged, all_agree, all_ready, client_of, put_one, status_where, writing
 from tests.endtoend.test_governance import govern
 
@@ -33,7 +32,7 @@ FEW = 6
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster]:
     """Four validators of the genesis and one node that is to join them; all know each other's addresses."""
     folder = tmp_path_factory.mktemp("net") / "cluster"
-    ports = unused_ports(5)
+    ports = ports_of_our_own(5)
     testnet = write_testnet(folder, "growing", ports[:4], time.time_ns() // 1_000_000, os.urandom)
     newcomer = LocalNode(NEWCOMER, Home(folder / NEWCOMER), ports[4])
     keys = create_keys(newcomer.home, "joining", os.urandom)

@@ -21,12 +21,11 @@ from typing import Any, TypeVar
 import pytest
 import trio
 
-from bench.ports import unused_ports
 from node.api.federation_talk import explanation_of, federation
 from node.client import Client, ClientError
 from node.ledger.codes import Code
 from node.local.testnet import write_testnet
-from tests.endtoend.running import RunningCluster
+from tests.endtoend.running import RunningCluster, ports_of_our_own
 from tests.endtoend.talk import PATIENCE_SECONDS, new_record, wallet_of
 
 pytestmark = pytest.mark.skipif(
@@ -106,7 +105,7 @@ def ip(*arguments: str) -> None:
 def move_in(directory: Path, name: str, namespace: str, address: str, listen: str) -> Host:
     """A cluster of one node, to be started in a namespace, where it listens for other nodes on `listen`."""
     now_ms = time.time_ns() // 1_000_000
-    testnet = write_testnet(directory / name, f"apart.{name}", unused_ports(1), now_ms, os.urandom)
+    testnet = write_testnet(directory / name, f"apart.{name}", ports_of_our_own(1), now_ms, os.urandom)
     environment = {"ISTHMUS_P2P__HOST": listen}
     return Host(namespace, address, RunningCluster(testnet, environment, ("ip", "netns", "exec", namespace)))
 

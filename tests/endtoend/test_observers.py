@@ -6,14 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from bench.ports import unused_ports
 from node.cli.main import run
 from node.client import AsyncClient
 from node.home import Home, read_key
 from node.local.ports import LOOPBACK
 from node.local.testnet import LocalNode, Testnet
 from p2p import NodeIdentity
-from tests.endtoend.running import RunningCluster, write_cluster
+from tests.endtoend.running import RunningCluster, ports_of_our_own, write_cluster
 from tests.endtoend.talk import (
     Acknowledged,
     all_ready,
@@ -31,7 +30,7 @@ NEAR, FAR = "near", "far"
 
 def with_observers(testnet: Testnet) -> Testnet:
     """The same, and two homes made by `isthmus observe`; nobody lets the first one in yet."""
-    first, (near, far) = testnet.nodes[0], unused_ports(2)
+    first, (near, far) = testnet.nodes[0], ports_of_our_own(2)
     nodes = tuple(
         LocalNode(name, Home(testnet.directory / name), ports) for name, ports in ((NEAR, near), (FAR, far))
     )

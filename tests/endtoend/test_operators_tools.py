@@ -19,6 +19,7 @@ from tests.endtoend.talk import (
     all_ready,
     client_of,
     put_one,
+    reasons_where,
     writing,
 )
 from tests.endtoend.test_lost_data import VICTIM, guard_of, reserve_ahead, signs_only_above
@@ -66,6 +67,7 @@ async def test_a_lost_quorum_is_explained_with_names_and_heals_by_itself(cluster
     code, answer = await answer_of("why", net)
     assert (code, answer["diagnoses"][0]["code"]) == (Exit.OK, "commits"), answer
     cluster.kill("node1", "node2")
+    await reasons_where(cluster, "node0", lambda code, _: code == 503)
     await until(lambda: says_no_quorum(net))
     code, answer = await answer_of("why", net)
     assert code == Exit.NEGATIVE

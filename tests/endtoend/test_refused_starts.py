@@ -17,7 +17,7 @@ from node.cli.exits import Exit
 from node.genesis import Genesis
 from node.local.ports import LOOPBACK
 from node.local.testnet import LocalNode, Testnet
-from tests.endtoend.running import RunningCluster, unused_ports, write_cluster
+from tests.endtoend.running import RunningCluster, ports_of_our_own, write_cluster
 from tests.endtoend.talk import PATIENCE_SECONDS, Acknowledged, all_ready, log_where, put_one
 
 CLI = (sys.executable, "-m", "node.cli.main")
@@ -57,7 +57,7 @@ async def refused(node: LocalNode, **environment: str) -> tuple[int, str]:
 
 def other_ports() -> dict[str, str]:
     """Overrides that let a second process get past the ports of the first."""
-    (ports,) = unused_ports(1)
+    (ports,) = ports_of_our_own(1)
     return {"ISTHMUS_P2P__PORT": str(ports.p2p), "ISTHMUS_API__PORT": str(ports.api)}
 
 
