@@ -333,7 +333,9 @@ def _answer(state: LaneState, message: Message, result: Result, answer: bytes) -
 
 
 def _recognise(state: LaneState, incoming: _Incoming, dispute: Dispute) -> Received:
-    """The recovered branch says the very message that was handled before: its receipt stands again."""
+    """The recovered branch says the very message that was handled before: its receipt stands again. A crowded
+    list keeps the dispute: what was left out of it could take effect once there is room."""
     _write_receipt(state, incoming, dispute.result)
-    settle_dispute(state, incoming.key, dispute, None)
+    if not disputes_of(state, incoming.key).is_crowded:
+        settle_dispute(state, incoming.key, dispute, None)
     return Received(incoming.message, dispute.result, None)

@@ -58,17 +58,20 @@ class Disputes:
 
     @property
     def is_crowded(self) -> bool:
-        """Whether what the lane may still hold would fill the list."""
+        """Whether what the lane may still hold would fill the list. It stays so, or a message that was left
+        out of it could take effect after all."""
         return len(self.listed) > _CROWDED
 
-    def choose(self, new: tuple[Dispute, ...]) -> tuple[Dispute, ...]:
-        """Of a lane that we receive on, what is listed of `new`, one a sequence: all that took effect, and of
-        the rest no more than crowds the list."""
+    def choose(self, new: tuple[Dispute, ...]) -> tuple[tuple[Dispute, ...], bool]:
+        """Of a lane that we receive on, what of `new`, one a sequence, is listed beside what is: all that
+        took effect, and of the rest no more than crowds the list. Whether nothing was left out."""
+        known = {(dispute.sequence, dispute.message_hash) for dispute in self.listed}
+        fresh = tuple(each for each in new if (each.sequence, each.message_hash) not in known)
         room = max(0, _CROWDED + 1 - len(self.listed))
-        room -= sum(dispute.result is Result.OK for dispute in new)
-        rest = [dispute for dispute in new if dispute.result is not Result.OK]
+        room -= sum(dispute.result is Result.OK for dispute in fresh)
+        rest = [dispute for dispute in fresh if dispute.result is not Result.OK]
         left_out = {dispute.sequence for dispute in rest[max(0, room) :]}
-        return tuple(dispute for dispute in new if dispute.sequence not in left_out)
+        return tuple(dispute for dispute in fresh if dispute.sequence not in left_out), not left_out
 
     def replacing(self, old: Dispute, new: Dispute | None) -> "Disputes":
         """With `old` settled (None) or changed."""

@@ -212,8 +212,8 @@ def _dispute_receipts(state: LaneState, on: Lane, incarnation: int, common_size:
         state.say(on.source, Closing.make(on, lane.pruned, reopened_before, gaps).encoded)
         lane = replace(lane, closed=lane.pruned)
     save(state, key, lane)
-    listed = disputes_of(state, key).choose(tuple(new))
-    _add(state, key, listed, is_whole and len(listed) == len(new))
+    listed, is_all = disputes_of(state, key).choose(tuple(new))
+    _add(state, key, listed, is_whole and is_all)
     return lane.opened >= common_size and highest == lane.pruned and bool(new or lane.pruned)
 
 
