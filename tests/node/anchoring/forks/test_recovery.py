@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from consensus import CodecError, SignatureCache, encode
+from consensus import CodecError, PublicKey, SignatureCache, encode
 from node.anchoring.client.lightclient import freeze, recover, retire, update
-from node.anchoring.client.state import ACCOUNTABLE_MS, BEFORE_MAX, ClientState
+from node.anchoring.client.state import ACCOUNTABLE_MS, BEFORE_MAX, CLIENT_BYTES_MAX, Before, ClientState
 from node.anchoring.cluster.anchors import ClientStatus
 from node.anchoring.forks.evidence import ForkEvidence, ForkKind, Statement
-from node.anchoring.forks.recovery import RecoveredBy, RecoveryCertificate
+from node.anchoring.forks.recovery import ACCUSED_MAX, RecoveredBy, RecoveryCertificate
 from node.anchoring.refusals import Code, Refused
 from tests.node.anchoring.chains import START_MS, Chain, certify, changed, keys
 from tests.node.anchoring.client.test_lightclient import active, step
@@ -523,3 +523,24 @@ def test_a_base_from_the_future_is_taken_by_nobody() -> None:
     ahead = chain.fork(7).grow(1, gap_ms=ACCOUNTABLE_MS + 3_600_000)
     ahead.accusations = chain.accusations
     assert refused(state, ahead.recovery(8, NEW, NEW_OPERATORS, (0, 3))) is Code.TIME_AHEAD
+
+
+def test_the_largest_client_that_remembers_all_it_may_is_within_its_bound() -> None:
+    crowd = keys("crowd", (1_000_000,) * 128)
+    everybody, high = crowd.set(2**40), 2**60
+    accused = tuple(PublicKey(bytes((number // 256, number % 256)) * 16) for number in range(ACCUSED_MAX))
+    state = replace(
+        active(Chain()),
+        name="x" * 64,
+        validators=everybody,
+        origin=everybody,
+        operators=everybody,
+        accused=accused,
+        convicted=everybody,
+    )
+    signers = tuple(member.public_key for member in crowd.members)
+    for _ in range(BEFORE_MAX):
+        before = Before(state, high, high, signers, (high, everybody.hash()), high)
+        state = replace(state, before=before)
+    assert ClientState.decode(state.encode()) == state
+    assert CLIENT_BYTES_MAX // 2 < len(state.encode()) <= CLIENT_BYTES_MAX
