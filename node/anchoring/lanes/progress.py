@@ -6,7 +6,7 @@ progress  [port, mode, done, bitmap]   every sequence up to `done`; bit i (lowes
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from consensus import CodecError, Value, as_bytes, as_int, as_text, as_tuple
+from consensus import CodecError, Digest, Value, as_bytes, as_int, as_text, as_tuple
 from node.anchoring.lanes.disputes import disputes_of
 from node.anchoring.lanes.messages import PORT_CHARACTERS_MAX, SEQUENCE_MAX, Gaps, Lane, Mode
 from node.anchoring.lanes.records import RECEIPTS_MAX, Closed, InLane, OutLane, Peer, Receipt
@@ -139,6 +139,12 @@ def received(state: LaneState, lane: Lane) -> Progress:
 def receipt_of(state: LaneState, lane: Lane, sequence: int) -> Receipt | None:
     """The receipt of one message of a lane that we receive on; None where there is none any more."""
     return load(state, receipt_key(in_key(lane), sequence), Receipt.from_value)
+
+
+def disputed_at(state: LaneState, lane: Lane, sequence: int) -> tuple[Digest, ...]:
+    """The messages that dropped branches said in this place of a lane that we receive on."""
+    listed = disputes_of(state, in_key(lane)).listed
+    return tuple(dispute.message_hash for dispute in listed if dispute.sequence == sequence)
 
 
 def answered(state: LaneState, lane: Lane) -> Progress:

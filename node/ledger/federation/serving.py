@@ -25,7 +25,7 @@ from node.anchoring.lanes.inbound import (
 from node.anchoring.lanes.inbound import takes_any as lanes_take_any
 from node.anchoring.lanes.messages import Lane
 from node.anchoring.lanes.outbox import OUTBOX_PROOF_BYTES_MAX, prove_log
-from node.anchoring.lanes.progress import progress_with, receipt_of
+from node.anchoring.lanes.progress import disputed_at, progress_with, receipt_of
 from node.anchoring.lanes.views import AnchoredView, OwnBlock
 from node.ledger.federation.draft import Draft
 from node.ledger.federation.posting import admits
@@ -174,26 +174,39 @@ def _leaves(
 ) -> Iterator[BundledLeaf]:
     lanes = progress_with(Draft(_state(reader)), own_id, peer_id)
     nodes = _LogNodes(outbox, peer_id)
+    brought: set[int] = set()
     names = wanted(request, lanes.sent, lanes.answers, lanes.closed, lanes.gaps)
     for looked_at, name in enumerate(names):
         if looked_at >= _LEAVES_LOOKED_AT_MAX * request.leaves_max:
             return
-        index = _place(reader, outbox, Lane(peer_id, own_id, name.port, name.mode), name)
-        if index is not None and index < size:
-            path = rfc6962.inclusion_path_from(nodes, index, size)
-            yield BundledLeaf(index, outbox.leaf(peer_id, index), path)
+        for index in _places_of(reader, outbox, Lane(peer_id, own_id, name.port, name.mode), name):
+            if index < size and index not in brought:
+                brought.add(index)
+                path = rfc6962.inclusion_path_from(nodes, index, size)
+                yield BundledLeaf(index, outbox.leaf(peer_id, index), path)
 
 
-def _place(reader: Reader, outbox: StoredOutbox, to_us: Lane, name: LeafName) -> int | None:
-    """The leaf of this name; where it is an answer, the one to the message whose receipt stands in that place
-    now: a recovery may have brought back one that was answered before others were."""
+def _places_of(reader: Reader, outbox: StoredOutbox, to_us: Lane, name: LeafName) -> Iterator[int]:
+    """The leaves of this name. Of an answer it is the one to the message whose receipt stands in that place
+    now, for a recovery may have brought back one that was answered before others were; where the receipt is
+    forgotten the newest, and those to what was disputed there."""
     peer_id = to_us.source
+    hashes: tuple[Digest, ...] = ()
     if name.is_answer:
-        receipt = receipt_of(Draft(_state(reader)), to_us, name.sequence)
+        state = Draft(_state(reader))
+        receipt = receipt_of(state, to_us, name.sequence)
         found = None if receipt is None else outbox.answer(peer_id, receipt.message_hash)
         if found is not None:
-            return found
-    return outbox.place(peer_id, name)
+            yield found
+            return
+        hashes = disputed_at(state, to_us, name.sequence)
+    found = outbox.place(peer_id, name)
+    if found is not None:
+        yield found
+    for message_hash in hashes:
+        found = outbox.answer(peer_id, message_hash)
+        if found is not None:
+            yield found
 
 
 def _update(reader: Reader, tip: Header, since: int, bytes_max: int) -> Update:

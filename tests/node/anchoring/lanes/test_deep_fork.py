@@ -1,5 +1,6 @@
 """A fork so deep that the other side had forgotten what it answered: nothing wedges, runs twice, is lost."""
 
+import contextlib
 import copy
 from dataclasses import replace
 from itertools import islice
@@ -18,7 +19,7 @@ from node.anchoring.lanes.messages import (
     decode_leaf,
 )
 from node.anchoring.lanes.outbox import append, prove_common
-from node.anchoring.lanes.progress import progress_with, receipt_of
+from node.anchoring.lanes.progress import disputed_at, progress_with, receipt_of
 from node.anchoring.lanes.records import Closed, InLane, OutLane
 from node.anchoring.lanes.recovery import heard_of, unresolved
 from node.anchoring.lanes.refusals import LaneRefused, Refusal
@@ -73,12 +74,12 @@ def bring(at: Island, source: Island) -> list[object]:
         if name in places:
             lane = Lane(at.cluster_id, source.cluster_id, name.port, name.mode)
             receipt = receipt_of(source.root, lane, name.sequence) if name.is_answer else None
-            index = places[name] if receipt is None else answers[receipt.message_hash]
-            try:
-                arrival = source.arrival_for(at.cluster_id, index, source.height)
-                taken.append(at.take(source, arrival))
-            except LaneRefused:
-                continue
+            indices = [places[name]] if receipt is None else [answers[receipt.message_hash]]
+            if receipt is None and name.is_answer:
+                indices += [answers[each] for each in disputed_at(source.root, lane, name.sequence)]
+            for index in indices:
+                with contextlib.suppress(LaneRefused):
+                    taken.append(at.take(source, source.arrival_for(at.cluster_id, index, source.height)))
     return taken
 
 

@@ -15,7 +15,7 @@ from node.anchoring.lanes.refusals import LaneRefused
 from node.anchoring.lanes.source import Acknowledged, Standing
 from node.anchoring.lanes.state import load, out_key, save, settled_key
 from tests.node.anchoring.lanes.islands import PORT, Federation, Island, fork, freeze, recover
-from tests.node.anchoring.lanes.test_deep_fork import run_dry
+from tests.node.anchoring.lanes.test_deep_fork import DEEP, run_dry, talk
 from tests.node.anchoring.lanes.test_recovery import carry_all
 
 
@@ -149,3 +149,23 @@ def test_what_was_handled_on_a_dropped_branch_runs_once_however_many_recoveries_
 def listed_of(here: Island, there: Island) -> tuple[Dispute, ...]:
     lanes = disputed(here.root, here.cluster_id, there.cluster_id)
     return tuple(item for lane in lanes if lane.is_incoming for item in lane.disputes.listed)
+
+
+def test_what_a_first_branch_was_answered_is_found_again_after_a_second_one_made_all_forgotten() -> None:
+    """The third branch says what the first did, in places that the second used and the lane is closed for."""
+    here, there = Federation("AB").islands
+    second, third = fork(there), fork(there)
+    for branch in (there, third):
+        for number in range(3):
+            branch.send(here, b"plain %d" % number, lasting_ms=600_000)
+    carry_all(here, there)
+    go_on(here, second, 1, 0)
+    here.seal()
+    talk(second, here, DEEP, Mode.ORDERED)
+    go_on(here, third, 2, 0)
+    run_dry(here, third)
+    assert [told.result for told in third.told] == [Result.OK] * 3
+    assert len(here.handled) == len(set(here.handled)) == 3 + DEEP
+    third.send(here, b"after", lasting_ms=600_000)
+    run_dry(here, third)
+    assert third.told[-1].result is Result.OK
