@@ -196,7 +196,7 @@ async def grow_and_shrink(cluster: Running, candidates: tuple[Candidate, ...], r
             await _wait_epoch(node, epoch)
         took_ms = now_ms() - began_ms
         await trio.sleep(SETTLE_SECONDS)
-        pause_ms = load.longest_pause_ms(began_ms, max(load.answered_ms))
+        pause_ms = load.longest_pause_ms(began_ms, now_ms())
         crossings.append(Crossing(words, epoch, took_ms, pause_ms))
 
     async with trio.open_nursery() as nursery:
