@@ -2,8 +2,8 @@
 
 Of a cluster that it froze it tells the evidence, one piece at a time: all that is kept comes round, in turns
 that follow the own height, so that those who know the first piece only learn of every key that is accused
-(F4). After a recovery that evidence still comes round beside the certified header, as long as it may taint
-the recovery elsewhere.
+(F4). After a recovery that evidence still comes round, as long as it may taint the recovery elsewhere, and
+the certified header as often as all of it together: forks of the new incarnation are found by that.
 """
 
 from hashlib import sha256
@@ -31,16 +31,16 @@ def view_of_other(reader: Reader, subject: Digest) -> View | None:
         return None
     proof = AnchorProof(subject, client.anchor.encode(), smt.prove(anchor_nodes(reader), subject))
     certified = read(get, certified_key(subject), Certified.from_value)
-    views = []
-    if (
+    turn, half = divmod(_turn(reader), 2)
+    kept = _fitting(get, subject) if client.status is ClientStatus.FROZEN or client.may_be_tainted else []
+    is_told = (
         client.status is not ClientStatus.FROZEN
         and certified is not None
         and certified.header.hash == client.last.header_hash
-    ):
-        views.append(View(proof, certified, None))
-    if client.status is ClientStatus.FROZEN or client.may_be_tainted:
-        views += [View(proof, None, data) for data in _fitting(get, subject)]
-    return views[_turn(reader) % len(views)] if views else None
+    )
+    if is_told and (half or not kept):
+        return View(proof, certified, None)
+    return View(proof, None, kept[turn % len(kept)]) if kept else None
 
 
 def _fitting(get: Get, subject: Digest) -> list[bytes]:
