@@ -289,14 +289,12 @@ async def _run(
 async def _forget_old(node: Node, rules: PoolConfig) -> None:
     """Prune while the node runs, as far as its configuration says."""
     keep, catchup = node.opened.config.storage.keep_blocks, node.validator.data.catchup
-    await keep_forgetting(
-        node.opened.store,
-        rules,
-        keep,
-        lambda: catchup.heights().values(),
-        node.performer.writer,
-        node.forgotten,
-    )
+
+    def others() -> list[int]:
+        asked = node.performer.askers.heights(int(1000 * trio.current_time()))
+        return [*catchup.heights().values(), *asked]
+
+    await keep_forgetting(node.opened.store, rules, keep, others, node.performer.writer, node.forgotten)
 
 
 def _federation(node: Node) -> Federation:

@@ -1,8 +1,9 @@
 """Pruning while the node runs (`storage.keep_blocks`): a slice of old heights at a time, whole or not at all.
 
 What stays: the newest `keep` heights; what a start looks back on (pruning.py); and what a linked node that
-is behind has not stored yet, as long as it is less than another `keep` heights: one that stands still for
-ever fills nobody's disk. Nodes that come from further below catch up from a node that keeps all.
+is behind has not stored yet, as far as it told its height or asks for the chain (askers.py), and as long as
+it is less than another `keep` heights: one that stands still for ever fills nobody's disk. Nodes that come
+from further below catch up from a node that keeps all.
 
 A slice is one transaction: the height below which nothing is left is written with what is deleted. It runs in
 the thread that flushes run in, between two of them, so a flush waits for a slice at most; and it looks at its

@@ -14,6 +14,7 @@ import structlog
 import trio
 
 from node import wire
+from node.daemon.askers import Askers
 from node.daemon.journal import Journal
 from node.daemon.postbox import Postbox
 from node.daemon.recent import Layer, RecentHeights
@@ -117,6 +118,7 @@ class Performer:
         self._rules = rules
         self._answered = answered
         self._serving: dict[bytes, int] = {}  # requests under way, by peer
+        self.askers = Askers()
         self._threads = trio.CapacityLimiter(4)
         self.writer = trio.CapacityLimiter(1)
         """Whoever writes to the database takes it: one thread at a time."""
@@ -180,7 +182,8 @@ class Performer:
                 self._begin_flush(output)
             case LoadBatch():
                 start(self._load_batch, output)
-            case ServeSync():
+            case ServeSync(peer, request):
+                self.askers.note(peer, request.from_height, int(1000 * trio.current_time()))
                 self._serve(self._serve_sync, output)
             case ServeBlocks():
                 self._serve(self._serve_blocks, output)
