@@ -68,13 +68,14 @@ def seen_of(get: Get, cluster_id: bytes) -> tuple[tuple[Digest, Anchor], ...]:
 
 
 def about_of(get: Get, peer: ClientState) -> tuple[Digest, ...]:
-    """The clusters of which `peer` is asked: those in need of witnesses, and one of all in turn."""
+    """The clusters of which `peer` is asked: those in need of witnesses, and one of all, which its tip's hash
+    chooses: heights go in steps, and whoever falls between them would never be asked about."""
     found = (client_of(get, each) for each in cluster_ids(get) if each != peer.cluster_id)
     others = [client for client in found if client is not None and client.status in _WATCHED]
     if not others:
         return ()
     urgent = [client.cluster_id for client in others if client.needs_others][: ABOUT_MAX - 1]
-    turn = others[peer.last.height % len(others)].cluster_id
+    turn = others[int.from_bytes(peer.last.header_hash[:8], "big") % len(others)].cluster_id
     return tuple(urgent) if turn in urgent else (*urgent, turn)
 
 

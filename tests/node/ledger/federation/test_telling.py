@@ -1,9 +1,11 @@
 """After a recovery evidence that may taint it elsewhere is told beside what is anchored now, not instead."""
 
+from consensus import Digest
 from node.anchoring.cluster.anchors import ClientStatus
 from node.anchoring.forks.recovery import RecoveredBy
 from node.ledger.federation import queries
 from node.ledger.federation.telling import view_of_other
+from node.ledger.federation.watching import about_of
 from tests.node.ledger.federation.test_judging import accuse
 from tests.node.ledger.federation.test_recovering import Island, apply, four, standing
 
@@ -27,3 +29,21 @@ def test_however_much_evidence_is_kept_every_second_view_or_so_is_the_certified_
     certified = [view for view in told if view.certified is not None]
     assert 24 <= len(certified) <= 36
     assert {view.evidence for view in told} == {None, *pieces}
+
+
+def test_clusters_whose_heights_go_in_step_are_asked_about_everybody() -> None:
+    """Each of four anchors the three others and says one thing more in every turn: four heights."""
+    clusters = four()
+    here = clusters[0]
+    asked: dict[Digest, set[Digest]] = {}
+    for _ in range(16):
+        for cluster in clusters:
+            cluster.run()
+        for cluster in clusters:
+            for other in clusters:
+                if other is not cluster:
+                    cluster.pull(other)
+        for other in clusters[1:]:
+            asked.setdefault(other.id, set()).update(about_of(here.state, here.client(other)))
+    for other in clusters[1:]:
+        assert asked[other.id] == {each.id for each in clusters[1:]} - {other.id}

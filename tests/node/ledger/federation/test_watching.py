@@ -40,6 +40,18 @@ def brought(at: Cluster, source: Cluster) -> InboundBundle:
     return bundle
 
 
+def will_ask(here: Cluster, subject: Cluster, *holders: Cluster) -> None:
+    """`here` asks each of these about the subject next: whom it asks about hangs on their tips."""
+    for holder in holders:
+        for _ in range(32):
+            if subject.id in about_of(here.state, here.client(holder)):
+                break
+            holder.run()
+            here.pull(holder)
+        else:
+            raise AssertionError(f"{holder.name} is never asked about {subject.name}")
+
+
 def test_two_views_of_one_height_convict_at_once() -> None:
     a, b, c = named("alpha", "beta", "gamma")
     federate(a, b, c)
@@ -101,7 +113,7 @@ def test_clusters_without_a_direct_link_learn_of_a_split_view_by_the_evidence_be
     fork = other_branch(a)
     for holder, branch in ((b, a), (c, a), (d, fork)):
         holder.pull(branch)
-    for _ in range(3):
+    for _ in range(8):
         c.pull(d)
         d.run()
         b.run()
@@ -149,6 +161,7 @@ def test_two_views_of_one_height_convict_while_a_claim_from_ahead_is_open() -> N
     """Whoever forked leaves a claim without an answer; the next view of the other branch needs none."""
     a, b, c, d = named("alpha", "beta", "gamma", "delta")
     federate(a, b, c, d)
+    will_ask(b, a, c, d)
     fork = other_branch(a)
     b.pull(a)
     d.pull(fork)
@@ -165,6 +178,7 @@ def test_two_views_of_one_height_convict_while_a_claim_from_ahead_is_open() -> N
 def test_two_claims_of_one_height_convict_whatever_we_hold() -> None:
     a, b, c, d = named("alpha", "beta", "gamma", "delta")
     federate(a, b, c, d)
+    will_ask(b, a, c, d)
     b.pull(a)
     fork = other_branch(a)
     c.pull(fork)
