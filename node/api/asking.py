@@ -25,8 +25,8 @@ from node.api.queries import proven_header
 from node.api.record_queries import version_fields
 from node.api.submitting import TIMEOUT, wait_ms
 from node.api.views import ProvenHeader, StateEntry
-from node.daemon.federation.asking import StateTold
 from node.daemon.federation.readings import NoAnswer
+from node.daemon.federation.told import StateTold
 from node.ledger.federation.keys import client_key
 from node.ledger.federation.reading import ReadRefused, state_key_of
 from node.proofs import ProofError

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from node.anchoring.lanes.courier import LeafName
 from node.anchoring.questions import Page
-from node.daemon.federation.asking import StateTold
+from node.daemon.federation.told import StateTold
 from node.diagnosis import LeftOut, NodeFacts, PeerFacts
 from node.genesis import Genesis
 from node.storage import Snapshot

@@ -1,6 +1,8 @@
 """The client against the real server: receipts, fail-over, back-off, refused proofs, resumed streams."""
 
 import ssl
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -364,3 +366,11 @@ def test_a_certificate_is_always_checked(urls: list[str]) -> None:
 
 def test_without_https_no_authority_is_read() -> None:
     assert trust_for(["http://127.0.0.1:27601"]).get_ca_certs() == []
+
+
+def test_a_client_loads_no_daemon() -> None:
+    code = "import sys, node.client; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "node.api.conversation" in loaded
+    assert not loaded & {"node.daemon.daemon", "node.validator", "lmdb", "p2p", "starlette", "structlog"}

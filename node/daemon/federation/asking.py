@@ -7,7 +7,6 @@ declines or lies costs one attempt, and the next one is asked.
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import trio
@@ -29,7 +28,8 @@ from node.anchoring.questions import (
     decode_path,
 )
 from node.daemon.federation.exchange import AskFailed
-from node.daemon.federation.readings import HeldProof, NoAnswer
+from node.daemon.federation.readings import NoAnswer
+from node.daemon.federation.told import HeldProof, StateTold
 from node.ledger.federation.reading import ReadRefused, state_key_of
 from node.proofs import ProofError
 from node.proofs.header import Header
@@ -102,16 +102,6 @@ class Heights(Protocol):
     async def wait_readable(self, height: int) -> int:
         """The readable height once it is at least `height`."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class StateTold:
-    """An answer at an anchored root: the bundle with its genesis, the path from its header to the anchored
-    one, and our own client leaf with its proof under our header of `held.height`."""
-
-    bundle: bytes
-    path: tuple[bytes, ...]
-    held: HeldProof
 
 
 class Asking:

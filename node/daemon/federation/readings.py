@@ -4,8 +4,6 @@ Everything here takes time (disk, hashes, signatures): `ReadingsInThreads` is ho
 of its own for each direction, so that those who ask us never hold up our members.
 """
 
-from dataclasses import dataclass
-
 import trio
 
 from consensus import SignatureCache, encode
@@ -22,6 +20,7 @@ from node.anchoring.questions import FactAsked, Refusal
 from node.anchoring.refusals import Refused
 from node.daemon.federation.exchange import AskFailed
 from node.daemon.federation.ledgerside import Snapshots
+from node.daemon.federation.told import HeldProof
 from node.ledger.federation import queries, reading
 from node.ledger.federation.keys import client_key
 from node.ledger.federation.records import decode_client
@@ -57,17 +56,6 @@ NO_ANSWER: dict[str, str] = {
     "not-answered": "That message is not acknowledged yet; `isthmus explain` tells what it waits for.",
 }
 """Why there is no answer beside the other cluster's own refusals, with the way out."""
-
-
-@dataclass(frozen=True, slots=True)
-class HeldProof:
-    """Our client of another cluster, proven under our own header of `height`."""
-
-    height: int
-    client: ClientState
-    leaf: bytes
-    proof: bytes
-    genesis_body: bytes
 
 
 class Readings:

@@ -36,8 +36,8 @@ from node.api.backend import (
     Submitted,
 )
 from node.api.queries import HEIGHT_KEY, height_key
-from node.daemon.federation.asking import StateTold
 from node.daemon.federation.readings import NoAnswer
+from node.daemon.federation.told import StateTold
 from node.daemon.memory_store import MemorySnapshot, MemoryStore
 from node.diagnosis import NodeFacts, PeerFacts
 from node.genesis import Genesis

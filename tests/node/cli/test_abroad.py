@@ -21,7 +21,8 @@ from node.cli.exits import Exit
 from node.cli.failures import Failure
 from node.cli.names import claimant
 from node.client import AsyncClient
-from node.daemon.federation.asking import Asking, StateTold
+from node.daemon.federation.asking import Asking
+from node.daemon.federation.told import StateTold
 from node.home import write_key
 from node.ledger.federation.changes import SetReaders
 from node.ledger.federation.grants import Grant

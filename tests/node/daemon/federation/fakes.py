@@ -17,7 +17,8 @@ from node.anchoring.lanes.messages import Mode
 from node.anchoring.lanes.progress import Progress
 from node.anchoring.questions import FactAsked, Refusal
 from node.daemon.federation.ledgerside import BundleFault, Checked, Neighbour, Seat, Standing
-from node.daemon.federation.readings import HeldProof, NoAnswer
+from node.daemon.federation.readings import NoAnswer
+from node.daemon.federation.told import HeldProof
 from node.daemon.federation.turns import rank, turn_of
 from node.ledger.federation.queries import ClusterView
 from node.ledger.federation.reading import ReadRefused

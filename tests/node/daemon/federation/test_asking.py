@@ -26,7 +26,8 @@ from node.anchoring.questions import (
 from node.daemon.federation import asking as module
 from node.daemon.federation.asking import ANSWER_SECONDS, NODES_ASKED_MAX, Asking
 from node.daemon.federation.exchange import AskFailed
-from node.daemon.federation.readings import NO_ANSWER, HeldProof, NoAnswer, Readings
+from node.daemon.federation.readings import NO_ANSWER, NoAnswer, Readings
+from node.daemon.federation.told import HeldProof
 from node.daemon.waiters import Waiters
 from node.ledger.federation.changes import RetireCluster, SetReaders
 from node.ledger.federation.grants import Grant
