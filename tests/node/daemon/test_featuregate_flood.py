@@ -44,7 +44,7 @@ async def test_a_strangers_approvals_weigh_nobody_and_leave_others_their_turn(
             nursery.start_soon(neighbour)
             await backend.submit(approvals)
             nursery.cancel_scope.cancel()
-        assert seen[0] >= 3, "others had their turn in between"
+        assert seen[0] >= 2, "others had their turn between three slices, whoever of two is woken first"
     assert nursery.cancel_scope.cancelled_caught
 
 
