@@ -91,6 +91,7 @@ COURIER: dict[str, str] = {
     "false-proof": "A bundle's proof is false; its sender is scored, and another node is asked.",
     "malformed": "A bundle or message of another cluster cannot be read; its sender is scored.",
     "no-progress": "A bundle was ordered, the ledger took nothing of it; `isthmus lanes` tells what waits.",
+    "not-anchored": "An answer is of a branch or height that is not anchored here; it is asked again later.",
     "not-submitted": "This node did not take the courier's transaction; look at its readiness.",
     "nothing": "A node had no leaf of those it had offered; it is asked again when something changes.",
     "nothing-new": "What the bundle brings is here already, or waits for a quota or an earlier message.",
