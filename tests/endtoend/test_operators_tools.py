@@ -30,7 +30,7 @@ OTHERS = ("node0", "node1", "node2")
 def isthmus(*words: object) -> subprocess.CompletedProcess[str]:
     """A command line of its own process, as operators run it."""
     command = (sys.executable, "-m", "node.cli.main", *map(str, words))
-    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+    return subprocess.run(command, capture_output=True, text=True, timeout=2 * PATIENCE_SECONDS)
 
 
 async def answer_of(*words: object) -> tuple[int, Any]:
