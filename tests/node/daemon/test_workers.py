@@ -26,7 +26,7 @@ from tests.node.daemon.running import PATIENCE_SECONDS
 
 KEY = SigningKey(bytes(range(32)))
 RULES = BatchRules(bytes(32))
-MANY = 16
+MANY = 40
 
 
 def transaction(number: int) -> bytes:
