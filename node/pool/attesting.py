@@ -10,7 +10,8 @@ VC2  Attested is what was verified here, and only that: trust is never passed on
      nothing.
 VC3  An attestation is taken over its author's own link, of who has a seat in this epoch, and counts once.
 VC4  Who verifies first is a function of author and digest: as many in turn as make a blocking set with the
-     author, whose links are open and who were not silent of late.
+     author, whose links are open and who were not silent of late. Nobody knows who does not believe, or
+    speaks an older protocol: who never attests is passed over twice as long each time, up to ten minutes.
 VC5  Who has waited for some times what it usually takes chooses again without the silent, and the second time
      verifies by itself; what a block under vote needs is never waited for. Who verifies heeds its own verdict
      alone.
@@ -81,7 +82,7 @@ class Attesting:
         self._waiting: dict[Digest, _Wait] = {}  # the longest first
         self._usual_ms = 0
         self._attested: list[Digest] = []
-        self._silent = Exclusions(config)
+        self._silent = Exclusions(config.exclusion_base_ms, config.silence_max_ms)
         self.counts = CheckCounts()
 
     def begin(self, held: HeldBatch, pushed_by: ValidatorIndex | None, elapsed_ms: int) -> list[PoolEffect]:
@@ -109,10 +110,10 @@ class Attesting:
             held = self._shelf.get(name)
             if held is None:
                 self._keep_early(name, index)
-            elif self._count(held, index):
-                self._silent.forgive(index)  # late perhaps, but there
-                wait = self._waiting.get(name)
-                if wait is not None and self._is_certified(held):
+            elif self._count(held, index) and (wait := self._waiting.get(name)) is not None:
+                if wait.chosen >> index & 1:
+                    self._silent.forgive(index)  # who comes late comes for nothing
+                if self._is_certified(held):
                     self._usual_ms += (elapsed_ms - wait.since_ms - self._usual_ms) // _MEMORY
                     effects += self._trust(held, elapsed_ms)
         return effects

@@ -37,6 +37,8 @@ class PoolConfig:
     attestation_wait_ms: int = 500
     """How long those whose turn it is are waited for at least, twice; longer where it usually takes long."""
     attestation_wait_max_ms: int = 2_000
+    silence_max_ms: int = 600_000
+    """How long who keeps attesting nothing in time is passed over at most; `exclusion_base_ms` at first."""
     attested_transactions_min: int = 8
     """Transactions of a batch below which everybody verifies at once: a message costs as much."""
     reacknowledge_ms: int = 5_000

@@ -3,18 +3,20 @@
 Only a blocking set of reports counts, so that one liar excludes nobody. While it lasts, leaders name only
 batches of that author that everybody else acknowledged; small ones still go inline, where nothing can be
 missing. The time doubles with each report after it ended, and halves as the author's batches are committed.
+Who attests nothing in time is left out in the same way, for longer (VC4, `attesting.py`).
 """
 
 from consensus import ValidatorSet
-from node.pool.config import PoolConfig
 from node.pool.shelf import HeldBatch
 
 
 class Exclusions:
-    """For each author how long it stays excluded; times are elapsed milliseconds. At most n entries."""
+    """For each author how long it stays excluded: `base_ms` at first, `longest_ms` at most. Times are elapsed
+    milliseconds. At most n entries."""
 
-    def __init__(self, config: PoolConfig) -> None:
-        self._config = config
+    def __init__(self, base_ms: int, longest_ms: int) -> None:
+        self._base_ms = base_ms
+        self._longest_ms = longest_ms
         self._until: dict[int, int] = {}
         self._duration: dict[int, int] = {}
 
@@ -24,9 +26,7 @@ class Exclusions:
             return False
         if self.is_excluded(author, elapsed_ms):
             return True
-        duration = min(
-            2 * self._duration.get(author, self._config.exclusion_base_ms // 2), self._config.exclusion_max_ms
-        )
+        duration = min(2 * self._duration.get(author, self._base_ms // 2), self._longest_ms)
         self._duration[author] = duration
         self._until[author] = elapsed_ms + duration
         return True
@@ -40,11 +40,11 @@ class Exclusions:
         return self.is_excluded(held.batch.author, elapsed_ms) and held.weight < validators.total_weight
 
     def forgive(self, author: int) -> None:
-        """A referenced batch of this author was committed."""
+        """It did what is expected: a referenced batch of this author was committed."""
         duration = self._duration.get(author)
         if duration is not None:
             self._duration[author] = duration // 2
-            if duration // 2 < self._config.exclusion_base_ms // 2:
+            if duration // 2 < self._base_ms // 2:
                 del self._duration[author]
                 self._until.pop(author, None)
 

@@ -76,7 +76,7 @@ class BatchPool:
             self._spreading,
             self.attesting,
         )
-        self._exclusions = Exclusions(config)
+        self._exclusions = Exclusions(config.exclusion_base_ms, config.exclusion_max_ms)
         self._sealer = Sealer(config, me, validators.epoch, self._shelf, self._spreading)
         self._committed_ms = 0
         self._finished_ms = 0  # elapsed, when `_finish` last looked at everything

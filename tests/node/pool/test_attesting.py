@@ -1,6 +1,6 @@
 """Verification certificates, rule by rule: who verifies, who is believed, and for how long anybody waits."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -21,6 +21,7 @@ from tests.node.pool.world import (
     KEYS,
     START_MS,
     Node,
+    batch,
     block,
     committed,
     forged,
@@ -75,6 +76,15 @@ def shared(
         for number in range(after + 1, after + 200)
         if next(turns(author, (made := of(number, author=author, size=size, bad=bad)).digest, nodes)) == first
     )
+
+
+def small(n: Node, first: int, numbers: Iterator[int]) -> Batch:
+    """A batch of validator 1 as of now, one transaction of which `first` is the first to verify."""
+    while True:
+        one = transaction(next(numbers), expires_at_ms=n.now_ms + 60_000)
+        made = batch(one, author=1, created_ms=n.now_ms)
+        if next(turns(1, made.digest, 4)) == first:
+            return made
 
 
 def push(n: Node, b: Batch) -> None:
@@ -385,17 +395,68 @@ def test_the_second_time_everybody_verifies() -> None:
     assert counts(n) == (1, 0, 2, 0)
 
 
-def test_who_was_silent_is_left_out_for_a_while_and_back_once_it_attests() -> None:
+def test_who_was_silent_is_left_out_for_a_while_and_a_late_word_brings_nobody_back() -> None:
     n = node(3)  # the next one after 2 for batches of 1
     push(n, first := shared(2))
     wait(n)
     assert told(n) == [first.digest]
     push(n, again := shared(2, after=50))
-    assert told(n) == [first.digest, again.digest]
     for late in (first, again):
         attest(n, late, 2)
-    push(n, shared(2, after=100))
-    assert told(n) == [first.digest, again.digest]
+    push(n, third := shared(2, after=100))
+    assert told(n) == [first.digest, again.digest, third.digest]
+    n.now_ms += TRUSTING.exclusion_base_ms
+    push(n, shared(2, after=150))
+    assert told(n) == [first.digest, again.digest, third.digest], "it is asked again"
+
+
+def test_who_attests_while_another_is_waited_for_in_its_stead_stays_left_out() -> None:
+    n = node(0)  # the last one after 2 for batches of 1, the next one for those of 3
+    missed = [shared(2, after=number) for number in (0, 50)]
+    for b in missed:
+        push(n, b)
+    wait(n)
+    for b in missed:
+        attest(n, b, 2)
+        assert b.digest in n.disk
+    push(n, last := shared(2, author=3))
+    assert told(n) == [last.digest]
+
+
+def test_who_attests_what_it_was_chosen_for_is_waited_for_again() -> None:
+    n = node(3)
+    push(n, missed := shared(2))
+    n.now_ms += WAIT_MS - 1
+    pushed = [shared(2, after=number) for number in (50, 100)]
+    for b in pushed:
+        push(n, b)
+    wait(n, 1)
+    assert told(n) == [missed.digest]
+    for b in pushed:
+        attest(n, b, 2)
+    push(n, shared(2, after=150))
+    assert told(n) == [missed.digest]
+
+
+@pytest.mark.parametrize("word", ["never", "late"])
+def test_who_never_attests_in_time_is_hardly_ever_waited_for(word: str) -> None:
+    """Its release is older, it does not believe and so does not tell, or it is late on purpose."""
+    n = node(3, config=replace(TRUSTING, attested_transactions_min=1))
+    asked: list[int] = []
+    numbers = iter(range(1_000_000))
+    for _ in range(3 * 120):  # three hours
+        b = small(n, 2, numbers)
+        before = counts(n)[2]
+        push(n, b)
+        wait(n, PATIENCE_MAX_MS)
+        if counts(n)[2] > before:
+            asked.append(n.now_ms)
+        if word == "late":
+            attest(n, b, 2)
+        n.now_ms += 30_000 - PATIENCE_MAX_MS
+    assert TRUSTING.silence_max_ms == 600_000
+    assert asked[-1] - asked[-2] in range(TRUSTING.silence_max_ms, TRUSTING.silence_max_ms + 60_000)
+    assert len(asked) < 30
 
 
 def test_patience_follows_what_attestations_take_within_a_bound() -> None:
