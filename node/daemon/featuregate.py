@@ -49,9 +49,12 @@ def refusal(node: Node, encoded: bytes) -> Refusal | None:
         return Refusal(Code.POOL_FULL, str(error))
     if not names:
         return None
-    detail = unsupported(names, node.validator.term.roster, spoken(node))
+    term = node.validator.term
+    detail = unsupported(names, term.roster, spoken(node))
     if detail is None:
         return None
+    if term.me is None:
+        detail += "; this node is no validator: ask through a validator's node, which is linked to the others"
     return Refusal(Code.FEATURE_UNSUPPORTED, str(RejectedTransaction(Code.FEATURE_UNSUPPORTED, detail)))
 
 

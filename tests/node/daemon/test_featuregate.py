@@ -67,9 +67,24 @@ async def test_a_node_refuses_what_no_quorum_can_do_and_takes_the_rest_of_the_re
         assert isinstance(refused, Rejected)
         assert (refused.code, refused.name) == (Code.FEATURE_UNSUPPORTED, "feature-unsupported")
         assert "weight 0 of 1 is seen to speak it, not that of node0" in refused.sentence
+        assert "no validator" not in refused.sentence
         assert taken == Submitted(other.id)
         assert await backend.submit([enable.encoded]) == (Submitted(enable.id),)
         assert featuregate.refusal(node, b"governance") is None, "what is no transaction, admission refuses"
+
+
+async def test_an_observer_that_sees_too_few_says_whose_node_to_ask(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    testnet = written(tmp_path / "net")
+    key = read_key(testnet.directory / "keys" / f"operator-{testnet.nodes[0].name}.key")
+    wallet = Wallet(SigningKey(key), testnet.cluster_id)
+    enable = wallet.sign("governance", "propose", ((EnableFeature(REVOCABLE_APPROVALS).to_value(),), 0))
+    async with running_node(replace(config_of(testnet), role="observer")) as node:
+        monkeypatch.setattr(wire, "PROTOCOL_VERSION", 2)
+        refused = featuregate.refusal(node, enable.encoded)
+    assert refused is not None
+    assert "this node is no validator: ask through a validator's node" in refused.sentence
 
 
 def test_open_proposals_say_which_features_they_would_bring() -> None:
