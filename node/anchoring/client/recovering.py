@@ -22,7 +22,7 @@ from dataclasses import replace
 
 from consensus import PublicKey, SignatureCache, ValidatorSet
 from node.anchoring.client.state import BEFORE_MAX, TIME_AHEAD_MAX_MS, Before, ClientState, Tip
-from node.anchoring.cluster.anchors import ClientStatus
+from node.anchoring.cluster.anchors import ClientStatus, Point
 from node.anchoring.cluster.epochs import check_links_signed, named_sets
 from node.anchoring.forks.evidence import ForkEvidence, HeldBranch, Verdict, judge
 from node.anchoring.forks.recovery import (
@@ -34,6 +34,8 @@ from node.anchoring.forks.recovery import (
     signing_set,
 )
 from node.anchoring.refusals import Code, Refused
+from node.proofs import ProofError
+from node.proofs.header import Header
 
 
 def freeze(
@@ -64,14 +66,19 @@ def freeze(
 
 
 def recover(
-    state: ClientState, recovery: RecoveryCertificate, now_ms: int, cache: SignatureCache
+    state: ClientState,
+    recovery: RecoveryCertificate,
+    now_ms: int,
+    cache: SignatureCache,
+    tip_path: tuple[bytes, ...] = (),
 ) -> ClientState:
     """The client of the incarnation that the recovery begins: tip at its base, its set, nobody accused;
     ACTIVE if admitted, FROZEN where it is tainted. `now_ms` is the holder's block time.
 
     That the operators here approved it is the caller's to know. An unfrozen client takes no base but its own
     tip, so that nothing it anchored is dropped without evidence (F3). What replaces a recovery is judged as
-    that was, by what was held before it; without evidence it takes no base below that one's.
+    that was, by what was held before it: if that is unfrozen, its base is that tip, or `tip_path` proves that
+    tip in the base's history.
 
     Raises Refused: CLIENT_RETIRED, WRONG_INCARNATION (also for a recovery that was applied already),
     TIME_AHEAD, UNKNOWN_SET, RECOVERY_BASE, RECOVERY_EVIDENCE, RECOVERY_*, LINK_HEIGHT, and what
@@ -79,7 +86,7 @@ def recover(
     """
     if state.status is ClientStatus.RETIRED:
         raise Refused(Code.CLIENT_RETIRED, f"{state.name} has left the federation")
-    old, lowest = _judging(state, recovery)
+    old, lowest = _judging(state, recovery, tip_path)
     base = recovery.base.header
     if base.time_ms > now_ms + TIME_AHEAD_MAX_MS:
         raise Refused(Code.TIME_AHEAD, f"base {base.height} is of {base.time_ms} ms, it is {now_ms} ms here")
@@ -126,7 +133,9 @@ def _is_tainted(state: ClientState, time_ms: int) -> bool:
     return is_own or _is_tainted(client, time_ms)
 
 
-def _judging(state: ClientState, recovery: RecoveryCertificate) -> tuple[ClientState, int]:
+def _judging(
+    state: ClientState, recovery: RecoveryCertificate, tip_path: tuple[bytes, ...]
+) -> tuple[ClientState, int]:
     """The client as it was in the incarnation of the base, and the lowest height of that. Raises Refused
     WRONG_INCARNATION, RECOVERY_BASE."""
     base = recovery.base.header
@@ -138,16 +147,32 @@ def _judging(state: ClientState, recovery: RecoveryCertificate) -> tuple[ClientS
         while before is not None and before.client.incarnation > base.incarnation:
             before = before.client.before
         if before is not None and before.client.incarnation == base.incarnation:
-            if before.client.convicted is None and base.height < before.base_height:
-                raise Refused(
-                    Code.RECOVERY_BASE,
-                    f"base {base.height} is below {before.base_height}, that of the recovery it replaces",
-                )
+            _check_replacing(before, base, tip_path)
             return before.client, before.lowest
     raise Refused(
         Code.WRONG_INCARNATION,
         f"recovery to {recovery.incarnation} on base of {base.incarnation}, held is {state.incarnation}",
     )
+
+
+def _check_replacing(before: Before, base: Header, tip_path: tuple[bytes, ...]) -> None:
+    """Without evidence nothing goes that was anchored. Raises Refused RECOVERY_BASE."""
+    client = before.client
+    if client.convicted is None and base.height < before.base_height:
+        raise Refused(
+            Code.RECOVERY_BASE,
+            f"base {base.height} is below {before.base_height}, that of the recovery it replaces",
+        )
+    if client.status is ClientStatus.FROZEN:
+        return
+    try:
+        Point.of(base).check_holds(client.last.height, client.last.header_hash, tip_path)
+    except ProofError as error:
+        raise Refused(
+            Code.RECOVERY_BASE,
+            f"nobody is convicted, and base {base.height} is not shown to contain {client.last.height}, that "
+            f"of the recovery it replaces: {error}",
+        ) from error
 
 
 def _check_base(state: ClientState, recovery: RecoveryCertificate) -> None:

@@ -4,16 +4,18 @@
              [evidence, [seer cluster id, [subject, anchor, state proof], their path, our path,
                          link path | nil, 0 | 1: ours is the second statement]]
     recover  [recovery certificate, common prefix | nil]
+             [recovery certificate, common prefix | nil, tip path]
     renew    [cluster id, roster leaf, state proof]
     answers  accuse: [evidence id, accused keys]; recover: [incarnation, leaves that both share | nil: all];
              renew: the number of operators
 
 Evidence freezes by itself, whoever brings it (F3); a recovery also needs that our operators approved exactly
 it (F6), and one that the evidence here taints leaves the cluster frozen, in the incarnation that it begins
-(`node/anchoring/client/recovering.py`). A frozen cluster's lanes are parked. What both branches said to us is
-proven by the common prefix of their logs; without one nothing counts as shared, and more is disputed than
-must be. `renew` takes over the operators and nodes of the other cluster's roster (`renewing.py`), as a bundle
-does.
+(`node/anchoring/client/recovering.py`). The tip path is for a recovery that replaces one where nobody is
+convicted, on a higher header: from the base that we took before to that. A frozen cluster's lanes are parked.
+What both branches said to us is proven by the common prefix of their logs; without one nothing counts as
+shared, and more is disputed than must be. `renew` takes over the operators and nodes of the other cluster's
+roster (`renewing.py`), as a bundle does.
 """
 
 from dataclasses import dataclass, replace
@@ -81,6 +83,7 @@ class Recover:
 
     recovery: RecoveryCertificate
     prefix: CommonPrefix | None
+    tip_path: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +130,14 @@ def parse_accuse(args: tuple[Value, ...]) -> Accuse:
 
 def parse_recover(args: tuple[Value, ...]) -> Recover:
     """Raises CodecError."""
-    data, prefix = as_tuple(args, 2, "arguments of recover")
+    if len(args) == 3:
+        data, prefix, path = args
+    else:
+        (data, prefix), path = as_tuple(args, 2, "arguments of recover"), ()
     return Recover(
         RecoveryCertificate.decode(as_bytes(data, "recovery")),
         None if prefix is None else CommonPrefix.decode(as_bytes(prefix, "common prefix")),
+        path_from_value(path, "tip path"),
     )
 
 
@@ -177,7 +184,7 @@ def recover(session: Session, call: Recover) -> Value:
             Code.RECOVERY_NOT_APPROVED, f"approved is {what}, brought {recovery.digest().hex()}"
         )
     try:
-        after = recovered(before, recovery, session.time_ms, session.cache)
+        after = recovered(before, recovery, session.time_ms, session.cache, call.tip_path)
     except Refused as error:
         code = None if error.code is Reason.CLIENT_RETIRED else Code.RECOVERY_REFUSED
         raise by_client(error, code) from error

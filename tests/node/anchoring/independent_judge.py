@@ -32,9 +32,9 @@ INCARNATION, CURRENT, ORIGIN, OPERATORS, TIP, STATUS, ADMITTED, ACCUSED, CONVICT
 )
 
 
-def recovered(client: bytes, data: bytes, now_ms: int) -> bytes:
+def recovered(client: bytes, data: bytes, now_ms: int, tip_path: Any = ()) -> bytes:
     """The client after a recovery that its operators approved."""
-    return _guarded(_recovered, client, data, now_ms)
+    return _guarded(_recovered, client, data, now_ms, tip_path)
 
 
 def told(client: bytes, data: bytes) -> bytes:
@@ -49,7 +49,7 @@ def _guarded(judge: Any, *arguments: Any) -> bytes:
         raise Refused(repr(error)) from error
 
 
-def _recovered(data, recovery, now_ms):
+def _recovered(data, recovery, now_ms, tip_path):
     client = unpack(data)
     (
         version,
@@ -67,7 +67,7 @@ def _recovered(data, recovery, now_ms):
     base_hash = tagged("isthmus/header/v1", header)
     need(version == 3 and accused == sorted(set(accused)) and len(accused) <= 512)
     need(client[STATUS] != RETIRED and client[INCARNATION] < incarnation <= base[1] + 16)
-    old, lowest, base_min = judging(client, base, base_hash)
+    old, lowest, base_min = judging(client, base, base_hash, tip_path)
     need(base[4] >= max(lowest, base_min) and base[7] <= now_ms + 15 * 60_000)
     sets = way(old, base[3], links, lowest)
     need(base[4] > max([lowest - 1, *(unpack(link[0])[4] for link in links)]))
@@ -122,7 +122,7 @@ def is_tainted(client, time_ms):
     return tainted or is_tainted(held, time_ms)
 
 
-def judging(client, base, base_hash):
+def judging(client, base, base_hash, tip_path):
     """(the client that judges, the lowest height of its incarnation, the lowest base that it takes)."""
     if base[1] == client[INCARNATION]:
         need(client[STATUS] == FROZEN or client[TIP][1:3] == [base[4], base_hash])
@@ -130,6 +130,11 @@ def judging(client, base, base_hash):
     while client[INCARNATION] != base[1]:
         before = client[13]
         client = unpack(before[0])
+    height, tip_hash = client[TIP][1:3]
+    if client[STATUS] != FROZEN and height == base[4]:
+        need(tip_hash == base_hash and not tip_path)
+    elif client[STATUS] != FROZEN:
+        need(height < base[4] and climb(tip_hash, height, base[4], tip_path) == base[12])
     return client, before[1], before[2] if client[CONVICTED] is None else 0
 
 

@@ -40,14 +40,17 @@ def judged(state: ClientState, *branches: Chain) -> None:
         branch.accusations = (state.accused, state.convicted)
 
 
-def refused(state: ClientState, recovery: RecoveryCertificate) -> Code:
+def refused(state: ClientState, recovery: RecoveryCertificate, tip_path: tuple[bytes, ...] = ()) -> Code:
     with pytest.raises(Refused) as caught:
-        recover(state, RecoveryCertificate.decode(recovery.encode()), NOW_MS, SignatureCache())
+        recovered(state, recovery, tip_path)
     return caught.value.code
 
 
-def recovered(state: ClientState, recovery: RecoveryCertificate) -> ClientState:
-    return recover(state, RecoveryCertificate.decode(recovery.encode()), NOW_MS, SignatureCache())
+def recovered(
+    state: ClientState, recovery: RecoveryCertificate, tip_path: tuple[bytes, ...] = ()
+) -> ClientState:
+    brought = RecoveryCertificate.decode(recovery.encode())
+    return recover(state, brought, NOW_MS, SignatureCache(), tip_path)
 
 
 def test_more_than_half_of_the_unaccused_weight_begins_the_next_incarnation_on_either_branch() -> None:
@@ -454,10 +457,14 @@ def test_without_evidence_no_replacement_goes_below_the_base_that_it_replaces() 
     taken = recovered(low, first)
     assert refused(high, first) is Code.RECOVERY_BASE
     second = chain.recovery(8, NEWER, NEW_OPERATORS, (0, 1, 2), replaces=1)
-    assert recovered(high, second).last == recovered(taken, second).last == high.last
-    assert recovered(taken, second).validators == recovered(high, second).validators
+    path = chain.path(7, 8)
+    assert recovered(high, second).last == recovered(taken, second, path).last == high.last
+    assert recovered(taken, second, path).validators == recovered(high, second).validators
     lower = chain.recovery(6, NEWER, NEW_OPERATORS, (0, 1, 2), replaces=1)
     assert refused(taken, lower) is refused(low, lower) is Code.RECOVERY_BASE
+    # Who brings it proves to each what was anchored there, and another's proof is none.
+    for wrong in ((), path[:-1], (*path, path[0]), chain.path(6, 8), path[::-1]):
+        assert refused(taken, second, wrong) is Code.RECOVERY_BASE
 
 
 def test_a_recovery_is_replaced_with_all_that_stands_on_it() -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from consensus import Digest, Epoch, PublicKey, Validator, ValidatorSet
+from consensus import Digest, Epoch, PublicKey, Validator, ValidatorSet, Value
 from node.anchoring.bundles.verification import check_evidence
 from node.anchoring.cluster.anchors import ClientStatus
 from node.anchoring.forks.evidence import EvidenceFile, ForkEvidence, ForkKind, Statement
@@ -17,6 +17,7 @@ from node.ledger.federation import queries, serving
 from node.ledger.federation.changes import ApproveRecovery, RetireCluster
 from node.ledger.federation.tables import StoredOutbox
 from node.ledger.receipts import Receipt
+from node.proofs import rfc6962
 from tests.node.ledger.federation.cluster import Cluster, federate, key_of, settle
 from tests.node.ledger.federation.test_anchoring import next_epoch
 from tests.node.ledger.federation.test_sharing import outcome, shared, two
@@ -250,27 +251,57 @@ def test_evidence_of_an_epoch_that_is_over_needs_another_clusters_view_of_the_ot
     assert b.status(a) is ClientStatus.FROZEN
 
 
+def stopped_at(a: Cluster, height: int, replaces: int = 0) -> RecoveryCertificate:
+    """Its validators, of whom nobody is accused, begin anew on the header of this height."""
+    base = next(execution for execution in a.executions if execution.header.height == height)
+    fresh = [key_of(a.name, f"fresh {number} {replaces}") for number in range(4)]
+    proposed = RecoveryCertificate.proposed(
+        a.certify(base, [f"v{number}" for number in range(4)]),
+        tuple(Validator(key.public_key, 1) for key in fresh),
+        tuple(Validator(a.key("operator", number).public_key, 1) for number in range(4)),
+        RecoveredBy.VALIDATORS,
+        replaces=replaces,
+        signers=b"\x07",
+    )
+    signatures = [a.key("consensus", number).sign(proposed.digest()) for number in range(3)]
+    return replace(proposed, signatures=b"".join(signatures))
+
+
 def test_a_cluster_that_merely_stopped_recovers_without_a_dispute() -> None:
     a, b = two()
     a.put("port/manifest")
     a.share("port/manifest", b)
     settle(a, b, rounds=2)
     b.pull(a)
-    base = next(e for e in a.executions if e.header.height == b.client(a).last.height)
-    fresh = [key_of(a.name, f"fresh {number}") for number in range(4)]
-    certified = a.certify(base, [f"v{number}" for number in range(4)])
-    proposed = RecoveryCertificate.proposed(
-        certified,
-        tuple(Validator(key.public_key, 1) for key in fresh),
-        tuple(Validator(a.key("operator", number).public_key, 1) for number in range(4)),
-        RecoveredBy.VALIDATORS,
-        signers=b"\x07",
-    )
-    signatures = [a.key("consensus", number).sign(proposed.digest()) for number in range(3)]
-    recovery = replace(proposed, signatures=b"".join(signatures))
+    recovery = stopped_at(a, b.client(a).last.height)
     assert b.govern(ApproveRecovery(a.id, 1, recovery.digest())).ok
     receipt = recover(b, recovery, None)
     assert receipt.ok, receipt.explanation
     assert receipt.result == (1, None)
     assert not queries.disputes(b.state, b.id, a.id)
     assert b.status(a) is ClientStatus.ACTIVE
+
+
+def test_a_replacement_on_a_higher_header_comes_with_the_path_to_what_it_replaces() -> None:
+    """Nobody is convicted: without the path, what we anchored might be dropped."""
+    a, b = two()
+    settle(a, b, rounds=2)
+    b.pull(a)
+    held = b.client(a).last.height
+    a.run()
+    first, second = stopped_at(a, held), stopped_at(a, held + 1, replaces=1)
+    assert b.govern(ApproveRecovery(a.id, 1, first.digest())).ok
+    assert recover(b, first, None).ok
+    assert b.govern(ApproveRecovery(a.id, 2, second.digest())).ok
+    headers = [a.genesis.beginning().tip.header, *(execution.header for execution in a.executions)]
+    leaves = [rfc6962.leaf_hash(header.hash) for header in headers[: held + 1]]
+
+    def brought(*path: Value) -> Receipt:
+        args = (second.encode(), None, *path)
+        return b.run(b.sign(b.key("node"), "federation", "recover", args))[0]
+
+    assert brought().status == brought(()).status == Code.RECOVERY_REFUSED
+    assert brought((b"short",)).status == brought((), ()).status == Code.INVALID_ARGUMENTS
+    receipt = brought(rfc6962.inclusion_path(leaves, held))
+    assert receipt.ok, receipt.explanation
+    assert (b.client(a).incarnation, b.client(a).last.height) == (2, held + 1)
