@@ -11,7 +11,10 @@ are none, both levels answer the same, and the certified height in the answer's 
 What a request waits for (`min_height`, or `timeout_ms` of a receipt) it waits for at its own level:
 `committed` is answered as soon as the height is executed here, whether it is ever certified or not.
 
-What is ordered and not executed yet, and what is only waiting in the pool, is read at no level.
+What is ordered and not executed yet, and what is only waiting in the pool, is read at no level. So after a
+crash or a restart this level of a node may begin lower than it was, and rises again as the node executes the
+same heights again, with the same outcome: nothing of it is undone. Whoever must see what it saw before asks
+with `min_height`.
 """
 
 from collections.abc import Callable
@@ -48,7 +51,8 @@ LEVEL = Parameter(
     "level",
     Place.QUERY,
     "`certified` (the default): from heights that a quorum has certified. `committed`: also from heights "
-    "that are ordered and executed here but not certified yet; no proof goes with it. The response header "
+    "that are ordered and executed here but not certified yet; no proof goes with it, and after a restart of "
+    "the node it may begin lower until the same heights are executed again. The response header "
     f"{LEVEL_HEADER} repeats the level, {CERTIFIED_HEADER} says up to where a committed answer is certified.",
     (("type", "string"), ("enum", tuple(level.value for level in Level))),
     _level,
