@@ -94,7 +94,8 @@ def test_what_is_different_stands_in_the_label() -> None:
 def test_figures_with_verification_certificates_are_told_apart_from_those_without() -> None:
     scenario = chosen("--verification-certificates")
     assert scenario.label == "saturate verification_certificates=True"
-    assert scenario.verification_certificates and not BY_NAME["saturate"].verification_certificates
+    assert scenario.verification_certificates
+    assert not BY_NAME["saturate"].verification_certificates
 
 
 def test_a_rate_is_a_scenario_of_its_own_unless_something_breaks() -> None:

@@ -319,7 +319,7 @@ def test_pruned_peers_are_passed_over_without_blame() -> None:
 
         return note
 
-    below = {PEERS[0]: 20, PEERS[2]: 12}
+    below: dict[bytes, int] = {PEERS[0]: 20, PEERS[2]: 12}
     answers = {peer: pruned(CHAIN, below.get(peer, 0)) for peer in PEERS}
     s.run({peer: noted(peer, answer) for peer, answer in answers.items()})
     assert s.executed == list(range(1, 31))

@@ -1,4 +1,4 @@
-"""Data, not keys, was wiped where there is no quorum without it: the validator votes again by itself (E17)."""
+"""Data, not keys, was wiped where no quorum is without it: the validator votes again by itself (E17)."""
 
 import pytest
 
