@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import time
+from collections import deque
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -27,12 +28,21 @@ TEST_PROCESSES_MAX = 4
 """As many as the Makefile starts."""
 
 
+_drawn: deque[NodePorts] = deque(maxlen=64)
+"""For nodes that perhaps do not listen yet, or do not at the moment: nobody is seen on these ports."""
+
+
 def ports_of_our_own(nodes: int) -> tuple[NodePorts, ...]:
-    """Ports that no other process of this test run draws: a node that was killed is to find its own again."""
+    """Ports that neither another process of this test run draws nor a cluster of this one has: a killed node
+    is to find its own again."""
     number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % TEST_PROCESSES_MAX
     low, high = BELOW_CONNECTIONS
     share = (high - low) // TEST_PROCESSES_MAX // 10 * 10
-    return unused_ports(nodes, (low + number * share, low + (number + 1) * share))
+    while True:
+        ports = unused_ports(nodes, (low + number * share, low + (number + 1) * share - 10 * nodes))
+        if not set(ports) & set(_drawn):
+            _drawn.extend(ports)
+            return ports
 
 
 def write_cluster(directory: Path, nodes: int = 4) -> Testnet:
