@@ -1,7 +1,8 @@
 """How evidence freezes a client, and how a recovery lets it go on in a later incarnation (F3, F5, F6).
 
 Clusters are shown evidence and recoveries in different orders, late, and some of them not at all. They must
-not part over it, so whoever was shown the same ends in the same incarnation and status:
+not part over it, so whoever was shown the same ends in the same incarnation and status, but for evidence of
+an epoch that had ended where it came late (SPEC section 9):
 
 - **The higher number stands.** A recovery is taken if its number is above the client's incarnation and its
   base of that incarnation; or of one before: then it replaces the recovery that was taken there, and what
@@ -78,7 +79,7 @@ def recover(
     That the operators here approved it is the caller's to know. An unfrozen client takes no base but its own
     tip, so that nothing it anchored is dropped without evidence (F3). What replaces a recovery is judged as
     that was, by what was held before it: if that is unfrozen, its base is that tip, or `tip_path` proves that
-    tip in the base's history.
+    tip in the base's history, and that becomes its tip.
 
     Raises Refused: CLIENT_RETIRED, WRONG_INCARNATION (also for a recovery that was applied already),
     TIME_AHEAD, UNKNOWN_SET, RECOVERY_BASE, RECOVERY_EVIDENCE, RECOVERY_*, LINK_HEIGHT, and what
@@ -104,6 +105,8 @@ def recover(
     recovery.base.check_signatures(old.cluster_id, sets[-1], cache)
     check_links_signed(recovery.links, sets, old.cluster_id, cache)
     signers = recovery.signer_keys(signing) if recovery.by is RecoveredBy.VALIDATORS else ()
+    if old.status is not ClientStatus.FROZEN:
+        old = replace(old, validators=sets[-1], last=Tip.of(base))
     before = Before(old.remembering(BEFORE_MAX - 1), lowest, base.height, signers, recovery.convicted, now_ms)
     begun = replace(
         state,

@@ -71,7 +71,7 @@ def _recovered(data, recovery, now_ms, tip_path):
     need(base[4] >= max(lowest, base_min) and base[7] <= now_ms + 15 * 60_000)
     sets = way(old, base[3], links, lowest)
     need(base[4] > max([lowest - 1, *(unpack(link[0])[4] for link in links)]))
-    epoch, signing = old_set = sets[-1]
+    epoch, signing = old_set = signing_set = sets[-1]
     certified(client[1], header, certificate, signing, epoch)
     first = ranked(old[CONVICTED])
     if convicted is None:
@@ -86,6 +86,8 @@ def _recovered(data, recovery, now_ms, tip_path):
     signers = agreed(fields, by, old_set[1], old[OPERATORS], accused, *signed)
     following = [base[3] + incarnation - base[1], members]
     tip = [base[1], base[4], base_hash, base[12], base[7], base[11], base[13], base[10], None]
+    if old[STATUS] != FROZEN:
+        old[CURRENT], old[TIP] = signing_set, [*tip[:8], base[15]]
     before = [msgpack.packb(remembering(old, 2)), lowest, base[4], signers, convicted, now_ms]
     kept = [
         *client[1:3],

@@ -131,7 +131,29 @@ def followed_by_a_child() -> Case:
     return Case(whole.begins, (shown, first, (dropped, 9), kept_back, child, (last, 11), better))
 
 
-CASES = {make.__name__: make() for make in (of_seven, merely_stopped, puppets, followed_by_a_child)}
+def beside_what_was_anchored() -> Case:
+    """A cluster that seems to have stopped is recovered twice, the second time on another branch than the one
+    that everybody anchored; then that it forked comes to light."""
+    chain = Chain().grow(8)
+    other = chain.fork(5).grow(4, salt="b")
+    begins = active(chain, 8)
+    new = [keys("harbour", first=first) for first in (10, 20, 30)]
+    stopped = chain.recovery(8, new[0], chain.operators, (0, 1, 2))
+    beside = other.recovery(9, new[1], chain.operators, (0, 1, 2), replaces=1)
+    on, astray = (
+        chain.recovered(8, new[0], chain.operators).grow(2),
+        other.recovered(9, new[1], chain.operators, skipped=1).grow(2),
+    )
+    kept_back = evidence(chain, other, 8, (0, 1, 2), (1, 2, 3))
+    accused_by(chain, begins, kept_back)
+    better = chain.recovery(8, new[2], chain.operators, (0, 3), replaces=2)
+    return Case(begins, (stopped, (on, 9), beside, (astray, 10), kept_back, better))
+
+
+CASES = {
+    make.__name__: make()
+    for make in (of_seven, merely_stopped, puppets, followed_by_a_child, beside_what_was_anchored)
+}
 
 
 # --- judges ------------------------------------------------------------------------------------------
@@ -221,6 +243,7 @@ ENDS = {
     "merely_stopped": (2, ClientStatus.ACTIVE, 10),
     "puppets": (2, ClientStatus.ACTIVE, 4),
     "followed_by_a_child": (3, ClientStatus.ACTIVE, 7),
+    "beside_what_was_anchored": (3, ClientStatus.ACTIVE, 8),
 }
 
 
