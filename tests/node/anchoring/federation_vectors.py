@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from consensus import CodecError, SignatureCache, Value, decode, encode
+from consensus import CodecError, SignatureCache, Value, as_tuple, decode, encode
 from node.anchoring import Bundle, CertifiedLater, HeaderStatement, verify
 from node.anchoring.client.lightclient import Corroboration, Update, admit, freeze, recover, register, update
 from node.anchoring.client.state import ClientState
-from node.anchoring.cluster.anchors import Anchor, SplitView
+from node.anchoring.cluster.anchors import Anchor, SplitView, path_from_value
 from node.anchoring.cluster.epochs import LinksFile, follow_all
 from node.anchoring.cluster.identity import ClusterIdentity
 from node.anchoring.forks.evidence import EvidenceFile, ForkEvidence, ForkKind, Ground, Statement, judge
@@ -132,6 +132,7 @@ SHAPES["recovery-file"] = [
 ]
 SHAPES["recovered-bundle"] = SHAPES["bundle"]
 SHAPES["replacement"] = SHAPES["recovery"]
+SHAPES["higher-replacement"] = [("recovery", SHAPES["recovery"]), ("tip-path", (None,))]
 SHAPES["late-evidence"] = SHAPES["evidence"][2][1]
 SHAPES["recovered-client"] = [
     *SHAPES["client"],
@@ -188,6 +189,10 @@ def outcome(kind: str, data: bytes, setting: dict[str, Any]) -> Value:
         return recover(
             client("recovered"), RecoveryCertificate.decode(data), setting["now_ms"], cache
         ).encode()
+    if kind == "higher-replacement":
+        whole, path = as_tuple(decode(data, max_depth=8), 2, "recovery and path")
+        recovery, tip_path = RecoveryCertificate.from_value(whole), path_from_value(path, "tip path")
+        return recover(client("stopped"), recovery, setting["now_ms"], cache, tip_path).encode()
     if kind == "late-evidence":
         return freeze(client("recovered"), ForkEvidence.decode(data), cache)[0].encode()
     if kind == "split-view":
@@ -277,6 +282,10 @@ class Scene:
         signers = (1, 2, 3)
         both = (Statement(branch.certified(8, signers)) for branch in (self.chain, self.fork))
         self.kept_back = self.evidence(*both, 8)
+        # A client that took a recovery on its tip although nobody is convicted.
+        self.honest = self.chain.fork(10)
+        self.honest.accusations = ((), None)
+        self.stopped = recover(self.active, self.stopping(6), self.chain.now_ms, cache)
 
     def evidence(self, first: Statement, second: Statement, index: int = 9) -> ForkEvidence:
         return ForkEvidence(ForkKind.TWO_HEADERS, index, self.chain.links(until=1), first, second)
@@ -320,6 +329,10 @@ class Scene:
             "evidence-beyond-the-end": ("evidence", EvidenceFile(chain.body, beyond).encode()),
             "recovery-by-operators": ("recovery", self.recovery().encode()),
             "recovery-that-replaces-another": ("replacement", self.recovery(replaces=1).encode()),
+            "recovery-that-replaces-another-on-a-higher-header": (
+                "higher-replacement",
+                encode((self.stopping(10, replaces=1).to_value(), chain.path(6, 10))),
+            ),
             "evidence-that-taints-a-recovery": ("late-evidence", self.kept_back.encode()),
             "split-view": ("split-view", encode(view.to_value())),
             "client-active": ("client", self.active.encode()),
@@ -339,6 +352,11 @@ class Scene:
             RecoveredBy.OPERATORS,
         )
         return self.chain.recovery(8, new, operators, (0, 1, 2), by, with_links=True, replaces=replaces)
+
+    def stopping(self, height: int, replaces: int = 0) -> RecoveryCertificate:
+        """Its validators recover a cluster of which nothing bad is known."""
+        new, operators = keys("harbour", first=30 + replaces), self.chain.operators
+        return self.honest.recovery(height, new, operators, (0, 1, 2), replaces=replaces)
 
     def recovery_file(self) -> bytes:
         return RecoveryFile(self.recovery(), (self.same_height,)).encode()
@@ -361,6 +379,7 @@ class Scene:
                 "active": self.active.encode().hex(),
                 "frozen": self.frozen.encode().hex(),
                 "recovered": self.recovered.encode().hex(),
+                "stopped": self.stopped.encode().hex(),
             },
             "recovery_file": self.recovery_file().hex(),
             "now_ms": self.chain.now_ms,

@@ -37,6 +37,11 @@ def recovered(client: bytes, data: bytes, now_ms: int, tip_path: Any = ()) -> by
     return _guarded(_recovered, client, data, now_ms, tip_path)
 
 
+def replaced(client: bytes, data: bytes, now_ms: int) -> bytes:
+    """The client after a recovery with the path from its tip, as they stand in the vectors."""
+    return _guarded(_replaced, client, data, now_ms)
+
+
 def told(client: bytes, data: bytes) -> bytes:
     """The client after evidence."""
     return _guarded(_told, client, data)
@@ -103,6 +108,11 @@ def _recovered(data, recovery, now_ms, tip_path):
     if is_tainted(begun, base[7]):
         begun[STATUS] = FROZEN
     return msgpack.packb(begun)
+
+
+def _replaced(client, data, now_ms):
+    recovery, path = unpack(data)
+    return _recovered(client, msgpack.packb(recovery), now_ms, path)
 
 
 def remembering(client, levels):

@@ -69,7 +69,12 @@ def independently(name: str, data: bytes) -> Any:
     return independent_client.convicted(data, TRUST)
 
 
-CLIENTS = {"recovery": "frozen", "replacement": "recovered", "late-evidence": "recovered"}
+CLIENTS = {
+    "recovery": "frozen",
+    "replacement": "recovered",
+    "higher-replacement": "stopped",
+    "late-evidence": "recovered",
+}
 """Which known client is offered objects of this kind."""
 BOTH = [name for name, entry in OBJECTS.items() if entry["object"] in ("update", "evidence")]
 
@@ -98,6 +103,8 @@ def judged_independently(kind: str, data: bytes) -> bytes:
     client = bytes.fromhex(KNOWN["clients"][CLIENTS[kind]])
     if kind == "late-evidence":
         return independent_judge.told(client, data)
+    if kind == "higher-replacement":
+        return independent_judge.replaced(client, data, KNOWN["now_ms"])
     return independent_judge.recovered(client, data, KNOWN["now_ms"])
 
 
