@@ -20,7 +20,7 @@ import click
 import trio
 
 from bench.local import Running
-from bench.openload import Load, compare, now_ms, offer
+from bench.openload import Account, Load, now_ms, offer, settle
 from bench.processes import machine
 from consensus import PublicKey, SigningKey
 from node.client import AsyncClient, Wallet
@@ -57,23 +57,11 @@ class Crossing:
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """What growing and shrinking came to. `missing` are transactions that a client holds a receipt for and
-    the chain does not."""
+    """What growing and shrinking came to."""
 
     crossings: tuple[Crossing, ...]
-    sent: int
-    certified: int
-    failed: tuple[str, ...]
-    held_back: int
-    missing: int
-    heads_agree: bool
-    height: int
+    account: Account
     timeout_ms: int
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether nothing was lost."""
-        return self.heads_agree and not self.failed and not self.missing and not self.held_back
 
     @property
     def is_smooth(self) -> bool:
@@ -212,18 +200,8 @@ async def grow_and_shrink(cluster: Running, candidates: tuple[Candidate, ...], r
             nodes.pop()
             operators.pop()
         stop.set()
-    missing, heads_agree, height = await compare(cluster, load, everybody)
-    return Growth(
-        tuple(crossings),
-        load.sent,
-        len(load.certified),
-        tuple(load.failed),
-        load.held_back,
-        missing,
-        heads_agree,
-        height,
-        Tuning().base_timeout_ms,
-    )
+    account = await settle(cluster, load, everybody)
+    return Growth(tuple(crossings), account, Tuning().base_timeout_ms)
 
 
 async def _wait_epoch(node: LocalNode, epoch: int) -> None:
@@ -248,7 +226,7 @@ def command(nodes: int, to: int, rate: int, as_json: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
         found = trio.run(_run, nodes, to, Path(folder) / "net", rate)
     click.echo(json.dumps(asdict(found), indent=2) if as_json else _table(found, rate))
-    if not found.is_whole:
+    if not found.account.is_whole:
         raise SystemExit(1)
 
 
@@ -268,10 +246,7 @@ def _table(found: Growth, rate: int) -> str:
             for crossing in found.crossings
         ),
         f"a round's timeout is {found.timeout_ms} ms: {smooth}",
-        f"sent {found.sent}, certified {found.certified}, given up {len(found.failed)}, "
-        f"held back {found.held_back}, missing {found.missing}",
-        f"chains compared up to height {found.height}: {'equal' if found.heads_agree else 'DIFFERENT'}",
-        *found.failed[:10],
-        "nothing was lost" if found.is_whole else "NOT GOOD",
+        *found.account.lines(),
+        "nothing was lost" if found.account.is_whole else "NOT GOOD",
     ]
     return "\n".join(lines)

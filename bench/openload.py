@@ -50,6 +50,34 @@ class Load:
         return max(later - earlier for earlier, later in pairwise(moments))
 
 
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What a load came to. `missing` are transactions that a client holds a receipt for and the chain does
+    not; all chains were compared up to `height`."""
+
+    sent: int
+    certified: int
+    failed: tuple[str, ...]
+    held_back: int
+    missing: int
+    heads_agree: bool
+    height: int
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing was lost."""
+        return self.heads_agree and not self.failed and not self.missing and not self.held_back
+
+    def lines(self) -> tuple[str, ...]:
+        """For people."""
+        return (
+            f"sent {self.sent}, certified {self.certified}, given up {len(self.failed)}, "
+            f"held back {self.held_back}, missing {self.missing}",
+            f"chains compared up to height {self.height}: {'equal' if self.heads_agree else 'DIFFERENT'}",
+            *self.failed[:10],
+        )
+
+
 async def offer(cluster: Running, rate: int, load: Load, stop: trio.Event) -> None:
     """Open loop: the next transaction is sent when its time has come, whatever became of those before."""
     urls = [node.url for node in cluster.testnet.nodes]
@@ -88,11 +116,8 @@ async def _send(cluster: Running, door: AsyncClient, number: int, load: Load) ->
         load.warm.set()
 
 
-async def compare(
-    cluster: Running, load: Load, nodes: Sequence[LocalNode] | None = None
-) -> tuple[int, bool, int]:
-    """How many certified transactions the chain lacks, whether `nodes`, by default the cluster's, hold the
-    same chain, and how far it was compared."""
+async def settle(cluster: Running, load: Load, nodes: Sequence[LocalNode] | None = None) -> Account:
+    """Compare what clients were told with the chains of `nodes`, by default the cluster's."""
     height = max(load.certified.values(), default=0)
     heads: set[bytes] = set()
     for node in nodes or cluster.testnet.nodes:
@@ -106,7 +131,8 @@ async def compare(
                 found = Receipt.decode(receipt)
                 if found.ok and missing.get(found.tx_id) == at:
                     del missing[found.tx_id]
-    return len(missing), len(heads) == 1, height
+    certified, failed = len(load.certified), tuple(load.failed)
+    return Account(load.sent, certified, failed, load.held_back, len(missing), len(heads) == 1, height)
 
 
 def now_ms() -> int:

@@ -20,7 +20,7 @@ import click
 import trio
 
 from bench.local import Running, running_cluster
-from bench.openload import Load, compare, now_ms, offer
+from bench.openload import Account, Load, now_ms, offer, settle
 from bench.processes import machine
 from node.client import AsyncClient
 from node.local.testnet import LocalNode
@@ -45,17 +45,10 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
-    """What a rolling restart came to. `missing` are transactions that a client holds a receipt for and the
-    chain does not."""
+    """What a rolling restart came to."""
 
     turns: tuple[Turn, ...]
-    sent: int
-    certified: int
-    failed: tuple[str, ...]
-    held_back: int
-    missing: int
-    heads_agree: bool
-    height: int
+    account: Account
     pause_ms: int
     longest_wait_ms: int
     timeout_ms: int
@@ -64,7 +57,7 @@ class Rehearsal:
     def is_good(self) -> bool:
         """Whether nothing was lost and every node ended as it promises."""
         in_time = all(turn.exit_code == 0 and turn.drain_ms <= DRAIN_MS_MAX for turn in self.turns)
-        return in_time and self.heads_agree and not self.failed and not self.missing and not self.held_back
+        return in_time and self.account.is_whole
 
     @property
     def is_smooth(self) -> bool:
@@ -83,16 +76,9 @@ async def rehearse(cluster: Running, rate: int, nodes: Sequence[LocalNode] | Non
         for node in nodes or cluster.testnet.nodes:
             turns.append(await _restart(cluster, node, load))
         stop.set()
-    missing, heads_agree, height = await compare(cluster, load)
     return Rehearsal(
         tuple(turns),
-        load.sent,
-        len(load.certified),
-        tuple(load.failed),
-        load.held_back,
-        missing,
-        heads_agree,
-        height,
+        await settle(cluster, load),
         load.longest_pause_ms(min(load.answered_ms), max(load.answered_ms)),
         max(load.waited_ms),
         Tuning().base_timeout_ms,
@@ -148,12 +134,9 @@ def _table(found: Rehearsal, rate: int) -> str:
             + ("" if turn.exit_code == 0 else f"   EXIT CODE {turn.exit_code}")
             for turn in found.turns
         ),
-        f"sent {found.sent}, certified {found.certified}, given up {len(found.failed)}, "
-        f"held back {found.held_back}, missing {found.missing}",
+        *found.account.lines(),
         f"longest pause {found.pause_ms} ms, {'within' if found.is_smooth else 'LONGER THAN'} a timeout; "
         f"longest wait of a client {found.longest_wait_ms} ms",
-        f"chains compared up to height {found.height}: {'equal' if found.heads_agree else 'DIFFERENT'}",
-        *found.failed[:10],
         "nothing was lost" if found.is_good else "NOT GOOD",
     ]
     return "\n".join(lines)

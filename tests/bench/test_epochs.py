@@ -10,25 +10,27 @@ from click.testing import CliRunner
 
 from bench.epochs import Crossing, Growth
 from bench.main import main
+from bench.openload import Account
 
-GOOD = Growth((Crossing("4 -> 5", 1, 900, 200),), 100, 100, (), 0, 0, True, 40, 600)
+WHOLE = Account(100, 100, (), 0, 0, True, 40)
+GOOD = Growth((Crossing("4 -> 5", 1, 900, 200),), WHOLE, 600)
 
 
 def test_all_that_was_sent_is_there_and_every_pause_is_within_a_timeout() -> None:
-    assert GOOD.is_whole
+    assert WHOLE.is_whole
     assert GOOD.is_smooth
 
 
 @pytest.mark.parametrize(
     "hurt",
     [
-        replace(GOOD, missing=1),
-        replace(GOOD, heads_agree=False),
-        replace(GOOD, failed=("transaction 3: refused",)),
-        replace(GOOD, held_back=1),
+        replace(WHOLE, missing=1),
+        replace(WHOLE, heads_agree=False),
+        replace(WHOLE, failed=("transaction 3: refused",)),
+        replace(WHOLE, held_back=1),
     ],
 )
-def test_one_lost_transaction_or_another_chain_is_no_success(hurt: Growth) -> None:
+def test_one_lost_transaction_or_another_chain_is_no_success(hurt: Account) -> None:
     assert not hurt.is_whole
 
 

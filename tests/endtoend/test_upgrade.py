@@ -22,9 +22,10 @@ async def test_nodes_are_restarted_in_turn_under_load_and_nothing_is_lost(tmp_pa
     async with running_cluster(4, tmp_path / "net") as cluster:
         found = await rehearse(cluster, 20, cluster.testnet.nodes[:2])
     assert [(turn.node, turn.exit_code) for turn in found.turns] == [("node0", 0), ("node1", 0)]
-    assert found.failed == ()
-    assert (found.missing, found.held_back, found.certified) == (0, 0, found.sent)
-    assert found.heads_agree
+    kept = found.account
+    assert kept.failed == ()
+    assert (kept.missing, kept.held_back, kept.certified) == (0, 0, kept.sent)
+    assert kept.heads_agree
 
 
 def test_a_node_leaves_at_its_halt_height_and_leaves_at_once_when_started_there(tmp_path: Path) -> None:
