@@ -7,7 +7,7 @@ daemon implements it; tests implement it over the in-memory store; both pass the
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from node.anchoring.lanes.courier import LeafName
@@ -15,6 +15,7 @@ from node.anchoring.questions import Page
 from node.daemon.federation.told import StateTold
 from node.diagnosis import LeftOut, NodeFacts, PeerFacts
 from node.genesis import Genesis
+from node.ledger.receipts import Receipt
 from node.storage import Snapshot
 
 
@@ -49,10 +50,12 @@ class Busy(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where a transaction and its receipt stand: leaf `index` of the header of `height`."""
+    """Where a transaction and its receipt stand: leaf `index` of the header of `height`. `receipt` is there
+    when it was at hand; it is stored in any case."""
 
     height: int
     index: int
+    receipt: Receipt | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

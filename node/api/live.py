@@ -30,7 +30,7 @@ from node.daemon.metrics import render_metrics
 from node.daemon.readiness import reasons_against
 from node.daemon.recent import executed_ids, executed_layer
 from node.daemon.startup import wall_ms
-from node.daemon.waiters import TooManyWaiters
+from node.daemon.waiters import Found, TooManyWaiters
 from node.diagnosis import NodeFacts, PeerFacts
 from node.genesis import Genesis
 from node.ledger.codes import Code
@@ -45,7 +45,7 @@ _BURST_SECONDS = 4
 """An address that paused may make so many seconds' requests at once."""
 _GATED_AT_ONCE = 64
 """Transactions of governance that one request has looked at (about 30 us each) before others have a turn."""
-READ_IN_LOOP_MAX = 16
+READ_IN_LOOP_MAX = 64
 """Point reads (about 1 us each) done where they are asked for: the hop to a thread costs forty."""
 
 
@@ -104,19 +104,19 @@ class LiveBackend:
     async def wait_certified(self, tx_ids: Sequence[bytes], timeout_ms: int) -> tuple[Location | None, ...]:
         """Each transaction's place once all are readable, or what is known at the timeout."""
         if timeout_ms <= 0:
-            known = await trio.to_thread.run_sync(self._stored_places, tx_ids)
-            return tuple(_location(known.get(tx_id)) for tx_id in tx_ids)
-        places: dict[bytes, bytes] = {}
+            stored = await trio.to_thread.run_sync(self._stored_places, tx_ids)
+            return tuple(_stored(stored.get(tx_id)) for tx_id in tx_ids)
+        known: dict[bytes, Found] = {}
         try:
             with trio.move_on_after(timeout_ms / 1000):
                 async with trio.open_nursery() as nursery:
                     # Waiting is registered before this task first yields, so before the look-up starts:
                     # what is stored in between is seen by one of both.
                     nursery.start_soon(self._release_stored, tx_ids)
-                    await self._node.waiters.wait_transactions(tx_ids, places)
+                    await self._node.waiters.wait_transactions(tx_ids, known)
         except* TooManyWaiters:
             raise Busy("too many clients wait for receipts; come back later", RETRY_AFTER_MS) from None
-        return tuple(_location(places.get(tx_id)) for tx_id in tx_ids)
+        return tuple(_location(known.get(tx_id)) for tx_id in tx_ids)
 
     async def _release_stored(self, tx_ids: Sequence[bytes]) -> None:
         if len(tx_ids) <= READ_IN_LOOP_MAX:
@@ -254,10 +254,14 @@ def _benchmark(genesis: Genesis) -> str:
     return OPAQUE if genesis.params.is_opaque else ""
 
 
-def _location(place: bytes | None) -> Location | None:
+def _stored(place: bytes | None) -> Location | None:
     if place is None:
         return None
     return Location(int.from_bytes(place[:8], "big"), int.from_bytes(place[8:], "big"))
+
+
+def _location(found: Found | None) -> Location | None:
+    return None if found is None else Location(found.height, found.index, found.receipt)
 
 
 class HttpService:

@@ -16,8 +16,8 @@ from node.api.bodies import body_of
 from node.api.call import Call, Operation
 from node.api.faults import BODY_FAULTS, Fault, fault
 from node.api.parameters import Parameter, Place, integer
-from node.api.queries import receipts_at
-from node.api.submitting import TIMEOUT, busy, refusal, wait_ms
+from node.api.submitting import TIMEOUT, busy, receipts_of, refusal, wait_ms
+from node.ledger.receipts import Receipt
 
 OCTETS = "application/octet-stream"
 PIECES_MAX = 16
@@ -76,7 +76,7 @@ async def submit_opaque(call: Call) -> Response:
             raise busy(call, error) from error
     known = dict(zip(names, places, strict=True))
     found = [known[item.tx_id] if isinstance(item, Submitted) else None for item in taken]
-    receipts = await door.read(lambda snapshot: receipts_at(snapshot, found))
+    receipts = await receipts_of(door, found)
     rows = zip(taken, counts, found, receipts, strict=True)
     outcomes = tuple(_outcome(*row) for row in rows)
     return call.answer(outcomes, status=202 if any(item.state == "admitted" for item in outcomes) else 200)
@@ -90,13 +90,13 @@ def pieces_of(body: bytes, piece_bytes: int) -> Sequence[bytes]:
 
 
 def _outcome(
-    taken: Submitted | Rejected, count: int, place: Location | None, receipt: bytes | None
+    taken: Submitted | Rejected, count: int, place: Location | None, receipt: Receipt | None
 ) -> OpaqueOutcome:
     if isinstance(taken, Rejected):
         return OpaqueOutcome(None, "rejected", taken.code, count, None, None, None)
-    if place is None:
+    if place is None or receipt is None:
         return OpaqueOutcome(taken.tx_id, "admitted", 0, count, None, None, None)
-    return OpaqueOutcome(taken.tx_id, "certified", 0, count, place.height, place.index, receipt)
+    return OpaqueOutcome(taken.tx_id, "certified", 0, count, place.height, place.index, receipt.encoded)
 
 
 OPERATION = Operation(

@@ -98,14 +98,11 @@ def receipt(snapshot: Snapshot, tx_id: bytes) -> ReceiptAnswer:
     return ReceiptAnswer(tx_id, place.height, place.index, receipts[place.index])
 
 
-def receipts_at(snapshot: Snapshot, places: Sequence[Location | None]) -> tuple[bytes | None, ...]:
-    """The receipt at each place, None for None; each height's body is decoded once."""
+def receipts_at(snapshot: Snapshot, places: Sequence[Location]) -> tuple[bytes, ...]:
+    """The receipt at each place; each height's body is decoded once. Raises ApiFault PRUNED."""
     bodies: dict[int, tuple[bytes, ...]] = {}
-    found: list[bytes | None] = []
+    found: list[bytes] = []
     for place in places:
-        if place is None:
-            found.append(None)
-            continue
         if place.height not in bodies:
             bodies[place.height] = body(snapshot, place.height)[1]
         found.append(bodies[place.height][place.index])

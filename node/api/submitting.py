@@ -14,7 +14,7 @@ from starlette.responses import Response
 from consensus import CodecError, as_array, as_bytes, decode
 from node.api.backend import Busy, Location, Rejected, Submitted
 from node.api.bodies import body_of
-from node.api.call import JSON, MSGPACK, Call
+from node.api.call import JSON, MSGPACK, Call, Door
 from node.api.faults import ApiFault, Fault, FaultKind, fault
 from node.api.parameters import Parameter, Place, query_integer
 from node.api.queries import receipts_at
@@ -90,12 +90,22 @@ async def _submit(call: Call, transactions: Sequence[bytes]) -> tuple[Outcome, .
             places, late = (None,) * len(ids), f"Taken, but not waited for: {error.sentence}"
     known = dict(zip(ids, places, strict=True))
     found = [known.get(item.tx_id) if isinstance(item, Submitted) else None for item in taken]
-    receipts = await door.read(lambda snapshot: receipts_at(snapshot, found))
+    receipts = await receipts_of(door, found)
     late += ". Nothing is lost: ask /v1/receipts/ID for it."
     return tuple(
         _outcome(item, place, receipt, late)
         for item, place, receipt in zip(taken, found, receipts, strict=True)
     )
+
+
+async def receipts_of(door: Door, found: Sequence[Location | None]) -> tuple[Receipt | None, ...]:
+    """The receipt at each place, None for None. Raises ApiFault.
+
+    What was certified while a request waited for it is at hand; the rest is read.
+    """
+    unread = [place for place in found if place is not None and place.receipt is None]
+    read = iter(await door.read(lambda snapshot: receipts_at(snapshot, unread)) if unread else ())
+    return tuple(None if place is None else place.receipt or Receipt.decode(next(read)) for place in found)
 
 
 async def _admit(call: Call, transactions: Sequence[bytes]) -> tuple[Submitted | Rejected, ...]:
@@ -122,14 +132,17 @@ def busy(call: Call, error: Busy) -> ApiFault:
     return fault(Fault.BUSY, error.sentence, retry_after_ms=error.retry_after_ms)
 
 
-def _outcome(item: Submitted | Rejected, place: Location | None, receipt: bytes | None, late: str) -> Outcome:
+def _outcome(
+    item: Submitted | Rejected, place: Location | None, receipt: Receipt | None, late: str
+) -> Outcome:
     if isinstance(item, Rejected):
         return Outcome(item.tx_id, "rejected", item.code, item.name, item.sentence, None, None, None)
     if place is None or receipt is None:
         return Outcome(item.tx_id, "admitted", Code.OK.value, "admitted", late, None, None, None)
-    decoded = Receipt.decode(receipt)
-    name, message = status_name(decoded.status), decoded.explanation
-    return Outcome(item.tx_id, "certified", decoded.status, name, message, place.height, place.index, receipt)
+    name, message = status_name(receipt.status), receipt.explanation
+    return Outcome(
+        item.tx_id, "certified", receipt.status, name, message, place.height, place.index, receipt.encoded
+    )
 
 
 def refusal(outcome: Outcome | Rejected, retry_after_ms: int) -> ApiFault:

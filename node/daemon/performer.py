@@ -213,7 +213,9 @@ class Performer:
     def _begin_flush(self, flush: Flush) -> None:
         """Who waits for a receipt is told before anything is stored (recent.py), without waiting a turn."""
         self._recent.begin(Layer(flush.height, WriteSet.of(flush.chain), WriteSet.of(flush.state)))
-        self._waiters.certified(flush.chain, flush.height)
+        self._waiters.certified(
+            (receipt for execution in flush.executions for receipt in execution.receipts), flush.height
+        )
         self._flushes.append(flush)
         if len(self._flushes) == 1:
             self._nursery.start_soon(self._store_flushes)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import trio
 
-from node.storage import ChainTable, Write, WriteSet
+from node.ledger.receipts import Receipt
 
 WAITERS_MAX = 65_536
 """Transactions waited for at once, all requests together."""
@@ -19,14 +19,24 @@ class TooManyWaiters(Exception):
     """The bound of waiters is reached; the client is told to come back."""
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where a certified transaction stands: leaf `index` of the header of `height`. `receipt` is there when
+    it was certified while somebody waited, None when it was found in storage."""
+
+    height: int
+    index: int
+    receipt: Receipt | None
+
+
 @dataclass(slots=True)
 class _Wait:
-    """One transaction that clients wait for; `place` is known once it is certified."""
+    """One transaction that clients wait for; `found` is known once it is certified."""
 
     event: trio.Event = field(default_factory=trio.Event)
     executed: trio.Event = field(default_factory=trio.Event)
     """Set with `event` at the latest."""
-    place: bytes | None = None
+    found: Found | None = None
     users: int = 0
 
 
@@ -49,8 +59,9 @@ class Waiters:
     def __len__(self) -> int:
         return len(self._waits)
 
-    def certified(self, chain: Iterable[Write], height: int) -> None:
-        """These entries, up to `height`, are final and readable (see recent.py): wake who waits for them."""
+    def certified(self, receipts: Iterable[Receipt], height: int) -> None:
+        """These transactions, up to `height`, are final and readable (see recent.py): wake who waits for
+        them."""
         if height > self.readable_height:
             self.readable_height = height
             self._grown.set()
@@ -58,12 +69,10 @@ class Waiters:
             self.executed(height, ())
         if not self._waits:
             return
-        for tx_id, place in WriteSet.of(chain).contents.get(ChainTable.TRANSACTIONS, {}).items():
-            wait = self._waits.get(tx_id)
+        for receipt in receipts:
+            wait = self._waits.get(receipt.tx_id)
             if wait is not None:
-                wait.place = place
-                wait.event.set()
-                wait.executed.set()
+                _settle(wait, Found(receipt.height, receipt.index, receipt))
 
     def executed(self, height: int, ids: Iterable[bytes]) -> None:
         """`height` is executed here, with these transactions; they are looked at only if somebody waits."""
@@ -84,12 +93,11 @@ class Waiters:
             self._stored = trio.Event()
 
     def release(self, tx_id: bytes, place: bytes) -> None:
-        """Whoever waits for this transaction: it was found in storage."""
+        """Whoever waits for this transaction: it was found in storage, with its place (height u64, index
+        u32)."""
         wait = self._waits.get(tx_id)
-        if wait is not None:
-            wait.place = place
-            wait.event.set()
-            wait.executed.set()
+        if wait is not None and wait.found is None:
+            _settle(wait, Found(int.from_bytes(place[:8], "big"), int.from_bytes(place[8:], "big"), None))
 
     def release_executed(self, tx_id: bytes) -> None:
         """Whoever waits for this transaction and does not mind that it is not certified yet."""
@@ -130,9 +138,9 @@ class Waiters:
             if not wait.users:
                 self._waits.pop(tx_id, None)
 
-    async def wait_transactions(self, ids: Sequence[bytes], known: dict[bytes, bytes]) -> None:
-        """Until each of `ids` is certified; their places (height u64, index u32) go into `known`, also
-        when the caller gives up before the last. Raises TooManyWaiters."""
+    async def wait_transactions(self, ids: Sequence[bytes], known: dict[bytes, Found]) -> None:
+        """Until each of `ids` is certified; what was found goes into `known`, also when the caller gives up
+        before the last. Raises TooManyWaiters."""
         if len(self._waits) + len(ids) > WAITERS_MAX:
             raise TooManyWaiters
         waits = {tx_id: self._waits.setdefault(tx_id, _Wait()) for tx_id in ids}
@@ -143,8 +151,14 @@ class Waiters:
                 await wait.event.wait()
         finally:
             for tx_id, wait in waits.items():
-                if wait.place is not None:
-                    known[tx_id] = wait.place
+                if wait.found is not None:
+                    known[tx_id] = wait.found
                 wait.users -= 1
                 if not wait.users:
                     self._waits.pop(tx_id, None)
+
+
+def _settle(wait: _Wait, found: Found) -> None:
+    wait.found = found
+    wait.event.set()
+    wait.executed.set()

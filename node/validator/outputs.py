@@ -6,9 +6,11 @@ one write and one sync; then the shell answers `Written` with the highest sequen
 """
 
 from collections.abc import Collection
+from dataclasses import field
 from typing import TypeAlias
 
 from consensus import Digest, immutable
+from node.ledger.execution import Execution
 from node.pool.messages import SyncRequest
 from node.storage import Write
 
@@ -143,13 +145,15 @@ class ServeBlocks:
 @immutable(frozen=True, slots=True)
 class Flush:
     """Apply to the database (chain first, then state, both synced), off the loop; then answer
-    `Flushed(number)`, trim the journal through `journal_seq`, and wake who waits for `height`."""
+    `Flushed(number)`, trim the journal through `journal_seq`, and wake who waits for `height`.
+    `executions` are the certified heights in it, for who waits for their receipts."""
 
     number: int
     chain: Collection[Write]
     state: Collection[Write]
     height: int
     journal_seq: int
+    executions: tuple[Execution, ...] = field(default=(), compare=False)
 
 
 @immutable(frozen=True, slots=True)

@@ -108,7 +108,8 @@ class Storing:
             height = settled[-1].execution.header.height
             state.update(WriteSet.of(tip_writes(settled[-1].tip)))
         self._number += 1
-        flush = Flush(self._number, chain, state, height, journal_seq)
+        executions = tuple(item.execution for item in settled)
+        flush = Flush(self._number, chain, state, height, journal_seq, executions)
         self._under_way.append((flush, settled, certificates[-1] if certificates else None))
         return flush
 

@@ -6,20 +6,26 @@ import pytest
 import trio
 import trio.testing
 
-from node.daemon.waiters import WAITERS_MAX, TooManyWaiters, Waiters
-from node.storage import ChainTable, Write
+from consensus import Digest
+from node.daemon.waiters import WAITERS_MAX, Found, TooManyWaiters, Waiters
+from node.ledger.receipts import Receipt
 
 ONE, TWO, THREE = (bytes((n,)) * 32 for n in (1, 2, 3))
-PLACE = bytes(8) + bytes(4)
+PLACE = (1).to_bytes(8, "big") + (2).to_bytes(4, "big")
 
 
-def entry(tx_id: bytes, place: bytes = PLACE) -> Write:
-    return Write(ChainTable.TRANSACTIONS, tx_id, place)
+def receipt(tx_id: bytes) -> Receipt:
+    return Receipt.make(Digest(tx_id), 1, 2, 0, (), Digest(bytes(32)))
 
 
-async def waiting(waiters: Waiters, nursery: trio.Nursery, *ids: bytes) -> dict[bytes, bytes]:
+def seen(*ids: bytes) -> dict[bytes, Found]:
+    """What a client knows of transactions that were certified while it waited."""
+    return {tx_id: Found(1, 2, receipt(tx_id)) for tx_id in ids}
+
+
+async def waiting(waiters: Waiters, nursery: trio.Nursery, *ids: bytes) -> dict[bytes, Found]:
     """A client that waits already; what it gets to know."""
-    known: dict[bytes, bytes] = {}
+    known: dict[bytes, Found] = {}
     nursery.start_soon(waiters.wait_transactions, ids, known)
     await trio.testing.wait_all_tasks_blocked()
     return known
@@ -31,23 +37,23 @@ async def test_a_client_wakes_once_all_of_its_transactions_are_certified() -> No
         async with trio.open_nursery() as nursery:
             known = await waiting(waiters, nursery, ONE, TWO)
             assert len(waiters) == 2
-            waiters.certified([entry(ONE), entry(THREE), Write(ChainTable.HEADERS, TWO, b"no place")], 1)
+            waiters.certified([receipt(ONE), receipt(THREE)], 1)
             await trio.testing.wait_all_tasks_blocked()
             assert len(waiters) == 2
-            waiters.certified([entry(TWO)], 1)
-    assert known == {ONE: PLACE, TWO: PLACE}
+            waiters.certified([receipt(TWO)], 1)
+    assert known == seen(ONE, TWO)
     assert len(waiters) == 0
 
 
 async def test_what_was_stored_before_anybody_waited_is_released_by_whoever_looks_it_up() -> None:
     waiters = Waiters(0)
-    waiters.certified([entry(ONE)], 1)
+    waiters.certified([receipt(ONE)], 1)
     with trio.fail_after(10):
         async with trio.open_nursery() as nursery:
             known = await waiting(waiters, nursery, ONE)
             waiters.release(ONE, PLACE)
             waiters.release(TWO, PLACE)  # nobody waits for it: nothing happens
-    assert known == {ONE: PLACE}
+    assert known == {ONE: Found(1, 2, None)}
     assert len(waiters) == 0
 
 
@@ -55,10 +61,10 @@ async def test_a_client_that_gives_up_keeps_what_there_was_and_frees_its_places(
     waiters = Waiters(0)
     async with trio.open_nursery() as nursery:
         known = await waiting(waiters, nursery, ONE, TWO)
-        waiters.certified([entry(ONE)], 1)
+        waiters.certified([receipt(ONE)], 1)
         await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
-    assert known == {ONE: PLACE}
+    assert known == seen(ONE)
     assert len(waiters) == 0
 
 
@@ -72,8 +78,8 @@ async def test_one_clients_giving_up_does_not_take_the_wake_up_from_another() ->
                 hasty.cancel_scope.cancel()
             assert hasty_known == {}
             assert len(waiters) == 2
-            waiters.certified([entry(ONE), entry(TWO)], 1)
-    assert patient_known == {ONE: PLACE, TWO: PLACE}
+            waiters.certified([receipt(ONE), receipt(TWO)], 1)
+    assert patient_known == seen(ONE, TWO)
     assert len(waiters) == 0
 
 
@@ -84,8 +90,8 @@ async def test_two_clients_of_one_transaction_are_both_told() -> None:
             first = await waiting(waiters, nursery, ONE)
             second = await waiting(waiters, nursery, ONE)
             assert len(waiters) == 1
-            waiters.certified([entry(ONE)], 1)
-    assert first == second == {ONE: PLACE}
+            waiters.certified([receipt(ONE)], 1)
+    assert first == second == seen(ONE)
 
 
 async def test_the_bound_refuses_whole_requests_and_leaves_nothing_behind() -> None:
@@ -158,8 +164,8 @@ async def test_who_reads_what_is_committed_wakes_at_execution_and_nobody_else_do
                 await trio.testing.wait_all_tasks_blocked()
                 waiters.executed(1, [TWO, ONE])
             assert (len(waiters), known) == (1, {}), "not certified yet"
-            waiters.certified([entry(ONE)], 1)
-    assert (known, len(waiters)) == ({ONE: PLACE}, 0)
+            waiters.certified([receipt(ONE)], 1)
+    assert (known, len(waiters)) == (seen(ONE), 0)
     assert await waiters.wait_executed(1) == 1
 
 
@@ -178,5 +184,5 @@ async def test_what_is_certified_is_committed_and_nobody_looks_at_transactions_t
             nursery.start_soon(waiters.wait_executed_transaction, ONE)
             nursery.start_soon(waiters.wait_executed, 2)
             await trio.testing.wait_all_tasks_blocked()
-            waiters.certified([entry(ONE)], 2)
+            waiters.certified([receipt(ONE)], 2)
     assert (waiters.executed_height, len(waiters)) == (2, 0)
