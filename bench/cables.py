@@ -17,5 +17,13 @@ def lay_cables(testnet: Testnet, mesh: Mesh) -> None:
             replace(peer, host=LOOPBACK, port=mesh.port(dialler, numbers[peer.name]))
             for peer in config.p2p.peers
         )
-        setup = NodeSetup(node.name, config.role, node.ports.p2p, node.ports.api, peers=peers, unmetered=True)
+        setup = NodeSetup(
+            node.name,
+            config.role,
+            node.ports.p2p,
+            node.ports.api,
+            peers=peers,
+            unmetered=True,
+            verify_workers=config.limits.verify_workers,
+        )
         node.home.config_file.write_text(setup.to_toml(), encoding="utf-8")

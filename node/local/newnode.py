@@ -35,6 +35,8 @@ class NodeSetup:
     allowed: tuple[bytes, ...] = ()
     unmetered: bool = False
     """One machine, one client for everybody: its key is not limited."""
+    verify_workers: int | None = None
+    """Processes that check signatures; None: as by default."""
 
     def to_toml(self) -> str:
         """The overrides; every default that holds stays out, so that better defaults reach old homes."""
@@ -51,9 +53,17 @@ class NodeSetup:
             "[api]",
             f'host = "{self.api_host}"',
             f"port = {self.api_port}",
-            *(("", "[limits]", "transactions_per_second = 0") if self.unmetered else ()),
+            *self._limits(),
         ]
         return "\n".join(lines) + "\n" + "".join(map(_peer_toml, self.peers))
+
+    def _limits(self) -> list[str]:
+        lines = []
+        if self.unmetered:
+            lines.append("transactions_per_second = 0")
+        if self.verify_workers is not None:
+            lines.append(f"verify_workers = {self.verify_workers}")
+        return ["", "[limits]", *lines] if lines else []
 
 
 def create_keys(home: Home, role: str, random_bytes: RandomBytes) -> NodeKeys:

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.endtoend.running import RunningCluster, write_cluster
+from tests.endtoend.running import OWN_MACHINES, RunningCluster, write_cluster
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster]:
     """Four daemons, started; the tests wait for them, and leave them running."""
-    running = RunningCluster(write_cluster(tmp_path_factory.mktemp("net") / "cluster"))
+    running = RunningCluster(write_cluster(tmp_path_factory.mktemp("net") / "cluster"), OWN_MACHINES)
     try:
         running.start_missing()
         yield running

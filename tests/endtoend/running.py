@@ -45,6 +45,10 @@ def ports_of_our_own(nodes: int) -> tuple[NodePorts, ...]:
             return ports
 
 
+OWN_MACHINES = {"ISTHMUS_LIMITS__VERIFY_WORKERS": "1"}
+"""The environment of daemons that are to work as on machines of their own: signatures in another process."""
+
+
 def write_cluster(directory: Path, nodes: int = 4) -> Testnet:
     """A new testnet on ports of its own."""
     return write_testnet(

@@ -1,6 +1,7 @@
 """A local cluster on disk: every node's files agree with each other, and nothing is overwritten."""
 
 import itertools
+import os
 import socket
 import stat
 from pathlib import Path
@@ -75,6 +76,17 @@ def test_secrets_are_private_and_the_guard_is_born_with_the_key(testnet: Testnet
         guard.close()
     assert stat.S_IMODE(testnet.client_key_file.parent.stat().st_mode) == 0o700
     assert stat.S_IMODE(testnet.client_key_file.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(("processors", "workers"), [(1, 0), (7, 0), (8, 1), (64, 1)])
+def test_nodes_that_share_processors_check_signatures_themselves(
+    tmp_path: Path, processors: int, workers: int
+) -> None:
+    ports = tuple(NodePorts(9_000 + 2 * number, 9_001 + 2 * number) for number in range(4))
+    testnet = write_testnet(tmp_path / "net", "ours", ports, 1, os.urandom, processors=processors)
+    for node in testnet.nodes:
+        limits = load_config(node.home, {}).config.limits
+        assert (limits.verify_workers, limits.transactions_per_second) == (workers, 0)
 
 
 def test_a_folder_with_something_in_it_is_left_alone(testnet: Testnet) -> None:
