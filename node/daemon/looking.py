@@ -7,6 +7,7 @@ from node.daemon.readiness import BACKLOG_MAX
 from node.daemon.startup import wall_ms
 from node.daemon.watches import DISK_RESERVE_BYTES
 from node.diagnosis import LeftOut, NodeFacts, PeerFacts, ProposedFeature
+from node.pool.attesting import Missed
 from node.storage import PRUNED_KEY, ChainTable, StateTable
 from node.validator import Sighting, Validator
 from p2p import PeerStatus
@@ -41,6 +42,13 @@ def left_out(validator: Validator) -> tuple[LeftOut, ...]:
         for fault in view.standing
         if fault.author in view.left_out
     )
+
+
+def missed_attestations(validator: Validator) -> dict[bytes, Missed]:
+    """By node keys, the validators that this node waited for in vain when it last wanted batches verified."""
+    records = validator.term.roster.validators
+    found = validator.data.pool.attesting.missed()
+    return {bytes(records[missed.validator].node_key): missed for missed in found}
 
 
 def _node_facts(node: Node) -> NodeFacts:
@@ -110,6 +118,7 @@ def _all_peers(node: Node) -> tuple[PeerFacts, ...]:
 def _peer_facts(node: Node, key: bytes, name: str, weight: int, link: PeerStatus | None) -> PeerFacts:
     seen = node.validator.sightings.of(key) or Sighting(0)
     reason = seen.timeout_reason
+    missed = missed_attestations(node.validator).get(key)
     return PeerFacts(
         name=name,
         node_key=key,
@@ -125,6 +134,8 @@ def _peer_facts(node: Node, key: bytes, name: str, weight: int, link: PeerStatus
         timeout_round=seen.timeout_round,
         timeout_reason="" if reason is None else reason.name.lower(),
         clock_skew_ms=seen.clock_skew_ms,
+        missed_attestations=0 if missed is None else missed.count,
+        attests_late=missed is not None and missed.is_late,
         queue_frames=0 if link is None else sum(queue.items for queue in link.queues),
         queue_bytes=0 if link is None else sum(queue.bytes for queue in link.queues),
         bytes_in=0 if link is None else sum(count for _, count in link.bytes_in),

@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 from consensus import TimeoutReason
 from node.daemon.daemon import TICKETS_MAX, Node
 from node.daemon.federation.gauges import federation_metrics
-from node.daemon.looking import left_out
+from node.daemon.looking import left_out, missed_attestations
 from node.daemon.performer import SERVED_AT_ONCE_MAX
 from node.daemon.readiness import reasons_against
 from node.daemon.startup import wall_ms
@@ -82,6 +82,16 @@ class NodeCollector(Collector):
         for record in node.validator.term.roster.validators:
             turns.add_metric([record.name], record.name in waiting)
         yield turns
+        found = missed_attestations(node.validator)
+        missed = GaugeMetricFamily(
+            "isthmus_pool_attestations_missed",
+            "Times in a row that a validator was waited for in vain to verify batches (VC5).",
+            labels=["validator"],
+        )
+        for record in node.validator.term.roster.validators:
+            known = found.get(bytes(record.node_key))
+            missed.add_metric([record.name], 0 if known is None else known.count)
+        yield missed
 
     def _weight(self) -> int:
         return self._node.validator.reachable_weight()

@@ -30,6 +30,10 @@ class PeerFacts:
     timeout_reason: str
     """Why, in the protocol's words (`payload_unavailable`); empty when it gave none up."""
     clock_skew_ms: int | None
+    missed_attestations: int
+    """How many times in a row this node waited in vain for it to verify batches first (VC5)."""
+    attests_late: bool
+    """Something of it came since, too late for those."""
     queue_frames: int
     queue_bytes: int
     bytes_in: int

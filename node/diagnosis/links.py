@@ -11,6 +11,8 @@ BEHIND_HEIGHTS = 8
 BEHIND_ROUNDS = 8
 VOTELESS_ROUNDS = 64
 """Rounds that went by without its vote, from which on it is said not to vote; less may be a busy machine."""
+MISSED_ATTESTATIONS = 3
+"""Waits in vain for its attestations, one after the other; one or two may be a busy moment."""
 QUEUE_BYTES = 4 * 1024 * 1024
 SCORE = 40
 """Points of misbehaviour that do not decay at once; 100 end a link."""
@@ -154,6 +156,26 @@ def _left_out(seen: Seen) -> str | None:
     return None if told is None else f"{told.name} is {told.words}"
 
 
+def _attests_nothing(seen: Seen) -> str | None:
+    peer = seen.peer
+    if peer.missed_attestations < MISSED_ATTESTATIONS or peer.attests_late:
+        return None
+    return (
+        f"{peer.name} attested nothing, the last {peer.missed_attestations} times it was its turn to verify "
+        "batches"
+    )
+
+
+def _attests_late(seen: Seen) -> str | None:
+    peer = seen.peer
+    if peer.missed_attestations < MISSED_ATTESTATIONS or not peer.attests_late:
+        return None
+    return (
+        f"{peer.name} attests batches too late, the last {peer.missed_attestations} times it was its turn to "
+        "verify them"
+    )
+
+
 def _slow_reader(seen: Seen) -> str | None:
     if seen.peer.queue_bytes <= QUEUE_BYTES:
         return None
@@ -270,6 +292,23 @@ PEER_RULES: tuple[Rule[Seen], ...] = (
         "Rounds that the other validator had to lead failed, so others take its turns for a while.",
         "if it goes on, look at its machine, its link and its clock: its proposals come too late",
         _left_out,
+    ),
+    Rule(
+        "attests-nothing",
+        Verdict.WARNING,
+        "This node relies on verification certificates, and the other one does not say what it verified: it "
+        "is asked ever less often, and the rest verify in its stead.",
+        "set consensus.verification_certificates = true there too, on a release that speaks protocol 4; "
+        "nothing is lost but speed",
+        _attests_nothing,
+    ),
+    Rule(
+        "attests-late",
+        Verdict.WARNING,
+        "Of verification certificates the other node's part comes too late: it is asked ever less often, and "
+        "the rest verify in its stead.",
+        "look at that machine's load and at the link to it; nothing is lost but speed",
+        _attests_late,
     ),
     Rule(
         "slow-reader",

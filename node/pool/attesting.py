@@ -19,7 +19,7 @@ VC5  Who has waited for some times what it usually takes chooses again without t
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from consensus import Digest, ValidatorIndex, ValidatorSet
 from node.pool.batches import BatchContent, BatchReport
@@ -45,6 +45,16 @@ class CheckCounts:
     trusted: int = 0
     overdue: int = 0
     hurried: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """A validator that was waited for in vain, the last `count` times that it was asked."""
+
+    validator: ValidatorIndex
+    count: int
+    is_late: bool
+    """Something of it came since, too late for those."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +93,7 @@ class Attesting:
         self._usual_ms = 0
         self._attested: list[Digest] = []
         self._silent = Exclusions(config.exclusion_base_ms, config.silence_max_ms)
+        self._missed: dict[ValidatorIndex, Missed] = {}
         self.counts = CheckCounts()
 
     def begin(self, held: HeldBatch, pushed_by: ValidatorIndex | None, elapsed_ms: int) -> list[PoolEffect]:
@@ -105,6 +116,8 @@ class Attesting:
         index = self._validators.index_of(peer)
         if index is None or not self._is_on:
             return []
+        if (missed := self._missed.get(index)) is not None and not missed.is_late:
+            self._missed[index] = replace(missed, is_late=True)
         effects: list[PoolEffect] = []
         for name in names:
             held = self._shelf.get(name)
@@ -113,6 +126,7 @@ class Attesting:
             elif self._count(held, index) and (wait := self._waiting.get(name)) is not None:
                 if wait.chosen >> index & 1:
                     self._silent.forgive(index)  # who comes late comes for nothing
+                    self._missed.pop(index, None)
                 if self._is_certified(held):
                     self._usual_ms += (elapsed_ms - wait.since_ms - self._usual_ms) // _MEMORY
                     effects += self._trust(held, elapsed_ms)
@@ -159,6 +173,7 @@ class Attesting:
             self.counts.overdue += 1
             self._usual_ms = max(self._usual_ms, patience_ms)
             for index in _positions(wait.chosen & ~held.attested):
+                self._miss(index, elapsed_ms)
                 self._silent.blame(index, self._validators.total_weight, self._validators, elapsed_ms)
             effects += [_verify(held)] if wait.is_last else self._share(held, elapsed_ms, is_last=True)
         return effects
@@ -174,6 +189,10 @@ class Attesting:
         if not self._waiting:
             return None
         return next(iter(self._waiting.values())).since_ms + self._patience_ms()
+
+    def missed(self) -> tuple[Missed, ...]:
+        """Who was waited for in vain when it was asked last, in the roster's order."""
+        return tuple(missed for _, missed in sorted(self._missed.items()))
 
     def succeed(self, before: "Attesting") -> None:
         """Go on counting where the epoch before ended."""
@@ -208,6 +227,13 @@ class Attesting:
         held.attested |= bit
         held.attested_weight += self._validators.validators[index].weight
         return True
+
+    def _miss(self, index: ValidatorIndex, elapsed_ms: int) -> None:
+        """Batches that were waited for at once are one miss."""
+        if not self._silent.is_excluded(index, elapsed_ms):
+            before = self._missed.get(index)
+            count, is_late = (0, False) if before is None else (before.count, before.is_late)
+            self._missed[index] = Missed(index, count + 1, is_late)
 
     def _patience_ms(self) -> int:
         least, most = self._config.attestation_wait_ms, self._config.attestation_wait_max_ms
@@ -264,8 +290,8 @@ def _verify(held: HeldBatch) -> VerifyBatch:
     return VerifyBatch(held.batch.digest, held.batch.encoded)
 
 
-def _positions(bits: int) -> Iterator[int]:
+def _positions(bits: int) -> Iterator[ValidatorIndex]:
     while bits:
         low = bits & -bits
-        yield low.bit_length() - 1
+        yield ValidatorIndex(low.bit_length() - 1)
         bits ^= low

@@ -45,10 +45,13 @@ OF_A_PEER: list[tuple[str, dict[str, Any], str]] = [
     ("round-behind", {"round": 992}, "8 behind"),
     ("does-not-vote", {"last_vote_round": 935, "missed_rounds": 64}, "voted last in round 935, while 64"),
     ("does-not-vote", {"last_vote_round": None, "missed_rounds": 64}, "has not voted"),
+    ("attests-nothing", {"missed_attestations": 3}, "the last 3 times it was its turn"),
+    ("attests-late", {"missed_attestations": 4, "attests_late": True}, "too late, the last 4 times"),
     ("slow-reader", {"queue_bytes": 5 * 2**20}, "5120 KiB"),
     ("breaks-rules", {"score": 40}, "40 points"),
     ("in-order", {}, "takes part, round 1000, height 500"),
     ("in-order", {"last_vote_round": None, "missed_rounds": 63}, "takes part"),
+    ("in-order", {"missed_attestations": 2, "attests_late": True}, "takes part"),
     ("in-order", {"weight": 0, "last_vote_round": None}, "is connected"),
 ]
 OF_THE_NODE: list[tuple[str, dict[str, Any], str]] = [

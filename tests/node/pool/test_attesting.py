@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consensus import Digest, Epoch, PublicKey, Validator, ValidatorIndex, ValidatorSet, Verdict
-from node.pool.attesting import PATIENCE_FACTOR, turns
+from node.pool.attesting import PATIENCE_FACTOR, Missed, turns
 from node.pool.batches import Batch, BatchContent, verify_batch
 from node.pool.config import PoolConfig
 from node.pool.effects import Broadcast, PersistBatch
@@ -457,6 +457,23 @@ def test_who_never_attests_in_time_is_hardly_ever_waited_for(word: str) -> None:
     assert TRUSTING.silence_max_ms == 600_000
     assert asked[-1] - asked[-2] in range(TRUSTING.silence_max_ms, TRUSTING.silence_max_ms + 60_000)
     assert len(asked) < 30
+
+
+def test_who_is_waited_for_in_vain_is_named_and_whether_it_is_only_late() -> None:
+    n = node(3, config=replace(TRUSTING, attested_transactions_min=1))
+    numbers = iter(range(1_000_000))
+    assert n.pool.attesting.missed() == ()
+    for round_ in range(1, 4):
+        for _ in range(3):  # several at once are one miss
+            push(n, b := small(n, 2, numbers))
+        wait(n, PATIENCE_MAX_MS)
+        assert n.pool.attesting.missed() == (Missed(ValidatorIndex(2), round_, False),)
+        n.now_ms += TRUSTING.silence_max_ms
+    attest(n, b, 2)
+    assert n.pool.attesting.missed() == (Missed(ValidatorIndex(2), 3, True),)
+    push(n, b := small(n, 2, numbers))
+    attest(n, b, 2)
+    assert n.pool.attesting.missed() == (), "it is in time again"
 
 
 def test_patience_follows_what_attestations_take_within_a_bound() -> None:

@@ -12,6 +12,7 @@ from bench.sim.setting import CREATED_MS, make_setting
 from bench.sim.world import World
 from consensus import StartKind
 from node import wire
+from node.daemon.looking import missed_attestations
 from node.ledger.governance.changes import AddValidator, RemoveValidator
 from node.ledger.params import Params
 from node.ledger.transactions import Transaction
@@ -62,6 +63,7 @@ def test_two_of_four_verify_and_the_others_believe_them() -> None:
     trusted = sum(count(host).trusted for host in world.hosts)
     assert trusted > verified > 0  # of three that hear of a batch two need not look
     assert sum(count(host).overdue for host in world.hosts) == 0
+    assert not any(missed_attestations(host.validator) for host in world.hosts)
 
 
 def test_whoever_is_killed_the_others_verify_for_themselves() -> None:
@@ -88,6 +90,12 @@ def test_whose_attestations_are_lost_is_waited_for_and_then_left_out() -> None:
     overdue = [count(host).overdue for host in world.hosts]
     assert sum(overdue) > 0
     assert max(overdue) < 20  # a sixth of 60 would have been its turn for each; most were spared the wait
+    for host in world.hosts[:3]:
+        named = missed_attestations(host.validator)
+        lost = named.pop(bytes(host.validator.term.roster.validators[3].node_key))
+        assert lost.count > 1
+        assert not lost.is_late
+        assert all(missed.is_late for missed in named.values())  # they waited for it themselves
 
 
 @pytest.mark.parametrize("indices", [(1,), (0, 2), (0, 1, 2, 3)])
