@@ -11,6 +11,7 @@ from node.cli.options import home_option, json_option
 from node.cli.output import Output
 from node.doctor.belongings import look_at_home
 from node.doctor.finding import Finding, Grade
+from node.doctor.kept import look_at_kept
 from node.doctor.machine import look_at_machine
 from node.doctor.neighbours import look_at_neighbours
 from node.home import Home
@@ -34,6 +35,7 @@ def command(home: Home, no_peers: bool, output: Output) -> int:
     belongings, findings = look_at_home(home, os.environ)
     if belongings.config is not None:
         findings += look_at_machine(belongings.config, is_running=belongings.is_running)
+        findings.append(look_at_kept(belongings.config))
         if not no_peers and belongings.genesis is not None and belongings.identity is not None:
             findings += trio.run(
                 lambda config, genesis, identity: look_at_neighbours(

@@ -1,5 +1,6 @@
 """Pruning beside a running node: slices that are whole, what stays for others, and a node that goes on."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from node.daemon.forgetting import SLICE_HEIGHTS, Forgotten, forget_slice, keep_
 from node.daemon.metrics import render_metrics
 from node.daemon.pruning import oldest_needed, prune, pruned_below
 from node.daemon.startup import check_data, open_home
+from node.doctor.kept import look_at_kept
 from node.home import Home
 from node.storage import ChainTable, SnapshotLimit, StoreFailed, height_key
 from tests.node.daemon.grown import Grown
@@ -78,6 +80,14 @@ def test_less_than_a_slice_is_left_for_later(grown: Grown) -> None:
     assert count_open(store) == 0
     assert forget_slice(store, rules, grown.tip - SLICE_HEIGHTS, ()) == SLICE_HEIGHTS
     store.close()
+
+
+@pytest.mark.parametrize(("keep", "grade", "last"), [(100, "warning", "10 min"), (650, "good", "65 min")])
+def test_the_doctor_judges_by_the_rate_that_it_finds(grown: Grown, keep: int, grade: str, last: str) -> None:
+    config = config_of(grown.testnet)
+    found = look_at_kept(replace(config, storage=replace(config.storage, keep_blocks=keep)))
+    assert found.grade.value == grade
+    assert f"at 600 an hour, as this node has seen, those last {last}" in found.words
 
 
 def count_open(store: object) -> int:

@@ -16,6 +16,7 @@ from node.daemon.keylock import KeyLock
 from node.doctor import machine
 from node.doctor.belongings import look_at_home
 from node.doctor.finding import Finding, Grade
+from node.doctor.kept import look_at_kept
 from node.doctor.neighbours import look_at_neighbours
 from node.home import Home
 from node.local.testnet import Testnet, write_testnet
@@ -146,6 +147,20 @@ def test_limits_of_the_process_are_compared_with_the_settings(testnet: Testnet) 
     )
     assert machine.map_size(config).grade is Grade.GOOD
     assert machine.clock().grade in (Grade.GOOD, Grade.WARNING, Grade.SKIPPED)
+
+
+def test_pruning_that_leaves_nothing_for_who_is_away_for_an_hour_is_found(testnet: Testnet) -> None:
+    config = load_config(home_of(testnet), {}).config
+
+    def told(keep: int) -> Finding:
+        return look_at_kept(replace(config, storage=replace(config.storage, keep_blocks=keep)))
+
+    assert told(0).grade is Grade.GOOD
+    assert told(72_000).grade is Grade.GOOD
+    found = told(1_000)
+    assert found.grade is Grade.WARNING
+    assert "1000 heights are kept; at 72000 an hour, as in a busy cluster, those last 50 s" in found.words
+    assert "72000 or more, or keep one node" in found.remedy
 
 
 async def test_peers_that_do_not_run_are_a_warning_and_nobody_to_dial_too(testnet: Testnet) -> None:
