@@ -28,7 +28,7 @@ from node.daemon.federation.asking import Asking
 from node.daemon.looking import left_out, look, pruned_below
 from node.daemon.metrics import render_metrics
 from node.daemon.readiness import reasons_against
-from node.daemon.recent import executed_ids, executed_layer
+from node.daemon.recent import executed_layer
 from node.daemon.startup import wall_ms
 from node.daemon.waiters import Found, TooManyWaiters
 from node.diagnosis import NodeFacts, PeerFacts
@@ -151,7 +151,7 @@ class LiveBackend:
 
     def _is_executed(self, tx_id: bytes) -> bool:
         data = self._node.validator.data
-        return data.diverged is None and tx_id in executed_ids(data.line.executed, -1)
+        return data.diverged is None and self._node.executed.contains(data.line.executed, tx_id)
 
     async def wait_committed_height(self, height: int, timeout_ms: int) -> bool:
         """Whether `height` is executed here, or certified, in time."""

@@ -19,6 +19,7 @@ from consensus import ED25519, Digest, LocalError, SigningKey
 from node.config import NodeConfig
 from node.daemon.allocation import keep_freed_memory
 from node.daemon.driver import Driver
+from node.daemon.executed import ExecutedIndex, executed_ids
 from node.daemon.federation.directory import ConfiguredAddress
 from node.daemon.federation.federation import Federation
 from node.daemon.federation.ledgerside import InThreads, LedgerSide, Readable
@@ -29,7 +30,7 @@ from node.daemon.observing import AllowedList
 from node.daemon.performer import Performer
 from node.daemon.pinned import membership_of, network_config
 from node.daemon.postbox import Postbox
-from node.daemon.recent import RecentHeights, executed_ids
+from node.daemon.recent import RecentHeights
 from node.daemon.recorder import Recorder, RecorderCounts, opening_of, recording
 from node.daemon.startup import OpenedHome, open_home, wall_ms
 from node.daemon.telling import configure_log, tell_start
@@ -96,6 +97,7 @@ class Node:
         self.waiters = waiters
         self.workers = workers
         self.recent = RecentHeights()
+        self.executed = ExecutedIndex()
         self.recorded = RecorderCounts()
         self.forgotten = Forgotten()
         self.started_ms = wall_ms()

@@ -123,6 +123,7 @@ class NodeCollector(Collector):
             ("tickets", node.open_tickets, TICKETS_MAX),
             ("waiters", len(node.waiters), node.waiters.limit),
             ("peer_requests", node.performer.requests_under_way, SERVED_AT_ONCE_MAX),
+            *node.executed.limits(),
             *node.performer.askers.limits(),
             ("worker_processes", busy, processes),
             ("timers", len(node.performer.timers), 16),

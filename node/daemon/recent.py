@@ -9,7 +9,7 @@ oldest; nothing is merged on the node's own thread, and scans merge the one tabl
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -42,14 +42,6 @@ def executed_layer(settled: Settled) -> Layer:
     state = state_writes(settled.execution)
     state.update(WriteSet.of(tip_writes(settled.tip)))
     return Layer(settled.execution.header.height, chain_writes(settled.execution), state)
-
-
-def executed_ids(executed: Iterable[Settled], above: int) -> Iterator[bytes]:
-    """The transactions of executed heights above a height."""
-    for settled in executed:
-        if settled.execution.header.height > above:
-            for receipt in settled.execution.receipts:
-                yield receipt.tx_id
 
 
 class RecentHeights:
