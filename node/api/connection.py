@@ -6,10 +6,15 @@ an answer. So its HTTP/1.1 machine is driven from here, where each phase has its
 requests, in a request's header, in a send, and in a close (the peer is read and thrown away for a moment,
 because closing with unread bytes resets the connection and destroys the answer, RFC 9112 section 9.6).
 Bodies have theirs where they are read (`bodies.py`).
+
+An answer leaves in one write, without a turn of the scheduler, where the socket takes it: under load each
+turn costs its client the time of everything else that this node has to do.
 """
 
 import json
 import logging
+import os
+from collections.abc import Callable
 from enum import Enum
 
 import trio
@@ -18,7 +23,13 @@ from anycorn.config import Config
 from anycorn.events import Closed, Event, RawData, Updated
 from anycorn.protocol.h11 import H2CProtocolRequiredError, H2ProtocolAssumedError, H11Protocol
 from anycorn.task_group import TaskGroup
-from anycorn.typing import ConnectionState
+from anycorn.typing import (
+    ASGIReceiveCallable,
+    ASGISendCallable,
+    ASGISendEvent,
+    ConnectionState,
+    Scope,
+)
 from anycorn.worker_context import WorkerContext
 
 from node.api.faults import Fault
@@ -62,6 +73,8 @@ class Connection:
         self._writing = trio.Lock()
         self._phase = _Phase.IDLE
         self._header_bytes = 0
+        self._head_waits = False
+        self._head = b""
 
     async def run(self) -> None:
         """Serve requests until the connection ends; the stream is closed afterwards."""
@@ -70,7 +83,7 @@ class Connection:
             with self._scope:
                 async with TaskGroup() as group:
                     protocol = H11Protocol(
-                        self._app,
+                        self._call,
                         self._config,
                         self._context,
                         group,
@@ -133,11 +146,38 @@ class Connection:
         limit = self._limits.header_timeout_ms
         await self._refuse(Fault.HEADER_TOO_SLOW, f"The request header did not arrive within {limit} ms.")
 
+    async def _call(
+        self,
+        scope: Scope,
+        receive: ASGIReceiveCallable,
+        send: ASGISendCallable,
+        sync_spawn: Callable[..., object],
+        call_soon: Callable[..., object],
+    ) -> None:
+        """The application. The head of an answer of known length waits for its body, which comes at once; an
+        event stream has no length, and its head does not wait."""
+
+        async def send_joined(message: ASGISendEvent) -> None:
+            self._head_waits = message["type"] == "http.response.start" and any(
+                name == b"content-length" for name, _ in message["headers"]
+            )
+            await send(message)
+
+        await self._app(scope, receive, send_joined, sync_spawn, call_soon)
+
     async def _handle_output(self, event: Event) -> None:
         """What the protocol machine wants done; called by the reader and by the application's task."""
         if isinstance(event, RawData):
-            await self._send(event.data)
-        elif isinstance(event, Updated):
+            if self._head_waits:
+                self._head += event.data
+                return
+            data, self._head = self._head + event.data, b""
+            await self._send(data)
+            return
+        if self._head:
+            head, self._head, self._head_waits = self._head, b"", False
+            await self._send(head)
+        if isinstance(event, Updated):
             self._set_phase(_Phase.IDLE if event.idle else _Phase.BUSY)
             if event.idle and self._context.terminated.is_set():
                 self._scope.cancel()
@@ -146,8 +186,11 @@ class Connection:
 
     async def _send(self, data: bytes) -> None:
         """Every piece must be taken within the write timeout, or the connection ends."""
+        sent = 0 if self._writing.locked() else self._send_nowait(data)
+        if sent == len(data):
+            return
         async with self._writing:
-            view = memoryview(data)
+            view = memoryview(data)[sent:]
             while view:
                 piece, view = view[: self._limits.write_piece_bytes], view[self._limits.write_piece_bytes :]
                 with trio.move_on_after(self._limits.write_timeout_ms / 1000) as scope:
@@ -164,6 +207,15 @@ class Connection:
                 if self._scope.cancel_called:
                     await trio.lowlevel.checkpoint()
                     return
+
+    def _send_nowait(self, data: bytes) -> int:
+        """How many bytes the socket took without waiting. What is wrong with it shows at the next send."""
+        if self._scope.cancel_called:
+            return 0
+        try:
+            return os.write(self._stream.socket.fileno(), data[: self._limits.write_piece_bytes])
+        except OSError:
+            return 0
 
     async def _begin_close(self) -> None:
         if self._phase is _Phase.CLOSING:

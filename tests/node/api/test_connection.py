@@ -1,0 +1,122 @@
+"""What one HTTP connection makes of the application's messages: heads, bodies, and what ends between them."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+import pytest
+import trio
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from node.api.gauges import Gauges
+from node.api.limits import ApiLimits
+from node.api.server import bind_listener, serve_api
+from node.api.visitors import Visitors
+
+REQUEST = b"GET / HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n"
+RECEIVE_BYTES = 1024 * 1024
+
+
+@asynccontextmanager
+async def asking(app: ASGIApp) -> AsyncIterator[trio.SocketStream]:
+    """A client of an application that answers as it likes; its first request is on its way."""
+    limits, gauges, shutdown = ApiLimits(shutdown_grace_ms=100), Gauges(), trio.Event()
+    listener = bind_listener("127.0.0.1", 0)
+    port = listener.getsockname()[1]
+    serve = partial(
+        serve_api,
+        app,
+        [listener],
+        shutdown=shutdown,
+        limits=limits,
+        gauges=gauges,
+        visitors=Visitors(limits, gauges),
+    )
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(serve)
+            async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+                await stream.send_all(REQUEST)
+                yield stream
+            shutdown.set()
+
+
+def head(length: int | None) -> dict[str, object]:
+    headers = [] if length is None else [(b"content-length", str(length).encode())]
+    return {"type": "http.response.start", "status": 200, "headers": headers}
+
+
+def piece(data: bytes, *, more: bool = False) -> dict[str, object]:
+    return {"type": "http.response.body", "body": data, "more_body": more}
+
+
+@pytest.mark.parametrize("size", [4, 20_000])
+async def test_an_answer_of_known_length_arrives_in_one_piece(size: int) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(head(size))
+        await send(piece(bytes(size)))
+
+    async with asking(app) as client:
+        for _ in range(3):
+            answer = await client.receive_some(RECEIVE_BYTES)
+            assert answer.startswith(b"HTTP/1.1 200 ")
+            assert answer.endswith(b"\r\n\r\n" + bytes(size))
+            await client.send_all(REQUEST)
+
+
+async def test_an_answer_without_a_body_arrives() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(head(0))
+        await send(piece(b""))
+
+    async with asking(app) as client:
+        for _ in range(2):
+            answer = await client.receive_some(RECEIVE_BYTES)
+            assert answer.startswith(b"HTTP/1.1 200 ")
+            assert answer.endswith(b"\r\n\r\n")
+            await client.send_all(REQUEST)
+
+
+async def test_the_head_of_a_stream_does_not_wait_for_its_first_event() -> None:
+    told = trio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(head(None))
+        await told.wait()
+        await send(piece(b"event", more=True))
+        await send(piece(b""))
+
+    async with asking(app) as client:
+        answer = await client.receive_some(RECEIVE_BYTES)
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert answer.endswith(b"\r\n\r\n")
+        told.set()
+        assert (await client.receive_some(RECEIVE_BYTES)).startswith(b"5\r\nevent\r\n")
+
+
+async def test_of_an_answer_whose_body_never_comes_the_head_leaves_and_the_connection_ends() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(head(4))
+
+    async with asking(app) as client:
+        answer = b""
+        while part := await client.receive_some(RECEIVE_BYTES):
+            answer += part
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert answer.endswith(b"\r\n\r\n")
+
+
+async def test_a_body_larger_than_any_buffer_arrives_whole_and_in_order() -> None:
+    body = os.urandom(8 * 1024 * 1024)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(head(len(body)))
+        await send(piece(body[:1_000_000], more=True))
+        await send(piece(body[1_000_000:]))
+
+    async with asking(app) as client:
+        answer = bytearray()
+        while b"\r\n\r\n" not in answer or len(answer.partition(b"\r\n\r\n")[2]) < len(body):
+            answer += await client.receive_some(RECEIVE_BYTES)
+        assert answer.partition(b"\r\n\r\n")[2] == body
