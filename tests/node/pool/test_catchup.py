@@ -204,6 +204,19 @@ def test_a_later_target_moves_the_end() -> None:
     assert s.finished[0].certificate == CHAIN.target
 
 
+def test_what_agreement_walks_to_by_itself_does_not_move_the_end_and_what_lies_further_does() -> None:
+    walked = replace(SETTINGS, pool=replace(CONFIG, committed_heights_max=8))
+    for later, end in ((14, 6), (15, 15)):
+        s = Syncing(CHAIN, walked)
+        for height in (6, later):
+            told = CHAIN.certificates[height], PEERS[0], 0, CHAIN.genesis_hash, s.now_ms
+            s.perform(s.machine.on_target(*told, walks=True))
+        assert s.machine.target_height == end
+        s.finish({PEERS[0]: honest(CHAIN)})
+        assert s.executed == list(range(1, end + 1))
+        assert s.finished[0].certificate == CHAIN.certificates[end]
+
+
 def test_sparse_certificates_are_enough() -> None:
     chain = Chain(30, certified=(1, 2, 11, 30))
     s = Syncing(chain)
