@@ -13,6 +13,7 @@ turn costs its client the time of everything else that this node has to do.
 
 import json
 import logging
+import math
 import os
 from collections.abc import Callable
 from enum import Enum
@@ -72,6 +73,12 @@ class Connection:
         self._reading = trio.CancelScope()
         self._writing = trio.Lock()
         self._phase = _Phase.IDLE
+        self._phase_seconds = {
+            _Phase.IDLE: limits.idle_timeout_ms / 1000,
+            _Phase.HEADER: limits.header_timeout_ms / 1000,
+            _Phase.BUSY: math.inf,
+            _Phase.CLOSING: limits.linger_ms / 1000,
+        }
         self._header_bytes = 0
         self._head_waits = False
         self._head = b""
@@ -233,14 +240,7 @@ class Connection:
 
     @property
     def _deadline(self) -> float:
-        times = {
-            _Phase.IDLE: self._limits.idle_timeout_ms,
-            _Phase.HEADER: self._limits.header_timeout_ms,
-            _Phase.CLOSING: self._limits.linger_ms,
-        }
-        if self._phase is _Phase.BUSY:
-            return float("inf")
-        return self._phase_began + times[self._phase] / 1000
+        return self._phase_began + self._phase_seconds[self._phase]
 
     def _set_phase(self, phase: _Phase) -> None:
         self._phase = phase
