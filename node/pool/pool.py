@@ -86,14 +86,15 @@ class BatchPool:
 
     def on_transactions(self, transactions: Iterable[Transaction], now_ms: int) -> list[PoolEffect]:
         """Transactions that `Admission` let in, signatures checked: seal them now or with company."""
-        self._sealer.add(transactions, self._alarm.advance(now_ms))
+        self._alarm.advance(now_ms)
+        self._sealer.add(transactions)
         return self._finish([], now_ms)
 
     def on_chunk(self, ticket: int, data: bytes, transaction_bytes: int, now_ms: int) -> list[PoolEffect]:
         """A client's opaque bytes, on a benchmark cluster: sealed like transactions, and answered with the
         name of their batch once it is sealed (`ChunksAnswered`)."""
-        elapsed = self._alarm.advance(now_ms)
-        return self._finish(self._sealer.add_chunk(ticket, data, transaction_bytes, elapsed), now_ms)
+        self._alarm.advance(now_ms)
+        return self._finish(self._sealer.add_chunk(ticket, data, transaction_bytes), now_ms)
 
     def on_message(self, peer: bytes, message: PoolMessage, now_ms: int) -> list[PoolEffect]:
         """A message of the batch protocol from the link of `peer` (catch-up has its own machine)."""
@@ -197,7 +198,7 @@ class BatchPool:
 
     def on_committed(self, blocks: Sequence[CommittedBlock], now_ms: int) -> list[PoolEffect]:
         """`Commit`: what these blocks order is ordered for good; cluster time moves on (C24)."""
-        elapsed = self._alarm.advance(now_ms)
+        self._alarm.advance(now_ms)
         for committed in blocks:
             block = committed.block
             contents = self.contents.of(block)
@@ -211,7 +212,7 @@ class BatchPool:
                 self._exclusions.forgive(reference.author)
             self._committed_ms = max(self._committed_ms, block.time_ms)
         self._ordered.forget_expired(self._committed_ms)
-        return self._finish(self._expire(elapsed), now_ms)
+        return self._finish(self._expire(), now_ms)
 
     def on_executed(self, block_id: Digest, now_ms: int) -> list[PoolEffect]:
         """The answer to `BlockReady`: executed and flushed, so its batches may leave memory."""
@@ -229,7 +230,7 @@ class BatchPool:
     ) -> list[PoolEffect]:
         """Catch-up executed everything up to `height`, whose block has time `time_ms`; `ordered` are the
         digests of those blocks with their blocks' times, as far as they may not have expired."""
-        elapsed = self._alarm.advance(now_ms)
+        self._alarm.advance(now_ms)
         for contents in self._delivery.skip_through(height):
             for name in contents.names():
                 self._shelf.remove(name)
@@ -240,7 +241,7 @@ class BatchPool:
             self.attesting.forget(name)
         self._committed_ms = max(self._committed_ms, time_ms)
         self._ordered.forget_expired(self._committed_ms)
-        return self._finish(self._expire(elapsed), now_ms)
+        return self._finish(self._expire(), now_ms)
 
     def on_blamed(self, author: ValidatorIndex, weight: int, now_ms: int) -> list[PoolEffect]:
         """Timeouts of `weight` missed payload of `author`; fewer than a blocking set exclude nobody (C9)."""
@@ -283,7 +284,11 @@ class BatchPool:
             *self._delivery.limits(),
             *self._spreading.limits(),
             *self.attesting.limits(),
-            ("pool_unsealed_bytes", self._sealer.bytes, config.unsealed_bytes_max + config.author_bytes_max),
+            (
+                "pool_unsealed_bytes",
+                self._sealer.waiting_bytes,
+                config.unsealed_bytes_max + config.author_bytes_max,
+            ),
             *self._checks.limits(),
             ("pool_parsed_blocks", len(self.contents), config.parsed_blocks_max),
         )
@@ -316,12 +321,12 @@ class BatchPool:
 
     # --- inside ----------------------------------------------------------------------------------------
 
-    def _expire(self, elapsed_ms: int) -> list[PoolEffect]:
+    def _expire(self) -> list[PoolEffect]:
         expired, stored = self._shelf.expire(self._committed_ms)
         for held in expired:
             self.attesting.forget(held.batch.digest)
             if held.group == self._me:
-                self._sealer.take_back(held, elapsed_ms)
+                self._sealer.take_back(held)
         return [ForgetBatches(tuple(stored))] if stored else []
 
     def _finish(self, effects: list[PoolEffect], now_ms: int) -> list[PoolEffect]:

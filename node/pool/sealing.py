@@ -3,11 +3,10 @@
 Alone, a transaction must not wait: with nothing of ours in flight a batch is sealed at once. Under load,
 batches form by themselves while earlier ones are in flight: part-filled ones are sealed at most once in a
 delay, which grows with the backlog, so that one which comes after a pause of that length has no company to
-wait for. Sealing stops when our share of everybody's memory is used; then admission fills up and clients are
-told to wait.
+wait for. Sealing stops when our share of everybody's memory is used. What waits here waits by sender
+(`fairqueue.py`); when admission is full of it, clients are told to wait.
 """
 
-from collections import deque
 from collections.abc import Iterable
 from typing import TypeAlias
 
@@ -18,6 +17,7 @@ from node.pool.batches import Batch, BatchContent
 from node.pool.chunks import CHUNKS_MAX, Chunk, batch_items
 from node.pool.config import PoolConfig
 from node.pool.effects import ChunksAnswered, PoolEffect
+from node.pool.fairqueue import FairQueue
 from node.pool.shelf import HeldBatch, Shelf
 from node.pool.spreading import Spreading
 
@@ -29,10 +29,12 @@ BACKLOG_STEP = 4
 """Own batches in flight for each further delay: who waits behind many gains nothing by being sealed at once,
 and every validator checks, holds and names a small batch at nearly the cost of a large one."""
 BACKLOG_DELAYS_MAX = 8
+_NO_SENDER = b""
+"""Chunks wait in the order they came: nobody signed them."""
 
 
 class Sealer:
-    """A first-in first-out queue of transactions with a cut rule; times are elapsed milliseconds."""
+    """Transactions that wait, one sender in turn, with a cut rule; times are elapsed milliseconds."""
 
     def __init__(
         self,
@@ -47,28 +49,30 @@ class Sealer:
         self._epoch = epoch
         self._shelf = shelf
         self._spreading = spreading
-        self._waiting: deque[tuple[Item, int]] = deque()
+        self._waiting: FairQueue[Item] = FairQueue()
         self._is_opaque = config.batch.content is BatchContent.CHUNKS
         self._items_max = CHUNKS_MAX if self._is_opaque else config.batch.transactions_max
         self._sequence = 0
         self._flushed_ms: int | None = None  # when a part-filled batch was sealed last
-        self.bytes = 0
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Of all that is not sealed yet."""
+        return self._waiting.bytes
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def add(self, items: Iterable[Item], elapsed_ms: int) -> None:
+    def add(self, transactions: Iterable[Transaction]) -> None:
         """Queue what was let in; whoever lets in bounds the queue."""
-        for item in items:
-            self._waiting.append((item, elapsed_ms))
-            self.bytes += len(item.encoded)
+        add = self._waiting.add
+        for transaction in transactions:
+            add(transaction.sender, transaction)
 
-    def add_chunk(
-        self, ticket: int, data: bytes, transaction_bytes: int, elapsed_ms: int
-    ) -> list[PoolEffect]:
+    def add_chunk(self, ticket: int, data: bytes, transaction_bytes: int) -> list[PoolEffect]:
         """Queue opaque bytes of a benchmark cluster's client, or say at once why not."""
         try:
-            self.add((self._admitted(ticket, data, transaction_bytes),), elapsed_ms)
+            self._waiting.add(_NO_SENDER, self._admitted(ticket, data, transaction_bytes))
         except RejectedTransaction as rejection:
             return [ChunksAnswered((ticket,), rejection)]
         return []
@@ -80,32 +84,34 @@ class Sealer:
         if self._me is None:
             raise RejectedTransaction(Code.NOT_READY, "an observer seals no batches")
         bytes_max, count_max = config.unsealed_bytes_max, config.unsealed_count_max
-        if self.bytes + len(data) > bytes_max or len(self._waiting) >= count_max:
+        if self.waiting_bytes + len(data) > bytes_max or len(self._waiting) >= count_max:
             raise RejectedTransaction(
                 Code.POOL_FULL,
-                f"{len(self._waiting)} chunks with {self.bytes} bytes are waiting (limits {count_max}, "
-                f"{bytes_max})",
+                f"{len(self._waiting)} chunks with {self.waiting_bytes} bytes are waiting (limits "
+                f"{count_max}, {bytes_max})",
             )
         return Chunk.make(ticket, data, transaction_bytes, config.batch.batch_bytes_max)
 
     def waiting(self) -> list[Transaction]:
-        """What is not sealed yet, oldest first; chunks, of which clusters have one epoch alone, are not
-        told."""
-        return [item for item, _ in self._waiting if isinstance(item, Transaction)]
+        """What is not sealed yet, each sender's oldest first; chunks, of which clusters have one epoch alone,
+        are not told."""
+        return [item for item in self._waiting if isinstance(item, Transaction)]
 
-    def take_back(self, held: HeldBatch, elapsed_ms: int) -> None:
+    def take_back(self, held: HeldBatch) -> None:
         """A batch of ours expired before it was ordered: what lives longer in it is sealed anew. Of chunks
         nothing does: who sent them was told a name, and has given up waiting for it."""
         if self._is_opaque:
             return
         limit = self._config.batch.transaction_bytes_max
-        self.add((Transaction.decode(data, limit) for data in held.batch.transactions), elapsed_ms)
+        self.add(Transaction.decode(data, limit) for data in held.batch.transactions)
 
     def due_ms(self, elapsed_ms: int) -> int | None:
-        """When the oldest waiting transaction must be sealed; None when nothing waits, or when it is overdue
+        """When a part-filled batch of what waits is sealed; None when nothing waits, or when it is overdue
         and waits for room, which a commit makes and no timer."""
-        due = self._oldest_due_ms()
-        return due if due is not None and due > elapsed_ms else None
+        if not self._waiting or self._flushed_ms is None:
+            return None
+        due = self._flushed_ms + self._delay_ms()
+        return due if due > elapsed_ms else None
 
     def run(self, created_ms: int, elapsed_ms: int) -> list[PoolEffect]:
         """Seal and send what is due, within half of what others hold for one author: they may see our
@@ -126,12 +132,6 @@ class Sealer:
                 effects.append(ChunksAnswered(tickets, batch.digest))
         return effects
 
-    def _oldest_due_ms(self) -> int | None:
-        if not self._waiting:
-            return None
-        since_ms, flushed_ms = self._waiting[0][1], self._flushed_ms
-        return since_ms if flushed_ms is None else max(since_ms, flushed_ms + self._delay_ms())
-
     def _delay_ms(self) -> int:
         in_flight = 0 if self._me is None else self._shelf.group_usage(self._me)[1]
         return self._config.seal_delay_ms * min(1 + in_flight // BACKLOG_STEP, BACKLOG_DELAYS_MAX)
@@ -143,13 +143,14 @@ class Sealer:
         beyond `room_bytes`. Transactions expired at `created_ms` are left out."""
         batches: list[tuple[Batch, list[Item]]] = []
         rules = self._config.batch
-        due = self._oldest_due_ms()
-        flush = idle or (due is not None and due <= elapsed_ms)
+        due = self.due_ms(elapsed_ms)
+        flush = idle or due is None
+        bytes_max = rules.batch_bytes_max
         while self._waiting and room_bytes >= rules.encoded_bytes_max:
-            full = self.bytes >= rules.batch_bytes_max or len(self._waiting) >= self._items_max
+            full = self.waiting_bytes >= bytes_max or len(self._waiting) >= self._items_max
             if not full and not flush:
                 break
-            taken = self._take(created_ms)
+            taken = self._take(created_ms, bytes_max)
             if not full:
                 self._flushed_ms = elapsed_ms
             if taken:
@@ -158,19 +159,18 @@ class Sealer:
                 room_bytes -= len(batch.encoded)
         return batches
 
-    def _take(self, created_ms: int) -> list[Item]:
+    def _take(self, created_ms: int, bytes_max: int) -> list[Item]:
         """What one batch holds; a transaction once, for a batch with two of one is refused (`verify_batch`):
         what was sealed before may come again beside a copy that another validator made of our batch."""
-        bytes_max = self._config.batch.batch_bytes_max
+        waiting = self._waiting
         taken: dict[Digest | int, Item] = {}
         size = 0
-        while self._waiting and len(taken) < self._items_max:
-            item = self._waiting[0][0]
+        while waiting and len(taken) < self._items_max:
+            item = waiting.head()
             length = len(item.encoded)
-            if size + length > bytes_max:
+            if taken and size + length > bytes_max:  # a large one goes alone
                 break
-            self._waiting.popleft()
-            self.bytes -= length
+            waiting.pop()
             name = item.id if isinstance(item, Transaction) else item.ticket
             if item.expires_at_ms > created_ms and name not in taken:
                 taken[name] = item
