@@ -77,6 +77,11 @@ class CatchUp:
         """Whether there is a target not yet reached."""
         return self._target is not None
 
+    @property
+    def target_height(self) -> int:
+        """What the current run brings everything up to; 0 when idle."""
+        return 0 if self._target is None else self._target.height
+
     def progress(self) -> SyncProgress | None:
         """How far the current run has come; None when idle."""
         if self._target is None:
@@ -96,8 +101,12 @@ class CatchUp:
         tip_height: int,
         tip_hash: Digest,
         now_ms: int,
+        *,
+        walks: bool = False,
     ) -> list[CatchUpEffect]:
-        """A verified certificate lies above our tip, and `peer` has it. While running it moves the target."""
+        """A verified certificate lies above our tip, and `peer` has it. While running it moves the target;
+        where agreement `walks` on by itself (C25), only what lies too far above for that does: a target that
+        moves with the chain is reached by chance."""
         self._alarm.advance(now_ms)
         if peer is not None:
             self._sources.claim(peer, certificate.height)
@@ -107,8 +116,10 @@ class CatchUp:
             self._target = certificate
             self._from_height = self._at_height = tip_height
             self._last_hash = tip_hash
-        elif self._target is not None and certificate.height > self._target.height:
-            self._target = certificate
+        elif self._target is not None:
+            walked = self._config.pool.committed_heights_max if walks else 0
+            if certificate.height > self._target.height + walked:
+                self._target = certificate
         return self._finish([])
 
     def on_peer_height(self, peer: bytes, certified_height: int, now_ms: int) -> list[CatchUpEffect]:
@@ -139,10 +150,7 @@ class CatchUp:
     def on_response(self, peer: bytes, response: SyncResponse, now_ms: int) -> list[CatchUpEffect]:
         """An answer: proven, or held against its sender."""
         elapsed = self._alarm.advance(now_ms)
-        asked = next(
-            (r for r in self._ranges if r.is_asked and (r.peer, r.start) == (peer, response.from_height)),
-            None,
-        )
+        asked = next((r for r in self._ranges if r.is_owed(peer, response.from_height)), None)
         if asked is None:
             if self._late.take(peer, response.from_height):
                 return self._finish([])
@@ -155,9 +163,8 @@ class CatchUp:
 
     def is_asked(self, peer: bytes, from_height: int) -> bool:
         """Whether `peer` owes an answer that begins at this height, late or not."""
-        if (peer, from_height) in self._late:
-            return True
-        return any(r.is_asked and (r.peer, r.start) == (peer, from_height) for r in self._ranges)
+        owed = any(range_.is_owed(peer, from_height) for range_ in self._ranges)
+        return owed or (peer, from_height) in self._late
 
     def on_pushed(
         self, peer: bytes, pushed: SyncResponse, tip_height: int, tip_hash: Digest, now_ms: int
@@ -165,9 +172,8 @@ class CatchUp:
         """New heights, sent as they came by a peer that was asked to. They are taken where they follow what
         is executed or on its way; else only their certificate counts, and what lies between is asked for."""
         self._alarm.advance(now_ms)
-        certificate, last = pushed.certificate, pushed.from_height + len(pushed.items) - 1
-        reached = self._reached(tip_height)
-        if self.diverged or certificate is None or last <= reached:
+        certificate, reached = pushed.certificate, self._reached(tip_height)
+        if self.diverged or certificate is None or pushed.from_height + len(pushed.items) - 1 <= reached:
             return []
         try:
             items = verify_range(pushed, SYNC_HEIGHTS_MAX, self._config.pool, self.trust)
@@ -184,9 +190,8 @@ class CatchUp:
             self._target = certificate
         if pushed.from_height <= reached + 1 and len(self._ranges) < self._config.range_heights:
             new = deque(items[reached + 1 - pushed.from_height :])
-            size = sum(item.size for item in pushed.items)
-            if self._buffered_bytes() + size <= self._config.buffer_bytes_max:
-                self._ranges.append(Range(reached + 1, len(new), items=new, bytes=size))
+            if self._buffered_bytes() + pushed.size <= self._config.buffer_bytes_max:
+                self._ranges.append(Range(reached + 1, len(new), items=new, size=pushed.size))
         return self._finish([])
 
     def _reached(self, tip_height: int) -> int:
@@ -194,7 +199,7 @@ class CatchUp:
         if self._target is None:
             return tip_height
         if self._ranges:
-            return self._ranges[-1].start + self._ranges[-1].count - 1
+            return self._ranges[-1].last
         return self._handed[-1].header.height if self._handed else self._at_height
 
     def on_executed(self, height: int, header_hash: Digest, now_ms: int) -> list[CatchUpEffect]:
@@ -255,24 +260,19 @@ class CatchUp:
             self._fail(range_, elapsed_ms, lied=True)
             return [Penalise(peer, error.blamed_on(peer))]
         if items is None:
-            range_.parked = response
-            range_.bytes = sum(item.size for item in response.items)
+            range_.parked, range_.size = response, response.size
             return []
         self._sources.succeeded(peer, elapsed_ms - range_.asked_ms)
         if len(items) < range_.count:
             rest = Range(range_.start + len(items), range_.count - len(items))
             self._ranges.insert(self._ranges.index(range_) + 1, rest)
-        range_.count, range_.items, range_.parked = len(items), deque(items), None
-        range_.bytes = sum(item.size for item in response.items)
+        range_.prove(items, response.size)
         return []
 
     def _fail(self, range_: Range, elapsed_ms: int, *, lied: bool = False, slow: bool = False) -> None:
         if range_.peer is not None:
             self._sources.failed(range_.peer, elapsed_ms, lied=lied, slow=slow)
-            range_.tried[range_.peer] = None
-        range_.failures += 1
-        range_.peer = range_.parked = None
-        range_.bytes = 0
+        range_.reopen()
 
     def _diverge(self, height: int, ours: Digest, certified: Digest) -> list[CatchUpEffect]:
         self.diverged = True
@@ -341,7 +341,7 @@ class CatchUp:
             self._ranges.append(Range(start, count))
 
     def _buffered_bytes(self) -> int:
-        held = sum(range_.bytes for range_ in self._ranges)
+        held = sum(range_.size for range_ in self._ranges)
         asked = sum(1 for range_ in self._ranges if range_.is_asked)
         handed = sum(len(i.proposal.block.encoded) + sum(map(len, i.referenced)) for i in self._handed)
         return held + handed + asked * self._config.response_bytes_max

@@ -139,6 +139,11 @@ class SyncResponse:
     links: tuple[bytes, ...]
     certificate: HeaderCertificate | None
 
+    @property
+    def size(self) -> int:
+        """Bytes carried by its items, without encoding overhead."""
+        return sum(item.size for item in self.items)
+
 
 @dataclass(frozen=True, slots=True)
 class Follow:

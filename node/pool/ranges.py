@@ -1,7 +1,7 @@
 """The ranges of heights that catching up is made of, and what was asked too long ago to count."""
 
 from collections import OrderedDict, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from node.pool.effects import VerifiedItem
@@ -22,7 +22,13 @@ class Range:
     tried: dict[bytes, None] = field(default_factory=dict)
     parked: SyncResponse | None = None
     items: deque[VerifiedItem] | None = None
-    bytes: int = 0
+    size: int = 0
+    """Bytes of the answer that is held."""
+
+    @property
+    def last(self) -> int:
+        """Its last height."""
+        return self.start + self.count - 1
 
     @property
     def is_open(self) -> bool:
@@ -33,6 +39,22 @@ class Range:
     def is_asked(self) -> bool:
         """A peer was asked and has not answered."""
         return self.is_open and self.peer is not None
+
+    def is_owed(self, peer: bytes, start: int) -> bool:
+        """Whether `peer` was asked for what begins at `start`, and has not answered."""
+        return self.is_asked and (self.peer, self.start) == (peer, start)
+
+    def prove(self, items: Sequence[VerifiedItem], size: int) -> None:
+        """It was answered, perhaps not to its end, with `size` bytes."""
+        self.count, self.items, self.parked, self.size = len(items), deque(items), None, size
+
+    def reopen(self) -> None:
+        """Whoever was asked did not help: ask again, and elsewhere if there is somebody else."""
+        if self.peer is not None:
+            self.tried[self.peer] = None
+        self.failures += 1
+        self.peer = self.parked = None
+        self.size = 0
 
 
 class LateAnswers:

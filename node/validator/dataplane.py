@@ -167,7 +167,7 @@ class DataPlane:
         self._certify(certificate)
         if self.catchup.running or self.line.is_overdue:
             # What others have certified need not wait here in memory: it is fetched when its turn comes.
-            self.fell_behind(certificate, None)
+            self.fell_behind(certificate, None, walks=True)
 
     def _certify(self, certificate: HeaderCertificate) -> None:
         self.line.certify(certificate)
@@ -239,13 +239,13 @@ class DataPlane:
 
     # --- catch-up --------------------------------------------------------------------------------------
 
-    def fell_behind(self, certificate: HeaderCertificate, peer: bytes | None) -> None:
-        """Catch up to this certificate, which `peer` has: meanwhile only that brings blocks to the line."""
-        if self.diverged is not None:
-            return
-        tip = self._clear_line()
-        effects = self.catchup.on_target(certificate, peer, tip.height, tip.header_hash, self._mail.now_ms)
-        self._catch_up(effects)
+    def fell_behind(self, certificate: HeaderCertificate, peer: bytes | None, *, walks: bool) -> None:
+        """Catch up to this certificate, which `peer` has: meanwhile only that brings blocks to the line.
+        Where agreement `walks`, what is near above the target is left to it."""
+        if self.diverged is None:
+            tip, now_ms = self._clear_line(), self._mail.now_ms
+            told = certificate, peer, tip.height, tip.header_hash, now_ms
+            self._catch_up(self.catchup.on_target(*told, walks=walks))
 
     def on_pushed(self, peer: bytes, pushed: SyncResponse) -> bool:
         """New heights from the peer that feeds this node; False when they were false."""
@@ -277,8 +277,8 @@ class DataPlane:
 
     def _hold(self, ready: asked.BlockReady) -> None:
         """Keep a block until catch-up is done, unless catch-up brings it anyway: what is kept is bounded by
-        how far ordering may run ahead of certification (C13)."""
-        if ready.block.height <= self.line.certified_height:
+        how far certification may run ahead of the target, and ordering ahead of certification (C13)."""
+        if ready.block.height <= self.catchup.target_height:
             self.serve_pool(self.pool.on_executed(ready.block.block.id, self._mail.now_ms))
         else:
             self._held.append(ready)

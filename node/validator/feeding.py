@@ -141,7 +141,7 @@ class Feeding:
                 case Wake(delay_ms):
                     self._mail.put(StartTimer(FOLLOW_TIMER, delay_ms))
                 case Pull(certificate, peer):
-                    self._data.fell_behind(certificate, peer)
+                    self._data.fell_behind(certificate, peer, walks=False)
                 case Tell(peer, epoch, height):
                     if epoch == self._term.epoch:
                         if self._stored is not None and self._stored.height > height:

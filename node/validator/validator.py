@@ -324,7 +324,7 @@ class Validator:
             case agreement.Penalise(peer, error):
                 mail.punish(peer, error)
             case agreement.FellBehind(certificate, peer):
-                data.fell_behind(certificate, peer)
+                data.fell_behind(certificate, peer, walks=True)
             case agreement.Diverged():
                 data.diverge(effect)
             case _:

@@ -50,6 +50,36 @@ def test_it_catches_up_while_the_others_go_on() -> None:
     assert world.hosts[3].height >= 2 * LAG_MAX + 5
 
 
+@pytest.mark.parametrize("flush_ms", [60, 100])
+def test_it_stops_catching_up_while_the_others_go_on_and_votes(flush_ms: int) -> None:
+    """What others can serve is always a flush behind what they certify: a target that moved with the chain
+    would never be reached."""
+    world = world_of(6, certification_lag_max=LAG_MAX, flush_ms=flush_ms, latency_ms=(5, 15)).start()
+    world.run(500)
+    world.partition((0, 1, 2), (3,))
+    for _ in range(3 * LAG_MAX):
+        world.submit(0)
+        world.run(40)
+    world.heal()
+    victim, healed_ms, runs = world.hosts[3], world.elapsed_ms, 0
+
+    def votes() -> bool:
+        view = victim.validator.replica.view()
+        return not victim.validator.data.catchup.running and view.last_voted_round + 2 >= view.round
+
+    was_running = False
+    while world.elapsed_ms < healed_ms + 4_000:
+        world.submit(world.elapsed_ms % 3)
+        world.run(20)
+        runs += victim.validator.data.catchup.running and not was_running
+        was_running = victim.validator.data.catchup.running
+        if world.elapsed_ms >= healed_ms + 1_000:
+            assert votes()
+            assert victim.validator.data.line.executed_height >= world.hosts[0].height
+    assert runs == 1
+    world.settle(5_000)
+
+
 @pytest.mark.parametrize("boundary", range(2, 12, 3))
 def test_a_crash_while_catching_up_loses_nothing(boundary: int) -> None:
     world = away(2 * LAG_MAX)
