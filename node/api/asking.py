@@ -50,6 +50,7 @@ _FAULT_OF = {
     "false-answer": Fault.ANSWER_FALSE,
     "not-anchored": Fault.NOT_ANCHORED,
     "not-sent": Fault.NOT_FOUND,
+    "place-closed": Fault.PLACE_CLOSED,
     "not-answered": Fault.NOT_ANSWERED,
 }
 
@@ -246,6 +247,6 @@ OPERATIONS: tuple[Operation, ...] = (
         get_message_proof,
         (CLUSTER_ID, SEQUENCE, PORT, MODE, TIMEOUT),
         MessageProofAnswer,
-        faults=(*_FAULTS, Fault.NOT_FOUND, Fault.NOT_ANSWERED),
+        faults=(*_FAULTS, Fault.NOT_FOUND, Fault.NOT_ANSWERED, Fault.PLACE_CLOSED),
     ),
 )

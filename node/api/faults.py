@@ -93,6 +93,9 @@ class Fault(Enum):
     NOT_ANSWERED = FaultKind(
         9048, "not-answered", 409, "Prove it once it is acknowledged: `isthmus explain SEQ --cluster NAME`."
     )
+    PLACE_CLOSED = FaultKind(
+        9049, "place-closed", 409, "A recovery closed its place: `isthmus explain SEQ --cluster NAME` tells."
+    )
 
 
 BODY_FAULTS = (

@@ -105,6 +105,7 @@ DOCTOR: dict[str, str] = {
     "clock": "The clock follows a source; blocks from the future are held back by the others.",
     "disk-space": "There is room for the chain, which only grows.",
     "disk-sync": "How long one synced write takes; every round waits for two.",
+    "keep-blocks": "What pruning keeps lasts an hour or more, so that who was away that long catches up.",
     "map-size": "The databases' address space is allowed (ulimit -v).",
     "open-files": "Enough files may be open (ulimit -n).",
     "p2p-port": "The port for other nodes can be listened on.",

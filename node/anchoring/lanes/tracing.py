@@ -56,6 +56,12 @@ class Step(Enum):
     """The destination is frozen or retired: unresolved until it recovers."""
     CONFIRMATION = "confirmation"
     """Acknowledged with `result` on a branch that was dropped; the recovered one has not said the same."""
+    CLOSED_PLACE = "closed-place"
+    """The destination has closed its place after a recovery: what was answered in that place decides."""
+    CLOSED = "closed"
+    """Its place was closed: its answer came before and is forgotten, or it is EXPIRED."""
+    GAP = "gap"
+    """We never said a message there, nor ever shall: the lane went on above a closed place."""
     NOTHING = "nothing"
     """Acknowledged: `result` says with what."""
 
@@ -113,17 +119,27 @@ def explain(state: LaneState, lane: Lane, sequence: int, seen: Sightings) -> Exp
     known = load(state, key, OutLane.from_value) or OutLane()
     if not 0 < sequence <= known.sent:
         return Explanation(lane, sequence, Step.NOT_SENT)
-    commitment = commitment_of(state, lane, sequence)
+    closed = load(state, closed_key(key), Closed.from_value) or Closed()
+    commitment = load(state, commitment_key(key, sequence), Commitment.from_value) or closed.of(sequence)
     if commitment is None:
         settled = load(state, settled_key(key, sequence), Settled.from_value)
         result = None if settled is None else settled.result
         is_disputed = any(dispute.sequence == sequence for dispute in disputes_of(state, key).listed)
-        step = Step.CONFIRMATION if is_disputed else Step.NOTHING
+        step = Step.CONFIRMATION if is_disputed else _ended(closed, sequence, result)
         return Explanation(lane, sequence, step, None, result)
     peer = load(state, peer_key(lane.destination), Peer.from_value)
     if peer is not None and peer.status is PeerStatus.PARKED:
         return Explanation(lane, sequence, Step.RECOVERY, commitment)
+    if closed.of(sequence) is not None and not seen.has_receipt:
+        return Explanation(lane, sequence, Step.CLOSED_PLACE, commitment)
     return Explanation(lane, sequence, _waits_for(lane, sequence, commitment, seen), commitment)
+
+
+def _ended(closed: Closed, sequence: int, result: Result | None) -> Step:
+    """What a place without an open message is."""
+    if any(first <= sequence <= last for first, last in closed.gaps):
+        return Step.GAP
+    return Step.CLOSED if result is None and sequence <= closed.closed else Step.NOTHING
 
 
 def _waits_for(lane: Lane, sequence: int, commitment: Commitment, seen: Sightings) -> Step:

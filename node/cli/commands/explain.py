@@ -29,6 +29,12 @@ _STEPS = {
     "answer": "it was delivered or has expired there; the proof of the answer is not here yet",
     "recovery": "the other cluster is frozen or retired; it waits for a recovery",
     "confirmation": "it was answered on a branch that was dropped; the recovered one has not said the same",
+    "closed-place": "the other cluster closed its place after a recovery; what was answered there decides, "
+    "and it is EXPIRED where that was another message",
+    "closed": "its place was closed after a recovery: it was answered before and the answer is kept no more, "
+    "or it is EXPIRED (closed-by-recovery), as whoever sent it was told",
+    "gap": "no message of ours stands there, nor ever will: the lane goes on above the places that the other "
+    "cluster closed after a recovery; what a dropped branch said there was told EXPIRED or its answer",
     "nothing": "it is settled",
 }
 """The steps of `node/anchoring/lanes/tracing.py` in words."""

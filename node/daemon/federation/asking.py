@@ -89,6 +89,10 @@ class Reads(Protocol):
         """The proof that we sent a message."""
         ...
 
+    async def require_open(self, cluster_id: bytes, name: LeafName) -> None:
+        """Raises NoAnswer where nobody acknowledges that message any more."""
+        ...
+
     async def check_answered(self, cluster_id: bytes, sent: Bundle, data: bytes) -> tuple[bytes, Header]:
         """The message file, and the answer's header; raises ProofError and AskFailed."""
         ...
@@ -189,6 +193,7 @@ class Asking:
                 return await self._ask_any(cluster_id, asked, check, cutoff)
             except NoAnswer as none:
                 if none.code == Refusal.UNAVAILABLE.value:
+                    await self._ledger.require_open(cluster_id, name)
                     detail = f"message {name.sequence} has no acknowledgement there yet"
                     raise NoAnswer("not-answered", detail) from none
                 raise

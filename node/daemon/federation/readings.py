@@ -15,7 +15,8 @@ from node.anchoring.cluster.anchors import ClientStatus
 from node.anchoring.cluster.certified import Certified
 from node.anchoring.cluster.epochs import follow_all
 from node.anchoring.lanes.courier import LeafName
-from node.anchoring.lanes.messages import Acknowledgement, Message
+from node.anchoring.lanes.messages import Acknowledgement, Lane, Message
+from node.anchoring.lanes.tracing import Step
 from node.anchoring.questions import FactAsked, Refusal
 from node.anchoring.refusals import Refused
 from node.daemon.federation.exchange import AskFailed
@@ -27,7 +28,7 @@ from node.ledger.federation.records import decode_client
 from node.ledger.federation.serving import state_nodes, tip_of
 from node.proofs import ProofError, smt
 from node.proofs.header import Header
-from node.storage import StateTable
+from node.storage import Snapshot, StateTable
 
 
 class NoAnswer(Exception):
@@ -53,6 +54,7 @@ NO_ANSWER: dict[str, str] = {
     "false-answer": "What came does not prove what it says; the node that sent it was scored. Ask again.",
     "not-anchored": "The answer's root was not anchored here in time; ask again with a longer --timeout.",
     "not-sent": "No message of that number was sent on that lane; `isthmus lanes` tells what was.",
+    "place-closed": "A recovery closed that message's place: no acknowledgement of it is there to prove.",
     "not-answered": "That message is not acknowledged yet; `isthmus explain` tells what it waits for.",
 }
 """Why there is no answer beside the other cluster's own refusals, with the way out."""
@@ -107,25 +109,53 @@ class Readings:
     def sent(self, cluster_id: bytes, name: LeafName) -> Bundle:
         """The proof that we sent a message. Raises NoAnswer."""
         with self._store.snapshot() as snapshot:
+            if self._step(snapshot, cluster_id, name) is Step.GAP:
+                raise NoAnswer(
+                    "not-sent",
+                    f"no message ever stands at {name.sequence} on {name.port}: the lane went on above the "
+                    "places that a recovery of ours closed",
+                )
             try:
                 return reading.outbox_bundle(snapshot, cluster_id, name)
             except reading.ReadRefused as refused:
                 raise NoAnswer("not-sent", f"there is no message {name.sequence} on {name.port}") from refused
 
+    def require_open(self, cluster_id: bytes, name: LeafName) -> None:
+        """Raises NoAnswer where the place of a message was closed: nobody there acknowledges it any more."""
+        with self._store.snapshot() as snapshot:
+            if self._step(snapshot, cluster_id, name) in (Step.CLOSED, Step.CLOSED_PLACE):
+                raise NoAnswer(
+                    "place-closed",
+                    f"the other cluster closed the place of message {name.sequence} after a recovery and has "
+                    "no acknowledgement of it: it is EXPIRED here, or ends with what was answered there",
+                )
+
+    def _step(self, snapshot: Snapshot, cluster_id: bytes, name: LeafName) -> Step:
+        lane = Lane(self._own_id, cluster_id, name.port, name.mode)
+        return queries.explain_message(
+            lambda at: snapshot.get(StateTable.STATE, at), lane, name.sequence
+        ).step
+
     def check_answered(self, cluster_id: bytes, sent: Bundle, data: bytes) -> tuple[bytes, Header]:
         """The message file of what we sent and this answer, and the answer's header, which is certified.
-        Raises ProofError, and AskFailed."""
+        Raises ProofError, AskFailed, and NoAnswer where the answer is to another message, in a place that was
+        closed."""
         bundle, header, answered = leaf_told(data, cluster_id, self._own_id)
         _, _, said = leaf_told(sent.encode(), self._own_id, cluster_id)
         answer, message = answered.leaf, said.leaf
         if (
             not isinstance(answer, Acknowledgement)
             or not isinstance(message, Message)
-            or answer.message_hash != message.hash
+            or (answer.lane, answer.sequence) != (message.lane, message.sequence)
         ):
             raise ProofError("answer: it does not acknowledge the message that was sent")
         held = self.held(cluster_id)
         _check_certified(held.client, header, bundle)
+        if answer.message_hash != message.hash:
+            self.require_open(
+                cluster_id, LeafName(False, message.lane.port, message.lane.mode, message.sequence)
+            )
+            raise ProofError("answer: it acknowledges another message than was sent")
         both = sent.of_genesis(self._own_genesis_body), bundle.of_genesis(held.genesis_body)
         return MessageFile(*both).encode(), header
 
@@ -182,6 +212,10 @@ class ReadingsInThreads:
     async def sent(self, cluster_id: bytes, name: LeafName) -> Bundle:
         """See `Readings.sent`."""
         return await trio.to_thread.run_sync(self._readings.sent, cluster_id, name, limiter=self._own)
+
+    async def require_open(self, cluster_id: bytes, name: LeafName) -> None:
+        """See `Readings.require_open`."""
+        await trio.to_thread.run_sync(self._readings.require_open, cluster_id, name, limiter=self._own)
 
     async def check_answered(self, cluster_id: bytes, sent: Bundle, data: bytes) -> tuple[bytes, Header]:
         """See `Readings.check_answered`."""

@@ -200,6 +200,13 @@ def test_what_waits_in_a_closed_place_is_pending_explained_counted_and_unresolve
     chosen.take(here, here.arrival_for(chosen.cluster_id, index, here.height))
     assert pending(chosen.root, lane) == (6, 7, 8)
     assert explain(chosen.root, lane, 7, Sightings(has_receipt=True)).step is Step.ANSWER
+    assert explain(chosen.root, lane, 7, Sightings(9)).step is Step.CLOSED_PLACE
+    assert explain(chosen.root, lane, 5, Sightings(9)).step is Step.CLOSED
+    known = load(chosen.root, out_key(lane), OutLane.from_value)
+    assert known is not None
+    for sequence in (9, known.sent):
+        assert explain(chosen.root, lane, sequence, Sightings(9)).step is Step.GAP
+    assert explain(chosen.root, lane, known.sent + 1, Sightings(9)).step is Step.NOT_SENT
     held = {name: now for name, now, _ in limits(chosen.root, chosen.cluster_id, here.cluster_id)}
     assert held["lane_closed"] == 3
     freeze(chosen, here.cluster_id)

@@ -198,6 +198,9 @@ class FakeReading:
     async def sent(self, cluster_id: bytes, name: LeafName) -> Bundle:
         raise NoAnswer("not-sent", "nothing was")
 
+    async def require_open(self, cluster_id: bytes, name: LeafName) -> None:
+        raise NoAnswer("place-closed", "everything is")
+
     async def check_answered(self, cluster_id: bytes, sent: Bundle, data: bytes) -> tuple[bytes, Header]:
         raise ProofError("nothing is proven")
 

@@ -13,7 +13,9 @@ from node.anchoring.bundles.bundle import Bundle
 from node.anchoring.bundles.message import verify_message
 from node.anchoring.bundles.verification import verify
 from node.anchoring.lanes.courier import LeafName
-from node.anchoring.lanes.messages import Mode
+from node.anchoring.lanes.messages import Lane, Mode
+from node.anchoring.lanes.records import Closed, Commitment
+from node.anchoring.lanes.state import closed_key, commitment_key, load, out_key
 from node.anchoring.questions import (
     CatalogueAsked,
     FactAsked,
@@ -30,9 +32,11 @@ from node.daemon.federation.readings import NO_ANSWER, NoAnswer, Readings
 from node.daemon.federation.told import HeldProof
 from node.daemon.waiters import Waiters
 from node.ledger.federation.changes import RetireCluster, SetReaders
+from node.ledger.federation.draft import Draft
 from node.ledger.federation.grants import Grant
 from node.ledger.federation.reading import ReadRefused
 from node.proofs.header import Header
+from node.storage import StateTable, Write
 from p2p import PeerId
 from tests.node.daemon.federation.fakes import NODES
 from tests.node.ledger.federation.cluster import Cluster, federate, key_of
@@ -60,6 +64,9 @@ class Here:
 
     async def sent(self, cluster_id: bytes, name: LeafName) -> Bundle:
         return self.readings.sent(cluster_id, name)
+
+    async def require_open(self, cluster_id: bytes, name: LeafName) -> None:
+        self.readings.require_open(cluster_id, name)
 
     async def check_answered(self, cluster_id: bytes, sent: Bundle, data: bytes) -> tuple[bytes, Header]:
         return self.readings.check_answered(cluster_id, sent, data)
@@ -219,7 +226,7 @@ async def test_a_value_that_was_changed_on_the_way_is_never_believed(
 ) -> None:
     def forge(asked: FactAsked, told: bytes) -> bytes:
         bundle = Bundle.decode(told)
-        return replace(bundle, statement=replace(bundle.statement, value=b"forged")).encode()  # type: ignore[arg-type, call-arg]  # a state statement
+        return replace(bundle, statement=replace(bundle.statement, value=b"forged")).encode()  # type: ignore[arg-type]  # a state statement
 
     world.lies = dict.fromkeys(NODES, forge)
     async with refused("false-answer"):
@@ -405,6 +412,41 @@ async def test_a_message_is_proven_from_end_to_end_once_it_is_answered(
         world.lies = dict.fromkeys(NODES, lie)
         async with refused("false-answer"):
             await world.asking.message(b.id, name, 30)
+
+
+async def test_of_a_closed_place_there_is_no_proof_and_nobody_is_to_blame(
+    world: World, autojump_clock: trio.testing.MockClock
+) -> None:
+    a, b = world.a, world.b
+    name = LeafName(False, "records", Mode.UNORDERED, 1)
+    key = out_key(Lane(a.id, b.id, name.port, name.mode))
+    dropped = a.branch()
+    for branch, record in ((a, "port/tide"), (dropped, "port/ebb")):
+        assert branch.put(record).ok
+        assert branch.share(record, b).ok
+
+    def close(closed: Closed) -> None:
+        a.store.apply([], [Write(StateTable.STATE, closed_key(key), encode(closed.to_value()))])
+
+    waiting = load(Draft(a.state), commitment_key(key, 1), Commitment.from_value)
+    assert waiting is not None
+    a.store.apply([], [Write(StateTable.STATE, commitment_key(key, 1), None)])
+    close(Closed(closed=3, waiting=((1, waiting),)))
+    async with refused("place-closed"):  # nothing is acknowledged there
+        await world.asking.message(b.id, name, 30)
+    assert b.pull(dropped) is not None
+    async with refused("place-closed"):  # what is acknowledged there is another message
+        await world.asking.message(b.id, name, 30)
+    assert world.blamed == []
+    close(Closed())
+    async with refused("false-answer"):
+        await world.asking.message(b.id, name, 30)
+    assert world.blamed
+    asked = len(world.asked)
+    close(Closed(closed=3, gaps=((1, 3),)))
+    async with refused("not-sent"):
+        await world.asking.message(b.id, name, 30)
+    assert len(world.asked) == asked
 
 
 def unsigned(asked: FactAsked, told: bytes) -> bytes:
