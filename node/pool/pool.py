@@ -276,7 +276,6 @@ class BatchPool:
 
     def limits(self) -> tuple[tuple[str, int, int], ...]:
         """`(name, current, bound)` of everything that grows; committed blocks are bounded by voters (C13)."""
-        config = self._config
         return (
             *self._shelf.limits(),
             *self._ordered.limits(),
@@ -284,13 +283,9 @@ class BatchPool:
             *self._delivery.limits(),
             *self._spreading.limits(),
             *self.attesting.limits(),
-            (
-                "pool_unsealed_bytes",
-                self._sealer.waiting_bytes,
-                config.unsealed_bytes_max + config.author_bytes_max,
-            ),
+            *self._sealer.limits(),
             *self._checks.limits(),
-            ("pool_parsed_blocks", len(self.contents), config.parsed_blocks_max),
+            ("pool_parsed_blocks", len(self.contents), self._config.parsed_blocks_max),
         )
 
     @property

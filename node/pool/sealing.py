@@ -92,6 +92,16 @@ class Sealer:
             )
         return Chunk.make(ticket, data, transaction_bytes, config.batch.batch_bytes_max)
 
+    def limits(self) -> tuple[tuple[str, int, int], ...]:
+        """`(name, current, bound)` for metrics; expired batches of ours may come back on top of what was let
+        in."""
+        config = self._config
+        count_max = config.unsealed_count_max + config.author_batches_max * config.batch.transactions_max
+        return (
+            ("pool_unsealed_bytes", self.waiting_bytes, config.unsealed_bytes_max + config.author_bytes_max),
+            ("pool_unsealed_senders", self._waiting.flows, count_max),
+        )
+
     def waiting(self) -> list[Transaction]:
         """What is not sealed yet, each sender's oldest first; chunks, of which clusters have one epoch alone,
         are not told."""
