@@ -4,8 +4,6 @@ Commands are imported when they are used and not before: worker processes import
 when they start, and every package imported here would cost them its memory.
 """
 
-import difflib
-import importlib
 import importlib.metadata
 import json
 import sys
@@ -18,6 +16,7 @@ import click
 
 from node.cli.exits import Exit
 from node.cli.failures import Told, explain, root_of
+from node.cli.group import Entry, LazyCommands
 
 COMMANDS: dict[str, str] = {
     "testnet": "Write a local cluster's folders and, with --start, run it.",
@@ -47,6 +46,7 @@ COMMANDS: dict[str, str] = {
     "explain": "Say what a code means and what to do about it.",
 }
 """Name -> one line of help; the command is `node.cli.commands.<name, dashes as underscores>.command`."""
+_TABLE = {name: Entry("node.cli.commands." + name.replace("-", "_"), line) for name, line in COMMANDS.items()}
 
 
 def installed_version() -> str:
@@ -57,36 +57,13 @@ def installed_version() -> str:
         return "source"
 
 
-class LazyCommands(click.Group):
-    """A command table whose entries are imported on first use."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names, in the order a newcomer meets them."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
-        """Import the command's file. Raises UsageError with a suggestion for an unknown name."""
-        if cmd_name not in COMMANDS:
-            close = difflib.get_close_matches(cmd_name, COMMANDS, n=1)
-            meant = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(COMMANDS)}"
-            raise click.UsageError(f"there is no command {cmd_name!r}; {meant}", ctx)
-        module = importlib.import_module("node.cli.commands." + cmd_name.replace("-", "_"))
-        found: click.Command = module.command
-        return found
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Help from the table, so that --help imports no command."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
-
-
 def _show_version(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
     if wanted:
         click.echo(f"isthmus {installed_version()}")
         context.exit()
 
 
-@click.command(cls=LazyCommands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=LazyCommands, table=_TABLE, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show it."
 )
