@@ -6,6 +6,8 @@ STAMP := $(VENV)/.installed
 SECOND := .venv-wheel
 # A folder to publish with `make demo DATA=path`; empty: the software inventory of this environment.
 DATA ?=
+# More arguments for pytest: make test PYTEST="-x tests/node".
+PYTEST ?=
 # The first interpreter that is new enough and can make environments; override with `make PYTHON=...`.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
@@ -51,7 +53,7 @@ demo-federation: $(STAMP) ## start three clusters that admit each other, pass a 
 
 test: $(STAMP) ## run every test, in up to four processes: one more than cores, because clusters often wait
 	@$(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder \
-	-n "$$($(BIN)/python -c 'import os; print(min(4, 1 + (os.cpu_count() or 1)))')"
+	-n "$$($(BIN)/python -c 'import os; print(min(4, 1 + (os.cpu_count() or 1)))')" $(PYTEST)
 
 check: $(STAMP) ## lint, format, types, layers, house rules
 	@$(BIN)/ruff check $(SOURCES)
