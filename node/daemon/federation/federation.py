@@ -2,7 +2,8 @@
 
 The stored state alone decides. When it changes, couriers start and end and the links are told anew which keys
 speak for which cluster; while nothing is stored, nothing here wakes up. What goes wrong in a task that other
-clusters can reach is written down and counted, and ends that task: never the node.
+clusters can reach is written down and counted, and ends that task; the node it ends only where that says that
+its own data is broken.
 """
 
 import logging
@@ -13,7 +14,7 @@ from typing import Protocol
 import structlog
 import trio
 
-from consensus import Signer, digest
+from consensus import LocalError, Signer, digest
 from node.anchoring.cluster.anchors import ClientStatus
 from node.anchoring.exchange import FactQuestion, Question
 from node.anchoring.lanes.inbound import InboundBundle
@@ -28,7 +29,7 @@ from node.daemon.federation.telling import Telling, Tells
 from node.ledger.codes import RejectedTransaction
 from node.ledger.federation.queries import ClusterView
 from node.ledger.transactions import Transaction
-from node.storage import SnapshotExpired, SnapshotLimit
+from node.storage import SnapshotExpired, SnapshotLimit, StoreFailed, StoreForeign
 from p2p import ForeignPeer, ForeignRefused, PeerId
 
 APP, DELIVER = "federation", "deliver"
@@ -39,6 +40,7 @@ FINAL_SECONDS = 10.0
 WATCH_SECONDS = 1.0
 """The shortest time between two looks at which clusters there are."""
 RESTART_SECONDS = 10.0
+_ENDING = (LocalError, StoreFailed, StoreForeign)
 _UNIQUE_DOMAIN = "isthmus/courier-transaction/v1"
 
 _log = structlog.get_logger("isthmus")
@@ -256,10 +258,13 @@ class Federation:
             await trio.sleep(RESTART_SECONDS)
 
     async def _contained(self, task: Callable[..., Awaitable[None]], *args: object) -> None:
-        """A task that other clusters' bytes reach: its bugs are ours to know, and not the node's end."""
+        """A task that other clusters' bytes reach: its bugs are ours to know, and not the node's end. What
+        says that our own data is broken is no such bug, and ends the node as it does everywhere."""
         try:
             await task(*args)
-        except Exception:
+        except Exception as error:
+            if ExceptionGroup("", [error]).subgroup(_ENDING) is not None:
+                raise
             logging.getLogger("federation").exception("bug reached by another cluster")
             self.internal_faults += 1
 

@@ -4,10 +4,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+import pytest
 import trio
 import trio.testing
 
-from consensus import SigningKey
+from consensus import LocalError, SigningKey
 from node.anchoring.cluster.anchors import ClientStatus
 from node.anchoring.exchange import BundleAsked, BundleSent, OfferAsked, Offered, Question, Reply
 from node.anchoring.lanes.courier import BundleRequest, Offer
@@ -16,6 +17,7 @@ from node.daemon.federation.gauges import federation_metrics
 from node.daemon.federation.ledgerside import Standing
 from node.daemon.waiters import Waiters
 from node.ledger.transactions import Transaction
+from node.storage import StoreFailed, StoreForeign
 from node.wire import Code
 from p2p import Delivery, PeerId
 from tests.node.daemon.federation.fakes import (
@@ -165,6 +167,35 @@ async def test_a_bug_that_other_clusters_reach_is_counted_and_ends_nothing_else(
         await trio.sleep(11)
         assert running.federation.internal_faults >= 5
         assert running.links.reports[-1][1] == "malformed"
+
+
+class Ending(FakeLedger):
+    """Our ledger, which finds that its own data is broken."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(known=(neighbour(node_keys=THEIR_KEYS),))
+        self.error = error
+
+    async def standing(self, cluster_id: bytes) -> Standing | None:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        LocalError("the record of a lane cannot be read"),
+        StoreFailed("a page cannot be read"),
+        StoreForeign("a newer version wrote this"),
+        ExceptionGroup("of a nursery", [ValueError("a bug"), StoreFailed("a page cannot be read")]),
+    ],
+)
+async def test_what_says_that_our_own_data_is_broken_ends_the_node(
+    error: Exception, autojump_clock: trio.testing.MockClock
+) -> None:
+    with pytest.raises(ExceptionGroup) as ended:
+        async with federation(Ending(error)):
+            await trio.sleep(60)
+    assert ended.value.subgroup((LocalError, StoreFailed, StoreForeign)) is not None
 
 
 async def test_metrics_tell_of_each_cluster_and_zeros_from_the_start(
