@@ -26,6 +26,7 @@ from node.daemon.federation.ledgerside import InThreads, LedgerSide, Readable
 from node.daemon.federation.readings import Readings, ReadingsInThreads
 from node.daemon.forgetting import Forgotten, keep_forgetting
 from node.daemon.links import Links
+from node.daemon.nearness import Nearness
 from node.daemon.observing import AllowedList
 from node.daemon.performer import Performer
 from node.daemon.pinned import membership_of, network_config
@@ -97,6 +98,7 @@ class Node:
         self.waiters = waiters
         self.workers = workers
         self.recent = RecentHeights()
+        self.nearness = Nearness(opened.genesis.params.certification_lag_max)
         self.executed = ExecutedIndex()
         self.recorded = RecorderCounts()
         self.forgotten = Forgotten()

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from consensus import ReplicaView, StartKind, ValidatorIndex
 from node.daemon.daemon import Node
 from node.pool.following import Following
-from node.validator.syncnews import TOLD_HEIGHTS_MIN
 
 BACKLOG_MAX = 8_192
 """Inputs waiting for the validator above which the node does not keep up."""
@@ -39,11 +38,9 @@ def reasons_against(node: Node) -> tuple[str, ...]:
         term = node.validator.term
         stalled = stalled_round(view, term.me, [record.name for record in term.roster.validators])
         reasons += () if stalled is None else (stalled,)
-    progress = data.catchup.progress()
-    if progress is not None and progress.target_height - progress.from_height >= TOLD_HEIGHTS_MIN:
-        reasons.append(f"it is catching up: height {progress.at_height} of {progress.target_height}")
-    elif view.behind_height is not None:
-        reasons.append(f"it is behind the certified height {view.behind_height} and about to catch up")
+    far = node.nearness.reason(node.validator, node.waiters.readable_height)
+    if far is not None and (data.catchup.running or not reasons):
+        reasons.append(far)
     if data.desk.closed is not None and data.diverged is None:
         reasons.append(data.desk.closed)
     if len(node.postbox) > BACKLOG_MAX:

@@ -24,6 +24,8 @@ class Sighting:
     """What follows is of this epoch: rounds begin anew in each."""
     round: Round | None = None
     certified_height: int | None = None
+    has_told: bool = False
+    """Whether it said how far it is since its link came up last: what it said before may be hours old."""
     vote_round: Round | None = None
     timeout_round: Round | None = None
     timeout_reason: TimeoutReason | None = None
@@ -67,6 +69,7 @@ class Sightings:
         if seen is None:
             seen = self._begin(node_key, 0)
         seen.passed_before = self._passed
+        seen.has_told = False
 
     def note(self, node_key: bytes, message: Message, now_ms: int, certified_round: Round) -> None:
         """A message of agreement came over the link of `node_key`; `certified_round` is the highest here."""
@@ -87,7 +90,7 @@ class Sightings:
             if seen.round is None or message.block.round >= seen.round:  # not one that is sent again
                 seen.skews_ms.append(message.block.time_ms - now_ms)
         elif isinstance(message, Status):
-            seen.round, seen.certified_height = message.round, message.certified_height
+            seen.round, seen.certified_height, seen.has_told = message.round, message.certified_height, True
         elif isinstance(message, Timeout):
             seen.timeout_round, seen.timeout_reason = message.round, message.reason
 

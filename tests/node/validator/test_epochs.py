@@ -208,6 +208,27 @@ def test_the_minority_that_crossed_late_does_not_hold_up_who_is_behind() -> None
     changing.settle(1)
 
 
+def test_who_catches_up_to_just_below_a_border_that_all_others_have_crossed_comes_after() -> None:
+    """What catching up leaves to agreement is then of an epoch that nobody else is in any more."""
+    changing = Changing(seed=8)
+    world, victim = changing.world, changing.world.hosts[3]
+    world.partition((0, 1, 2), (3,))
+    for _ in range(90):
+        world.submit(0)
+        world.run(25)
+    world.heal()
+    world.network.filter = lambda source, target, topic, body: topic != wire.Code.SYNC
+    world.run(200)
+    target_height = victim.validator.data.catchup.target_height
+    assert changing.operators.decide(Reweigh("v0", 2)) == 1
+    changing.keep_submitting(20, places=(0, 1, 2))
+    world.run(500)
+    assert [host.validator.term.epoch for host in world.hosts] == [1, 1, 1, 0]
+    assert victim.validator.data.catchup.target_height == target_height < world.hosts[0].height
+    world.heal()
+    changing.settle(1)
+
+
 def test_an_empty_node_joins_after_two_epochs() -> None:
     changing = Changing(seed=7, candidates=1, asleep=(4,))
     changing.keep_submitting(200)
