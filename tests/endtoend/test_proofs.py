@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -22,7 +23,7 @@ from tests.endtoend.talk import (
     put_one,
     wallet_of,
 )
-from tests.node.explorer.chromium import chromium
+from tests.node.explorer.chromium import Browser, chromium
 
 CLI = (sys.executable, "-m", "node.cli.main")
 
@@ -117,6 +118,10 @@ def test_the_blocking_client_writes_and_reads_as_well(cluster: RunningCluster) -
         assert client.record(record_id, min_height=receipt.height, verify=True).is_verified
 
 
+def shows(browser: Browser, wanted: tuple[str, ...]) -> bool:
+    return all(words in browser.text("main") for words in wanted)
+
+
 async def test_an_auditor_checks_a_proof_in_a_browser_on_a_node_of_a_running_cluster(
     cluster: RunningCluster, tmp_path: Path
 ) -> None:
@@ -135,5 +140,5 @@ async def test_an_auditor_checks_a_proof_in_a_browser_on_a_node_of_a_running_clu
             "#/metrics": ("isthmus_consensus_height", "Highest certified header height."),
         }.items():
             browser.visit(url, fragment)
-            browser.until(lambda wanted=expected: all(words in browser.text("main") for words in wanted))
+            browser.until(partial(shows, browser, expected))
         assert browser.complaints() == []

@@ -280,8 +280,10 @@ class Scene:
         taken = recover(self.frozen, first, self.chain.now_ms, cache)
         self.recovered = update(taken, later.update(8, 10), later.now_ms, cache)
         signers = (1, 2, 3)
-        both = (Statement(branch.certified(8, signers)) for branch in (self.chain, self.fork))
-        self.kept_back = self.evidence(*both, 8)
+        first_said, then_said = (
+            Statement(branch.certified(8, signers)) for branch in (self.chain, self.fork)
+        )
+        self.kept_back = self.evidence(first_said, then_said, 8)
         # A client that took a recovery on its tip although nobody is convicted.
         self.honest = self.chain.fork(10)
         self.honest.accusations = ((), None)

@@ -324,7 +324,7 @@ def test_all_that_goes_into_an_assembly_is_recorded() -> None:
 @given(INPUTS, st.lists(st.tuples(st.sampled_from([*ChainTable, *StateTable]), st.binary(), st.binary())))
 def test_a_step_comes_back(item: Input, found: list[tuple[Table, bytes, bytes]]) -> None:
     reads = tuple((TABLE_NUMBERS[table], key, value) for table, key, value in found)
-    outputs = [StartTimer("pool", 25), BroadcastFrame(1, bytes(200))]
+    outputs: list[Output] = [StartTimer("pool", 25), BroadcastFrame(1, bytes(200))]
     step = decode_entry(encode_step(17, item, reads, outputs))
     marks = tuple(OutputMark.of(output) for output in outputs)
     assert step == Step(17, item, tuple(Read(*entry) for entry in found), marks)

@@ -34,8 +34,10 @@ def test_with_an_epoch_rounds_begin_anew() -> None:
     assert found is not None
     found.vote_round = found.timeout_round = Round(90)
     seen.note(PEER, status(2, 6, epoch=1), 2_000, NO_ROUND)
-    assert (found.round, found.vote_round, found.timeout_round) == (2, None, None)
-    assert found.certified_height == 6
+    anew = seen.of(PEER)
+    assert anew is not None
+    assert (anew.round, anew.vote_round, anew.timeout_round) == (2, None, None)
+    assert anew.certified_height == 6
 
 
 def test_a_running_cluster_sees_rounds_votes_and_clocks_of_everybody() -> None:
