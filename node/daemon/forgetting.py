@@ -7,7 +7,7 @@ from further below catch up from a node that keeps all.
 
 A slice is one transaction: the height below which nothing is left is written with what is deleted. It runs in
 the thread that flushes run in, between two of them, so a flush waits for a slice at most; and it looks at its
-own heights alone, however many are younger.
+own heights alone, however many are younger. With each slice goes a look for dead branches (deadblocks.py).
 """
 
 from collections.abc import Callable, Collection
@@ -17,6 +17,7 @@ import structlog
 import trio
 
 from consensus import Digest
+from node.daemon.deadblocks import Sweep, sweep_page
 from node.daemon.pruning import header_at, named_by, proposal_of, pruned_below
 from node.daemon.store import Store
 from node.pool.config import PoolConfig
@@ -49,6 +50,7 @@ class Forgotten:
 
     below: int = 0
     heights: int = 0
+    dead_blocks: int = 0
 
 
 def forget_slice(store: Store, rules: PoolConfig, keep: int, others: Collection[int]) -> int:
@@ -122,15 +124,19 @@ async def keep_forgetting(
     `keep` 0 nothing is ever forgotten."""
     with store.snapshot() as view:
         counts.below = pruned_below(view)
+    sweep = Sweep()
     while keep:
         try:
             heights = await trio.to_thread.run_sync(
                 forget_slice, store, rules, keep, tuple(others()), limiter=writer
             )
+            if heights:
+                counts.heights += heights
+                counts.below = max(1, counts.below) + heights
+                counts.dead_blocks += await trio.to_thread.run_sync(
+                    sweep_page, store, rules, sweep, limiter=writer
+                )
         except (StoreFull, SnapshotLimit, SnapshotExpired) as error:  # flushes say the first loudly
             _log.warning("pruning_waits", detail=str(error))
             heights = 0
-        if heights:
-            counts.heights += heights
-            counts.below = max(1, counts.below) + heights
         await trio.sleep(PAUSE_SECONDS if heights else LOOK_SECONDS)

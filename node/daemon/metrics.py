@@ -162,6 +162,11 @@ class NodeCollector(Collector):
             ("peer_requests_served", "Requests of peers answered from storage.", hands.served),
             ("peer_requests_dropped", "Requests of peers dropped at the bound.", hands.dropped_requests),
             ("pruned_heights", "Heights pruned since the start.", node.forgotten.heights),
+            (
+                "pruned_dead_blocks",
+                "Blocks that no chain held, pruned since the start.",
+                node.forgotten.dead_blocks,
+            ),
             ("recording_entries", "Steps and more that were recorded for a replay.", node.recorded.entries),
         )
         for name, words, value in counters:
