@@ -1,7 +1,7 @@
 """A hostile cluster at the real sockets of a real node: local commits go on, and its nodes are scored."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing, suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -76,7 +76,7 @@ class HostileNode:
         for part in encode(wire.Code.FEDERATION, body):
             await self.stream.send_all(part)
 
-    async def heard(self) -> AsyncIterator[Exchanged]:
+    async def heard(self) -> AsyncGenerator[Exchanged, None]:
         parser = FrameParser(RULES)
         while data := await self.stream.receive_some():
             for frame in parser.feed(bytes(data)):
@@ -86,16 +86,18 @@ class HostileNode:
 
 async def boasts_and_sends_garbage(node: HostileNode) -> None:
     """It offers all there is, and what it brings is as large as can be and nothing."""
-    async for asked in node.heard():
-        if isinstance(asked, OfferAsked):
-            await node.say(Offered(asked.ticket, BOAST))
-        elif isinstance(asked, BundleAsked):
-            await node.say(BundleSent(asked.ticket, bytes(512 * 1024)))
+    async with aclosing(node.heard()) as questions:
+        async for asked in questions:
+            if isinstance(asked, OfferAsked):
+                await node.say(Offered(asked.ticket, BOAST))
+            elif isinstance(asked, BundleAsked):
+                await node.say(BundleSent(asked.ticket, bytes(512 * 1024)))
 
 
 async def never_answers(node: HostileNode) -> None:
-    async for _ in node.heard():
-        pass
+    async with aclosing(node.heard()) as questions:
+        async for _ in questions:
+            pass
 
 
 async def begins_a_gigabyte(node: HostileNode) -> None:
