@@ -19,9 +19,11 @@ RECEIVE_BYTES = 1024 * 1024
 
 
 @asynccontextmanager
-async def asking(app: ASGIApp) -> AsyncIterator[trio.SocketStream]:
-    """A client of an application that answers as it likes; its first request is on its way."""
-    limits, gauges, shutdown = ApiLimits(shutdown_grace_ms=100), Gauges(), trio.Event()
+async def asking(app: ASGIApp, shutdown: trio.Event | None = None) -> AsyncIterator[trio.SocketStream]:
+    """A client of an application that answers as it likes; its first request is on its way. The server ends
+    with `shutdown`, or with the block."""
+    limits, gauges = ApiLimits(shutdown_grace_ms=100), Gauges()
+    shutdown = trio.Event() if shutdown is None else shutdown
     listener = bind_listener("127.0.0.1", 0)
     port = listener.getsockname()[1]
     serve = partial(
@@ -120,3 +122,23 @@ async def test_a_body_larger_than_any_buffer_arrives_whole_and_in_order() -> Non
         while b"\r\n\r\n" not in answer or len(answer.partition(b"\r\n\r\n")[2]) < len(body):
             answer += await client.receive_some(RECEIVE_BYTES)
         assert answer.partition(b"\r\n\r\n")[2] == body
+
+
+async def test_whose_answer_is_not_there_when_the_server_ends_is_told_nothing() -> None:
+    """A connection that ends without an answer is tried again at another node; an error would be believed."""
+    arrived, shutdown = trio.Event(), trio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        arrived.set()
+        await trio.sleep_forever()
+
+    async with asking(app, shutdown) as client:
+        await arrived.wait()
+        shutdown.set()
+        answer = b""
+        try:
+            while part := await client.receive_some(RECEIVE_BYTES):
+                answer += part
+        except trio.BrokenResourceError:
+            pass
+        assert answer == b""
