@@ -223,8 +223,9 @@ class ExecutionLine:
             self._certified = certificate.height
         self._certificates[certificate.height] = certificate
         if len(self._certificates) > CERTIFICATES_MAX:
-            # Far behind: a higher certificate proves the lower heights too.
-            del self._certificates[min(self._certificates)]
+            # Far behind. The lowest are the next to be stored by, and execution stops without them; those in
+            # between come again with their heights, or a higher one proves them.
+            del self._certificates[max(h for h in self._certificates if h < self._certified)]
 
     def contradiction(self, height: int) -> tuple[Digest, Digest] | None:
         """Our header hash of an executed height and the certified one, when they differ (C3)."""
