@@ -35,7 +35,7 @@ from node.diagnosis import NodeFacts, PeerFacts
 from node.genesis import Genesis
 from node.ledger.codes import Code
 from node.ledger.params import OPAQUE
-from node.storage import ChainTable, Snapshot
+from node.storage import ChainTable, Snapshot, SnapshotExpired, SnapshotLimit
 from node.validator import Refusal
 
 RETRY_AFTER_MS = 1_000
@@ -106,17 +106,16 @@ class LiveBackend:
         if timeout_ms <= 0:
             stored = await trio.to_thread.run_sync(self._stored_places, tx_ids)
             return tuple(_stored(stored.get(tx_id)) for tx_id in tx_ids)
-        known: dict[bytes, Found] = {}
         try:
-            with trio.move_on_after(timeout_ms / 1000):
-                async with trio.open_nursery() as nursery:
-                    # Waiting is registered before this task first yields, so before the look-up starts:
-                    # what is stored in between is seen by one of both.
-                    nursery.start_soon(self._release_stored, tx_ids)
-                    await self._node.waiters.wait_transactions(tx_ids, known)
-        except* TooManyWaiters:
+            with self._node.waiters.party(tx_ids) as party:
+                with trio.move_on_after(timeout_ms / 1000):
+                    await self._release_stored(tx_ids)
+                    await party.wait()
+        except TooManyWaiters:
             raise Busy("too many clients wait for receipts; come back later", RETRY_AFTER_MS) from None
-        return tuple(_location(known.get(tx_id)) for tx_id in tx_ids)
+        except (SnapshotLimit, SnapshotExpired) as error:
+            raise Busy(f"{error}; come back later", RETRY_AFTER_MS) from error
+        return tuple(_location(party.found.get(tx_id)) for tx_id in tx_ids)
 
     async def _release_stored(self, tx_ids: Sequence[bytes]) -> None:
         if len(tx_ids) <= READ_IN_LOOP_MAX:

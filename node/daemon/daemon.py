@@ -9,6 +9,7 @@ import os
 import random
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol
 
@@ -158,19 +159,12 @@ class Node:
 
     async def wait_certified(self, transaction_id: bytes) -> None:
         """Returns once the transaction is certified and readable, or when too many wait already."""
-        try:
-            async with trio.open_nursery() as nursery:
-                # The wait is registered before this task first yields, and so before the look-up.
-                nursery.start_soon(self._release_if_stored, transaction_id)
-                await self.waiters.wait_transactions((transaction_id,), {})
-        except* (TooManyWaiters, SnapshotLimit):
-            pass
-
-    async def _release_if_stored(self, transaction_id: bytes) -> None:
-        with self.recent.over(self.opened.store) as snapshot:
-            place = snapshot.get(ChainTable.TRANSACTIONS, transaction_id)
-        if place is not None:
-            self.waiters.release(transaction_id, place)
+        with suppress(TooManyWaiters, SnapshotLimit), self.waiters.party((transaction_id,)) as party:
+            with self.recent.over(self.opened.store) as snapshot:
+                place = snapshot.get(ChainTable.TRANSACTIONS, transaction_id)
+            if place is not None:
+                self.waiters.release(transaction_id, place)
+            await party.wait()
 
     def tell_executed(self) -> None:
         """Wake who waits for what is executed and not certified yet; nobody where a quorum contradicts it."""

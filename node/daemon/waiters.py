@@ -4,7 +4,8 @@ Receipts and readers are told when a height is certified, for then it is readabl
 at the level `committed`, when it is executed here; couriers, who read the database alone, when it is stored.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import trio
@@ -29,15 +30,36 @@ class Found:
     receipt: Receipt | None
 
 
+class Party:
+    """One request that waits for transactions, woken once, with the last of them."""
+
+    __slots__ = ("_missing", "_told", "found")
+
+    def __init__(self, missing: int) -> None:
+        self._missing = missing
+        self._told = trio.Event()
+        self.found: dict[bytes, Found] = {}
+        """Those that are certified so far."""
+
+    def tell(self, tx_id: bytes, found: Found) -> None:
+        """One of them is certified; told once."""
+        self.found[tx_id] = found
+        self._missing -= 1
+        if not self._missing:
+            self._told.set()
+
+    async def wait(self) -> None:
+        """Returns once all are certified."""
+        if self._missing:
+            await self._told.wait()
+
+
 @dataclass(slots=True)
 class _Wait:
-    """One transaction that clients wait for; `found` is known once it is certified."""
+    """Who waits for one transaction: until it is certified, or, the hasty, until it is executed."""
 
-    event: trio.Event = field(default_factory=trio.Event)
-    executed: trio.Event = field(default_factory=trio.Event)
-    """Set with `event` at the latest."""
-    found: Found | None = None
-    users: int = 0
+    parties: dict[Party, None] = field(default_factory=dict)
+    hasty: dict[trio.Event, None] = field(default_factory=dict)
 
 
 class Waiters:
@@ -70,9 +92,8 @@ class Waiters:
         if not self._waits:
             return
         for receipt in receipts:
-            wait = self._waits.get(receipt.tx_id)
-            if wait is not None:
-                _settle(wait, Found(receipt.height, receipt.index, receipt))
+            if receipt.tx_id in self._waits:
+                self._settle(receipt.tx_id, Found(receipt.height, receipt.index, receipt))
 
     def executed(self, height: int, ids: Iterable[bytes]) -> None:
         """`height` is executed here, with these transactions; they are looked at only if somebody waits."""
@@ -95,15 +116,24 @@ class Waiters:
     def release(self, tx_id: bytes, place: bytes) -> None:
         """Whoever waits for this transaction: it was found in storage, with its place (height u64, index
         u32)."""
-        wait = self._waits.get(tx_id)
-        if wait is not None and wait.found is None:
-            _settle(wait, Found(int.from_bytes(place[:8], "big"), int.from_bytes(place[8:], "big"), None))
+        if tx_id in self._waits:
+            height, index = int.from_bytes(place[:8], "big"), int.from_bytes(place[8:], "big")
+            self._settle(tx_id, Found(height, index, None))
 
     def release_executed(self, tx_id: bytes) -> None:
         """Whoever waits for this transaction and does not mind that it is not certified yet."""
         wait = self._waits.get(tx_id)
         if wait is not None:
-            wait.executed.set()
+            for event in wait.hasty:
+                event.set()
+
+    def _settle(self, tx_id: bytes, found: Found) -> None:
+        """Nobody waits for it any more: who comes later finds it where it is read."""
+        wait = self._waits.pop(tx_id)
+        for party in wait.parties:
+            party.tell(tx_id, found)
+        for event in wait.hasty:
+            event.set()
 
     async def wait_height(self, height: int) -> int:
         """The stored height once it is at least `height`."""
@@ -127,38 +157,39 @@ class Waiters:
         """Until the transaction is executed here. Raises TooManyWaiters."""
         if len(self._waits) >= WAITERS_MAX:
             raise TooManyWaiters
+        event = trio.Event()
         wait = self._waits.setdefault(tx_id, _Wait())
-        wait.users += 1
+        wait.hasty[event] = None
         self._hasty += 1
         try:
-            await wait.executed.wait()
+            await event.wait()
         finally:
             self._hasty -= 1
-            wait.users -= 1
-            if not wait.users:
-                self._waits.pop(tx_id, None)
+            del wait.hasty[event]
+            self._forget_if_idle(tx_id)
 
-    async def wait_transactions(self, ids: Sequence[bytes], known: dict[bytes, Found]) -> None:
-        """Until each of `ids` is certified; what was found goes into `known`, also when the caller gives up
-        before the last. Raises TooManyWaiters."""
-        if len(self._waits) + len(ids) > WAITERS_MAX:
+    @contextmanager
+    def party(self, ids: Iterable[bytes]) -> Iterator[Party]:
+        """A request that waits for these from now on: what was certified before is to be looked up in the
+        block, and released. Raises TooManyWaiters."""
+        wanted = dict.fromkeys(ids)
+        if len(self._waits) + len(wanted) > WAITERS_MAX:
             raise TooManyWaiters
-        waits = {tx_id: self._waits.setdefault(tx_id, _Wait()) for tx_id in ids}
-        for wait in waits.values():
-            wait.users += 1
+        party = Party(len(wanted))
+        for tx_id in wanted:
+            wait = self._waits.get(tx_id)
+            if wait is None:
+                wait = self._waits[tx_id] = _Wait()
+            wait.parties[party] = None
         try:
-            for wait in waits.values():
-                await wait.event.wait()
+            yield party
         finally:
-            for tx_id, wait in waits.items():
-                if wait.found is not None:
-                    known[tx_id] = wait.found
-                wait.users -= 1
-                if not wait.users:
-                    self._waits.pop(tx_id, None)
+            for tx_id in wanted:
+                if tx_id not in party.found:
+                    del self._waits[tx_id].parties[party]
+                    self._forget_if_idle(tx_id)
 
-
-def _settle(wait: _Wait, found: Found) -> None:
-    wait.found = found
-    wait.event.set()
-    wait.executed.set()
+    def _forget_if_idle(self, tx_id: bytes) -> None:
+        wait = self._waits.get(tx_id)
+        if wait is not None and not wait.parties and not wait.hasty:
+            del self._waits[tx_id]

@@ -26,7 +26,15 @@ def seen(*ids: bytes) -> dict[bytes, Found]:
 async def waiting(waiters: Waiters, nursery: trio.Nursery, *ids: bytes) -> dict[bytes, Found]:
     """A client that waits already; what it gets to know."""
     known: dict[bytes, Found] = {}
-    nursery.start_soon(waiters.wait_transactions, ids, known)
+
+    async def wait() -> None:
+        with waiters.party(ids) as party:
+            try:
+                await party.wait()
+            finally:
+                known.update(party.found)
+
+    nursery.start_soon(wait)
     await trio.testing.wait_all_tasks_blocked()
     return known
 
@@ -39,7 +47,8 @@ async def test_a_client_wakes_once_all_of_its_transactions_are_certified() -> No
             assert len(waiters) == 2
             waiters.certified([receipt(ONE), receipt(THREE)], 1)
             await trio.testing.wait_all_tasks_blocked()
-            assert len(waiters) == 2
+            assert len(waiters) == 1
+            assert known == {}
             waiters.certified([receipt(TWO)], 1)
     assert known == seen(ONE, TWO)
     assert len(waiters) == 0
@@ -94,14 +103,61 @@ async def test_two_clients_of_one_transaction_are_both_told() -> None:
     assert first == second == seen(ONE)
 
 
+async def test_a_request_of_many_transactions_is_woken_once() -> None:
+    waiters, turns, ids = Waiters(0), 0, [number.to_bytes(32, "big") for number in range(50)]
+
+    class Turns(trio.abc.Instrument):
+        def before_task_step(self, task: trio.lowlevel.Task) -> None:
+            nonlocal turns
+            turns += task is waiting_task
+
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            await waiting(waiters, nursery, *ids, ids[0])
+            (waiting_task,) = nursery.child_tasks
+            trio.lowlevel.add_instrument(counter := Turns())
+            waiters.certified([receipt(tx_id) for tx_id in ids], 1)
+        trio.lowlevel.remove_instrument(counter)
+    assert turns == 1
+    assert len(waiters) == 0
+
+
+async def test_who_asks_after_the_certificate_waits_until_it_is_looked_up() -> None:
+    waiters = Waiters(0)
+    waiters.certified([receipt(ONE)], 1)
+    with trio.fail_after(10), waiters.party([ONE]) as party:
+        assert party.found == {}
+        waiters.release(ONE, PLACE)
+        waiters.release(ONE, PLACE)
+        await party.wait()
+    assert party.found == {ONE: Found(1, 2, None)}
+    assert len(waiters) == 0
+
+
+async def test_hasty_and_patient_clients_of_one_transaction_do_not_take_each_others_place() -> None:
+    waiters = Waiters(0)
+    with trio.fail_after(10):
+        async with trio.open_nursery() as patient:
+            known = await waiting(waiters, patient, ONE)
+            async with trio.open_nursery() as hasty:
+                hasty.start_soon(waiters.wait_executed_transaction, ONE)
+                await trio.testing.wait_all_tasks_blocked()
+                waiters.executed(1, [ONE])
+            assert len(waiters) == 1
+            assert known == {}
+            waiters.certified([receipt(ONE)], 1)
+    assert known == seen(ONE)
+    assert len(waiters) == 0
+
+
 async def test_the_bound_refuses_whole_requests_and_leaves_nothing_behind() -> None:
     waiters = Waiters(0)
     async with trio.open_nursery() as nursery:
         many = [number.to_bytes(32, "big") for number in range(WAITERS_MAX)]
         await waiting(waiters, nursery, *many)
         assert len(waiters) == waiters.limit
-        with pytest.raises(TooManyWaiters):
-            await waiters.wait_transactions([b"x" * 32], {})
+        with pytest.raises(TooManyWaiters), waiters.party([b"x" * 32]):
+            pass
         assert len(waiters) == WAITERS_MAX
         nursery.cancel_scope.cancel()
     assert len(waiters) == 0
