@@ -84,10 +84,12 @@ class FairQueue(Generic[ItemT]):
 
     def pop(self) -> ItemT:
         """Take the next item out; raises IndexError when none waits."""
-        item = self.head()
-        turns, size = self._turns, len(item.encoded)
+        turns = self._turns
+        if len(turns) > 1:
+            self.head()  # turns the right one to the front
         flow = turns[0]
-        flow.items.popleft()
+        item = flow.items.popleft()
+        size = len(item.encoded)
         self._count -= 1
         self.bytes -= size
         if not flow.items:

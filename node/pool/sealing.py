@@ -175,7 +175,9 @@ class Sealer:
         waiting = self._waiting
         taken: dict[Digest | int, Item] = {}
         size = 0
-        while waiting and len(taken) < self._items_max:
+        for _ in range(len(waiting)):
+            if len(taken) >= self._items_max:
+                break
             item = waiting.head()
             length = len(item.encoded)
             if taken and size + length > bytes_max:  # a large one goes alone
