@@ -40,16 +40,14 @@ class Nearness:
                 )
             known = max(known, told)
             reached = min(reached, view.committed_height)
-        if view.behind_height is None and self._judge(known - reached):
+        far_heights = self._far_heights if self._is_near else NEAR_HEIGHTS
+        self._is_near = view.behind_height is None and known - reached <= far_heights
+        if self._is_near:
             return None
         progress = data.catchup.progress()
         if progress is None:
             return f"it is behind: it follows up to height {reached}, and {known} is certified"
         return f"it is catching up: height {progress.at_height} of {max(known, progress.target_height)}"
-
-    def _judge(self, behind_heights: int) -> bool:
-        self._is_near = behind_heights <= (self._far_heights if self._is_near else NEAR_HEIGHTS)
-        return self._is_near
 
 
 def _heard(validator: Validator, me: ValidatorIndex) -> tuple[int, int]:

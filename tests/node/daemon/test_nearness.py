@@ -100,6 +100,19 @@ def test_who_is_near_stays_so_within_the_longer_distance() -> None:
     assert nearness.reason(victim, known - FAR_HEIGHTS + 2) is not None
 
 
+def test_who_fell_behind_is_let_in_by_the_shorter_distance_again_whenever_it_was_asked() -> None:
+    world = loaded(seed=3)
+    victim, nearness = world.hosts[3], Nearness(FAR_HEIGHTS)
+    world.run(500)
+    assert nearness.reason(victim.validator, victim.height) is None
+    world.partition((0, 1, 2), (3,))
+    world.run(2_500)
+    world.heal()
+    while nearness.reason(victim.validator, victim.height) is not None:
+        world.run(5)
+    assert world.hosts[0].validator.replica.view().certified_height - victim.height <= NEAR_HEIGHTS
+
+
 def test_a_height_is_vouched_for_by_a_blocking_set_and_by_nobody_less() -> None:
     a, b, c = (ValidatorIndex(index) for index in range(3))
     assert len(VALIDATORS) == 4
