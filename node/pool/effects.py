@@ -129,7 +129,7 @@ class VerifiedItem:
     """One height of another node's chain, proven by a certificate before it is handed over (C25).
 
     `batches` are in order of execution, inline ones included; `referenced` are the bodies to store beside the
-    block; `certificate` is the one that certifies this very header, where known.
+    block; `certificate` is the one that proves its range, with the last of it: of this header or a later one.
     """
 
     header: Header

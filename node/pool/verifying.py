@@ -71,7 +71,7 @@ def verify_range(
                 "sync-proposal", f"the author's signature at height {header.height} is wrong"
             )
         batches = _batches_of(item, proposal.block, config)
-        proof = certificate if certificate.height == header.height else None
+        proof = certificate if item is response.items[-1] else None
         verified.append(VerifiedItem(header, proposal, batches, item.batches, proof))
     return tuple(verified)
 

@@ -322,8 +322,8 @@ class DataPlane:
         # Height by height: what the pool still held as unordered would expire, and history would lose it.
         ordered = [(batch.digest, block.time_ms) for batch in item.batches]
         self.serve_pool(self.pool.on_synced(height, ordered, block.time_ms, self._mail.now_ms))
-        if item.certificate is not None:
-            self._certify(item.certificate)
+        if item.certificate is not None and item.certificate.height <= self.catchup.target_height:
+            self._certify(item.certificate)  # of this height or one soon after: who serves may have few
         self.fresh.synced(item)
         self._queue(CommittedBlock(block, height, True), item.batches)
 

@@ -21,8 +21,8 @@ from node.pool.chunks import count_transactions
 
 SLICE_BUDGET = 64
 """Transactions, or changed leaves, a slice: about 1.5 ms."""
-CERTIFICATES_MAX = 1024
-"""Certificates of heights that are not executed here yet."""
+CERTIFICATES_MAX = 4096
+"""Certificates of heights that are not executed here yet: as many as a start may find in its journal."""
 WAITING_MAX = 128
 """Committed blocks that wait for execution before they are left to catch-up, once they are certified. What
 is not certified is bounded by voters (C13)."""

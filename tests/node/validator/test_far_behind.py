@@ -5,7 +5,9 @@ import pytest
 
 from bench.sim.world import World
 from node import wire
+from node.storage import ChainTable, Write
 from node.validator import line
+from node.validator.layout import height_key
 from tests.node.validator.world import world_of
 
 UNCERTIFIED_MAX = 80
@@ -43,4 +45,17 @@ def test_more_certificates_than_are_kept_come_while_it_catches_up(monkeypatch: p
     )
     world.heal()
     go_on(world, 20)
+    world.settle(5_000)
+
+
+def test_whoever_serves_has_few_certificates_and_none_where_a_range_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So it is with a node that caught up itself: of each range that it was brought it has one."""
+    world = far_behind(monkeypatch)
+    for host in world.hosts[:3]:
+        sparse = [height for height in range(1, host.height) if height % 70]
+        host.disk.store.apply([Write(ChainTable.CERTIFICATES, height_key(h), None) for h in sparse], ())
+    world.heal()
+    go_on(world, 5)
     world.settle(5_000)
