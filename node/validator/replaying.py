@@ -98,8 +98,8 @@ class ChainReplay:
         block = item.proposal.block
         writes = [Write(ChainTable.BLOCKS, block.id, encode_trusted(item.proposal.to_value()))]
         writes += [Write(ChainTable.BATCHES, batch_digest(body), body) for body in item.referenced]
-        if item.certificate is not None:
-            writes.append(certificate_write(item.certificate))
+        if item.certificate is not None and item.certificate.height == item.header.height:
+            writes.append(certificate_write(item.certificate))  # one of a later height has no header yet
         if settled.execution.next_roster is not None:
             certificate = _of_the_end(item)
             writes.append(EpochLink(item.header, certificate, settled.execution.next_roster).write())
@@ -110,6 +110,6 @@ class ChainReplay:
 
 def _of_the_end(item: VerifiedItem) -> HeaderCertificate:
     """The header that ends an epoch is always certified by itself."""
-    if item.certificate is None:
+    if item.certificate is None or item.certificate.height != item.header.height:
         raise ReplayRefused(f"height {item.header.height} ends its epoch and has no certificate")
     return item.certificate
