@@ -114,7 +114,7 @@ class Node:
 
     async def submit(self, transactions: Sequence[bytes]) -> tuple[Digest | Refusal, ...]:
         """Admission of each transaction. Raises TooManyRequests when none was looked at."""
-        return await self._ask(lambda ticket: Submitted(ticket, tuple(transactions)))
+        return await self._ask(lambda ticket: Submitted(ticket, tuple(transactions)), len(transactions))
 
     async def submit_chunks(
         self, chunks: Sequence[bytes], transaction_bytes: int
@@ -126,20 +126,22 @@ class Node:
         found: dict[int, Digest | Refusal] = {}
 
         async def ask(place: int, chunk: bytes) -> None:
-            (found[place],) = await self._ask(lambda ticket: ChunkSubmitted(ticket, chunk, transaction_bytes))
+            (found[place],) = await self._ask(
+                lambda ticket: ChunkSubmitted(ticket, chunk, transaction_bytes), 1
+            )
 
         async with trio.open_nursery() as nursery:
             for place, chunk in enumerate(chunks):
                 nursery.start_soon(ask, place, chunk)
         return tuple(found[place] for place in range(len(chunks)))
 
-    async def _ask(self, request: Callable[[int], Input]) -> tuple[Digest | Refusal, ...]:
+    async def _ask(self, request: Callable[[int], Input], transactions: int) -> tuple[Digest | Refusal, ...]:
         if len(self._tickets) >= TICKETS_MAX:
             raise TooManyRequests
         self._ticket += 1
         ticket, done, outcomes = self._ticket, trio.Event(), list[Digest | Refusal]()
         self._tickets[ticket] = (done, outcomes)
-        self.postbox.put(request(ticket))
+        self.postbox.put_request(request(ticket), transactions)
         try:
             await done.wait()
         finally:

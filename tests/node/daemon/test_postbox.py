@@ -4,8 +4,8 @@ import pytest
 import trio
 import trio.testing
 
-from node.daemon.postbox import INBOX_MAX, InboxFull, Postbox
-from node.validator import Input, LinkUp, TimerExpired
+from node.daemon.postbox import INBOX_MAX, REQUESTS_ALONE, REQUESTS_BESIDE, InboxFull, Postbox
+from node.validator import Input, LinkUp, Submitted, TimerExpired
 
 OURS, THEIRS = TimerExpired("ours"), LinkUp(bytes(32))
 
@@ -44,16 +44,48 @@ def test_ours_come_first_and_the_links_fill_what_is_left() -> None:
     assert len(postbox) == 3
 
 
+def request(number: int) -> Submitted:
+    return Submitted(number, ())
+
+
+def test_clients_come_last_and_a_few_at_a_time_while_others_wait() -> None:
+    heap = Heap([THEIRS] * 4)
+    postbox = Postbox(heap)
+    for number in range(40):
+        postbox.put_request(request(number), 10)
+    postbox.put(OURS)
+    assert len(postbox) == 45
+    taken = postbox.take(256)
+    few = -(-REQUESTS_BESIDE // 10)
+    assert taken == [OURS, *[THEIRS] * 4, *map(request, range(few))]
+    taken = postbox.take(256)
+    many = -(-REQUESTS_ALONE // 10)
+    assert taken == [request(few + number) for number in range(many)]
+    assert len(postbox) == 40 - few - many
+    assert postbox.peak == 41
+
+
+def test_however_much_others_send_one_request_of_any_size_comes_through() -> None:
+    postbox = Postbox(Heap([THEIRS] * 500))
+    postbox.put_request(request(1), 100_000)
+    postbox.put_request(request(2), 1)
+    assert postbox.take(8) == [*[THEIRS] * 7, request(1)]
+    assert postbox.take(8) == [*[THEIRS] * 7, request(2)]
+    assert postbox.take(8) == [THEIRS] * 8
+
+
 def test_beyond_the_bound_a_producer_of_ours_is_told_that_it_is_broken() -> None:
     postbox = Postbox()
     for _ in range(INBOX_MAX):
         postbox.put(OURS)
     with pytest.raises(InboxFull, match=str(INBOX_MAX)):
         postbox.put(OURS)
+    with pytest.raises(InboxFull, match=str(INBOX_MAX)):
+        postbox.put_request(request(1), 1)
     assert len(postbox) == postbox.limit == INBOX_MAX
 
 
-@pytest.mark.parametrize("who", ["ours", "theirs"])
+@pytest.mark.parametrize("who", ["ours", "theirs", "clients"])
 async def test_a_waiting_reader_wakes_for_either(who: str) -> None:
     source = Heap([])
     postbox = Postbox(source)
@@ -71,6 +103,8 @@ async def test_a_waiting_reader_wakes_for_either(who: str) -> None:
         assert not woken.is_set()
         if who == "ours":
             postbox.put(OURS)
+        elif who == "clients":
+            postbox.put_request(request(1), 1)
         else:
             source.items = [THEIRS]
             postbox.wake()
