@@ -83,8 +83,8 @@ class Postbox:
         self._arrived.set()
 
     def take(self, most: int) -> list[Input]:
-        """The next inputs, at most `most`: our own first, they answer what the validator asked. There is room
-        for one request, whatever the others send."""
+        """The next inputs, at most `most`: our own first, they answer what the validator asked. However
+        much peers send, there is room for one request."""
         items = [self._items.popleft() for _ in range(min(most, len(self._items)))]
         room = most - len(items) - bool(self._requests)
         if room > 0:
