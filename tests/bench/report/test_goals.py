@@ -1,12 +1,13 @@
 """Which run answers which goal, and with what verdict."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from bench.cluster.scenarios import BY_NAME
 from bench.report.goals import GOALS, Found, Goal, all_answers, latest
-from bench.report.reading import run_of
+from bench.report.reading import Run, run_of
 from tests.bench.report.made_up import GOSSIP, cluster_run, everything, record_of, scale_run
 
 LONE = BY_NAME["lone"]
@@ -31,6 +32,30 @@ def test_the_latest_run_answers(name: str, value: float) -> None:
     answer = latest(goal(name), RUNS)
     assert answer is not None
     assert answer.found.value == value
+
+
+def lone_run(p50_ms: float, commit: str | None = None) -> Run:
+    record = cluster_run(LONE)
+    latency = record.figures["latency_ms"] | {"p50": p50_ms}
+    machine = record.machine if commit is None else replace(record.machine, commit=commit)
+    return run_of(replace(record, machine=machine, figures={**record.figures, "latency_ms": latency}))
+
+
+@pytest.mark.parametrize(
+    ("values", "median"), [((9.0,), 9.0), ((30.0, 10.0), 30.0), ((30.0, 10.0, 20.0), 20.0)]
+)
+def test_of_several_runs_of_one_revision_the_median_answers(values: tuple[float, ...], median: float) -> None:
+    runs = [lone_run(1.0, "another" * 6), *map(lone_run, values)]
+    answer = latest(goal("one client"), runs)
+    assert answer is not None
+    assert answer.found.value == median
+
+
+def test_runs_that_carried_too_little_are_the_worst_of_several() -> None:
+    runs = [lone_run(10.0), *[run_of(cluster_run(LONE, success=False))] * 2]
+    answer = latest(goal("one client"), runs)
+    assert answer is not None
+    assert answer.found.value is None
 
 
 @pytest.mark.parametrize("name", ["opaque 512 B, com", "opaque 512 B at", "honest, certified", "honest at 3"])
