@@ -105,7 +105,8 @@ class LiveBackend:
         """Each transaction's place once all are readable, or what is known at the timeout."""
         if timeout_ms <= 0:
             stored = await trio.to_thread.run_sync(self._stored_places, tx_ids)
-            return tuple(_stored(stored.get(tx_id)) for tx_id in tx_ids)
+            places = (stored.get(tx_id) for tx_id in tx_ids)
+            return tuple(_location(None if place is None else Found.at(place)) for place in places)
         try:
             with self._node.waiters.party(tx_ids) as party:
                 with trio.move_on_after(timeout_ms / 1000):
@@ -251,12 +252,6 @@ def _taken(outcomes: Sequence[Digest | Refusal]) -> tuple[Submitted | Rejected, 
 
 def _benchmark(genesis: Genesis) -> str:
     return OPAQUE if genesis.params.is_opaque else ""
-
-
-def _stored(place: bytes | None) -> Location | None:
-    if place is None:
-        return None
-    return Location(int.from_bytes(place[:8], "big"), int.from_bytes(place[8:], "big"))
 
 
 def _location(found: Found | None) -> Location | None:

@@ -29,6 +29,11 @@ class Found:
     index: int
     receipt: Receipt | None
 
+    @staticmethod
+    def at(place: bytes) -> "Found":
+        """In storage, by what is stored of its place: height u64, index u32."""
+        return Found(int.from_bytes(place[:8], "big"), int.from_bytes(place[8:], "big"), None)
+
 
 class Party:
     """One request that waits for transactions, woken once, with the last of them."""
@@ -114,11 +119,9 @@ class Waiters:
             self._stored = trio.Event()
 
     def release(self, tx_id: bytes, place: bytes) -> None:
-        """Whoever waits for this transaction: it was found in storage, with its place (height u64, index
-        u32)."""
+        """Whoever waits for this transaction: it was found in storage, at this place."""
         if tx_id in self._waits:
-            height, index = int.from_bytes(place[:8], "big"), int.from_bytes(place[8:], "big")
-            self._settle(tx_id, Found(height, index, None))
+            self._settle(tx_id, Found.at(place))
 
     def release_executed(self, tx_id: bytes) -> None:
         """Whoever waits for this transaction and does not mind that it is not certified yet."""
