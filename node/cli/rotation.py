@@ -1,7 +1,8 @@
 """A key rotation step by step: proposed, approved, in force. Each step sees whether it was done before."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from consensus import PublicKey, SigningKey, Value, as_bytes, as_tuple, decode
 from node.api.governance_queries import ValidatorAnswer
@@ -9,7 +10,7 @@ from node.cli.access import Access
 from node.cli.exits import Exit
 from node.cli.failures import Failure
 from node.cli.output import Output, program
-from node.client import Client
+from node.client import Client, NotReachable
 from node.ledger.governance.app import NAME
 from node.ledger.governance.changes import RotateKeys, changes_of
 from node.ledger.governance.proposals import ready_digest
@@ -23,45 +24,64 @@ _LOOK_AGAIN_S = 0.3
 @dataclass(slots=True)
 class Rotation:
     """One rotation under way. `change` names the new key; `joining` is the new consensus key's own hand, None
-    for other keys."""
+    for other keys; `is_stored` tells whether the home's database lists the new key already."""
 
     client: Client
     operator: SigningKey
     output: Output
     change: RotateKeys
     joining: SigningKey | None
+    is_stored: Callable[[], bool]
     deadline_s: float
+    _told_weight: int = field(init=False, default=-1)
+    _silence: NotReachable | None = field(init=False, default=None)
 
     def carry_through(self) -> None:
         """Propose, or find the proposal again; prove that we are synced; wait until it has been executed and
-        its epoch has begun. Nothing of this when the key is in force already. Raises Failure."""
+        its epoch has begun. Nothing of this when the key is in force already. Raises Failure, NotReachable."""
         if self._is_in_force():
             return
         proposal_id = self._find() or self._propose()
         self._say(f"proposal {proposal_id.hex()}; every other operator approves it with")
         self._say(f"  {program()} governance approve {proposal_id.hex()} --key OPERATOR.key")
-        told = -1
-        while True:
-            answer = self.client.proposal(proposal_id)
-            if answer.state == "executed":
-                break
-            if answer.state != "open":
-                raise Failure(
-                    Exit.REFUSED,
-                    f"the proposal is {answer.state}: it was not approved in time",
-                    "run the same command again to propose it anew",
-                )
-            if self.joining is not None and any(not joiner.is_ready for joiner in answer.joiners):
-                self._prove_ready(proposal_id, self.joining)
-            if answer.approving_weight != told:
-                told = answer.approving_weight
-                self._say(
-                    f"approved by weight {told} of {answer.total_weight}; more than two thirds are needed"
-                )
+        while not self._sees(lambda: self._is_executed(proposal_id)):
             self._pause()
-        self._say(f"executed at height {answer.executed_height}")
-        while not self._is_in_force():
+        while not self._sees(self._is_in_force):
             self._pause()
+
+    def _sees(self, question: Callable[[], bool]) -> bool:
+        """The node's answer, or its database's while it does not answer: it has to be stopped for its new key
+        anyway, and whoever stops it does not wait for us to have looked once more."""
+        try:
+            answer = question()
+        except NotReachable as silence:
+            if self._silence is None:
+                self._say("the node does not answer: this goes on as soon as it has stored the new key")
+            self._silence = silence
+            return self.is_stored()
+        self._silence = None
+        return answer
+
+    def _is_executed(self, proposal_id: bytes) -> bool:
+        answer = self.client.proposal(proposal_id)
+        if answer.state == "executed":
+            self._say(f"executed at height {answer.executed_height}")
+            return True
+        if answer.state != "open":
+            raise Failure(
+                Exit.REFUSED,
+                f"the proposal is {answer.state}: it was not approved in time",
+                "run the same command again to propose it anew",
+            )
+        if self.joining is not None and any(not joiner.is_ready for joiner in answer.joiners):
+            self._prove_ready(proposal_id, self.joining)
+        if answer.approving_weight != self._told_weight:
+            self._told_weight = answer.approving_weight
+            self._say(
+                f"approved by weight {answer.approving_weight} of {answer.total_weight}; "
+                "more than two thirds are needed"
+            )
+        return False
 
     def _find(self) -> bytes | None:
         for proposal in self.client.governance().proposals:
@@ -89,8 +109,11 @@ class Rotation:
         return True
 
     def _pause(self) -> None:
-        """Operators take their time: look again in a moment, until the deadline. Raises Failure then."""
+        """Operators take their time: look again in a moment, until the deadline. Raises Failure then, or
+        NotReachable if the node is silent."""
         if time.monotonic() > self.deadline_s:
+            if self._silence is not None:
+                raise self._silence
             raise Failure(
                 Exit.TIMEOUT,
                 "not enough operators have approved yet",

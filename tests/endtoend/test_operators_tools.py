@@ -113,7 +113,7 @@ async def test_a_node_key_is_rotated_under_way_and_the_node_is_let_in_with_the_n
             key = keys / f"operator-{name}.key"
             words = ("governance", "approve", proposals[0].proposal_id.hex(), "--net", net, "--key", key)
             assert (await answer_of(*words))[0] == Exit.OK
-        async with client_of(cluster, "node0") as client:
+        async with client_of(cluster, VICTIM) as client:
             await until(lambda: epoch_has_begun(client))
         assert await trio.to_thread.run_sync(cluster.stop, VICTIM) == 0
 

@@ -2,6 +2,7 @@
 
 import os
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -115,15 +116,14 @@ def _govern(
     with access.client() as client:
         record = own_record(client, access, (*keys, new))
         change = changed(record.name, kind, new)
-        Rotation(client, operator, output, change, joining, deadline_s).carry_through()
+        is_stored = partial(_is_in_force, home, new)
+        Rotation(client, operator, output, change, joining, is_stored, deadline_s).carry_through()
 
 
 def _is_in_force(home: Home, key: bytes) -> bool:
     """Whether the home's own database lists the key already: then nobody has to be asked any more."""
     roster = roster_of_home(home)
-    return roster is not None and any(
-        key in (record.consensus_key, record.node_key) for record in roster.validators
-    )
+    return roster is not None and any(key in record.keys for record in roster.validators)
 
 
 def _swap_stopped(home: Home, kind: KeyKind, output: Output, deadline_s: float) -> None:

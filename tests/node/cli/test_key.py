@@ -1,6 +1,7 @@
 """`isthmus key rotate`: a new key is made, proposed, approved, put in place; interrupted, it goes on."""
 
 import json
+import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -13,15 +14,17 @@ import trio
 from consensus import GuardRecord, SigningKey, decode, encode
 from node.cli.exits import Exit
 from node.cli.main import run
-from node.client import Client
+from node.cli.output import Output
+from node.cli.rotation import Rotation, changed
+from node.client import Client, NotReachable
 from node.daemon.guardfile import GuardFile
 from node.daemon.keylock import KeyLock
 from node.daemon.keyswap import KeyKind, draft_of, swap
 from node.home import Home, read_key, write_key
 from node.local.newnode import NodeSetup, create_keys, write_setup
 from node.local.ports import free_ports
-from tests.node.api.fake_backend import START_MS, FakeBackend
-from tests.node.api.live import serving
+from tests.node.api.fake_backend import OPERATOR_KEYS, START_MS, FakeBackend
+from tests.node.api.live import Live, serving
 
 NAME = "node-1"
 SEEDS = {"node": bytes((12,)) * 32, "validator": bytes((2,)) * 32}
@@ -160,6 +163,52 @@ async def test_a_running_node_is_told_to_stop_and_keeps_its_key_until_then(
     lock.release()
     assert (await workshop.run(capsys, *words))[0] == Exit.OK
     assert read_key(workshop.home.node_key_file) != SEEDS["node"]
+
+
+class Cut:
+    """A rotation whose node is stopped as soon as it has been proposed, a command of its own in a thread."""
+
+    def __init__(self, live: Live, backend: FakeBackend, looks: int, seconds: float) -> None:
+        """`looks`: how often the database is looked at before it lists the new key."""
+        self.live, self.backend, self.looks = live, backend, looks
+        self.client = Client([live.url], timeout_ms=1_000)
+        output = Output(as_json=True)
+        change = changed(NAME, "node", SigningKey(b"\x77" * 32).public_key)
+        deadline_s = time.monotonic() + seconds
+        self.rotation = Rotation(
+            self.client, OPERATOR_KEYS[1], output, change, None, self.is_stored, deadline_s
+        )
+
+    def is_stored(self) -> bool:
+        self.looks -= 1
+        return self.looks < 0
+
+    async def stop(self) -> None:
+        await self.backend.wait_submission()
+        self.live.shutdown.set()
+
+    async def carry_through(self) -> None:
+        with self.client:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.stop)
+                await trio.to_thread.run_sync(self.rotation.carry_through)
+
+
+async def test_a_node_that_is_stopped_before_we_looked_once_more_is_seen_in_its_database() -> None:
+    backend = FakeBackend()
+    async with serving(backend) as live:
+        cut = Cut(live, backend, looks=2, seconds=20)
+        await cut.carry_through()
+    assert cut.looks == -2, "not yet, not yet, executed, in force"
+
+
+async def test_a_node_that_stays_silent_is_the_reason_when_the_time_is_over() -> None:
+    backend = FakeBackend()
+    async with serving(backend) as live:
+        cut = Cut(live, backend, looks=1_000, seconds=1)
+        with pytest.raises(ExceptionGroup) as caught:
+            await cut.carry_through()
+    assert caught.group_contains(NotReachable)
 
 
 async def test_a_stranger_and_the_wrong_operator_are_refused_in_words(
