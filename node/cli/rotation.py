@@ -38,7 +38,7 @@ class Rotation:
 
     def carry_through(self) -> None:
         """Propose, or find the proposal again; prove that we are synced; wait until it has been executed and
-        its epoch has begun. Nothing of this when the key is in force already. Raises Failure, NotReachable."""
+        its epoch has begun. Nothing of this when the key is in force already. Raises Failure, ClientError."""
         if self._is_in_force():
             return
         proposal_id = self._find() or self._propose()
