@@ -8,10 +8,14 @@ SECOND := .venv-wheel
 DATA ?=
 # More arguments for pytest: make test PYTEST="-x tests/node".
 PYTEST ?=
-# The first interpreter that is new enough and can make environments; override with `make PYTHON=...`.
-PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
-	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
-	&& echo $$python && break; done)
+# Of these the first that was built with optimisations (a distribution's own is; what a version manager compiled
+# often is not, and a node carries a sixth less on it), else the first that is new enough and can make
+# environments; override with `make PYTHON=...`.
+PYTHONS := python3 /usr/bin/python3 python3.14 python3.13 python3.12 python3.11
+SUITABLE := import sys, sysconfig, venv, ensurepip; assert sys.version_info >= (3, 11)
+OPTIMISED := $(SUITABLE); assert sys.base_prefix == "/usr" or "--enable-optimizations" in str(sysconfig.get_config_var("CONFIG_ARGS"))
+PYTHON ?= $(shell for wanted in '$(OPTIMISED)' '$(SUITABLE)'; do for python in $(PYTHONS); do \
+	$$python -c "$$wanted" 2>/dev/null && echo $$python && exit; done; done)
 SOURCES := consensus p2p node bench tests
 # The tests start hundreds of interpreters: each would compile all of this anew where the environment forbids
 # to keep what was compiled.
@@ -27,9 +31,9 @@ install: $(STAMP) ## make .venv with everything at the locked versions
 
 $(STAMP): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Isthmus needs Python 3.11 or newer with its venv module (on Debian: apt-get install python3 python3-venv)." >&2; exit 1; }
-	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than Python 3.11 or lacks the venv module; give another one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c '$(SUITABLE)' 2>/dev/null || { echo "$(PYTHON) is older than Python 3.11 or lacks the venv module; give another one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Installing the locked packages into $(VENV) ..."
+	@echo "Installing the locked packages into $(VENV), with $$($(BIN)/python -c 'import platform, sys; print("Python", platform.python_version(), "of", sys.base_prefix)') ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
