@@ -102,6 +102,7 @@ DOCTOR: dict[str, str] = {
     "A key whose guard is lost never signs again: rotate it by governance.",
     "membership": "Whether the genesis lists this node's keys, or it joins later.",
     "packages": "This software's four packages are its own, and from one place.",
+    "interpreter": "This Python was built with optimisations; half of a node's time is the interpreter's.",
     "clock": "The clock follows a source; blocks from the future are held back by the others.",
     "disk-space": "There is room for the chain, which only grows.",
     "disk-sync": "How long one synced write takes; every round waits for two.",

@@ -9,6 +9,7 @@ import resource
 import shutil
 import socket
 import sys
+import sysconfig
 import time
 from pathlib import Path
 from statistics import median
@@ -24,6 +25,8 @@ DISK_WARNING_BYTES = 5 * 1024 * 1024 * 1024
 SYNC_WARNING_MS = 20.0
 """A round takes two synced writes; slower disks than this hold every round back noticeably."""
 _SYNCS = 9
+_OPTIMISED = "--enable-optimizations"
+_SYSTEM_PREFIX = "/usr"
 _FILES_BESIDES_CONNECTIONS = 512
 _TIME_ERROR = 5
 """adjtimex(2): the clock is not synchronised."""
@@ -35,6 +38,7 @@ def look_at_machine(config: NodeConfig, *, is_running: bool) -> list[Finding]:
     """Everything that needs no other machine. `is_running`: the ports are then the node's own."""
     return [
         python_packages(),
+        interpreter(sys.base_prefix, str(sysconfig.get_config_var("CONFIG_ARGS"))),
         clock(),
         *disk(config.home.path),
         map_size(config),
@@ -69,7 +73,20 @@ def python_packages() -> Finding:
             f"this software is imported from {len(places)} places: {', '.join(sorted(map(str, places)))}",
             "start it from another folder, and look at PYTHONPATH",
         )
-    return good("packages", f"imported from {places.pop()}, Python {sys.version.split()[0]}")
+    return good("packages", f"imported from {places.pop()}")
+
+
+def interpreter(base_prefix: str, build_options: str) -> Finding:
+    """How this Python was built, from its place and the options of its build. Half of a node's time is the
+    interpreter's own; distributions optimise theirs, what was compiled by hand says whether it is."""
+    shown = f"Python {sys.version.split()[0]} of {base_prefix}"
+    if base_prefix == _SYSTEM_PREFIX or _OPTIMISED in build_options:
+        return good("interpreter", f"{shown}, built with optimisations")
+    return warning(
+        "interpreter",
+        f"{shown} was built without optimisations: a node carries about a sixth less on it",
+        f"use the distribution's Python, or build this one with {_OPTIMISED}",
+    )
 
 
 def clock() -> Finding:

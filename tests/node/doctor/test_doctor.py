@@ -139,6 +139,15 @@ def test_another_distribution_with_one_of_our_packages_is_found(monkeypatch: pyt
     assert (found.grade, "pip uninstall node" in found.remedy) == (Grade.FAULT, True)
 
 
+def test_a_python_built_without_optimisations_is_told_and_a_distributions_own_is_not() -> None:
+    plain, optimised = "'--enable-shared'", "'--enable-shared' '--enable-optimizations'"
+    assert machine.interpreter("/usr", plain).grade is Grade.GOOD
+    assert machine.interpreter("/opt/python", optimised).grade is Grade.GOOD
+    found = machine.interpreter("/opt/python", plain)
+    assert (found.check, found.grade) == ("interpreter", Grade.WARNING)
+    assert "--enable-optimizations" in found.remedy
+
+
 def test_limits_of_the_process_are_compared_with_the_settings(testnet: Testnet) -> None:
     config = load_config(home_of(testnet), {}).config
     assert (
