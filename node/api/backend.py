@@ -51,11 +51,13 @@ class Busy(Exception):
 @dataclass(frozen=True, slots=True)
 class Location:
     """Where a transaction and its receipt stand: leaf `index` of the header of `height`. `receipt` is there
-    when it was at hand; it is stored in any case."""
+    when it was at hand; what is certified is stored in any case. What is not certified has its receipt here
+    and nowhere else, and is this node's word alone."""
 
     height: int
     index: int
     receipt: Receipt | None = field(default=None, compare=False)
+    is_certified: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,8 +176,11 @@ class Backend(Protocol):
     async def wait_height(self, height: int, timeout_ms: int) -> bool:
         """Whether `height` became readable in a snapshot in time. Raises Busy at the bound of waiters."""
 
-    async def wait_committed(self, tx_id: bytes, timeout_ms: int) -> bool:
-        """Whether the transaction became readable in `committed` in time. Raises Busy at the bound."""
+    async def wait_committed(self, tx_ids: Sequence[bytes], timeout_ms: int) -> tuple[Location | None, ...]:
+        """Each transaction's place once all are readable in `committed`, or what is known at the timeout.
+
+        None stands for one that is not there yet. Raises Busy at the bound of waiters.
+        """
 
     async def wait_committed_height(self, height: int, timeout_ms: int) -> bool:
         """Whether `height` became readable in `committed` in time. Raises Busy at the bound of waiters."""

@@ -107,7 +107,7 @@ async def get_receipt(call: Call) -> Response:
         with call.door.waiting():
             try:
                 if is_committed(call):
-                    await backend.wait_committed(tx_id, wait_ms(call))
+                    await backend.wait_committed((tx_id,), wait_ms(call))
                 else:
                     await backend.wait_certified((tx_id,), wait_ms(call))
             except Busy as error:

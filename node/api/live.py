@@ -107,10 +107,23 @@ class LiveBackend:
             stored = await trio.to_thread.run_sync(self._stored_places, tx_ids)
             places = (stored.get(tx_id) for tx_id in tx_ids)
             return tuple(_location(None if place is None else Found.at(place)) for place in places)
+        return await self._wait(tx_ids, timeout_ms, is_hasty=False)
+
+    async def wait_committed(self, tx_ids: Sequence[bytes], timeout_ms: int) -> tuple[Location | None, ...]:
+        """Each transaction's place once all are executed here or certified, or what is known at the timeout.
+        Raises Busy."""
+        return await self._wait(tx_ids, timeout_ms, is_hasty=True)
+
+    async def _wait(
+        self, tx_ids: Sequence[bytes], timeout_ms: int, *, is_hasty: bool
+    ) -> tuple[Location | None, ...]:
         try:
-            with self._node.waiters.party(tx_ids) as party:
-                with trio.move_on_after(timeout_ms / 1000):
+            with self._node.waiters.party(tx_ids, is_hasty=is_hasty) as party:
+                if is_hasty:
+                    self._release_executed(tx_ids)
+                if len(party.found) < len(tx_ids):
                     await self._release_stored(tx_ids)
+                with trio.move_on_after(timeout_ms / 1000):
                     await party.wait()
         except TooManyWaiters:
             raise Busy("too many clients wait for receipts; come back later", RETRY_AFTER_MS) from None
@@ -137,21 +150,11 @@ class LiveBackend:
             await self._node.waiters.wait_readable(height)
         return self._node.waiters.readable_height >= height
 
-    async def wait_committed(self, tx_id: bytes, timeout_ms: int) -> bool:
-        """Whether the transaction is executed here, or certified, in time. Raises Busy."""
-        if self._is_executed(tx_id) or self._stored_places((tx_id,)):
-            return True  # otherwise the wait begins before this task first yields: nothing is missed
-        try:
-            with trio.move_on_after(timeout_ms / 1000):
-                await self._node.waiters.wait_executed_transaction(tx_id)
-                return True
-        except TooManyWaiters:
-            raise Busy("too many clients wait for receipts; come back later", RETRY_AFTER_MS) from None
-        return False
-
-    def _is_executed(self, tx_id: bytes) -> bool:
+    def _release_executed(self, tx_ids: Sequence[bytes]) -> None:
         data = self._node.validator.data
-        return data.diverged is None and self._node.executed.contains(data.line.executed, tx_id)
+        if data.diverged is None:
+            for receipt in self._node.executed.find(data.line.executed, tx_ids):
+                self._node.waiters.release_executed(receipt)
 
     async def wait_committed_height(self, height: int, timeout_ms: int) -> bool:
         """Whether `height` is executed here, or certified, in time."""
@@ -255,7 +258,9 @@ def _benchmark(genesis: Genesis) -> str:
 
 
 def _location(found: Found | None) -> Location | None:
-    return None if found is None else Location(found.height, found.index, found.receipt)
+    if found is None:
+        return None
+    return Location(found.height, found.index, found.receipt, found.is_certified)
 
 
 class HttpService:

@@ -1,4 +1,5 @@
-"""POST /v1/opaque: bytes for a benchmark cluster, answered when the batches that hold them are certified.
+"""POST /v1/opaque: bytes for a benchmark cluster, answered when the batches that hold them are certified, or,
+for who asks for that, committed and executed here: what the classic HotStuff benchmarks measure.
 
 There only where the genesis enables it; elsewhere the path is as unknown as any other. The body is a whole
 number of transactions of `transaction_bytes` each; nobody signs, checks or looks at them. A body larger than
@@ -16,7 +17,17 @@ from node.api.bodies import body_of
 from node.api.call import Call, Operation
 from node.api.faults import BODY_FAULTS, Fault, fault
 from node.api.parameters import Parameter, Place, integer
-from node.api.submitting import TIMEOUT, busy, receipts_of, refusal, wait_ms
+from node.api.submitting import (
+    TIMEOUT,
+    Wait,
+    busy,
+    receipts_of,
+    refusal,
+    state_of,
+    wait_for,
+    wait_ms,
+    wait_parameter,
+)
 from node.ledger.receipts import Receipt
 
 OCTETS = "application/octet-stream"
@@ -30,14 +41,16 @@ TRANSACTION_BYTES = Parameter(
     (("type", "integer"), ("minimum", 1), ("maximum", _SIZE_MAX)),
     lambda text: integer(text, 1, _SIZE_MAX),
 )
+WAIT = wait_parameter(Wait.CERTIFIED, Wait.COMMITTED)
 
 
 @dataclass(frozen=True, slots=True)
 class OpaqueOutcome:
     """What became of one piece of a body, the first `transactions` that no piece before it has.
 
-    `state` is `certified` (with the certified receipt of the batch `batch_id`), `admitted` (sealed in it, not
-    certified when the wait ended) or `rejected` (not taken, with the ledger's `code`; all others have 0).
+    `state` is `certified` (with the certified receipt of the batch `batch_id`), `committed` (with its
+    receipt, which is this node's word alone; only for who asked for it), `admitted` (sealed in it, not that
+    far when the wait ended) or `rejected` (not taken, with the ledger's `code`; all others have 0).
     """
 
     batch_id: bytes | None
@@ -50,7 +63,8 @@ class OpaqueOutcome:
 
 
 async def submit_opaque(call: Call) -> Response:
-    """Take the body into batches; 200 once they are certified, 202 when one is not within the wait."""
+    """Take the body into batches; 200 once they are certified, or committed if that was asked for, 202 when
+    one is not within the wait."""
     door = call.door
     if door.shutdown.is_set():
         raise fault(Fault.SHUTTING_DOWN, "This node is stopping and takes nothing more.")
@@ -71,7 +85,7 @@ async def submit_opaque(call: Call) -> Response:
             raise refusal(taken[0], door.limits.retry_after_ms)
         names = tuple(item.tx_id for item in taken if isinstance(item, Submitted))
         try:
-            places = await door.backend.wait_certified(names, timeout_ms)
+            places = await wait_for(door, call.need(WAIT), names, timeout_ms)
         except Busy as error:
             raise busy(call, error) from error
     known = dict(zip(names, places, strict=True))
@@ -96,18 +110,22 @@ def _outcome(
         return OpaqueOutcome(None, "rejected", taken.code, count, None, None, None)
     if place is None or receipt is None:
         return OpaqueOutcome(taken.tx_id, "admitted", 0, count, None, None, None)
-    return OpaqueOutcome(taken.tx_id, "certified", 0, count, place.height, place.index, receipt.encoded)
+    state = state_of(place)
+    return OpaqueOutcome(taken.tx_id, state, 0, count, place.height, place.index, receipt.encoded)
 
 
 OPERATION = Operation(
     "POST",
     "/v1/opaque",
     "submitOpaque",
-    "Benchmark clusters only: store opaque bytes and wait until their batches are certified.",
+    "Benchmark clusters only: store opaque bytes and wait until their batches are certified, or committed.",
     submit_opaque,
-    (TRANSACTION_BYTES, TIMEOUT),
+    (TRANSACTION_BYTES, WAIT, TIMEOUT),
     tuple[OpaqueOutcome, ...],
-    statuses=((200, "Certified or refused."), (202, "One is taken, but not certified within the wait.")),
+    statuses=(
+        (200, "Certified, or committed if that was asked for, or refused."),
+        (202, "One is taken, but not that far within the wait."),
+    ),
     takes_body=True,
     faults=(*BODY_FAULTS, Fault.BAD_PARAMETER, Fault.SHUTTING_DOWN),
 )

@@ -1,11 +1,14 @@
-"""Transactions in: one or many, waiting for the certificate or not.
+"""Transactions in: one or many, waiting for the certificate, for the commit, or not at all.
 
 Success for a client is a certified receipt (C26), so that is what a submission waits for unless told
-otherwise. A wait that ends early loses nothing: the answer says `admitted` and where to ask.
+otherwise. Committed is weaker: the block is ordered for good and this node has executed it, but nobody else
+has said what came of it, so a client believes this node alone. A wait that ends early loses nothing: the
+answer says `admitted` and where to ask.
 """
 
 import json
 from collections.abc import Sequence
+from enum import Enum
 from typing import Any
 
 import trio
@@ -33,20 +36,36 @@ _STATUS_OF = {
 }
 
 
-def _wait_choice(text: str) -> bool:
-    if text not in ("certified", "admitted"):
-        raise ValueError("must be certified or admitted")
-    return text == "certified"
+class Wait(Enum):
+    """What a submission waits for; the states of outcomes have the same names."""
+
+    CERTIFIED = "certified"
+    COMMITTED = "committed"
+    ADMITTED = "admitted"
 
 
-WAIT = Parameter(
-    "wait",
-    Place.QUERY,
-    "What to wait for: `certified` (final, the default) or `admitted` (taken by this node).",
-    (("type", "string"), ("enum", ("certified", "admitted"))),
-    _wait_choice,
-    True,
-)
+_MEANING = {
+    Wait.CERTIFIED: "final, the default",
+    Wait.COMMITTED: "ordered for good and executed by this node, whose word alone it is",
+    Wait.ADMITTED: "taken by this node",
+}
+
+
+def wait_parameter(*choices: Wait) -> Parameter[Wait]:
+    """`wait` of a route that knows these; certified is the default everywhere."""
+    names = tuple(choice.value for choice in choices)
+
+    def chosen(text: str) -> Wait:
+        if text not in names:
+            raise ValueError(f"must be one of {', '.join(names)}")
+        return Wait(text)
+
+    meanings = "; ".join(f"`{choice.value}` ({_MEANING[choice]})" for choice in choices)
+    schema = (("type", "string"), ("enum", names))
+    return Parameter("wait", Place.QUERY, f"What to wait for: {meanings}.", schema, chosen, Wait.CERTIFIED)
+
+
+WAIT = wait_parameter(*Wait)
 TIMEOUT = query_integer(
     "timeout_ms", "How long to wait at most; the node has its own maximum.", _WAIT_HOURS_MS
 )
@@ -61,7 +80,8 @@ async def submit_one(call: Call) -> Response:
         (outcome,) = await _submit(call, (transaction,))
     if outcome.state == "rejected":
         raise refusal(outcome, limits.retry_after_ms)
-    return call.answer(outcome, status=200 if outcome.state == "certified" or not call.need(WAIT) else 202)
+    is_late = outcome.state == "admitted" and call.need(WAIT) is not Wait.ADMITTED
+    return call.answer(outcome, status=202 if is_late else 200)
 
 
 async def submit_many(call: Call) -> Response:
@@ -77,15 +97,16 @@ async def _submit(call: Call, transactions: Sequence[bytes]) -> tuple[Outcome, .
     door = call.door
     if door.shutdown.is_set():
         raise fault(Fault.SHUTTING_DOWN, "This node is stopping and takes nothing more.")
-    if not call.need(WAIT):
+    awaited = call.need(WAIT)
+    if awaited is Wait.ADMITTED:
         return tuple(_outcome(item, None, None, "") for item in await _admit(call, transactions))
     timeout_ms = wait_ms(call)
     with door.waiting():
         taken = await _admit(call, transactions)
         ids = tuple(item.tx_id for item in taken if isinstance(item, Submitted))
         try:
-            places = await door.backend.wait_certified(ids, timeout_ms) if ids else ()
-            late = f"Taken, but not certified within {timeout_ms} ms"
+            places = await wait_for(door, awaited, ids, timeout_ms) if ids else ()
+            late = f"Taken, but not {awaited.value} within {timeout_ms} ms"
         except Busy as error:
             places, late = (None,) * len(ids), f"Taken, but not waited for: {error.sentence}"
     known = dict(zip(ids, places, strict=True))
@@ -96,6 +117,21 @@ async def _submit(call: Call, transactions: Sequence[bytes]) -> tuple[Outcome, .
         _outcome(item, place, receipt, late)
         for item, place, receipt in zip(taken, found, receipts, strict=True)
     )
+
+
+async def wait_for(
+    door: Door, awaited: Wait, tx_ids: Sequence[bytes], timeout_ms: int
+) -> tuple[Location | None, ...]:
+    """Each one's place once all are certified, or committed; None for those that are not in time. Raises
+    Busy."""
+    backend = door.backend
+    wait = backend.wait_committed if awaited is Wait.COMMITTED else backend.wait_certified
+    return await wait(tx_ids, timeout_ms)
+
+
+def state_of(place: Location) -> str:
+    """The state of what has a place: who waits for less may find more."""
+    return "certified" if place.is_certified else "committed"
 
 
 async def receipts_of(door: Door, found: Sequence[Location | None]) -> tuple[Receipt | None, ...]:
@@ -140,8 +176,9 @@ def _outcome(
     if place is None or receipt is None:
         return Outcome(item.tx_id, "admitted", Code.OK.value, "admitted", late, None, None, None)
     name, message = status_name(receipt.status), receipt.explanation
+    state = state_of(place)
     return Outcome(
-        item.tx_id, "certified", receipt.status, name, message, place.height, place.index, receipt.encoded
+        item.tx_id, state, receipt.status, name, message, place.height, place.index, receipt.encoded
     )
 
 

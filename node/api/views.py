@@ -85,8 +85,10 @@ class ReceiptAnswer:
 class Outcome:
     """What became of one submitted transaction.
 
-    `state` is `certified` (with the receipt; `code` is its status, 0 for success), `admitted` (taken, not
-    certified when the wait ended; nothing is lost, ask for the receipt later) or `rejected` (at the door).
+    `state` is `certified` (with the receipt; `code` is its status, 0 for success), `committed` (only for who
+    asked for it: ordered for good and executed here, its receipt certified by nobody yet, so this node's
+    word), `admitted` (taken, not that far when the wait ended; nothing is lost, ask for the receipt later) or
+    `rejected` (at the door).
     """
 
     tx_id: bytes | None

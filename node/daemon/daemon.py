@@ -20,7 +20,7 @@ from consensus import ED25519, Digest, LocalError, SigningKey
 from node.config import NodeConfig
 from node.daemon.allocation import keep_freed_memory
 from node.daemon.driver import Driver
-from node.daemon.executed import ExecutedIndex, executed_ids
+from node.daemon.executed import ExecutedIndex, executed_receipts
 from node.daemon.federation.directory import ConfiguredAddress
 from node.daemon.federation.federation import Federation
 from node.daemon.federation.ledgerside import InThreads, LedgerSide, Readable
@@ -173,7 +173,7 @@ class Node:
         data, waiters = self.validator.data, self.waiters
         height, told = data.line.executed_height, waiters.executed_height
         if height > told and data.diverged is None:
-            waiters.executed(height, executed_ids(data.line.executed, told))
+            waiters.executed(height, executed_receipts(data.line.executed, told))
 
     @property
     def open_tickets(self) -> int:

@@ -1,7 +1,8 @@
 """Who waits for what to be readable: clients for receipts, readers for a height, event streams for news.
 
-Receipts and readers are told when a height is certified, for then it is readable (C26, recent.py); who asked
-at the level `committed`, when it is executed here; couriers, who read the database alone, when it is stored.
+Receipts and readers are told when a height is certified, for then it is readable (C26, recent.py); the hasty,
+who asked at the level `committed`, when it is executed here; couriers, who read the database alone, when it
+is stored.
 """
 
 from collections.abc import Iterable, Iterator
@@ -22,12 +23,13 @@ class TooManyWaiters(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Where a certified transaction stands: leaf `index` of the header of `height`. `receipt` is there when
-    it was certified while somebody waited, None when it was found in storage."""
+    """Where a transaction stands: leaf `index` of the header of `height`. `receipt` is there when that came
+    to be while somebody waited, None when it was found in storage; not certified, it is this node's word."""
 
     height: int
     index: int
     receipt: Receipt | None
+    is_certified: bool = True
 
     @staticmethod
     def at(place: bytes) -> "Found":
@@ -36,25 +38,27 @@ class Found:
 
 
 class Party:
-    """One request that waits for transactions, woken once, with the last of them."""
+    """One request that waits for transactions, woken once, with the last of them. The hasty one does not mind
+    that they are executed here and not certified yet."""
 
-    __slots__ = ("_missing", "_told", "found")
+    __slots__ = ("_missing", "_told", "found", "is_hasty")
 
-    def __init__(self, missing: int) -> None:
+    def __init__(self, missing: int, *, is_hasty: bool) -> None:
         self._missing = missing
         self._told = trio.Event()
+        self.is_hasty = is_hasty
         self.found: dict[bytes, Found] = {}
-        """Those that are certified so far."""
+        """Those that are what it waits for so far."""
 
     def tell(self, tx_id: bytes, found: Found) -> None:
-        """One of them is certified; told once."""
+        """One of them is what it waits for; told once."""
         self.found[tx_id] = found
         self._missing -= 1
         if not self._missing:
             self._told.set()
 
     async def wait(self) -> None:
-        """Returns once all are certified."""
+        """Returns once all are."""
         if self._missing:
             await self._told.wait()
 
@@ -63,8 +67,12 @@ class Party:
 class _Wait:
     """Who waits for one transaction: until it is certified, or, the hasty, until it is executed."""
 
-    parties: dict[Party, None] = field(default_factory=dict)
-    hasty: dict[trio.Event, None] = field(default_factory=dict)
+    patient: dict[Party, None] = field(default_factory=dict)
+    hasty: dict[Party, None] = field(default_factory=dict)
+
+    def of(self, party: Party) -> dict[Party, None]:
+        """Those that wait as this one does."""
+        return self.hasty if party.is_hasty else self.patient
 
 
 class Waiters:
@@ -100,16 +108,16 @@ class Waiters:
             if receipt.tx_id in self._waits:
                 self._settle(receipt.tx_id, Found(receipt.height, receipt.index, receipt))
 
-    def executed(self, height: int, ids: Iterable[bytes]) -> None:
-        """`height` is executed here, with these transactions; they are looked at only if somebody waits."""
+    def executed(self, height: int, receipts: Iterable[Receipt]) -> None:
+        """`height` is executed here, with these receipts; they are looked at only if somebody waits."""
         if height <= self.executed_height:
             return
         self.executed_height = height
         self._ran.set()
         self._ran = trio.Event()
         if self._hasty:
-            for tx_id in ids:
-                self.release_executed(tx_id)
+            for receipt in receipts:
+                self.release_executed(receipt)
 
     def stored(self, height: int) -> None:
         """The database holds `height`: wake who waits for it."""
@@ -123,20 +131,24 @@ class Waiters:
         if tx_id in self._waits:
             self._settle(tx_id, Found.at(place))
 
-    def release_executed(self, tx_id: bytes) -> None:
+    def release_executed(self, receipt: Receipt) -> None:
         """Whoever waits for this transaction and does not mind that it is not certified yet."""
-        wait = self._waits.get(tx_id)
-        if wait is not None:
-            for event in wait.hasty:
-                event.set()
+        wait = self._waits.get(receipt.tx_id)
+        if wait is None or not wait.hasty:
+            return
+        found = Found(receipt.height, receipt.index, receipt, is_certified=False)
+        for party in wait.hasty:
+            party.tell(receipt.tx_id, found)
+        self._hasty -= len(wait.hasty)
+        wait.hasty.clear()
+        self._forget_if_idle(receipt.tx_id)
 
     def _settle(self, tx_id: bytes, found: Found) -> None:
         """Nobody waits for it any more: who comes later finds it where it is read."""
         wait = self._waits.pop(tx_id)
-        for party in wait.parties:
+        self._hasty -= len(wait.hasty)
+        for party in (*wait.patient, *wait.hasty):
             party.tell(tx_id, found)
-        for event in wait.hasty:
-            event.set()
 
     async def wait_height(self, height: int) -> int:
         """The stored height once it is at least `height`."""
@@ -156,43 +168,30 @@ class Waiters:
             await self._ran.wait()
         return self.executed_height
 
-    async def wait_executed_transaction(self, tx_id: bytes) -> None:
-        """Until the transaction is executed here. Raises TooManyWaiters."""
-        if len(self._waits) >= WAITERS_MAX:
-            raise TooManyWaiters
-        event = trio.Event()
-        wait = self._waits.setdefault(tx_id, _Wait())
-        wait.hasty[event] = None
-        self._hasty += 1
-        try:
-            await event.wait()
-        finally:
-            self._hasty -= 1
-            del wait.hasty[event]
-            self._forget_if_idle(tx_id)
-
     @contextmanager
-    def party(self, ids: Iterable[bytes]) -> Iterator[Party]:
-        """A request that waits for these from now on: what was certified before is to be looked up in the
-        block, and released. Raises TooManyWaiters."""
+    def party(self, ids: Iterable[bytes], *, is_hasty: bool = False) -> Iterator[Party]:
+        """A request that waits for these from now on: what was certified (for the hasty: executed) before is
+        to be looked up in the block, and released. Raises TooManyWaiters."""
         wanted = dict.fromkeys(ids)
         if len(self._waits) + len(wanted) > WAITERS_MAX:
             raise TooManyWaiters
-        party = Party(len(wanted))
+        party = Party(len(wanted), is_hasty=is_hasty)
         for tx_id in wanted:
             wait = self._waits.get(tx_id)
             if wait is None:
                 wait = self._waits[tx_id] = _Wait()
-            wait.parties[party] = None
+            wait.of(party)[party] = None
+        self._hasty += len(wanted) * is_hasty
         try:
             yield party
         finally:
             for tx_id in wanted:
                 if tx_id not in party.found:
-                    del self._waits[tx_id].parties[party]
+                    del self._waits[tx_id].of(party)[party]
+                    self._hasty -= is_hasty
                     self._forget_if_idle(tx_id)
 
     def _forget_if_idle(self, tx_id: bytes) -> None:
         wait = self._waits.get(tx_id)
-        if wait is not None and not wait.parties and not wait.hasty:
+        if wait is not None and not wait.patient and not wait.hasty:
             del self._waits[tx_id]

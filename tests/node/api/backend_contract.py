@@ -79,13 +79,20 @@ async def _the_committed_level_waits_for_no_certificate_and_ends_at_its_time(
     backend: Backend, make_transaction: Callable[[int], Transaction]
 ) -> None:
     known, unknown, new = (make_transaction(number).id for number in (1, 999, 3))
-    assert await backend.wait_committed(known, 0)
-    assert not await backend.wait_committed(unknown, 10)
+    (place,) = await backend.wait_certified([known], 0)
+    assert await backend.wait_committed([known], 0) == (place,), "what is certified says so"
+    assert await backend.wait_committed([unknown, known], 10) == (None, place)
     height = backend.committed().committed_height
     assert await backend.wait_committed_height(height, 0)
     assert not await backend.wait_committed_height(height + 1_000, 10)
     await backend.submit([make_transaction(3).encoded])
-    assert await backend.wait_committed(new, 30_000)
+    (found,) = await backend.wait_committed([new], 30_000)
+    assert found is not None
+    assert found.height > height
+    if not found.is_certified:
+        assert found.receipt is not None, "nobody else could tell it yet"
+        assert (found.receipt.tx_id, found.receipt.height) == (new, found.height)
+    assert await backend.wait_certified([new], 30_000) == (Location(found.height, found.index),)
     assert await backend.wait_committed_height(height + 1, 30_000)
     assert backend.committed().committed_height > height
 

@@ -149,6 +149,7 @@ class FakeBackend:
             name = digest("test/batch", number.to_bytes(1, "big"), chunk)
             self._pending[name] = OpaqueBatch(name, len(chunk) // transaction_bytes, len(chunk))
             answers.append(Submitted(name))
+        self._submission.set()
         if self._pending and not self.hold:
             self.commit()
         return tuple(answers)
@@ -185,9 +186,9 @@ class FakeBackend:
         )
         self._ledger.flushed(height)
         for receipt in execution.receipts:
-            self._executed[receipt.tx_id] = Location(height, receipt.index)
+            self._executed[receipt.tx_id] = Location(height, receipt.index, receipt, is_certified=False)
         if certified is not False:
-            self._certified |= self._executed
+            self._certified |= {name: Location(at.height, at.index) for name, at in self._executed.items()}
             self._shown_height = height
         self._news.set()
         self._news = trio.Event()
@@ -199,8 +200,9 @@ class FakeBackend:
     async def wait_height(self, height: int, timeout_ms: int) -> bool:
         return await self._wait_until(lambda: self._shown_height >= height, timeout_ms)
 
-    async def wait_committed(self, tx_id: bytes, timeout_ms: int) -> bool:
-        return await self._wait_until(lambda: tx_id in self._executed, timeout_ms)
+    async def wait_committed(self, tx_ids: Sequence[bytes], timeout_ms: int) -> tuple[Location | None, ...]:
+        await self._wait_until(lambda: all(tx_id in self._executed for tx_id in tx_ids), timeout_ms)
+        return tuple(self._certified.get(tx_id, self._executed.get(tx_id)) for tx_id in tx_ids)
 
     async def wait_committed_height(self, height: int, timeout_ms: int) -> bool:
         return await self._wait_until(lambda: self._ledger.tip.height >= height, timeout_ms)

@@ -113,9 +113,31 @@ async def test_a_wait_that_ends_early_says_that_the_bytes_were_taken() -> None:
     assert (outcome.state, outcome.height, outcome.receipt) == ("admitted", None, None)
 
 
+async def test_who_asks_for_the_commit_is_told_before_the_certificate_and_in_words_of_its_own() -> None:
+    backend = opaque_backend()
+    backend.hold = True
+    path = PATH + "&wait=committed"
+    answers: list[httpx2.Response] = []
+    async with client_of(backend) as http, trio.open_nursery() as nursery:
+
+        async def submit() -> None:
+            answers.append(await http.post(path, content=bytes(1_024), headers=OCTETS))
+
+        nursery.start_soon(submit)
+        with trio.fail_after(10):
+            await backend.wait_submission()
+        backend.commit(certified=False)
+    assert answers[0].status_code == 200
+    (outcome,) = from_value(tuple[OpaqueOutcome, ...], decode(answers[0].content))
+    assert (outcome.state, outcome.transactions, outcome.height, outcome.index) == ("committed", 2, 1, 0)
+    assert outcome.receipt is not None
+    assert Receipt.decode(outcome.receipt).tx_id == outcome.batch_id
+
+
 @pytest.mark.parametrize(
     ("path", "body", "content_type", "status", "name"),
     [
+        (PATH + "&wait=admitted", bytes(512), "application/octet-stream", 400, "bad-parameter"),
         (PATH, bytes(513), "application/octet-stream", 400, "malformed"),
         (PATH, bytes(16 * 262_144 + 1), "application/octet-stream", 413, "body-too-large"),
         (PATH, bytes(512), "application/json", 415, "media-type"),

@@ -10,6 +10,7 @@ from node.api.limits import ApiLimits
 from node.api.shapes import from_value
 from node.api.views import Outcome
 from node.ledger.codes import Code
+from node.ledger.receipts import Receipt
 from tests.node.api.fake_backend import FakeBackend, make_genesis, put_record
 from tests.node.api.live import serving
 
@@ -77,6 +78,37 @@ async def test_a_waiting_submission_is_answered_when_the_block_comes() -> None:
         await backend.wait_submission()
         backend.commit()
     assert [outcome.state for outcome in outcomes] == ["certified"]
+
+
+async def test_who_asks_for_the_commit_is_not_told_that_anything_is_certified() -> None:
+    backend = FakeBackend()
+    backend.hold = True
+    first, second = (put_record(backend.genesis, "docs/a", number) for number in (1, 2))
+    answers: dict[str, httpx2.Response] = {}
+
+    async def submit(path: str, body: bytes) -> None:
+        answers[path] = await http.post(path, content=body, headers=MSGPACK)
+
+    one, many = "/v1/tx?wait=committed", "/v1/txs?wait=committed"
+    async with serving(backend) as live, httpx2.AsyncClient(base_url=live.url) as http:
+        for path, body in ((one, first.encoded), (many, encode([second.encoded, b"junk"]))):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(submit, path, body)
+                await backend.wait_submission()
+                backend.commit(certified=False)
+        late = await http.post(one + "&timeout_ms=1", content=first.encoded, headers=MSGPACK)
+        early = put_record(backend.genesis, "docs/b", 3)
+        unseen = await http.post(one + "&timeout_ms=1", content=early.encoded, headers=MSGPACK)
+    assert answers[one].status_code == 200
+    found = from_value(Outcome, decode(answers[one].content))
+    assert (found.state, found.code, found.height, found.index) == ("committed", 0, 1, 0)
+    assert found.receipt is not None
+    assert Receipt.decode(found.receipt).tx_id == first.id
+    again, junk = from_value(tuple[Outcome, ...], decode(answers[many].content))
+    assert (again.state, again.name, junk.state) == ("committed", "record-exists", "rejected")
+    assert from_value(Outcome, decode(late.content)).state == "committed"
+    assert unseen.status_code == 202
+    assert "not committed within 1 ms" in from_value(Outcome, decode(unseen.content)).message
 
 
 async def test_wait_admitted_answers_at_once() -> None:

@@ -50,10 +50,13 @@ def executed(count: int, each: int) -> tuple[list[Settled], list[Digest]]:
 def test_every_transaction_that_waits_is_found_and_no_other() -> None:
     (first, second, third), ids = executed(3, 4)
     index = ExecutedIndex()
-    assert [index.contains((first, second), tx_id) for tx_id in ids] == 8 * [True] + 4 * [False]
-    assert [index.contains((second, third), tx_id) for tx_id in ids] == 4 * [False] + 8 * [True]
-    assert not index.contains((), ids[-1])
-    assert not index.contains((first, second, third), bytes(32))
+    assert [receipt.tx_id for receipt in index.find((first, second), ids)] == ids[:8]
+    found = list(index.find((second, third), ids))
+    assert [(receipt.tx_id, receipt.height, receipt.index) for receipt in found] == [
+        (tx_id, 2 + number // 4, number % 4) for number, tx_id in enumerate(ids[4:])
+    ]
+    assert list(index.find((), ids)) == []
+    assert list(index.find((first, second, third), [bytes(32)])) == []
 
 
 def test_a_height_is_searched_once_and_forgotten_with_its_certificate() -> None:
@@ -61,10 +64,10 @@ def test_a_height_is_searched_once_and_forgotten_with_its_certificate() -> None:
     index, Watched.looks = ExecutedIndex(), 0
     for _ in range(50):
         for tx_id in ids:
-            index.contains(waiting, tx_id)
+            list(index.find(waiting, [tx_id]))
     assert Watched.looks == 3
     ((_, held, most),) = index.limits()
     assert held == 3 < most
-    index.contains(waiting[2:], ids[0])
+    list(index.find(waiting[2:], [ids[0]]))
     assert index.limits()[0][1] == 1
     assert Watched.looks == 3

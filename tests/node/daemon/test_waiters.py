@@ -23,12 +23,19 @@ def seen(*ids: bytes) -> dict[bytes, Found]:
     return {tx_id: Found(1, 2, receipt(tx_id)) for tx_id in ids}
 
 
-async def waiting(waiters: Waiters, nursery: trio.Nursery, *ids: bytes) -> dict[bytes, Found]:
+def run_here(tx_id: bytes) -> Found:
+    """What the hasty know of one that is executed and not certified."""
+    return Found(1, 2, receipt(tx_id), is_certified=False)
+
+
+async def waiting(
+    waiters: Waiters, nursery: trio.Nursery, *ids: bytes, is_hasty: bool = False
+) -> dict[bytes, Found]:
     """A client that waits already; what it gets to know."""
     known: dict[bytes, Found] = {}
 
     async def wait() -> None:
-        with waiters.party(ids) as party:
+        with waiters.party(ids, is_hasty=is_hasty) as party:
             try:
                 await party.wait()
             finally:
@@ -140,11 +147,10 @@ async def test_hasty_and_patient_clients_of_one_transaction_do_not_take_each_oth
         async with trio.open_nursery() as patient:
             known = await waiting(waiters, patient, ONE)
             async with trio.open_nursery() as hasty:
-                hasty.start_soon(waiters.wait_executed_transaction, ONE)
-                await trio.testing.wait_all_tasks_blocked()
-                waiters.executed(1, [ONE])
+                early = await waiting(waiters, hasty, ONE, is_hasty=True)
+                waiters.executed(1, [receipt(ONE)])
             assert len(waiters) == 1
-            assert known == {}
+            assert (early, known) == ({ONE: run_here(ONE)}, {})
             waiters.certified([receipt(ONE)], 1)
     assert known == seen(ONE)
     assert len(waiters) == 0
@@ -215,10 +221,10 @@ async def test_who_reads_what_is_committed_wakes_at_execution_and_nobody_else_do
         async with trio.open_nursery() as nursery:
             known = await waiting(waiters, nursery, ONE)
             async with trio.open_nursery() as hasty:
-                hasty.start_soon(waiters.wait_executed_transaction, ONE)
+                await waiting(waiters, hasty, ONE, is_hasty=True)
                 hasty.start_soon(waiters.wait_executed, 1)
                 await trio.testing.wait_all_tasks_blocked()
-                waiters.executed(1, [TWO, ONE])
+                waiters.executed(1, [receipt(TWO), receipt(ONE)])
             assert (len(waiters), known) == (1, {}), "not certified yet"
             waiters.certified([receipt(ONE)], 1)
     assert (known, len(waiters)) == (seen(ONE), 0)
@@ -230,15 +236,43 @@ async def test_what_is_certified_is_committed_and_nobody_looks_at_transactions_t
 ):
     waiters = Waiters(0)
 
-    def looked_at() -> Iterator[bytes]:
+    def looked_at() -> Iterator[Receipt]:
         raise AssertionError("nobody waits")
-        yield ONE
+        yield receipt(ONE)
 
     waiters.executed(1, looked_at())
     with trio.fail_after(10):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(waiters.wait_executed_transaction, ONE)
+            known = await waiting(waiters, nursery, ONE, is_hasty=True)
             nursery.start_soon(waiters.wait_executed, 2)
             await trio.testing.wait_all_tasks_blocked()
             waiters.certified([receipt(ONE)], 2)
+    assert known == seen(ONE), "who waits for less hears of more"
     assert (waiters.executed_height, len(waiters)) == (2, 0)
+    waiters.executed(3, looked_at())
+
+
+async def test_hasty_clients_that_leave_are_not_looked_for_any_more() -> None:
+    """Whether they were told, gave up, or waited for several of which some came."""
+    waiters = Waiters(0)
+
+    def looked_at() -> Iterator[Receipt]:
+        raise AssertionError("nobody waits")
+        yield receipt(ONE)
+
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            both = await waiting(waiters, nursery, ONE, TWO, is_hasty=True)
+            again = await waiting(waiters, nursery, ONE, is_hasty=True)
+            waiters.executed(1, [receipt(ONE)])
+            waiters.release_executed(receipt(ONE))  # told once
+            waiters.release(TWO, PLACE)
+        assert both == {ONE: run_here(ONE), TWO: Found(1, 2, None)}
+        assert again == {ONE: run_here(ONE)}
+        async with trio.open_nursery() as nursery:
+            left = await waiting(waiters, nursery, ONE, TWO, is_hasty=True)
+            waiters.executed(2, [receipt(TWO)])
+            nursery.cancel_scope.cancel()
+    assert left == {TWO: run_here(TWO)}
+    waiters.executed(3, looked_at())
+    assert len(waiters) == 0
