@@ -324,6 +324,10 @@ class DataPlane:
         self.serve_pool(self.pool.on_synced(height, ordered, block.time_ms, self._mail.now_ms))
         if item.certificate is not None and item.certificate.height <= self.catchup.target_height:
             self._certify(item.certificate)  # of this height or one soon after: who serves may have few
+        if block.certified is not None and self.line.is_short_of_certificates:
+            # Or so few that what lies between two would not fit here. Blocks carry one at most K below (C13),
+            # which its voters verified; taken always, each height would be a flush of its own.
+            self._certify(block.certified)
         self.fresh.synced(item)
         self._queue(CommittedBlock(block, height, True), item.batches)
 

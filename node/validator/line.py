@@ -7,9 +7,9 @@ come to nothing (C4).
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 
 from consensus import CommittedBlock, Digest, HeaderCertificate, Height, LocalError
 from node.ledger.execution import BlockToExecute, Execution, Ledger, Tip
@@ -29,7 +29,8 @@ is not certified is bounded by voters (C13)."""
 RECOVERED_MAX = 4096
 """What a start may find in its journal and has to execute itself: as many blocks as the block tree holds."""
 UNCERTIFIED_MAX = 192
-"""Executed heights that wait for certificates before execution itself waits; C13 keeps it near 64."""
+"""Executed heights that wait for certificates before execution itself waits; C13 keeps it near 64, and where
+that is not all (a node catches up) half of it is `is_short_of_certificates`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +42,16 @@ class Settled:
 
 
 class _Opening:
-    """A block whose transactions are being decoded."""
+    """A block whose transactions are being decoded; `left` are those not taken yet."""
 
-    __slots__ = ("block", "count", "encoded", "transactions")
+    __slots__ = ("block", "count", "left", "transactions")
 
     def __init__(self, block: CommittedBlock, batches: tuple[Batch, ...]) -> None:
         self.block = block
         self.count = sum(len(batch.transactions) for batch in batches)
-        self.encoded = chain.from_iterable(batch.transactions for batch in batches)
+        self.left: Iterator[Transaction | bytes] = chain.from_iterable(
+            batch.opened or batch.transactions for batch in batches
+        )
         self.transactions: list[Transaction] = []
 
 
@@ -62,7 +65,7 @@ class ExecutionLine:
         opened: Mapping[bytes, Transaction],
         halt_height: int = 0,
     ) -> None:
-        """`opened`: transactions that are decoded already, by their bytes. `halt_height`: nothing above it is
+        """`opened`: transactions that were decoded to be admitted here, by their bytes. `halt_height`: nothing above it is
         executed; 0 for no such height."""
         self._halt_height = halt_height
         self._ledger = ledger
@@ -168,6 +171,11 @@ class ExecutionLine:
         return len(self._waiting) > WAITING_MAX and self._waiting[-1][0].height <= self._certified
 
     @property
+    def is_short_of_certificates(self) -> bool:
+        """Whether so much was executed without one that each that can be had should be taken."""
+        return len(self._executed) >= UNCERTIFIED_MAX // 2
+
+    @property
     def has_work(self) -> bool:
         """Whether `advance` can do something now."""
         if self._ledger.is_busy or self._opening is not None:
@@ -191,10 +199,15 @@ class ExecutionLine:
             return True
         if self._opening is None:
             self._opening = _Opening(*self._waiting.popleft())
-        opening, limit = self._opening, self._transaction_bytes_max
-        opened = self._opened
-        for encoded in islice(opening.encoded, SLICE_BUDGET):
-            opening.transactions.append(opened.get(encoded) or Transaction.decode(encoded, limit))
+        opening, limit, budget = self._opening, self._transaction_bytes_max, SLICE_BUDGET
+        for item in opening.left:
+            if isinstance(item, Transaction):
+                opening.transactions.append(item)
+                continue
+            opening.transactions.append(self._opened.get(item) or Transaction.decode(item, limit))
+            budget -= 1
+            if not budget:
+                break
         if len(opening.transactions) < opening.count:
             return False
         committed = opening.block

@@ -59,3 +59,22 @@ def test_whoever_serves_has_few_certificates_and_none_where_a_range_ends(
     world.heal()
     go_on(world, 5)
     world.settle(5_000)
+
+
+def test_certificates_of_who_serves_lie_further_apart_than_may_be_executed_without_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever serves may have stored as far apart as that: then the first one above what is asked for is too
+    far away, and the blocks bring those between."""
+    world = far_behind(monkeypatch)
+    go_on(world, 60)
+    for host in world.hosts[:3]:
+        # In the middle of the first range, and as far above as a node can have executed before it stored.
+        kept = (world.hosts[3].height + 40, world.hosts[3].height + 40 + UNCERTIFIED_MAX)
+        sparse = [
+            height for height in range(world.hosts[3].height + 1, host.height - 2) if height not in kept
+        ]
+        host.disk.store.apply([Write(ChainTable.CERTIFICATES, height_key(h), None) for h in sparse], ())
+    world.heal()
+    go_on(world, 5)
+    world.settle(10_000)
