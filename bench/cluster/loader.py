@@ -21,6 +21,7 @@ from bench.cluster.delivery import Refusals, Signed, deliver
 from bench.cluster.figures import UNREADABLE, percentile
 from bench.cluster.opaque import bodies, deliver_opaque
 from bench.cluster.pacing import Pacer
+from bench.cluster.scenarios import Promise
 from bench.cluster.shapes import ClosedLoop, OpenLoop, Share, timetable
 from bench.cluster.signing import read_signed
 from node.api.exchange import MSGPACK, Cluster
@@ -47,6 +48,8 @@ class LoadPlan:
     samples_file: str
     opaque_bytes: int = 0
     """Of one transaction of a benchmark cluster; 0: signed transactions from the file."""
+    promise: Promise = Promise.CERTIFIED
+    """What opaque transactions wait for; signed ones wait for the certificate."""
 
     @property
     def is_opaque(self) -> bool:
@@ -56,7 +59,7 @@ class LoadPlan:
     def to_json(self) -> str:
         """One line."""
         kind = "open" if isinstance(self.shape, OpenLoop) else "closed"
-        return json.dumps(asdict(self) | {"kind": kind})
+        return json.dumps(asdict(self) | {"kind": kind, "promise": self.promise.value})
 
     @staticmethod
     def from_json(text: str) -> "LoadPlan":
@@ -64,6 +67,7 @@ class LoadPlan:
         fields = json.loads(text)
         kind = OpenLoop if fields.pop("kind") == "open" else ClosedLoop
         fields |= {"shape": kind(**fields["shape"]), "share": Share(**fields["share"])}
+        fields["promise"] = Promise(fields["promise"])
         return LoadPlan(**(fields | {"urls": tuple(fields["urls"])}))
 
 
@@ -118,7 +122,9 @@ class _Loader:
             return tuple(
                 [
                     await self._connections.drive(
-                        deliver_opaque(cluster, body, plan.opaque_bytes, plan.timeout_ms, refusals)
+                        deliver_opaque(
+                            cluster, body, plan.opaque_bytes, plan.timeout_ms, refusals, plan.promise
+                        )
                     )
                     for body in batch
                     if isinstance(body, bytes)

@@ -10,6 +10,7 @@ from random import Random
 
 from bench.cluster.delivery import AGAIN_MS, BACK_PRESSURE, Refusals, code_of
 from bench.cluster.figures import CERTIFIED, PENDING, UNREADABLE
+from bench.cluster.scenarios import Promise
 from node.api.conversation import understood
 from node.api.exchange import ApiError, Ask, ClientError, Cluster, Flow, Pause, read_error, read_view
 from node.api.faults import Fault
@@ -27,28 +28,44 @@ def bodies(seed: int, body_bytes: int) -> Iterator[bytes]:
 
 
 def deliver_opaque(
-    cluster: Cluster, body: bytes, transaction_bytes: int, timeout_ms: int, refusals: Refusals
+    cluster: Cluster,
+    body: bytes,
+    transaction_bytes: int,
+    timeout_ms: int,
+    refusals: Refusals,
+    promise: Promise = Promise.CERTIFIED,
 ) -> Flow[int]:
-    """The outcome of a body: CERTIFIED once its batch's certified receipt is here, or why not. What was taken
-    is not sent again: it would be stored twice."""
+    """The outcome of a body: CERTIFIED once what was promised of its batch is here, or why not. What was
+    taken is not sent again: it would be stored twice."""
     try:
-        return (yield from understood(_until_taken(cluster, body, transaction_bytes, timeout_ms, refusals)))
+        return (
+            yield from understood(
+                _until_taken(cluster, body, transaction_bytes, timeout_ms, refusals, promise)
+            )
+        )
     except ClientError as error:
         return code_of(error)
 
 
 def _until_taken(
-    cluster: Cluster, body: bytes, transaction_bytes: int, timeout_ms: int, refusals: Refusals
+    cluster: Cluster,
+    body: bytes,
+    transaction_bytes: int,
+    timeout_ms: int,
+    refusals: Refusals,
+    promise: Promise,
 ) -> Flow[int]:
     deadline = cluster.clock() + timeout_ms
     code = CERTIFIED
     while True:
         wait_ms = max(0, deadline - cluster.clock())
-        query = (("transaction_bytes", str(transaction_bytes)), ("timeout_ms", str(wait_ms)))
+        waits = (("wait", promise.value), ("timeout_ms", str(wait_ms)))
+        query = (("transaction_bytes", str(transaction_bytes)), *waits)
         reply = yield from cluster.ask(Ask("POST", "/v1/opaque", query, body, wait_ms))
         if reply.status < 300:
             outcomes = read_view(tuple[OpaqueOutcome, ...], reply)
-            code = next((found for found in map(_judged, outcomes) if found != CERTIFIED), code)
+            judged = (_judged(outcome, promise) for outcome in outcomes)
+            code = next((found for found in judged if found != CERTIFIED), code)
             if sum(item.transactions for item in outcomes) * transaction_bytes != len(body):
                 return UNREADABLE
             body, refused = _refused(outcomes, body, transaction_bytes)
@@ -63,12 +80,14 @@ def _until_taken(
         yield Pause(AGAIN_MS)
 
 
-def _judged(outcome: OpaqueOutcome) -> int:
-    """CERTIFIED also for what was refused: it is sent again."""
+def _judged(outcome: OpaqueOutcome, promise: Promise) -> int:
+    """CERTIFIED also for what was refused: it is sent again. What is only committed counts for who asked for
+    no more."""
     if outcome.receipt is None:
         return PENDING if outcome.state == "admitted" else CERTIFIED
     receipt = Receipt.decode(outcome.receipt)
-    return CERTIFIED if receipt.tx_id == outcome.batch_id and receipt.ok else UNREADABLE
+    is_kept = outcome.state in (Promise.CERTIFIED.value, promise.value)
+    return CERTIFIED if is_kept and receipt.tx_id == outcome.batch_id and receipt.ok else UNREADABLE
 
 
 def _refused(outcomes: Sequence[OpaqueOutcome], body: bytes, transaction_bytes: int) -> tuple[bytes, int]:

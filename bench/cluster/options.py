@@ -59,7 +59,7 @@ def _urls(_context: click.Context, _parameter: click.Parameter, text: str | None
 
 def described() -> str:
     """The scenarios, for the help."""
-    return "\b\nScenarios:\n" + "\n".join(f"  {each.name:16} {each.words}" for each in SCENARIOS)
+    return "\b\nScenarios:\n" + "\n".join(f"  {each.name:20} {each.words}" for each in SCENARIOS)
 
 
 OPTIONS: Sequence[Callable[[Callable[..., None]], Callable[..., None]]] = (
@@ -234,7 +234,8 @@ def _shaped(scenario: Scenario, options: dict[str, Any]) -> Scenario:
     if options["rate"] and not options["knee"]:
         rate = options["rate"]
         offered = at_rate(rate, mode=scenario.mode)
-        scenario = _offering(scenario, offered, rate_name(rate, scenario.mode), f"rate={rate}")
+        name = rate_name(rate, scenario.mode, scenario.promise)
+        scenario = _offering(scenario, offered, name, f"rate={rate}")
     elif options["outstanding"]:
         most = options["outstanding"]
         bulk = _BULK if scenario.mode is Mode.HONEST else OPAQUE_CHUNK

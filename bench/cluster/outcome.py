@@ -41,7 +41,7 @@ class Outcome:
     @property
     def problems(self) -> tuple[str, ...]:
         """Why this is no success, in sentences; nothing when it is one."""
-        trial, traffic = self.trial, self.trial.traffic
+        trial, traffic, done = self.trial, self.trial.traffic, self.scenario.promise.value
         found: list[str] = []
         if isinstance(self.scenario.shape, OpenLoop):
             rate = self.scenario.shape.rate
@@ -51,14 +51,12 @@ class Outcome:
                     "their times: the cluster, or this machine, cannot take this rate."
                 )
             if traffic.throughput_tps < CARRIED_MIN * rate:
-                found.append(
-                    f"Only {traffic.throughput_tps:,.0f} of {rate:,} tx/s were certified in the time."
-                )
+                found.append(f"Only {traffic.throughput_tps:,.0f} of {rate:,} tx/s were {done} in the time.")
         elif isinstance(self.scenario.shape, ClosedLoop) and traffic.latency_ms is None:
-            found.append("Nothing was certified in the measured time.")
+            found.append(f"Nothing was {done} in the measured time.")
         if traffic.failed:
             reasons = ", ".join(f"{count:,} {code_name(code)}" for code, count in traffic.failed.items())
-            found.append(f"Not all transactions were certified: {reasons}.")
+            found.append(f"Not all transactions were {done}: {reasons}.")
         if trial.ran_out:
             found.append("The load ran out of signed transactions before its end.")
         return (*found, *trial.deaths)
@@ -94,6 +92,7 @@ def figures_of(scenario: Scenario, trial: Trial) -> dict[str, Any]:
     return {
         "scenario": scenario.label,
         "mode": scenario.mode.value,
+        "promise": scenario.promise.value,
         "signed": scenario.mode.is_executed,
         "executed": scenario.mode.is_executed,
         "load": _load(scenario),

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.cluster.outcome import Outcome, code_name, cpu_us_per_transaction, pause_words, rounds_per_second
-from bench.cluster.scenarios import FAULT_WORDS, MODE_MARKS, Fault
+from bench.cluster.scenarios import FAULT_WORDS, MODE_MARKS, PROMISE_MARKS, Fault
 from bench.machine import NOISE_RULE
 
 _NOTHING_YET: Mapping[str, Any] = {"sent": 0, "certified": 0, "p99_ms": None}
@@ -71,9 +71,7 @@ class Screen:
                 sum(now[name] - before[name] for before, now in heard) for name in ("sent", "certified")
             )
             slowest = max((now["p99_ms"] or 0.0) for _, now in heard)
-            rows.append(
-                Text(f"{sent:,} sent, {certified:,} certified in the last second, p99 {slowest:.0f} ms")
-            )
+            rows.append(Text(f"{sent:,} sent, {certified:,} done in the last second, p99 {slowest:.0f} ms"))
         return Group(*rows)
 
 
@@ -86,7 +84,7 @@ def show_one(outcome: Outcome) -> None:
     title = f"{scenario.label}{_marks(outcome)}: {scenario.shape.words()}"
     console.print(title, soft_wrap=True, markup=False)
     table = Table(show_header=False)
-    table.add_row("throughput", f"{traffic.throughput_tps:,.1f} certified tx/s")
+    table.add_row("throughput", f"{traffic.throughput_tps:,.1f} {scenario.promise.value} tx/s")
     if traffic.latency_ms is not None:
         found = traffic.latency_ms
         values = (found.p50, found.p90, found.p99, found.p99_9, found.max)
@@ -130,7 +128,8 @@ def show_rates(outcomes: Sequence[Outcome], rates: Sequence[int]) -> None:
     _show_conditions(console, outcomes)
     console.print(f"Rates{_marks(outcomes[0])}", soft_wrap=True, markup=False)
     table = Table()
-    for name in ("tx/s", "in time", "certified", "p50 ms", "p99 ms", "p99.9 ms", "pause ms"):
+    done = outcomes[0].scenario.promise.value
+    for name in ("tx/s", "in time", done, "p50 ms", "p99 ms", "p99.9 ms", "pause ms"):
         table.add_column(name, justify="right")
     table.add_column("", no_wrap=True)
     for outcome, rate in zip(outcomes, rates, strict=True):
@@ -173,7 +172,7 @@ def sparkline(values: Sequence[float]) -> str:
 
 def _marks(outcome: Outcome) -> str:
     """What must stand beside every figure of a run that is not like others."""
-    marks = [MODE_MARKS[outcome.scenario.mode]]
+    marks = [MODE_MARKS[outcome.scenario.mode], *PROMISE_MARKS[outcome.scenario.promise]]
     if not outcome.scenario.fsync:
         marks.append("NO FSYNC")
     if outcome.scenario.fault.needs_proxies:

@@ -82,7 +82,8 @@ class Session:
 
     def at(self, rate: int) -> Scenario:
         """This session's scenario at a rate."""
-        return replace(self.scenario, name=rate_name(rate, self.scenario.mode), shape=self._at_rate(rate))
+        name = rate_name(rate, self.scenario.mode, self.scenario.promise)
+        return replace(self.scenario, name=name, shape=self._at_rate(rate))
 
     def _at_rate(self, rate: int) -> OpenLoop:
         return at_rate(rate, self.per_request, self.scenario.mode)
@@ -90,7 +91,8 @@ class Session:
     def _tell(self, outcome: Outcome) -> None:
         traffic = outcome.trial.traffic
         p99 = "" if traffic.latency_ms is None else f", p99 {traffic.latency_ms.p99:,.0f} ms"
-        self.watcher.say(f"{outcome.scenario.name}: {traffic.throughput_tps:,.0f} certified tx/s{p99}")
+        counted = f"{traffic.throughput_tps:,.0f} {outcome.scenario.promise.value} tx/s"
+        self.watcher.say(f"{outcome.scenario.name}: {counted}{p99}")
 
     async def _ceiling_tps(self, scenario: Scenario) -> int:
         """How many transactions a second a closed loop may need: found by a short trial."""

@@ -179,6 +179,7 @@ def _load_plan(
         str(_transactions_file(directory, name, share)),
         str(_samples_file(directory, name, share)),
         scenario.payload_bytes if scenario.mode is Mode.OPAQUE else 0,
+        scenario.promise,
     )
 
 

@@ -71,7 +71,7 @@ def _rates(runs: Sequence[Run]) -> list[str]:
             told = " ".join(trial.problems) if trial.problems else "carried"
             rows.append((rate, f"{trial.throughput_tps:,.0f}", *times, told))
         if rows:
-            headings = ("tx/s asked", "certified", "p50 ms", "p99 ms", "")
+            headings = ("tx/s asked", run.trial.promise, "p50 ms", "p99 ms", "")
             parts += [
                 f"<h2>Rates: {escape(run.trial.label)}</h2>{_marked(run)}",
                 *_table(headings, rows, numbers=(0, 1, 2, 3)),
@@ -157,7 +157,7 @@ def _figure(run: Run) -> str:
         latency = run.trial.latency
         times = "" if latency is None else f", p50 {latency.p50:,.1f} ms, p99 {latency.p99:,.1f} ms"
         rows = f", {len(run.trials)} trials" if run.trials else ""
-        return f"{run.trial.throughput_tps:,.0f} certified tx/s{times}{rows}"
+        return f"{run.trial.throughput_tps:,.0f} {run.trial.promise} tx/s{times}{rows}"
     if isinstance(run, ScaleRun):
         return f"{len(run.simulated)} simulated, {len(run.real)} real clusters"
     if isinstance(run, MicroRun):

@@ -39,7 +39,7 @@ def throughput_latency(runs: Sequence[Run]) -> list[Picture]:
         )
         title = titled(run.trial.label, run.marks)
         below = (place(run), "Hollow: not carried, or on a noisy machine.")
-        pictures.append(Picture(title, "certified tx/s", "latency, ms", lines, below, y_log=True))
+        pictures.append(Picture(title, f"{run.trial.promise} tx/s", "latency, ms", lines, below, y_log=True))
     return pictures
 
 
@@ -56,7 +56,7 @@ def distributions(runs: Sequence[Run]) -> list[Picture]:
         for run in found[-_CURVES_MAX:]
     )
     below = (*(f"{run.trial.label}: {place(run)}" for run in found[-_CURVES_MAX:]),)
-    title = "Latency from the intended time to the certified receipt"
+    title = "Latency from the intended time to the receipt"
     return [Picture(title, "at most, ms", "part of the transactions, %", lines, below, x_log=True)]
 
 
@@ -69,14 +69,15 @@ def faults(runs: Sequence[Run]) -> list[Picture]:
         if hurt is None or not run.trial.series:
             continue
         series, title = run.trial.series, titled(run.trial.label, run.marks)
-        certified = Line("certified", tuple((s.second, s.certified) for s in series))
+        done = run.trial.promise
+        certified = Line(done, tuple((s.second, s.certified) for s in series))
         slow = Line("p99", tuple((s.second, s.p99_ms) for s in series if s.p99_ms is not None))
         pause = "" if hurt.pause_ms is None else f"; longest pause from then on {hurt.pause_ms:,.0f} ms"
         if hurt.pause_count is not None and hurt.pause_bound_ms is not None:
             pause += f", {hurt.pause_count} longer than {hurt.pause_bound_ms:,.0f} ms"
         verticals = () if hurt.at_s is None else ((hurt.at_s, "fault"),)
         below = (f"{hurt.words}{pause}.", place(run))
-        for line, y_label in ((certified, "certified tx/s"), (slow, "p99 of the second, ms")):
+        for line, y_label in ((certified, f"{done} tx/s"), (slow, "p99 of the second, ms")):
             if line.points:
                 pictures.append(Picture(title, _SECOND, y_label, (line,), below, verticals=verticals))
     return pictures

@@ -9,12 +9,13 @@ from bench.results import HistoryError, Record, read_history
 from bench.strictjson import Fields
 
 OPAQUE, HONEST = "opaque", "honest"
+CERTIFIED = "certified"
 Point: TypeAlias = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Percentiles:
-    """Milliseconds from the intended time to the certified receipt."""
+    """Milliseconds from the intended time to the receipt."""
 
     p50: float
     p90: float
@@ -65,6 +66,8 @@ class Trial:
     fsync: bool
     proxied: bool
     attached: bool
+    promise: str
+    """What clients waited for: certified, as all did of whom older lines tell, or committed."""
 
     @staticmethod
     def of(fields: Fields) -> "Trial":
@@ -97,6 +100,7 @@ class Trial:
             fields.truth("fsync"),
             fields.truth("proxied"),
             fields.truth("attached"),
+            fields.text("promise") if "promise" in fields else CERTIFIED,
         )
 
     @property
@@ -104,6 +108,7 @@ class Trial:
         """What must stand beside its figures."""
         told = (
             ("OPAQUE", self.mode == OPAQUE),
+            (f"{self.promise.upper()}, not certified", self.promise != CERTIFIED),
             ("NO FSYNC", not self.fsync),
             ("through proxies", self.proxied),
             ("cluster elsewhere", self.attached),

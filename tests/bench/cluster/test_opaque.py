@@ -18,7 +18,7 @@ from bench.cluster.ground import GroundError, open_attached, open_local
 from bench.cluster.loader import LoadPlan
 from bench.cluster.opaque import bodies, deliver_opaque
 from bench.cluster.options import scenario_of
-from bench.cluster.scenarios import BY_NAME, Mode
+from bench.cluster.scenarios import BY_NAME, Mode, Promise
 from bench.cluster.screen import show_one, show_rates
 from bench.cluster.shapes import ClosedLoop, NoLoad, OpenLoop, Share
 from consensus import Digest, encode
@@ -48,7 +48,9 @@ def refused(status: int, code: int) -> Reply:
     return Reply(status, json.dumps({"code": code, "name": "n", "message": "m", "hint": "h"}).encode(), None)
 
 
-def outcome_after(*answers: Answer, timeout_ms: int = 1_000) -> tuple[int, list[Send], Refusals]:
+def outcome_after(
+    *answers: Answer, timeout_ms: int = 1_000, promise: Promise = Promise.CERTIFIED
+) -> tuple[int, list[Send], Refusals]:
     """What became of a body that nodes answered like this; every look at the clock takes 10 ms."""
     now = [0]
 
@@ -57,7 +59,7 @@ def outcome_after(*answers: Answer, timeout_ms: int = 1_000) -> tuple[int, list[
         return now[0]
 
     refusals, sent, queue = Refusals(), list[Send](), list(answers)
-    flow = deliver_opaque(Cluster(["http://a"], clock=clock), BODY, 512, timeout_ms, refusals)
+    flow = deliver_opaque(Cluster(["http://a"], clock=clock), BODY, 512, timeout_ms, refusals, promise)
     answer: Answer = None
     while True:
         try:
@@ -76,7 +78,17 @@ def test_the_certified_receipt_of_the_batch_is_what_counts() -> None:
     code, sent, _ = outcome_after(told(CERTIFIED_ANSWER))
     assert code == CERTIFIED
     assert [(send.method, send.content) for send in sent] == [("POST", BODY)]
-    assert sent[0].url.startswith("http://a/v1/opaque?transaction_bytes=512&timeout_ms=")
+    assert sent[0].url.startswith("http://a/v1/opaque?transaction_bytes=512&wait=certified&timeout_ms=")
+
+
+def test_what_is_only_committed_counts_for_who_asked_for_that_and_for_nobody_else() -> None:
+    early = replace(CERTIFIED_ANSWER, state="committed")
+    assert outcome_after(told(early))[0] == UNREADABLE
+    for answer in (early, CERTIFIED_ANSWER):
+        code, sent, _ = outcome_after(told(answer), promise=Promise.COMMITTED)
+        assert code == CERTIFIED
+        assert "&wait=committed&" in sent[0].url
+    assert outcome_after(told(TAKEN, status=202), promise=Promise.COMMITTED)[0] == PENDING
 
 
 def test_what_was_taken_and_not_certified_is_not_sent_again() -> None:
@@ -140,6 +152,8 @@ def test_bodies_are_made_once_and_go_round() -> None:
 def test_a_plan_survives_its_way_to_the_load_process(shape: OpenLoop | ClosedLoop) -> None:
     plan = LoadPlan(("http://a",), shape, Share(0, 1), 1.0, 1_000, "", "samples", 512)
     assert LoadPlan.from_json(plan.to_json()) == plan
+    hasty = replace(plan, promise=Promise.COMMITTED)
+    assert LoadPlan.from_json(hasty.to_json()) == hasty
     assert plan.is_opaque
     assert not replace(plan, opaque_bytes=0).is_opaque
 
@@ -154,6 +168,18 @@ def test_every_table_is_marked() -> None:
             show_rates([outcome], [50])
         assert shown.getvalue().count(mark) == 2 * is_marked
     assert (opaque.to_json()["mode"], honest.to_json()["mode"]) == ("opaque", "honest")
+
+
+def test_figures_of_the_commit_alone_say_so_and_have_a_name_of_their_own() -> None:
+    early = outcome_of(BY_NAME["opaque-60k-committed"], trial_at(50, failing=3))
+    with redirect_stdout(io.StringIO()) as shown:
+        show_one(early)
+        show_rates([early], [50])
+    assert shown.getvalue().count("COMMITTED, not certified") == 2
+    assert " certified" not in shown.getvalue().replace("COMMITTED, not certified", "")
+    assert all(" certified" not in problem for problem in early.problems)
+    assert early.to_json()["promise"] == "committed"
+    assert outcome_of(BY_NAME["opaque-60k"], trial_at(50)).to_json()["promise"] == "certified"
 
 
 async def test_a_benchmark_cluster_says_what_it_is_and_is_not_measured_as_anything_else(
@@ -186,6 +212,8 @@ def test_a_testnet_is_never_a_benchmark_cluster(tmp_path: Path) -> None:
         (("--scenario", "opaque-60k"), "opaque-60k"),
         (("--mode", "opaque", "--rate", "60000"), "opaque-60k"),
         (("--mode", "opaque", "--rate", "1500"), "opaque-1500"),
+        (("--scenario", "opaque-60k-committed", "--rate", "60000"), "opaque-60k-committed"),
+        (("--scenario", "opaque-60k-committed", "--rate", "800"), "opaque-60k-committed rate=800"),
         (("--mode", "opaque", "--outstanding", "4096"), "opaque-outstanding-4096"),
         (("--mode", "honest"), "saturate"),
         ((), "saturate"),

@@ -154,6 +154,6 @@ def test_the_live_picture_shows_the_last_second_of_all_load_processes() -> None:
     for sent in (100, 250):
         for process in ("load0", "load1"):
             screen.second(process, {"sent": sent, "certified": sent - 50, "p50_ms": 5.0, "p99_ms": 40.0})
-    assert "300 sent, 300 certified in the last second, p99 40 ms" in pictured(screen)
+    assert "300 sent, 300 done in the last second, p99 40 ms" in pictured(screen)
     screen.second("load0", {"sent": 10, "certified": 0, "p50_ms": None, "p99_ms": None})
-    assert "160 sent, 150 certified" in pictured(screen)
+    assert "160 sent, 150 done" in pictured(screen)

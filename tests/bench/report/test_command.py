@@ -109,6 +109,21 @@ def test_an_opaque_run_is_marked_wherever_it_stands() -> None:
     assert all("OPAQUE" in picture.title + picture.lines[0].label for picture in drawn)
 
 
+def test_a_run_to_the_commit_says_so_wherever_it_stands() -> None:
+    told = {"mode": "opaque", "scenario": "opaque-60k-committed", "promise": "committed"}
+    drawn: list[Picture] = []
+
+    def draw(picture: Picture) -> str:
+        drawn.append(picture)
+        return "<svg></svg>"
+
+    text = page([run_of(cluster_run(BY_NAME["lone"], **told))], draw, "now")
+    assert "<td>OPAQUE, COMMITTED, not certified</td>" in text
+    assert "committed tx/s, p50" in text
+    assert "certified tx/s" not in text
+    assert all("COMMITTED" in picture.title + picture.lines[0].label for picture in drawn)
+
+
 def test_words_of_a_history_cannot_become_elements(tmp_path: Path) -> None:
     run = run_of(cluster_run(BY_NAME["lone"], scenario="<script>alert(1)</script>"))
     text = page([run], lambda picture: "<svg></svg>", "<now>")

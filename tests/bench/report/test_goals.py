@@ -58,7 +58,9 @@ def test_runs_that_carried_too_little_are_the_worst_of_several() -> None:
     assert answer.found.value is None
 
 
-@pytest.mark.parametrize("name", ["opaque 512 B, com", "opaque 512 B at", "honest, certified", "honest at 3"])
+@pytest.mark.parametrize(
+    "name", ["opaque 512 B, cert", "opaque 512 B at", "committed alone", "honest, certified", "honest at 3"]
+)
 def test_a_goal_that_nobody_measured_has_no_answer(name: str) -> None:
     # the saturated run did not sync, so it is none of the honest figure
     assert latest(goal(name), RUNS) is None
@@ -100,15 +102,25 @@ def test_a_killed_leader_may_cost_one_pause(count: int | None, verdict: str) -> 
         ({"mode": "opaque", "transaction_bytes": 256}, None),
         ({"mode": "opaque", "transaction_bytes": 512, "scenario": "outstanding-1"}, None),
         ({"mode": "honest", "transaction_bytes": 512}, None),
+        ({"mode": "opaque", "transaction_bytes": 512, "promise": "committed"}, None),
     ],
 )
 def test_opaque_counts_only_as_it_is_meant(changed: dict[str, Any], value: float | None) -> None:
     load = {"kind": "closed", "words": "", "outstanding": 2_000, "per_request": 50}
     told = {"load": load, "scenario": "opaque-saturate", "throughput_tps": 120_000.0}
     run = run_of(cluster_run(LONE, **(told | changed)))
-    answer = latest(goal("opaque 512 B, committed"), [run])
+    answer = latest(goal("opaque 512 B, certified"), [run])
     assert (None if answer is None else answer.found.value) == value
     assert latest(goal("one client"), [run]) is None
+
+
+def test_what_was_only_committed_answers_the_goal_that_says_so_and_no_other() -> None:
+    told = {"transaction_bytes": 512, "scenario": "opaque-60k-committed", "mode": "opaque"}
+    names = [
+        [each.name for each in GOALS if latest(each, [run_of(cluster_run(LONE, **told, promise=promise))])]
+        for promise in ("committed", "certified")
+    ]
+    assert names == [["committed alone: opaque 512 B at 60,000 tx/s, p50"], []]
 
 
 def test_a_rate_that_was_not_carried_is_no_latency() -> None:
