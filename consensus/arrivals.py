@@ -93,7 +93,7 @@ class Arrivals:
         is_named = self._fetching.is_wanted(block.id) or core.pacemaker.hqc.block_id == block.id
         if not is_led and not is_named:
             self._hold(proposal, peer)
-            self._fetching.want(block.parent_id, peer)
+            self._fetching.want(block.parent_id, block.qc.round, peer)
         elif self.see(proposal):
             self._fetching.place(proposal, peer)
 

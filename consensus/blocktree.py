@@ -126,6 +126,12 @@ class BlockTree:
             node = None if node.block is None else self._nodes.get(node.block.parent_id)
         return None
 
+    def highest_below(self, round: Round) -> Round:
+        """The highest round below this one of which a block is held, on any branch; if there is none, that of
+        the committed block."""
+        held = (node.round for node in self._nodes.values() if node.round < round)
+        return max(held, default=self.committed.round)
+
     def chain_down(self, block_id: Digest, count: int, bytes_max: int) -> tuple[Proposal, ...]:
         """At most `count` proposals from `block_id` down, of about `bytes_max` bytes, for a peer."""
         found: list[Proposal] = []

@@ -13,6 +13,7 @@ from consensus.effects import Send
 from consensus.errors import InvalidBlock, InvalidMessage
 from consensus.keys import Digest
 from consensus.messages import BLOCKS_BYTES_MAX, BLOCKS_COUNT_MAX, Blocks, BlocksRequest, Proposal
+from consensus.validators import Round
 
 PAUSE_DOUBLINGS_MAX = 16
 """By then any pause is as long as it gets."""
@@ -20,8 +21,9 @@ PAUSE_DOUBLINGS_MAX = 16
 
 @dataclass(slots=True)
 class Want:
-    """A missing block: whom to ask first, and how often it was asked for."""
+    """A missing block of at most this round: whom to ask first, and how often it was asked for."""
 
+    round: Round
     hint: bytes | None
     attempts: int = 0
 
@@ -126,7 +128,7 @@ class Fetching:
         self._orphan_bytes += len(block.encoded)
         self._wants.pop(block.id, None)
         if block.parent_id not in self._orphans:
-            self.want(block.parent_id, peer)
+            self.want(block.parent_id, block.qc.round, peer)
 
     def _is_dead(self, block: Block) -> bool:
         """Its parent is not committed and not above the committed block: it can never be committed."""
@@ -177,23 +179,30 @@ class Fetching:
 
     # --- asking -------------------------------------------------------------------------------
 
-    def want(self, block_id: Digest, hint: bytes | None) -> None:
-        """A certified block is missing; `hint` has shown what names it."""
+    def want(self, block_id: Digest, round: Round, hint: bytes | None) -> None:
+        """A certified block is missing, which has this round at most; `hint` has shown what names it."""
         if self._core.behind is not None:
             return  # catch-up brings it
         known = block_id in self._wants or block_id in self._orphans or block_id in self._core.tree
         if not known and len(self._wants) < self._core.config.wants_max:
-            self._wants[block_id] = Want(hint)
+            self._wants[block_id] = Want(round, hint)
 
     def ask(self) -> None:
         """Ask for everything missing: first the peer that showed it, then one validator after the other."""
         if self._core.behind is not None:
             self._wants.clear()  # catch-up brings them; what is missing above it is wanted again then
         for block_id, want in self._wants.items():
-            peer = self._whom_to_ask(want)
+            peer, count = self._whom_to_ask(want), self._how_many(want)
             want.attempts += 1
             if peer is not None:
-                self._core.outbox.emit(Send(peer, BlocksRequest(block_id, BLOCKS_COUNT_MAX)))
+                self._core.outbox.emit(Send(peer, BlocksRequest(block_id, count)))
+
+    def _how_many(self, want: Want) -> int:
+        """No more than there are rounds below it without a block here: one where just one is missing. What is
+        here may be of another branch, so from the second time on all down to the committed block."""
+        tree = self._core.tree
+        known = tree.highest_below(want.round) if want.attempts == 0 else tree.committed.round
+        return min(max(want.round - known, 1), BLOCKS_COUNT_MAX)
 
     def _whom_to_ask(self, want: Want) -> bytes | None:
         if want.attempts == 0 and want.hint is not None:
@@ -225,7 +234,7 @@ class Fetching:
         for block_id, want in self._wants.items():
             if block_id not in before:  # the walk goes on below what this peer just sent
                 want.attempts = 1
-                self._core.outbox.emit(Send(peer, BlocksRequest(block_id, BLOCKS_COUNT_MAX)))
+                self._core.outbox.emit(Send(peer, BlocksRequest(block_id, self._how_many(want))))
 
     def _compare_with_committed(self, block: Block) -> None:
         """E10: a certified block above the committed one must extend it, unless more than a third of the

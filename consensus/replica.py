@@ -235,9 +235,10 @@ class Replica:
         core = self._core
         hqc = core.pacemaker.hqc
         if hqc.block_id not in core.tree and hqc.round > core.tree.committed.round:
-            self._fetching.want(hqc.block_id, None)
+            self._fetching.want(hqc.block_id, hqc.round, None)
         if self._certification.missing is not None:
-            self._fetching.want(*self._certification.missing)
+            block_id, peer = self._certification.missing
+            self._fetching.want(block_id, core.pacemaker.round, peer)
             self._certification.missing = None
         if self._fetching.overflowed:
             self._fetching.overflowed = False
