@@ -68,6 +68,8 @@ async def read_frames(stream: TlsStream) -> AsyncIterator[Frame]:
             data = await stream.receive_some()
         except trio.BrokenResourceError:
             return
+        if not data:
+            return
         for frame in parser.feed(bytes(data)):
             yield frame
 
