@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from bench.sim.violation import Violation
 from node import wire
 from node.daemon.serving import blocks_answer, sync_answer
-from node.ledger.codes import RejectedTransaction
-from node.ledger.transactions import Transaction, check_signature
+from node.ledger.transactions import check_signature
 from node.pool.batches import verify_batch
 from node.storage import ChainTable
 from node.validator import (
@@ -54,9 +53,10 @@ def work(host: "Host", output: Output) -> None:
         case CheckBatch(digest, data):
             report = verify_batch(data, world.pool_config.batch)
             fault = None if report.ok else report.detail
-            host.later(delay_us, lambda: host.feed(BatchChecked(digest, fault)))
+            host.later(delay_us, lambda: host.feed(BatchChecked(digest, fault, report.opened)))
         case CheckSignatures(ticket, transactions):
-            valid = tuple(_is_signed(host, data) for data in transactions)
+            scheme = world.setting.scheme
+            valid = tuple(check_signature(transaction, scheme) for transaction in transactions)
             host.later(delay_us, lambda: host.feed(SignaturesChecked(ticket, valid)))
         case LoadBatch(digest):
             reader = host.disk.store.reader()
@@ -73,14 +73,6 @@ def work(host: "Host", output: Output) -> None:
             _flush_next(host)
         case _:
             raise Violation("outputs", f"an output nobody performs: {output}")
-
-
-def _is_signed(host: "Host", data: bytes) -> bool:
-    try:
-        transaction = Transaction.decode(data)
-    except RejectedTransaction:
-        return False
-    return check_signature(transaction, host.world.setting.scheme)
 
 
 def _serve(host: "Host", asked: ServeSync | ServeBlocks) -> None:

@@ -28,7 +28,6 @@ from node.storage import ChainTable, SnapshotExpired, SnapshotLimit, StoreFull, 
 from node.validator import (
     Answer,
     Append,
-    BatchChecked,
     BatchLoaded,
     BroadcastFrame,
     CheckBatch,
@@ -201,8 +200,7 @@ class Performer:
     # --- checks ----------------------------------------------------------------------------------------
 
     async def _check_batch(self, item: CheckBatch) -> None:
-        fault = await self._workers.check_batch(item.data)
-        self._postbox.put(BatchChecked(item.digest, fault))
+        self._postbox.put(await self._workers.check_batch(item.data))
 
     async def _check_signatures(self, item: CheckSignatures) -> None:
         valid = await self._workers.check_signatures(item.transactions)

@@ -5,9 +5,11 @@ Pure functions of bytes; `workers.py` decides where they run.
 """
 
 import gc
+from dataclasses import replace
+from typing import TypeAlias
 
-from node.ledger.codes import RejectedTransaction
-from node.ledger.transactions import Transaction, check_signature
+from consensus import ED25519, Digest, PublicKey, Signature
+from node.pool.batches import BatchReport, BatchRules, verify_batch
 
 GARBAGE_THRESHOLDS = (50_000, 10, 10)
 """New objects between two looks for cycles, and looks between two at older ones. By default there is a look
@@ -19,13 +21,15 @@ def pace_garbage_collection() -> None:
     gc.set_threshold(*GARBAGE_THRESHOLDS)
 
 
-def check_transactions(encoded: tuple[bytes, ...], max_bytes: int) -> tuple[bool, ...]:
-    """For each transaction whether it decodes and its signature is its sender's."""
-    return tuple(_is_signed(data, max_bytes) for data in encoded)
+Signed: TypeAlias = tuple[PublicKey, Digest, Signature]
+"""A sender, the id that was signed, and the signature: all that a check needs of a decoded transaction."""
 
 
-def _is_signed(data: bytes, max_bytes: int) -> bool:
-    try:
-        return check_signature(Transaction.decode(data, max_bytes))
-    except RejectedTransaction:
-        return False
+def check_signatures(signed: tuple[Signed, ...]) -> tuple[bool, ...]:
+    """For each whether the signature is its sender's."""
+    return tuple(ED25519.verify(*one) for one in signed)
+
+
+def judge_batch(data: bytes, rules: BatchRules) -> BatchReport:
+    """`verify_batch`; what it decoded stays here: to send it costs what it costs to decode it."""
+    return replace(verify_batch(data, rules), opened=())

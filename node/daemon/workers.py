@@ -13,7 +13,7 @@ import trio
 import trio_parallel
 
 from consensus import LocalError, SigningKey
-from node.daemon.verifying import check_transactions, pace_garbage_collection
+from node.daemon.verifying import Signed, check_signatures, judge_batch, pace_garbage_collection
 from node.ledger.transactions import Transaction
 from node.pool.batches import BatchReport, BatchRules, examine_batch, verify_batch
 from node.validator import BatchChecked
@@ -29,8 +29,12 @@ INLINE_BYTES_MAX = 4096
 """A batch this small holds as few transactions as that."""
 
 
-def _fault(report: BatchReport) -> str | None:
-    return None if report.ok else report.detail
+def _answer(report: BatchReport) -> BatchChecked:
+    return BatchChecked(report.digest, None if report.ok else report.detail, report.opened)
+
+
+def _signed(transactions: tuple[Transaction, ...]) -> tuple[Signed, ...]:
+    return tuple((transaction.sender, transaction.id, transaction.signature) for transaction in transactions)
 
 
 class Workers:
@@ -54,38 +58,38 @@ class Workers:
         for a larger one."""
         if len(data) > INLINE_BYTES_MAX:
             return None
-        report = verify_batch(data, self._rules)
-        return BatchChecked(report.digest, _fault(report))
+        return _answer(verify_batch(data, self._rules))
 
-    def check_few_signatures(self, encoded: tuple[bytes, ...]) -> tuple[bool, ...] | None:
+    def check_few_signatures(self, transactions: tuple[Transaction, ...]) -> tuple[bool, ...] | None:
         """One bool a transaction, or None when they are more than fit between two votes."""
-        if len(encoded) > INLINE_TRANSACTIONS_MAX:
+        if len(transactions) > INLINE_TRANSACTIONS_MAX:
             return None
-        return check_transactions(encoded, self._rules.transaction_bytes_max)
+        return check_signatures(_signed(transactions))
 
-    async def check_batch(self, data: bytes) -> str | None:
-        """The first fault of a batch in words, or None (C22)."""
+    async def check_batch(self, data: bytes) -> BatchChecked:
+        """The verdict on a batch (C22), with its transactions where no other process looked at them."""
         if not self._in_loop:
             try:
-                report = await trio_parallel.run_sync(verify_batch, data, self._rules, limiter=self._limiter)
+                report = await trio_parallel.run_sync(judge_batch, data, self._rules, limiter=self._limiter)
             except trio_parallel.BrokenWorkerError as error:
                 self._lost(error)
             else:
-                return _fault(report)
-        return _fault(await self._examined_in_slices(data))
+                return _answer(report)
+        return _answer(await self._examined_in_slices(data))
 
-    async def check_signatures(self, encoded: tuple[bytes, ...]) -> tuple[bool, ...]:
+    async def check_signatures(self, transactions: tuple[Transaction, ...]) -> tuple[bool, ...]:
         """One bool a transaction."""
+        signed = _signed(transactions)
         if not self._in_loop:
             try:
                 valid: tuple[bool, ...] = await trio_parallel.run_sync(
-                    check_transactions, encoded, self._rules.transaction_bytes_max, limiter=self._limiter
+                    check_signatures, signed, limiter=self._limiter
                 )
             except trio_parallel.BrokenWorkerError as error:
                 self._lost(error)
             else:
                 return valid
-        return await self._checked_in_slices(encoded)
+        return await self._checked_in_slices(signed)
 
     def _lost(self, error: Exception) -> None:
         """A worker was killed, by the kernel for want of memory perhaps: this check is made in the loop, the
@@ -106,11 +110,10 @@ class Workers:
             if count % SLICE_TRANSACTIONS == 0:
                 await trio.lowlevel.checkpoint()
 
-    async def _checked_in_slices(self, encoded: tuple[bytes, ...]) -> tuple[bool, ...]:
+    async def _checked_in_slices(self, signed: tuple[Signed, ...]) -> tuple[bool, ...]:
         valid: list[bool] = []
-        for start in range(0, len(encoded), SLICE_TRANSACTIONS):
-            part = encoded[start : start + SLICE_TRANSACTIONS]
-            valid += check_transactions(part, self._rules.transaction_bytes_max)
+        for start in range(0, len(signed), SLICE_TRANSACTIONS):
+            valid += check_signatures(signed[start : start + SLICE_TRANSACTIONS])
             await trio.lowlevel.checkpoint()
         return tuple(valid)
 
@@ -119,8 +122,8 @@ class Workers:
         failed to import our code could otherwise pass everything in silence."""
         key = SigningKey(bytes(32))
         good = Transaction.sign(key, bytes(32), bytes(16), 1, "self-test", "check", ())
-        forged = good.encoded[:-1] + bytes((good.encoded[-1] ^ 1,))
-        sample = (good.encoded, forged) * INLINE_TRANSACTIONS_MAX
+        forged = Transaction.decode(good.encoded[:-1] + bytes((good.encoded[-1] ^ 1,)))
+        sample = (good, forged) * INLINE_TRANSACTIONS_MAX
         answers = await self.check_signatures(sample)
         if answers != (True, False) * INLINE_TRANSACTIONS_MAX:
             raise LocalError("the verification workers do not verify signatures; the installation is broken")

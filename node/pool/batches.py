@@ -7,7 +7,7 @@ can do it: `verify_batch` is that function. Authority and replay are judged at e
 """
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from consensus import (
@@ -72,6 +72,7 @@ class Batch:
     """One batch; make it with `Batch.make` or `Batch.decode`, which fix `encoded` and `digest`.
 
     `author` is the sealing validator's index in the set of `epoch`; times are milliseconds since 1970.
+    `opened` are the transactions decoded, for execution, where that was done when they were checked.
     """
 
     cluster_id: bytes
@@ -82,6 +83,7 @@ class Batch:
     transactions: tuple[bytes, ...]
     encoded: bytes
     digest: Digest
+    opened: tuple[Transaction, ...] = field(default=(), repr=False)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Batch) and other.encoded == self.encoded
@@ -158,11 +160,13 @@ def batch_digest(data: bytes) -> Digest:
 
 @dataclass(frozen=True, slots=True)
 class BatchReport:
-    """What `verify_batch` found: `detail` names the first fault in words, and is "" when `ok`."""
+    """What `verify_batch` found: `detail` names the first fault in words, and is "" when `ok`. `opened`: all
+    its transactions as they were decoded, or none."""
 
     digest: Digest
     ok: bool
     detail: str
+    opened: tuple[Transaction, ...] = field(default=(), repr=False)
 
 
 def verify_batch(data: bytes, rules: BatchRules) -> BatchReport:
@@ -187,16 +191,18 @@ def examine_batch(data: bytes, rules: BatchRules) -> Generator[None, None, Batch
         return BatchReport(name, False, str(error))
     if rules.content is BatchContent.CHUNKS:
         return BatchReport(name, True, "")
-    seen: dict[bytes, None] = {}
+    opened: dict[Digest, Transaction] = {}
     for position, encoded in enumerate(batch.transactions):
-        fault = _transaction_fault(encoded, batch, rules, seen)
+        fault = _transaction_fault(encoded, batch, rules, opened)
         if fault:
             return BatchReport(name, False, f"transaction {position}: {fault}")
         yield
-    return BatchReport(name, True, "")
+    return BatchReport(name, True, "", tuple(opened.values()))
 
 
-def _transaction_fault(encoded: bytes, batch: Batch, rules: BatchRules, seen: dict[bytes, None]) -> str:
+def _transaction_fault(
+    encoded: bytes, batch: Batch, rules: BatchRules, opened: dict[Digest, Transaction]
+) -> str:
     try:
         transaction = Transaction.decode(encoded, rules.transaction_bytes_max)
     except (RejectedTransaction, CodecError) as error:
@@ -205,9 +211,9 @@ def _transaction_fault(encoded: bytes, batch: Batch, rules: BatchRules, seen: di
         return "made for another cluster"
     if transaction.expires_at_ms <= batch.created_ms:
         return "had expired before the batch was made"
-    if transaction.id in seen:
+    if transaction.id in opened:
         return "appears twice"
-    seen[transaction.id] = None
+    opened[transaction.id] = transaction
     if not check_signature(transaction, rules.scheme):
         return "the signature is wrong"
     return ""

@@ -140,7 +140,11 @@ class Delivery:
 
     def _bodies(self, contents: Contents) -> tuple[Batch, ...]:
         held = (self._shelf.get(reference.digest) for reference in contents.references)
-        return tuple(h.batch for h in held if h is not None) + contents.inline
+        return (*(h.batch for h in held if h is not None), *map(self._as_checked, contents.inline))
+
+    def _as_checked(self, inline: Batch) -> Batch:
+        held = self._shelf.get(inline.digest)
+        return inline if held is None else held.batch
 
     def _missing(self, contents: Contents) -> list[Digest]:
         return [r.digest for r in contents.references if not self._is_known(r.digest)]

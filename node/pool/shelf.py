@@ -7,15 +7,19 @@ only by execution or by expiry: a proposal that dies returns nothing, because no
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from consensus import Digest, ValidatorIndex, ValidatorSet
+from node.ledger.transactions import Transaction
 from node.pool.batches import Batch
 from node.pool.config import PoolConfig
 from node.pool.expiry import ExpiryIndex
 
 FOREIGN = -1
 """The group of batches that came with a block or were fetched: charged to no author."""
+OPENED_MAX = 16_384
+"""Transactions kept as they were decoded when their batches were checked, about 1.5 KiB each; those of
+further batches are decoded again to be executed."""
 
 
 @dataclass(slots=True, eq=False)
@@ -58,6 +62,7 @@ class Shelf:
         self.orderable: dict[int, dict[Digest, HeldBatch]] = {}
         self.orderable_count = 0
         self.bytes = 0
+        self._opened_count = 0
         self.unordered_count = 0
         self.unordered_bytes = 0
         self.became_orderable = False
@@ -96,6 +101,12 @@ class Shelf:
                 del early[batch.digest]
                 self.acknowledge(batch.digest, ValidatorIndex(index))
         return held
+
+    def keep_opened(self, held: HeldBatch, opened: tuple[Transaction, ...]) -> None:
+        """What a check decoded goes with the batch to its execution, if there is room for it."""
+        if not held.batch.opened and self._opened_count + len(opened) <= OPENED_MAX:
+            held.batch = replace(held.batch, opened=opened)
+            self._opened_count += len(opened)
 
     def acknowledge(self, name: Digest, index: ValidatorIndex) -> None:
         """Validator `index` holds `name`; kept for later, within a bound, when the batch is not here."""
@@ -165,6 +176,7 @@ class Shelf:
         if held is None:
             return None
         self.bytes -= len(held.batch.encoded)
+        self._opened_count -= len(held.batch.opened)
         if not held.ordered:
             self._expiry.remove(name, held.batch.expires_at_ms)
             self._charge(held, -1)
@@ -221,6 +233,7 @@ class Shelf:
                 config.committed_heights_max * rules.body_bytes_max,
             ),
             ("pool_author_bytes", most, config.author_bytes_max),
+            ("pool_opened_transactions", self._opened_count, OPENED_MAX),
             ("pool_evicted_batches", len(self._evicted), config.evicted_max),
             ("pool_early_acknowledgements", early, config.early_acknowledgements_max),
         )

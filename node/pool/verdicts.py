@@ -35,6 +35,7 @@ class Verdicts:
         if held is None or held.verified:
             return []
         if report.ok:
+            self._shelf.keep_opened(held, report.opened)
             return self.accept(held, elapsed_ms)
         effects: list[PoolEffect] = []
         pushed_by = None if held.group == FOREIGN else ValidatorIndex(held.group)

@@ -54,7 +54,7 @@ class Desk:
         if not waiting:
             return Answer(ticket, tuple(o for o in outcomes if o is not None))
         self._tickets[ticket] = _Ticket(tuple(outcomes), tuple(waiting))
-        return CheckSignatures(ticket, tuple(transaction.encoded for transaction in waiting))
+        return CheckSignatures(ticket, self._tickets[ticket].waiting)
 
     def _precheck(self, data: bytes, now_ms: int, full: bool) -> Transaction | Digest | Refusal:
         if self.closed is not None:

@@ -4,9 +4,11 @@ Frames arrive as bytes with the identity of their link, and become types inside,
 (`node.wire`). `Validator.step(input, now_ms)` takes one of these with the local wall clock.
 """
 
+from dataclasses import field
 from typing import TypeAlias
 
 from consensus import Digest, immutable
+from node.ledger.transactions import Transaction
 
 
 @immutable(frozen=True, slots=True)
@@ -66,10 +68,12 @@ class Resumed:
 
 @immutable(frozen=True, slots=True)
 class BatchChecked:
-    """A worker looked at a batch (`CheckBatch`): `fault` is None when it is valid in its bytes (C22)."""
+    """A worker looked at a batch (`CheckBatch`): `fault` is None when it is valid in its bytes (C22).
+    `opened`: its transactions, where they were decoded in this process; it spares work, decides nothing."""
 
     digest: Digest
     fault: str | None
+    opened: tuple[Transaction, ...] = field(default=(), compare=False, repr=False)
 
 
 @immutable(frozen=True, slots=True)

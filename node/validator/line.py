@@ -9,7 +9,7 @@ come to nothing (C4).
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 
 from consensus import CommittedBlock, Digest, HeaderCertificate, Height, LocalError
 from node.ledger.execution import BlockToExecute, Execution, Ledger, Tip
@@ -65,7 +65,7 @@ class ExecutionLine:
         opened: Mapping[bytes, Transaction],
         halt_height: int = 0,
     ) -> None:
-        """`opened`: transactions that were decoded to be admitted here, by their bytes. `halt_height`: nothing above it is
+        """`opened`: transactions decoded to be admitted, by their bytes. `halt_height`: nothing above it is
         executed; 0 for no such height."""
         self._halt_height = halt_height
         self._ledger = ledger
@@ -199,15 +199,13 @@ class ExecutionLine:
             return True
         if self._opening is None:
             self._opening = _Opening(*self._waiting.popleft())
-        opening, limit, budget = self._opening, self._transaction_bytes_max, SLICE_BUDGET
-        for item in opening.left:
-            if isinstance(item, Transaction):
-                opening.transactions.append(item)
-                continue
-            opening.transactions.append(self._opened.get(item) or Transaction.decode(item, limit))
-            budget -= 1
-            if not budget:
-                break
+        opening, limit = self._opening, self._transaction_bytes_max
+        opened = self._opened
+        # Slices are counted alike whether there is anything to decode: a recording has nothing opened in it.
+        for item in islice(opening.left, SLICE_BUDGET):
+            if isinstance(item, bytes):
+                item = opened.get(item) or Transaction.decode(item, limit)
+            opening.transactions.append(item)
         if len(opening.transactions) < opening.count:
             return False
         committed = opening.block

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from consensus import Digest, immutable
 from node.ledger.execution import Execution
+from node.ledger.transactions import Transaction
 from node.pool.messages import SyncRequest
 from node.storage import Write
 
@@ -99,7 +100,7 @@ class CheckSignatures:
     """Have the signatures of these transactions checked; answer `SignaturesChecked`."""
 
     ticket: int
-    transactions: tuple[bytes, ...]
+    transactions: tuple[Transaction, ...]
 
 
 @immutable(frozen=True, slots=True)

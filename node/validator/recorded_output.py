@@ -165,7 +165,7 @@ def _rarer_fields(
         case CheckBatch(digest, data):
             return (digest, data)
         case CheckSignatures(ticket, transactions):
-            return (ticket, transactions)
+            return (ticket, tuple(transaction.encoded for transaction in transactions))
         case Answer(ticket, outcomes):
             return (ticket, tuple(_outcome(outcome) for outcome in outcomes))
         case PublishFrame(topic, body):

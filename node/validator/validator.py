@@ -120,8 +120,8 @@ class Validator:
                 self._on_timer(name)
             case inputs.Resumed():
                 data.on_resumed()
-            case inputs.BatchChecked(digest, fault):
-                report = BatchReport(digest, fault is None, fault or "")
+            case inputs.BatchChecked(digest, fault, opened):
+                report = BatchReport(digest, fault is None, fault or "", opened)
                 data.serve_pool(data.pool.on_batch_verified(report, now_ms))
             case inputs.BatchLoaded(digest, body):
                 data.serve_pool(data.pool.on_read(digest, body, now_ms))

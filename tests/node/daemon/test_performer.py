@@ -33,6 +33,7 @@ from node.validator import (
     Tell,
 )
 from tests.node.daemon.running import config_of, running_node, written
+from tests.node.daemon.test_workers import forged
 
 NAME = Digest(bytes(range(32)))
 STRANGER = b"\x07" * 32
@@ -82,7 +83,7 @@ async def test_tasks_answer_by_leaving_an_input(tmp_path: Path) -> None:
         hands = Hands(node, nursery, node.opened.store)
         hands.performer.perform(LoadBatch(NAME))
         assert await hands.next() == BatchLoaded(NAME, None)
-        hands.performer.perform(CheckSignatures(7, (b"no transaction",)))
+        hands.performer.perform(CheckSignatures(7, (forged(1),)))
         assert await hands.next() == SignaturesChecked(7, (False,))
         hands.performer.perform(CheckBatch(NAME, b"no batch"))
         answer = await hands.next()

@@ -1,6 +1,7 @@
 """Signature checks in real worker processes: forged ones are found there too, and none outlives its node."""
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -12,8 +13,8 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from consensus import Epoch, SigningKey, ValidatorIndex
-from node.daemon.verifying import check_transactions
+from consensus import Epoch, PublicKey, Signature, SigningKey, ValidatorIndex
+from node.daemon.verifying import check_signatures, judge_batch
 from node.daemon.workers import (
     INLINE_BYTES_MAX,
     INLINE_TRANSACTIONS_MAX,
@@ -21,7 +22,8 @@ from node.daemon.workers import (
     open_workers,
 )
 from node.ledger.transactions import Transaction
-from node.pool.batches import Batch, BatchRules, verify_batch
+from node.pool.batches import Batch, BatchRules, batch_digest, verify_batch
+from node.validator import BatchChecked
 from tests.node.daemon.running import PATIENCE_SECONDS
 
 KEY = SigningKey(bytes(range(32)))
@@ -29,19 +31,19 @@ RULES = BatchRules(bytes(32))
 MANY = 40
 
 
-def transaction(number: int) -> bytes:
+def transaction(number: int) -> Transaction:
     """A well-signed transaction."""
     unique_id = number.to_bytes(16, "big")
-    return Transaction.sign(KEY, RULES.cluster_id, unique_id, 1_000, "app", "call", ("x" * 100,)).encoded
+    return Transaction.sign(KEY, RULES.cluster_id, unique_id, 1_000, "app", "call", ("x" * 100,))
 
 
-def forged(number: int) -> bytes:
+def forged(number: int) -> Transaction:
     """The same with a signature that is not its sender's."""
-    good = transaction(number)
-    return good[:-1] + bytes((good[-1] ^ 1,))
+    good = transaction(number).encoded
+    return Transaction.decode(good[:-1] + bytes((good[-1] ^ 1,)))
 
 
-def batch(transactions: tuple[bytes, ...]) -> bytes:
+def batch(transactions: tuple[Transaction, ...]) -> bytes:
     """A batch of these."""
     return Batch.make(
         cluster_id=RULES.cluster_id,
@@ -49,7 +51,7 @@ def batch(transactions: tuple[bytes, ...]) -> bytes:
         epoch=Epoch(0),
         created_ms=1,
         expires_at_ms=2,
-        transactions=transactions,
+        transactions=tuple(item.encoded for item in transactions),
     ).encoded
 
 
@@ -61,7 +63,7 @@ async def workers_of(processes: int) -> AsyncIterator[Workers]:
             yield workers
 
 
-def signatures(count: int, bad: int) -> tuple[tuple[bytes, ...], tuple[bool, ...]]:
+def signatures(count: int, bad: int) -> tuple[tuple[Transaction, ...], tuple[bool, ...]]:
     """`count` transactions of which number `bad` is forged, and what is to be said of them."""
     items = tuple(forged(n) if n == bad else transaction(n) for n in range(count))
     return items, tuple(n != bad for n in range(count))
@@ -82,12 +84,32 @@ async def test_a_batch_with_one_forged_transaction_is_refused_in_words(processes
     good, bad = batch(signatures(count, -1)[0]), batch(signatures(count, count - 1)[0])
     assert (len(good) > INLINE_BYTES_MAX) == (count == MANY)
     async with workers_of(processes) as workers:
-        assert await workers.check_batch(good) is None
-        fault = await workers.check_batch(bad)
-        assert fault == verify_batch(bad, RULES).detail
-        assert fault
-        assert await workers.check_batch(good + b"\x00") is not None
-        assert await workers.check_batch(b"") is not None
+        assert await workers.check_batch(good) == BatchChecked(batch_digest(good), None)
+        checked = await workers.check_batch(bad)
+        assert checked == BatchChecked(batch_digest(bad), verify_batch(bad, RULES).detail)
+        assert checked.fault
+        assert checked.opened == ()
+        assert (await workers.check_batch(good + b"\x00")).fault
+        assert (await workers.check_batch(b"")).fault
+
+
+@pytest.mark.parametrize("count", [1, MANY], ids=["inline", "large"])
+async def test_what_the_loop_decoded_comes_with_its_verdict(count: int) -> None:
+    items, _ = signatures(count, -1)
+    data = batch(items)
+    async with workers_of(0) as workers:
+        assert (await workers.check_batch(data)).opened == items
+        small = workers.check_small_batch(data)
+        assert (small is None) == (count == MANY)
+        assert small is None or small.opened == items
+
+
+async def test_a_process_sends_back_its_verdict_and_not_what_it_decoded() -> None:
+    data = batch(signatures(MANY, -1)[0])
+    assert len(pickle.dumps(judge_batch(data, RULES))) < 500
+    async with workers_of(1) as workers:
+        assert await workers.check_batch(data) == BatchChecked(batch_digest(data), None)
+        assert (await workers.check_batch(data)).opened == ()
 
 
 async def test_the_questions_of_many_share_the_processes_there_are() -> None:
@@ -108,9 +130,13 @@ async def test_the_questions_of_many_share_the_processes_there_are() -> None:
     assert max(peaks) <= 2
 
 
-def test_the_check_is_of_the_bytes_alone_and_never_raises_for_them() -> None:
-    assert check_transactions((b"", b"\xff" * 50, os.urandom(200)), 65_536) == (False, False, False)
-    assert check_transactions((transaction(1),), 10) == (False,)
+def test_the_check_of_a_signature_never_raises_for_what_is_none() -> None:
+    good = transaction(1)
+    made = (good.sender, good.id, Signature(os.urandom(64)))
+    short = (good.sender, good.id, Signature(b""))
+    stranger = (PublicKey(bytes(32)), good.id, good.signature)
+    assert check_signatures((made, short, stranger)) == (False, False, False)
+    assert check_signatures(((good.sender, good.id, good.signature),)) == (True,)
 
 
 def test_a_worker_loads_nothing_but_what_it_verifies_with() -> None:
@@ -138,7 +164,7 @@ def spawned_workers() -> list[int]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 async def test_a_killed_worker_costs_its_check_a_detour_and_the_node_nothing() -> None:
-    encoded, expected = signatures(MANY, 3)
+    transactions, expected = signatures(MANY, 3)
     async with workers_of(1) as workers, trio.open_nursery() as nursery:
         victims = spawned_workers()  # the last of other tests may still be ending
         assert victims
@@ -146,7 +172,7 @@ async def test_a_killed_worker_costs_its_check_a_detour_and_the_node_nothing() -
             os.kill(victim, signal.SIGSTOP)  # it cannot answer before it is killed
 
         async def check() -> None:
-            assert await workers.check_signatures(encoded) == expected
+            assert await workers.check_signatures(transactions) == expected
 
         nursery.start_soon(check)
         await wait_all_tasks_blocked()  # the work is in the pipe; a process dead before that is replaced

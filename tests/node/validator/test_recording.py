@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consensus import CodecError, Digest, Epoch, GuardRecord, Height, SafetyRecord, decode, encode
+from node.ledger.transactions import Transaction
 from node.pool.messages import SyncRequest
 from node.storage import ChainTable, Reader, StateTable, Table, Write
 from node.validator import (
@@ -100,6 +101,11 @@ INPUTS: st.SearchStrategy[Input] = st.one_of(
     st.builds(DiskLow, st.booleans()),
 )
 
+
+def signed(number: int) -> Transaction:
+    return Transaction.sign(key_of("client"), DIGEST, number.to_bytes(16, "big"), 1_000, "app", "call", ())
+
+
 OUTPUTS: tuple[Output, ...] = (
     Append(7, b"record" * 30, b"guard"),
     SendFrame(bytes(32), 3, b"body", b"key"),
@@ -110,7 +116,7 @@ OUTPUTS: tuple[Output, ...] = (
     StartTimer("pool", 25),
     StopTimer("pool"),
     CheckBatch(DIGEST, b"batch"),
-    CheckSignatures(4, (b"one", b"two")),
+    CheckSignatures(4, (signed(1), signed(2))),
     Answer(4, (DIGEST, Refusal(3, "no"))),
     LoadBatch(DIGEST),
     ServeSync(bytes(32), SyncRequest(Height(5), 10, 1_000)),
