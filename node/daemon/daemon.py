@@ -36,6 +36,7 @@ from node.daemon.recent import RecentHeights
 from node.daemon.recorder import Recorder, RecorderCounts, opening_of, recording
 from node.daemon.startup import OpenedHome, open_home, wall_ms
 from node.daemon.telling import configure_log, tell_start
+from node.daemon.timeslice import ask_for_short_turns
 from node.daemon.verifying import pace_garbage_collection
 from node.daemon.waiters import TooManyWaiters, Waiters
 from node.daemon.watches import watch_disk, watch_links
@@ -215,6 +216,7 @@ async def run_daemon(
     sys.setswitchinterval(THREAD_SWITCH_SECONDS)
     pace_garbage_collection()
     keep_freed_memory()
+    ask_for_short_turns()
     opened = open_home(config)
     try:
         for service in services:
