@@ -116,13 +116,12 @@ class Delivery:
             effects.append(Send(peer, BatchesUnavailable(tuple(unavailable))))
         return effects
 
-    def skip_through(self, height: int) -> list[Contents]:
-        """Catch-up has executed everything up to `height`."""
-        skipped = self._ordered.skip_through(height)
-        for contents in skipped:
+    def skip_through(self, height: int) -> None:
+        """Nothing up to `height` is handed over any more: catch-up brings it, or has executed it."""
+        for contents in self._ordered.skip_through(height):
             for name in contents.names():
                 self._wanted_here.pop(name, None)
-        return skipped
+                self._shelf.remove(name)
 
     def limits(self) -> tuple[tuple[str, int, int], ...]:
         """`(name, current, bound)` for metrics."""

@@ -13,6 +13,11 @@ from node.pool.config import PoolConfig
 from node.pool.contents import Contents
 from node.pool.expiry import ExpiryIndex
 
+WAITING_MAX = 4096
+"""Committed blocks that wait for their batches: as many as a start may find in its journal."""
+EMPTY_MAX = WAITING_MAX // 2
+"""How many may wait where another one is kept that yields no header."""
+
 
 class OrderedBlocks:
     """The queue of committed blocks, those being executed, and the memory of ordered digests."""
@@ -31,8 +36,10 @@ class OrderedBlocks:
         return name in self._remembered
 
     def commit(self, block: CommittedBlock, contents: Contents) -> None:
-        """The next committed block."""
-        self.waiting.append((block, contents))
+        """The next committed block. Of those that order nothing only so many wait behind one whose batch does
+        not come: handing them over leads to nothing."""
+        if block.yields_header or len(self.waiting) < EMPTY_MAX:
+            self.waiting.append((block, contents))
         self.remember(contents.names(), block.block.time_ms)
 
     def remember(self, names: Iterable[Digest], block_time_ms: int) -> None:
@@ -54,12 +61,16 @@ class OrderedBlocks:
             self._remembered.pop(Digest(name), None)
 
     def skip_through(self, height: int) -> list[Contents]:
-        """Catch-up has executed everything up to `height`: drop what waited for it."""
+        """Catch-up brings, or has executed, everything up to `height`: drop what waits for it."""
         skipped = []
         while self.waiting and self.waiting[0][0].height <= height:
             skipped.append(self.waiting.popleft()[1])
         return skipped
 
     def limits(self) -> tuple[tuple[str, int, int], ...]:
-        """`(name, current, bound)` for metrics; the queue is bounded by C13, not here."""
-        return (("pool_ordered_digests", len(self._remembered), self._config.ordered_digests_max),)
+        """`(name, current, bound)` for metrics. The queue is kept short by who leaves it to catch-up: what is
+        certified, when it becomes long; only a start may find more."""
+        return (
+            ("pool_ordered_digests", len(self._remembered), self._config.ordered_digests_max),
+            ("pool_committed_waiting", len(self.waiting), WAITING_MAX),
+        )

@@ -231,9 +231,7 @@ class BatchPool:
         """Catch-up executed everything up to `height`, whose block has time `time_ms`; `ordered` are the
         digests of those blocks with their blocks' times, as far as they may not have expired."""
         self._alarm.advance(now_ms)
-        for contents in self._delivery.skip_through(height):
-            for name in contents.names():
-                self._shelf.remove(name)
+        self._delivery.skip_through(height)
         for name, block_time_ms in ordered:
             self._ordered.remember((name,), block_time_ms)
             self._shelf.remove(name)
@@ -242,6 +240,10 @@ class BatchPool:
         self._committed_ms = max(self._committed_ms, time_ms)
         self._ordered.forget_expired(self._committed_ms)
         return self._finish(self._expire(), now_ms)
+
+    def skip_through(self, height: int) -> None:
+        """Nobody wants what is ordered up to `height` handed over any more: catch-up brings it."""
+        self._delivery.skip_through(height)
 
     def on_blamed(self, author: ValidatorIndex, weight: int, now_ms: int) -> list[PoolEffect]:
         """Timeouts of `weight` missed payload of `author`; fewer than a blocking set exclude nobody (C9)."""
@@ -259,8 +261,7 @@ class BatchPool:
         """What this node took upon itself and is not executed, in the order it came: not sealed yet, or in a
         batch that was not ordered in time, or ordered by a block that comes to nothing (C4). A block may hold
         a batch that names us and is not ours: nothing of it is sealed anew unless it was verified (VC2)."""
-        limit = self._config.batch.transaction_bytes_max
-        me = self._me
+        limit, me = self._config.batch.transaction_bytes_max, self._me
         own = [] if me is None else [h for h in self._shelf if h.batch.author == me and h.verified]
         sealed = [Transaction.decode(data, limit) for held in own for data in held.batch.transactions]
         return [*sealed, *self._sealer.waiting()]

@@ -39,6 +39,7 @@ from node.validator.directory import Directory
 from node.validator.durable import DurableBook
 from node.validator.epochs import Epochs
 from node.validator.feeding import Feeding
+from node.validator.held import HeldBlocks
 from node.validator.layout import SPACE_TABLES, height_key
 from node.validator.line import ExecutionLine
 from node.validator.mail import Mail
@@ -152,6 +153,7 @@ def assemble(
         Storing(line, book, recovered.tip.height),
         book,
         desk,
+        HeldBlocks(genesis.params.certification_lag_max),
     )
     executed = frozenset(digest for digest, _ in ordered)
     own = [batch for batch in past if batch.digest not in executed and terms.is_ours(batch)]

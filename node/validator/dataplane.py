@@ -4,8 +4,7 @@ Both bring blocks to the same execution line: the pool those this replica commit
 of a certified chain that it had missed. A height that one has queued is not queued by the other.
 """
 
-from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias, assert_never
 
 from consensus import (
@@ -36,6 +35,7 @@ from node.validator.desk import Desk
 from node.validator.durable import AppendedBatch, DurableBook
 from node.validator.fresh import FreshHeights
 from node.validator.handover import Outgoing
+from node.validator.held import HeldBlocks
 from node.validator.layout import place_of
 from node.validator.line import ExecutionLine, Settled
 from node.validator.mail import Mail
@@ -43,6 +43,7 @@ from node.validator.outputs import Append
 from node.validator.records import encode_batch
 from node.validator.storing import Storing
 from node.validator.syncnews import SyncNews
+from node.validator.walking import Walk
 
 Certified: TypeAlias = tuple[list[Settled], HeaderCertificate | None]
 """Executed heights on their way to storage, and the certificate of the last."""
@@ -62,6 +63,7 @@ class DataPlane:
         storing: Storing,
         book: DurableBook,
         desk: Desk,
+        held: HeldBlocks,
     ) -> None:
         self._mail = mail
         self.pool = pool
@@ -70,11 +72,12 @@ class DataPlane:
         self.storing = storing
         self.book = book
         self.desk = desk
+        self.held = held
         self.outgoing = Outgoing()
         self.fresh = FreshHeights()
         self._sync_news = SyncNews()
         self._resume_asked = False
-        self._held: deque[asked.BlockReady] = deque()
+        self._walk = Walk()
         self.diverged: Diverged | None = None
 
     # --- the pool --------------------------------------------------------------------------------------
@@ -131,7 +134,7 @@ class DataPlane:
             # ledger in doubt nothing is executed at all, however long the others go on.
             self.serve_pool(self.pool.on_executed(committed.block.id, self._mail.now_ms))
         elif self.catchup.running:
-            self._hold(ready)
+            self._hold((ready,))
         else:
             if self.fresh.wanted:
                 contents = self.pool.contents.of(committed.block)
@@ -157,6 +160,7 @@ class DataPlane:
                     self._certify(committed.block.certified)
         else:
             self.book.settle(place_of(blocks[-1].block))  # nothing here will be executed: only safety counts
+            self.pool.skip_through(blocks[-1].height)
         self.desk.admission.on_committed_time(blocks[-1].block.time_ms)
         self.serve_pool(self.pool.on_committed(blocks, now_ms))
 
@@ -165,7 +169,8 @@ class DataPlane:
         if self.diverged is not None:
             return
         self._certify(certificate)
-        if self.catchup.running or self.line.is_overdue:
+        losing = self._walk.is_losing(self.line.certified_height, self.line.next_height - 1)
+        if self.catchup.running or self.line.is_overdue or losing:
             # What others have certified need not wait here in memory: it is fetched when its turn comes.
             self.fell_behind(certificate, None, walks=True)
 
@@ -223,7 +228,7 @@ class DataPlane:
         pool.succeed(self.pool, renamed)
         self.pool = pool
         self.catchup.enter(trust, renamed)
-        self._held.clear()
+        self.held.take()
         self.book.end_epoch()
         return left
 
@@ -263,29 +268,25 @@ class DataPlane:
             settled = self.line.finish_current()
             if settled is not None:
                 self._on_executed(settled)
-            self._held.extend(asked.BlockReady(*queued) for queued in withdrawn)
+            self.held.keep(asked.BlockReady(*queued) for queued in withdrawn)
         return self.line.tip
 
     def _catch_up(self, effects: list[CatchUpEffect]) -> None:
         self.serve_catchup(effects)
         if self.catchup.running:
-            held, self._held = self._held, deque()
-            for ready in held:
-                self._hold(ready)
+            self._walk.rest()
+            self.pool.skip_through(self.catchup.target_height)
+            self._hold(self.held.take())
         else:
             self._release_held()
 
-    def _hold(self, ready: asked.BlockReady) -> None:
-        """Keep a block until catch-up is done, unless catch-up brings it anyway: what is kept is bounded by
-        how far certification may run ahead of the target, and ordering ahead of certification (C13)."""
-        if ready.block.height <= self.catchup.target_height:
-            self.serve_pool(self.pool.on_executed(ready.block.block.id, self._mail.now_ms))
-        else:
-            self._held.append(ready)
+    def _hold(self, blocks: Sequence[asked.BlockReady]) -> None:
+        """Keep blocks until catch-up is done, but for those that it brings anyway."""
+        for block_id in self.held.keep_above(self.catchup.target_height, blocks):
+            self.serve_pool(self.pool.on_executed(block_id, self._mail.now_ms))
 
     def _release_held(self) -> None:
-        held, self._held = self._held, deque()
-        for ready in held:
+        for ready in self.held.take():
             self._on_block_ready(ready)
 
     def serve_catchup(self, effects: list[CatchUpEffect]) -> None:
@@ -322,12 +323,8 @@ class DataPlane:
         # Height by height: what the pool still held as unordered would expire, and history would lose it.
         ordered = [(batch.digest, block.time_ms) for batch in item.batches]
         self.serve_pool(self.pool.on_synced(height, ordered, block.time_ms, self._mail.now_ms))
-        if item.certificate is not None and item.certificate.height <= self.catchup.target_height:
-            self._certify(item.certificate)  # of this height or one soon after: who serves may have few
-        if block.certified is not None and self.line.is_short_of_certificates:
-            # Or so few that what lies between two would not fit here. Blocks carry one at most K below (C13),
-            # which its voters verified; taken always, each height would be a flush of its own.
-            self._certify(block.certified)
+        for certificate in _known_by(item, self.catchup.target_height, self.line.is_short_of_certificates):
+            self._certify(certificate)
         self.fresh.synced(item)
         self._queue(CommittedBlock(block, height, True), item.batches)
 
@@ -344,7 +341,7 @@ class DataPlane:
         told; the replica, which says so, signs no payload and no header any more."""
         self.diverged = report
         self.storing.stopped = True
-        self._held.extend(asked.BlockReady(*queued) for queued in self.line.withdraw())
+        self.held.keep(asked.BlockReady(*queued) for queued in self.line.withdraw())
         self._release_held()
         self.desk.closed = "the ledger of this node diverged from the cluster's; use another node"
         words = f"height {report.height}: ours {report.ours.hex()}, theirs {report.theirs.hex()}"
@@ -354,6 +351,17 @@ class DataPlane:
         """Refuse clients for `reason`, or open again with None; a divergence, or a halt, stays closed."""
         if self.diverged is None and not (reason is None and self.line.is_halted):
             self.desk.closed = reason
+
+
+def _known_by(item: VerifiedItem, target_height: int, is_short: bool) -> Iterator[HeaderCertificate]:
+    """What a height that catch-up brings proves to be certified."""
+    if item.certificate is not None and item.certificate.height <= target_height:
+        yield item.certificate  # of this height or one soon after: who serves may have few
+    certified = item.proposal.block.certified
+    if certified is not None and is_short:
+        # Or so few that what lies between two would not fit here. Blocks carry one at most K below (C13),
+        # which their voters verified; taken always, each height would be a flush of its own.
+        yield certified
 
 
 def _told(outcome: Digest | RejectedTransaction) -> Digest | outputs.Refusal:

@@ -24,8 +24,8 @@ SLICE_BUDGET = 64
 CERTIFICATES_MAX = 4096
 """Certificates of heights that are not executed here yet: as many as a start may find in its journal."""
 WAITING_MAX = 128
-"""Committed blocks that wait for execution before they are left to catch-up, once they are certified. What
-is not certified is bounded by voters (C13)."""
+"""Certified heights that wait for batches or for execution before they are left to catch-up. What is not
+certified is bounded by voters (C13)."""
 RECOVERED_MAX = 4096
 """What a start may find in its journal and has to execute itself: as many blocks as the block tree holds."""
 UNCERTIFIED_MAX = 192
@@ -167,8 +167,9 @@ class ExecutionLine:
 
     @property
     def is_overdue(self) -> bool:
-        """Whether more waits here than should, while others have certified it already: this node is slow."""
-        return len(self._waiting) > WAITING_MAX and self._waiting[-1][0].height <= self._certified
+        """Whether others have certified more than should wait here: this node is slow, or the batches do not
+        come."""
+        return self._certified > self._ledger.tip.height + WAITING_MAX
 
     @property
     def is_short_of_certificates(self) -> bool:

@@ -106,7 +106,7 @@ class Validator:
         """(name, current, bound) of everything in here that can grow."""
         data = self.data
         ours = (self.replica, self._border, self.sightings, self.feeding)
-        rooms = (*ours, data.pool, data.catchup, data.desk, data.line, data.book, data.outgoing)
+        rooms = (*ours, data.pool, data.catchup, data.held, data.desk, data.line, data.book, data.outgoing)
         return tuple(limit for room in rooms for limit in room.limits())
 
     def _dispatch(self, item: inputs.Input) -> None:
