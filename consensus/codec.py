@@ -141,8 +141,8 @@ def _bytes_header(size: int) -> bytes:
 
 
 def decode_shape(data: bytes, shape: tuple[type, ...], max_depth: int) -> tuple[Any, ...] | None:
-    """The array whose canonical encoding is `data`, if its items are exactly of these types and it is nested
-    no deeper than `max_depth`; else None, and `decode` says why or finds another shape.
+    """The array whose canonical encoding is `data`, if its items are exactly of these types (only the last an
+    array) and it is nested no deeper than `max_depth`; else None: `decode` says why, or finds another shape.
 
     What `decode` accepts, for the one kind of value of which every node opens thousands a second.
     """
@@ -150,7 +150,7 @@ def decode_shape(data: bytes, shape: tuple[type, ...], max_depth: int) -> tuple[
         value = msgpack.unpackb(data, use_list=False)
         if type(value) is not tuple or tuple(map(type, value)) != shape:
             return None
-        return value if _is_plain(value, max_depth) and encode_trusted(value) == data else None
+        return value if _is_plain(value[-1], max_depth - 1) and encode_trusted(value) == data else None
     except (ValueError, msgpack.UnpackException, OverflowError, RecursionError):
         return None
 

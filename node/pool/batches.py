@@ -9,6 +9,7 @@ can do it: `verify_batch` is that function. Authority and replay are judged at e
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import TypeGuard
 
 from consensus import (
     ED25519,
@@ -17,8 +18,8 @@ from consensus import (
     Epoch,
     SignatureScheme,
     ValidatorIndex,
+    Value,
     as_array,
-    as_bytes,
     as_int,
     as_tuple,
     decode,
@@ -31,6 +32,7 @@ from node.pool.chunks import check_items
 
 BATCH_VERSION = 1
 _BATCH_DOMAIN = "isthmus/batch/v1"
+_BYTES = frozenset((bytes,))
 _ENVELOPE_BYTES = 128
 """At least the encoded size of everything in a batch but its transactions."""
 _TRANSACTION_HEADER_BYTES = 5
@@ -131,12 +133,11 @@ class Batch:
             raise CodecError(
                 f"a batch lives at most {rules.lifetime_max_ms} ms, not {expires_at_ms - created_ms}"
             )
-        transactions = tuple(
-            as_bytes(item, "transaction", max_length=rules.transaction_bytes_max)
-            for item in as_array(items, rules.transactions_max, "transactions")
-        )
+        transactions = as_array(items, rules.transactions_max, "transactions")
         if not transactions:
             raise CodecError("an empty batch")
+        if not _is_of_bytes(transactions) or max(map(len, transactions)) > rules.transaction_bytes_max:
+            raise CodecError(f"every transaction must be at most {rules.transaction_bytes_max} bytes")
         opaque = rules.content is BatchContent.CHUNKS
         size = check_items(transactions) if opaque else sum(map(len, transactions))
         if size > rules.batch_bytes_max:
@@ -151,6 +152,10 @@ class Batch:
             data,
             name if name is not None else batch_digest(data),
         )
+
+
+def _is_of_bytes(items: tuple[Value, ...]) -> TypeGuard[tuple[bytes, ...]]:
+    return _BYTES.issuperset(map(type, items))
 
 
 def batch_digest(data: bytes) -> Digest:

@@ -16,6 +16,7 @@ from consensus import (
     as_text,
     as_tuple,
     decode,
+    decode_shape,
     encode,
     encode_around,
 )
@@ -201,3 +202,76 @@ def test_whatever_is_accepted_around_large_byte_strings_is_canonical(
             assert candidate != data
         else:
             assert encode(decoded) == candidate
+
+
+# --- one shape -----------------------------------------------------------------------------------------
+
+SHAPE = (int, bytes, str, tuple)
+DEPTH = 4
+ALIEN: st.SearchStrategy[object] = (
+    st.floats(allow_nan=False)
+    | st.booleans()
+    | st.just({})
+    | st.just({"a": 1})
+    | st.just(msgpack.ExtType(1, b""))
+)
+ANYTHING = st.recursive(
+    st.none() | st.integers(0, 300) | st.binary(max_size=3) | st.text(max_size=3) | ALIEN,
+    lambda inner: st.lists(inner, max_size=3),
+    max_leaves=12,
+)
+
+
+def opened(data: bytes) -> Value:
+    """What `decode` makes of it, None where it is refused."""
+    try:
+        return decode(data, max_depth=DEPTH)
+    except CodecError:
+        return None
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 300), st.binary(max_size=3), st.text(max_size=3), st.lists(ANYTHING, max_size=4))
+def test_one_shape_is_opened_exactly_where_decode_accepts_it(
+    number: int, data: bytes, text: str, items: list[object]
+) -> None:
+    encoded: bytes = msgpack.packb([number, data, text, items])
+    assert decode_shape(encoded, SHAPE, DEPTH) == opened(encoded)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_no_byte_of_a_shape_can_be_changed_added_or_dropped_unless_decode_accepts_it_too(
+    data: st.DataObject,
+) -> None:
+    good = encode((7, b"ab", "c", (1, (b"d", None), ("e", ()), 300)))
+    place = data.draw(st.integers(0, len(good) - 1))
+    with_other = good[:place] + data.draw(st.binary(max_size=2)) + good[place + 1 :]
+    value = opened(with_other)
+    is_of_shape = type(value) is tuple and tuple(map(type, value)) == SHAPE
+    assert decode_shape(with_other, SHAPE, DEPTH) == (value if is_of_shape else None)
+
+
+@pytest.mark.parametrize(
+    "encoded",
+    [
+        b"\x94\xcc\x07\xc4\x02ab\xa1c\x90",  # 7 in two bytes
+        b"\x94\x07\xc5\x00\x02ab\xa1c\x90",  # a byte string with the longer header
+        b"\x94\x07\xc4\x02ab\xd9\x01c\x90",
+        b"\x94\x07\xc4\x02ab\xa1c\xdc\x00\x00",
+        b"\xdc\x00\x04\x07\xc4\x02ab\xa1c\x90",
+        b"\x94\xc3\xc4\x02ab\xa1c\x90",  # true
+        b"\x94\x07\xc4\x02ab\xa1c\x91\xc3",
+        b"\x94\x07\xc4\x02ab\xa1c\x91\xca\x00\x00\x00\x00",
+        b"\x94\x07\xc4\x02ab\xa1c\x91\x80",  # an empty map
+        b"\x94\x07\xc4\x02ab\xa1c\x91\xd4\x01\x00",
+        b"\x94\x07\xc4\x02ab\xa1c\x91\x91\x91\x91\x90",  # too deep
+        b"\x94\x07\xc4\x02ab\xa1c\x90\x00",
+        b"\x93\x07\xc4\x02ab\xa1c",
+        b"\x90",
+        b"",
+    ],
+    ids=repr,
+)
+def test_a_shape_in_any_other_form_is_not_opened(encoded: bytes) -> None:
+    assert decode_shape(encoded, SHAPE, DEPTH) is None
