@@ -40,9 +40,10 @@ def _signed(transactions: tuple[Transaction, ...]) -> tuple[Signed, ...]:
 class Workers:
     """A bounded pool of verification processes; both questions may be asked concurrently."""
 
-    def __init__(self, rules: BatchRules, processes: int) -> None:
+    def __init__(self, rules: BatchRules, processes: int, context: trio_parallel.WorkerContext) -> None:
         """Without any process the work is done in the loop, in slices."""
         self._rules = rules
+        self._context = context
         self._in_loop = processes == 0
         self.deaths = 0
         """Workers that ended in the middle of their work."""
@@ -70,7 +71,7 @@ class Workers:
         """The verdict on a batch (C22), with its transactions where no other process looked at them."""
         if not self._in_loop:
             try:
-                report = await trio_parallel.run_sync(judge_batch, data, self._rules, limiter=self._limiter)
+                report = await self._context.run_sync(judge_batch, data, self._rules, limiter=self._limiter)
             except trio_parallel.BrokenWorkerError as error:
                 self._lost(error)
             else:
@@ -82,7 +83,7 @@ class Workers:
         signed = _signed(transactions)
         if not self._in_loop:
             try:
-                valid: tuple[bool, ...] = await trio_parallel.run_sync(
+                valid: tuple[bool, ...] = await self._context.run_sync(
                     check_signatures, signed, limiter=self._limiter
                 )
             except trio_parallel.BrokenWorkerError as error:
@@ -132,7 +133,16 @@ class Workers:
 @asynccontextmanager
 async def open_workers(rules: BatchRules, processes: int) -> AsyncIterator[Workers]:
     """A pool that starts its processes on first use and ends them with the block."""
-    async with trio_parallel.open_worker_context(idle_timeout=float("inf"), init=pace_garbage_collection):
-        workers = Workers(rules, processes)
+    # All that is asked goes through this context: `trio_parallel.run_sync` would ask processes that belong
+    # to nobody, are not initialised, end when idle and otherwise with the interpreter.
+    opened = trio_parallel.open_worker_context(idle_timeout=float("inf"), init=pace_garbage_collection)
+    context = await opened.__aenter__()
+    try:
+        workers = Workers(rules, processes, context)
         await workers.prove_that_workers_verify()
         yield workers
+    finally:
+        try:
+            await opened.__aexit__(None, None, None)
+        except trio_parallel.BrokenWorkerError as error:  # killed while it had nothing to do
+            _log.warning("verification_worker_died", detail=str(error))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio_parallel
 from trio.testing import wait_all_tasks_blocked
 
 from consensus import Epoch, PublicKey, Signature, SigningKey, ValidatorIndex
@@ -166,7 +167,7 @@ def spawned_workers() -> list[int]:
 async def test_a_killed_worker_costs_its_check_a_detour_and_the_node_nothing() -> None:
     transactions, expected = signatures(MANY, 3)
     async with workers_of(1) as workers, trio.open_nursery() as nursery:
-        victims = spawned_workers()  # the last of other tests may still be ending
+        victims = spawned_workers()
         assert victims
         for victim in victims:
             os.kill(victim, signal.SIGSTOP)  # it cannot answer before it is killed
@@ -179,3 +180,22 @@ async def test_a_killed_worker_costs_its_check_a_detour_and_the_node_nothing() -
         for victim in victims:
             os.kill(victim, signal.SIGKILL)
     assert workers.deaths == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+async def test_workers_belong_to_their_block_and_end_with_it() -> None:
+    transactions, expected = signatures(MANY, 3)
+    before = set(spawned_workers())
+    async with workers_of(1) as workers:
+        assert await workers.check_signatures(transactions) == expected
+        (own,) = set(spawned_workers()) - before
+    assert own not in spawned_workers()
+    unowned = trio_parallel.default_context_statistics()
+    assert (unowned.idle_workers, unowned.running_workers) == (0, 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+async def test_a_worker_that_was_killed_while_idle_does_not_spoil_the_end() -> None:
+    async with workers_of(1):
+        for victim in spawned_workers():
+            os.kill(victim, signal.SIGKILL)
