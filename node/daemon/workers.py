@@ -2,11 +2,13 @@
 
 A busy Python thread beside the loop starves it or is starved (measured: one verification per 5 ms
 switch interval); a process does neither. The work is a pure function of bytes. What costs no more than the
-hop to a worker and back is checked in the loop.
+hop to a worker and back is checked in the loop, and so is everything until a process has shown that it
+verifies: no start waits for a second interpreter. No end waits for one either.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import TypeVar
 
 import structlog
 import trio
@@ -27,6 +29,9 @@ SLICE_TRANSACTIONS = 32
 """Checked in the loop between two turns of everything else where there are no processes: under 2 ms."""
 INLINE_BYTES_MAX = 4096
 """A batch this small holds as few transactions as that."""
+AGAIN_SECONDS = 10
+"""After a process that ended before it had shown anything."""
+_T = TypeVar("_T")
 
 
 def _answer(report: BatchReport) -> BatchChecked:
@@ -44,7 +49,8 @@ class Workers:
         """Without any process the work is done in the loop, in slices."""
         self._rules = rules
         self._context = context
-        self._in_loop = processes == 0
+        self.proven = trio.Event()
+        """Set once a process has told a good signature from a forged one; until then none is believed."""
         self.deaths = 0
         """Workers that ended in the middle of their work."""
         self._limiter = trio.CapacityLimiter(processes)
@@ -69,9 +75,9 @@ class Workers:
 
     async def check_batch(self, data: bytes) -> BatchChecked:
         """The verdict on a batch (C22), with its transactions where no other process looked at them."""
-        if not self._in_loop:
+        if self.proven.is_set():
             try:
-                report = await self._context.run_sync(judge_batch, data, self._rules, limiter=self._limiter)
+                report = await self._run(judge_batch, data, self._rules)
             except trio_parallel.BrokenWorkerError as error:
                 self._lost(error)
             else:
@@ -81,11 +87,9 @@ class Workers:
     async def check_signatures(self, transactions: tuple[Transaction, ...]) -> tuple[bool, ...]:
         """One bool a transaction."""
         signed = _signed(transactions)
-        if not self._in_loop:
+        if self.proven.is_set():
             try:
-                valid: tuple[bool, ...] = await self._context.run_sync(
-                    check_signatures, signed, limiter=self._limiter
-                )
+                valid = await self._run(check_signatures, signed)
             except trio_parallel.BrokenWorkerError as error:
                 self._lost(error)
             else:
@@ -118,31 +122,48 @@ class Workers:
             await trio.lowlevel.checkpoint()
         return tuple(valid)
 
-    async def prove_that_workers_verify(self) -> None:
-        """Raises LocalError unless a worker tells a good signature from a forged one: a worker that
-        failed to import our code could otherwise pass everything in silence."""
+    async def prove_that_processes_verify(self) -> None:
+        """Returns when one does: from then on they are asked. Raises LocalError when it does not: a process
+        that failed to import our code could otherwise pass everything in silence."""
         key = SigningKey(bytes(32))
         good = Transaction.sign(key, bytes(32), bytes(16), 1, "self-test", "check", ())
         forged = Transaction.decode(good.encoded[:-1] + bytes((good.encoded[-1] ^ 1,)))
-        sample = (good, forged) * INLINE_TRANSACTIONS_MAX
-        answers = await self.check_signatures(sample)
-        if answers != (True, False) * INLINE_TRANSACTIONS_MAX:
-            raise LocalError("the verification workers do not verify signatures; the installation is broken")
+        while not self.proven.is_set():
+            try:
+                answers = await self._run(check_signatures, _signed((good, forged)))
+            except trio_parallel.BrokenWorkerError as error:
+                self._lost(error)
+                await trio.sleep(AGAIN_SECONDS)
+                continue
+            if answers != (True, False):
+                raise LocalError("the verification workers verify no signatures; the installation is broken")
+            self.proven.set()
+
+    async def _run(self, function: Callable[..., _T], *arguments: object) -> _T:
+        """What a process answers. One that is still at work when the node ends is killed: nobody needs what
+        it would say, and nothing but memory is its own."""
+        answer: _T = await self._context.run_sync(
+            function, *arguments, kill_on_cancel=True, limiter=self._limiter
+        )
+        return answer
 
 
 @asynccontextmanager
 async def open_workers(rules: BatchRules, processes: int) -> AsyncIterator[Workers]:
-    """A pool that starts its processes on first use and ends them with the block."""
+    """A pool that starts a process at once, others when they are needed, and ends them with the block."""
     # All that is asked goes through this context: `trio_parallel.run_sync` would ask processes that belong
     # to nobody, are not initialised, end when idle and otherwise with the interpreter.
-    opened = trio_parallel.open_worker_context(idle_timeout=float("inf"), init=pace_garbage_collection)
+    opened = trio_parallel.open_worker_context(
+        idle_timeout=float("inf"), init=pace_garbage_collection, grace_period=0
+    )
     context = await opened.__aenter__()
     try:
-        workers = Workers(rules, processes, context)
-        await workers.prove_that_workers_verify()
-        yield workers
+        async with trio.open_nursery() as nursery:
+            workers = Workers(rules, processes, context)
+            if processes:
+                nursery.start_soon(workers.prove_that_processes_verify)
+            yield workers
+            nursery.cancel_scope.cancel()
     finally:
-        try:
+        with suppress(trio_parallel.BrokenWorkerError):  # killed, as they are to be
             await opened.__aexit__(None, None, None)
-        except trio_parallel.BrokenWorkerError as error:  # killed while it had nothing to do
-            _log.warning("verification_worker_died", detail=str(error))

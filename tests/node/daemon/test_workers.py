@@ -14,7 +14,7 @@ import trio
 import trio_parallel
 from trio.testing import wait_all_tasks_blocked
 
-from consensus import Epoch, PublicKey, Signature, SigningKey, ValidatorIndex
+from consensus import Epoch, LocalError, PublicKey, Signature, SigningKey, ValidatorIndex
 from node.daemon.verifying import check_signatures, judge_batch
 from node.daemon.workers import (
     INLINE_BYTES_MAX,
@@ -58,9 +58,11 @@ def batch(transactions: tuple[Transaction, ...]) -> bytes:
 
 @asynccontextmanager
 async def workers_of(processes: int) -> AsyncIterator[Workers]:
-    """Workers for these tests, under a deadline."""
+    """Workers for these tests, under a deadline; they have shown what they can."""
     with trio.fail_after(PATIENCE_SECONDS):
         async with open_workers(RULES, processes) as workers:
+            if processes:
+                await workers.proven.wait()
             yield workers
 
 
@@ -129,6 +131,36 @@ async def test_the_questions_of_many_share_the_processes_there_are() -> None:
                 nursery.start_soon(ask, workers)
     assert answers == [truth] * 6
     assert max(peaks) <= 2
+
+
+async def test_until_a_process_has_shown_that_it_verifies_everything_is_checked_in_the_loop() -> None:
+    items, truth = signatures(MANY, 3)
+    data = batch(signatures(MANY, -1)[0])
+    with trio.fail_after(PATIENCE_SECONDS):
+        async with open_workers(RULES, 1) as workers:
+            assert (await workers.check_batch(data)).opened, "nothing was awaited before it was begun"
+            assert await workers.check_signatures(items) == truth
+            await workers.proven.wait()
+            assert not (await workers.check_batch(data)).opened
+
+
+async def test_a_process_that_does_not_verify_ends_the_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("node.daemon.workers.check_signatures", len)
+    with trio.fail_after(PATIENCE_SECONDS), pytest.RaisesGroup(pytest.RaisesExc(LocalError, match="broken")):
+        async with open_workers(RULES, 1):
+            await trio.sleep_forever()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+async def test_the_end_waits_for_no_worker_that_is_busy() -> None:
+    before = set(spawned_workers())
+    async with workers_of(1) as workers, trio.open_nursery() as nursery:
+        (own,) = set(spawned_workers()) - before
+        os.kill(own, signal.SIGSTOP)  # it would answer never
+        nursery.start_soon(workers.check_signatures, signatures(MANY, -1)[0])
+        await wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert own not in spawned_workers()
 
 
 def test_the_check_of_a_signature_never_raises_for_what_is_none() -> None:
