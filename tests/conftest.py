@@ -1,30 +1,66 @@
 """Options of the whole suite, and what it tells at its end."""
 
-from collections.abc import Callable, Iterator
+import gc
+from collections.abc import Callable, Generator, Iterator
 
 import pytest
 import structlog
 
 LONG_FIRST = (
+    "tests/mutants/test_mutants.py",
     "tests/endtoend/test_crashes.py",
-    "tests/byzantine/",
+    "tests/bench/sim/test_scenarios.py",
+    "tests/endtoend/test_operators_tools.py",
+    "tests/byzantine/test_drivers.py",
     "tests/endtoend/test_chaos.py",
-    "tests/endtoend/test_lost_data.py",
-    "tests/bench/sim/",
+    "tests/node/validator/test_epochs.py",
+    "tests/node/explorer/test_pages.py",
+    "tests/endtoend/test_federation_apart.py",
+    "tests/byzantine/test_forked_island.py",
+    "tests/node/local/test_cluster.py",
+    "tests/bench/sim/test_command.py",
+    "tests/endtoend/test_epochs.py",
+    "tests/mutants/test_federations.py",
+    "tests/bench/test_smoke.py",
+    "tests/node/explorer/test_proofs.py",
+    "tests/endtoend/test_federation.py",
+    "tests/bench/twins/",
+    "tests/endtoend/test_upgrade.py",
+    "tests/endtoend/test_replay.py",
+    "tests/bench/test_replaying.py",
+    "tests/bench/cluster/test_endtoend.py",
+    "tests/endtoend/test_refused_starts.py",
+    "tests/node/validator/test_leading.py",
     "tests/endtoend/",
-    "tests/mutants/",
-    "tests/node/local/",
     "tests/bench/",
+    "tests/node/local/",
+    "tests/node/ledger/federation/",
+    "tests/node/validator/",
 )
-"""Files and folders that take long, the longest first: begun last, they would keep one process busy while the
-others have nothing left to do. Those that compute stand between those that mostly wait for a cluster."""
+"""Files and folders that take long, about the longest first: begun last, they would keep one process busy
+while the others have nothing left to do. Those that compute stand between those that wait for a cluster."""
 CAUGHT = "caught"
 """The property of a test that tells how a broken rule was found; it travels from worker processes too."""
+GARBAGE_THRESHOLD = 50_000
+"""Objects between two looks of the collector at the youngest. At the interpreter's 700 every tenth look of
+every tenth goes through all that thousands of tests, and what they import, consist of."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--rewrite` records the scenario files anew instead of comparing; read the difference like code."""
     parser.addoption("--rewrite", action="store_true", help="rewrite the recorded traces of scenario files")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is imported and collected lives to the end: the collector looks at it never."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+        gc.set_threshold(GARBAGE_THRESHOLD)
 
 
 @pytest.hookimpl(trylast=True)
