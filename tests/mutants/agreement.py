@@ -240,6 +240,7 @@ AGREEMENT = (
             Patch(safety, "extends_safely", _extends_anything),
             Patch(core, "extends_safely", _extends_anything),
         ),
+        likely=1,
     ),
     Mutant(
         "timeout-below-the-lock",
@@ -252,6 +253,7 @@ AGREEMENT = (
             Patch(SafetyRules, "may_time_out", _may_time_out_below),
         ),
         by=("signing",),  # the stores alone may cost liveness
+        likely=6,
     ),
     Mutant(
         "lock-lost-over-two-timeouts",
@@ -263,6 +265,7 @@ AGREEMENT = (
             Patch(SafetyRules, "may_time_out", _may_time_out_below),
             Patch(rounds, "_require_opened", _require_round_opened),
         ),
+        likely=1,
     ),
     Mutant(
         "recovers-from-the-qc-only",
@@ -284,6 +287,7 @@ AGREEMENT = (
         "malachite #850: votes lost once are lost, and the cluster waits for them for ever.",
         Hunt(faults=NETWORK),
         (Patch(Rounds, "unsuperseded", _nothing_again),),
+        likely=2,
     ),
     Mutant(
         "blocking-set-of-f",

@@ -141,6 +141,7 @@ CERTIFICATES = (
         "A TC as one aggregate over the round alone: its leader says which QCs were reported.",
         Hunt(faults=(*NETWORK, *CRASHES), liars=((3, leads_by(belittle)),)),
         (Patch(TimeoutCertificate, "verify", _verify_some_round),),
+        likely=1,
     ),
     Mutant(
         "embedded-qc-not-verified",

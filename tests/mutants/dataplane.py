@@ -107,5 +107,6 @@ DATAPLANE = (
         "monad-bft #1970 and its kin: answers of a sync peer are taken as they come.",
         Hunt(faults=(absence, absence, crash), lag_max=4, inline_bytes=0, liars=((3, Librarian),)),
         (Patch(verifying, "_batches_of", _batches_as_sent),),
+        likely=1,
     ),
 )

@@ -30,7 +30,8 @@ def _shipped(parts: Parts) -> Parts:
 @dataclass(frozen=True, slots=True)
 class Mutant:
     """`rule` is what is broken, `story` where somebody really broke it, or would. `by` are the invariants
-    that count as a catch, () for any: what else the patches do harm to is not the rule."""
+    that count as a catch, () for any: what else the patches do harm to is not the rule. `likely` is the
+    seed to begin with, where it was seen last."""
 
     name: str
     rule: str
@@ -39,6 +40,7 @@ class Mutant:
     patches: tuple[Patch, ...] = ()
     parts: Callable[[Parts], Parts] = _shipped
     by: tuple[str, ...] = ()
+    likely: int = 0
 
     def is_seen_in(self, violation: Violation) -> bool:
         """Whether this is what the broken rule does."""
@@ -63,10 +65,11 @@ def patched(mutant: Mutant) -> Iterator[Parts]:
 
 
 def catch(mutant: Mutant, seeds: Iterable[int]) -> tuple[tuple[int, ...], Violation | None]:
-    """The seeds tried until the rule was seen to be broken, and what was seen; None when it escaped."""
+    """The seeds tried, the likely one first, until the rule was seen to be broken, and what was seen; None
+    when it escaped."""
     tried: list[int] = []
     with patched(mutant) as parts:
-        for seed in seeds:
+        for seed in sorted(seeds, key=lambda seed: seed != mutant.likely):
             tried.append(seed)
             violation = run(mutant.hunt, seed, parts)
             if violation is not None and mutant.is_seen_in(violation):

@@ -29,7 +29,8 @@ def test_a_broken_rule_is_caught_and_the_shipped_node_is_silent_in_the_same_worl
 ) -> None:
     tried, violation = catch(mutant, range(SEEDS))
     assert violation is not None, f"{mutant.name} escaped in {SEEDS} worlds"
-    caught(f"{mutant.name}: caught in seed {len(tried)} of {SEEDS} by {violation.invariant}")
+    tries = f"{len(tried)} of {SEEDS} tried"
+    caught(f"{mutant.name}: caught in seed {tried[-1]}, {tries}, by {violation.invariant}")
     assert [shipped(mutant.hunt, seed) for seed in tried] == [None] * len(tried)
 
 
