@@ -1,10 +1,12 @@
 """All validators of one cluster sign two histories, and what the other clusters make of it."""
 
+from functools import cache
+
 import pytest
 
 from bench.sim.federation.scenario import ATTACKS, Fault, FederationScenario, mesh
 from bench.sim.federation.transactions import Accuse
-from bench.sim.federation.world import FROZEN_WITHIN_MS, Federation
+from bench.sim.federation.world import FROZEN_WITHIN_MS, Federation, Outcome
 from consensus import SignatureCache
 from node.anchoring.cluster.anchors import ClientStatus
 from node.anchoring.cluster.identity import ClusterIdentity
@@ -12,16 +14,19 @@ from node.anchoring.forks.evidence import EvidenceFile, ForkEvidence, Ground, ju
 from node.anchoring.refusals import Refused
 
 
-def forked(how: str, clusters: int = 3, seed: int = 11) -> Federation:
-    """A federation whose cluster 0 forks after fifteen seconds."""
+@cache
+def forked(how: str, clusters: int, seed: int) -> tuple[Federation, Outcome]:
+    """A federation whose cluster 0 forks after fifteen seconds, at its end, and what became of it: for all
+    tests that only look at it."""
     faults = (Fault("fork", 15_000, 5_000, 0, 1, how),)
-    return Federation(FederationScenario(seed, clusters, 4, 45_000, mesh(clusters), faults, pace_ms=400))
+    scenario = FederationScenario(seed, clusters, 4, 45_000, mesh(clusters), faults, pace_ms=400)
+    federation = Federation(scenario)
+    return federation, federation.run()
 
 
 @pytest.mark.parametrize(("how", "clusters"), [*((how, 3) for how in ATTACKS), ("split", 4)])
 def test_everybody_freezes_a_forked_island_and_follows_its_next_incarnation(how: str, clusters: int) -> None:
-    federation = forked(how, clusters)
-    outcome = federation.run()
+    federation, outcome = forked(how, clusters, 11)
     assert outcome.violation is None
     assert outcome.happened["frozen"] == outcome.happened["recovered"] == clusters - 1
     island = federation.clusters[0]
@@ -32,15 +37,15 @@ def test_everybody_freezes_a_forked_island_and_follows_its_next_incarnation(how:
 
 @pytest.mark.parametrize("seed", range(20, 23))
 def test_a_split_view_freezes_within_the_delay_of_the_anchoring_path(seed: int) -> None:
-    outcome = forked("split", seed=seed).run()
+    _, outcome = forked("split", 3, seed)
     assert outcome.violation is None
     assert outcome.frozen_after_ms is not None
     assert 0 <= outcome.frozen_after_ms <= FROZEN_WITHIN_MS
 
 
 def test_the_evidence_file_is_checked_with_nothing_but_the_genesis_hash() -> None:
-    federation = forked("split")
-    assert federation.run().violation is None
+    federation, outcome = forked("split", 3, 11)
+    assert outcome.violation is None
     island = federation.clusters[0]
     body = federation.checkers.histories[island.cluster_id][0].body
     found = 0
@@ -58,8 +63,8 @@ def test_the_evidence_file_is_checked_with_nothing_but_the_genesis_hash() -> Non
 
 def test_nobody_is_told_twice_or_never_across_the_recovery() -> None:
     """The checkers of the run refuse a second delivery; here: nothing that lives is open in the end."""
-    federation = forked("split")
-    assert federation.run().violation is None
+    federation, outcome = forked("split", 3, 11)
+    assert outcome.violation is None
     living = {cluster.cluster_id: cluster.main.ledger for cluster in federation.clusters}
     assert federation.checkers.open_messages(living) == []
     for peer in federation.clusters[1:]:
