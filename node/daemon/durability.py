@@ -11,7 +11,7 @@ import fcntl
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +20,8 @@ BLOCK_BYTES = 4096
 size of the kernel's cache, so that writing one record cannot tear another that was acknowledged."""
 
 _NEARLY_NOTHING_BYTES = 1024 * 1024
+_PIECES_MAX = 512
+"""In one write; systems take 1,024 (IOV_MAX)."""
 
 
 def sync_data(fd: int) -> None:
@@ -58,6 +60,19 @@ def write_all(fd: int, data: bytes, offset: int) -> None:
         if step == 0:
             raise OSError(errno.EIO, "the file takes no more bytes")
         written += step
+
+
+def write_pieces(fd: int, pieces: Sequence[bytes], offset: int) -> int:
+    """Write the pieces one behind the other from `offset` on, without joining them; how many bytes."""
+    written = 0
+    for start in range(0, len(pieces), _PIECES_MAX):
+        some = pieces[start : start + _PIECES_MAX]
+        size = sum(map(len, some))
+        done = os.pwritev(fd, some, offset + written)
+        if done < size:
+            write_all(fd, b"".join(some)[done:], offset + written + done)
+        written += size
+    return written
 
 
 def reserve(fd: int, size_bytes: int) -> None:

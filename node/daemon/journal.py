@@ -25,7 +25,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from node.daemon.durability import explain, reserve, sync_data, sync_directory, write_all
+from node.daemon.durability import explain, reserve, sync_data, sync_directory, write_all, write_pieces
 from node.daemon.failpoints import hit
 from node.daemon.segment import (
     DATA_START,
@@ -183,9 +183,9 @@ class Journal:
             if self._segments[-1].end + room > self._segments[-1].header.size_bytes:
                 self._roll()
             segment = self._segments[-1]
-            group = encode_group(segment.header.nonce, segment.next_seq, records)
+            pieces = encode_group(segment.header, segment.next_seq, records)
             hit("journal-before-write")
-            write_all(self._fd, group, segment.end)
+            written = write_pieces(self._fd, pieces, segment.end)
             hit("journal-before-sync")
             self._sync()
             hit("journal-after-sync")
@@ -195,7 +195,7 @@ class Journal:
                 "Nothing that was not acknowledged has left this node"
             )
             raise JournalFailed(self._failure) from error
-        segment.end += len(group)
+        segment.end += written
         segment.next_seq += len(records)
         return segment.next_seq - 1
 
@@ -343,7 +343,7 @@ class Journal:
         later segment exists. Where not even a mark fits, no group can have been begun.
         """
         segment = self._segments[-1]
-        mark = encode_group(segment.header.nonce, segment.next_seq, ())
+        (mark,) = encode_group(segment.header, segment.next_seq, ())
         if segment.end + len(mark) <= segment.header.size_bytes:
             write_all(self._fd, mark, segment.end)
             self._sync()

@@ -9,6 +9,7 @@ import contextlib
 import errno
 import os
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -60,6 +61,13 @@ class RecordedDisk:
         self._unsynced.append((os.fstat(fd).st_ino, offset, data))
         self._due()
 
+    def write_pieces(self, fd: int, pieces: Sequence[bytes], offset: int) -> int:
+        self._due()
+        written = durability.write_pieces(fd, pieces, offset)
+        self._unsynced.append((os.fstat(fd).st_ino, offset, b"".join(pieces)))
+        self._due()
+        return written
+
     def sync_data(self, fd: int) -> None:
         is_due = self._due()
         file = os.fstat(fd).st_ino
@@ -100,7 +108,7 @@ class RecordedDisk:
     def record(self, patch: pytest.MonkeyPatch) -> None:
         """See all that the journal and the guard do."""
         for module in (journal, segment, guardfile):
-            for name in ("write_all", "sync_data", "sync_directory"):
+            for name in ("write_all", "write_pieces", "sync_data", "sync_directory"):
                 if hasattr(module, name):
                     patch.setattr(module, name, getattr(self, name))
             if hasattr(module, "sync_file"):
