@@ -122,10 +122,7 @@ def test_every_alert_says_what_to_do() -> None:
         assert rule["labels"]["severity"] in ("warning", "critical")
 
 
-def test_the_image_starts_what_the_unit_starts_and_is_the_version_in_the_manifests() -> None:
-    text = (DEPLOY / "container" / "Containerfile").read_text()
-    assert 'ENTRYPOINT ["isthmus"]' in text
-    assert "--require-hashes" in text
+def test_the_image_in_the_manifests_is_of_this_version() -> None:
     version = re.search(r'^version = "(.+)"$', (DEPLOY.parent / "pyproject.toml").read_text(), re.MULTILINE)
     assert version is not None
     images = set(
