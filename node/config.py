@@ -7,6 +7,7 @@ outside a section: `ISTHMUS__NAME`). What every validator must agree on is not h
 """
 
 import difflib
+import ipaddress
 import re
 import tomllib
 from collections.abc import Mapping
@@ -94,6 +95,18 @@ class ApiSettings:
     allowed_hosts: tuple[str, ...] = knobs.hosts(
         "names beside loopback under which browsers may reach the API"
     )
+
+    @property
+    def url(self) -> str:
+        """Where a program on this machine asks. Who listens on every address (0.0.0.0, ::), as in a
+        container, is asked on loopback: an unspecified address is no name that a node answers to."""
+        try:
+            address = ipaddress.ip_address(self.host)
+        except ValueError:
+            return f"http://{self.host}:{self.port}"
+        if address.is_unspecified:
+            address = ipaddress.ip_address("127.0.0.1" if address.version == 4 else "::1")
+        return f"http://{address}:{self.port}" if address.version == 4 else f"http://[{address}]:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)

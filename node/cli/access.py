@@ -88,5 +88,5 @@ def find_access(
         config = load_config(Home(home), os.environ).config
         if trust is None and config.home.genesis_file.exists():
             trust = Genesis.from_json(config.home.genesis_text()).cluster_id
-        return Access((f"http://{config.api.host}:{config.api.port}",), trust, key)
+        return Access((config.api.url,), trust, key)
     return Access((_DEFAULT_URL,), trust, key)

@@ -6,7 +6,16 @@ from pathlib import Path
 import pytest
 
 from node import config as config_module
-from node.config import SECTIONS, ConfigError, LoadedConfig, NodeConfig, knobs_of, load_config, parse_config
+from node.config import (
+    SECTIONS,
+    ApiSettings,
+    ConfigError,
+    LoadedConfig,
+    NodeConfig,
+    knobs_of,
+    load_config,
+    parse_config,
+)
 from node.home import Home
 
 HOME = Home(Path("/nowhere"))
@@ -151,6 +160,20 @@ def test_all_mistakes_are_told_at_once() -> None:
 )
 def test_a_mistake_in_the_environment_names_the_variable(variable: str, value: str, sentence: str) -> None:
     assert problems("", **{variable: value}) == (sentence,)
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:27601"),
+        ("0.0.0.0", "http://127.0.0.1:27601"),
+        ("::", "http://[::1]:27601"),
+        ("fd00::7", "http://[fd00::7]:27601"),
+        ("node.example", "http://node.example:27601"),
+    ],
+)
+def test_who_listens_on_every_address_is_asked_on_loopback(host: str, url: str) -> None:
+    assert ApiSettings(host=host).url == url
 
 
 def test_broken_toml_and_a_missing_home_are_sentences(tmp_path: Path) -> None:

@@ -149,7 +149,7 @@ def _document(home: Home) -> dict[str, object]:
         "role": config.role,
         "node_key": NodeIdentity.from_seed(read_key(home.node_key_file)).peer_id,
         "cluster_id": Genesis.from_json(home.genesis_text()).cluster_id,
-        "api": f"http://{config.api.host}:{config.api.port}",
+        "api": config.api.url,
         "peers": [peer.name for peer in config.p2p.peers],
     }
 

@@ -86,7 +86,7 @@ def _whom(net: Path | None, options: dict[str, Any]) -> list[Asked]:
     if options["home"] is not None:
         config = load_config(Home(options["home"]), os.environ).config
         log_file = config.home.log_dir / "daemon.log"
-        return [Asked(config.name, f"http://{config.api.host}:{config.api.port}", config.home, log_file)]
+        return [Asked(config.name, config.api.url, config.home, log_file)]
     (url,) = find_access((), None, None, None, None).urls
     return [Asked(url, url, None, None)]
 
