@@ -35,7 +35,7 @@ from node.diagnosis import NodeFacts, PeerFacts
 from node.genesis import Genesis
 from node.ledger.codes import Code
 from node.ledger.params import OPAQUE
-from node.storage import ChainTable, Snapshot, SnapshotExpired, SnapshotLimit
+from node.storage import Snapshot, SnapshotExpired, SnapshotLimit
 from node.validator import Refusal
 
 RETRY_AFTER_MS = 1_000
@@ -45,8 +45,6 @@ _BURST_SECONDS = 4
 """An address that paused may make so many seconds' requests at once."""
 _GATED_AT_ONCE = 64
 """Transactions of governance that one request has looked at (about 30 us each) before others have a turn."""
-READ_IN_LOOP_MAX = 64
-"""Point reads (about 1 us each) done where they are asked for: the hop to a thread costs forty."""
 
 
 class LiveBackend:
@@ -102,11 +100,7 @@ class LiveBackend:
         return _taken(outcomes)
 
     async def wait_certified(self, tx_ids: Sequence[bytes], timeout_ms: int) -> tuple[Location | None, ...]:
-        """Each transaction's place once all are readable, or what is known at the timeout."""
-        if timeout_ms <= 0:
-            stored = await trio.to_thread.run_sync(self._stored_places, tx_ids)
-            places = (stored.get(tx_id) for tx_id in tx_ids)
-            return tuple(_location(None if place is None else Found.at(place)) for place in places)
+        """Each transaction's place once all are readable, or what is known at the timeout. Raises Busy."""
         return await self._wait(tx_ids, timeout_ms, is_hasty=False)
 
     async def wait_committed(self, tx_ids: Sequence[bytes], timeout_ms: int) -> tuple[Location | None, ...]:
@@ -117,44 +111,23 @@ class LiveBackend:
     async def _wait(
         self, tx_ids: Sequence[bytes], timeout_ms: int, *, is_hasty: bool
     ) -> tuple[Location | None, ...]:
+        whereabouts = self._node.whereabouts
         try:
-            with self._node.waiters.party(tx_ids, is_hasty=is_hasty) as party:
-                if is_hasty:
-                    self._release_executed(tx_ids)
-                if len(party.found) < len(tx_ids):
-                    await self._release_stored(tx_ids)
-                with trio.move_on_after(timeout_ms / 1000):
-                    await party.wait()
+            if timeout_ms <= 0 and not is_hasty:
+                found = await whereabouts.certified(tx_ids)
+            else:
+                found = await whereabouts.wait(tx_ids, timeout_ms / 1000, is_hasty=is_hasty)
         except TooManyWaiters:
             raise Busy("too many clients wait for receipts; come back later", RETRY_AFTER_MS) from None
         except (SnapshotLimit, SnapshotExpired) as error:
             raise Busy(f"{error}; come back later", RETRY_AFTER_MS) from error
-        return tuple(_location(party.found.get(tx_id)) for tx_id in tx_ids)
-
-    async def _release_stored(self, tx_ids: Sequence[bytes]) -> None:
-        if len(tx_ids) <= READ_IN_LOOP_MAX:
-            stored = self._stored_places(tx_ids)
-        else:
-            stored = await trio.to_thread.run_sync(self._stored_places, tx_ids)
-        for tx_id, place in stored.items():
-            self._node.waiters.release(tx_id, place)
-
-    def _stored_places(self, tx_ids: Sequence[bytes]) -> dict[bytes, bytes]:
-        with self.snapshot() as snapshot:
-            found = ((tx_id, snapshot.get(ChainTable.TRANSACTIONS, tx_id)) for tx_id in tx_ids)
-            return {tx_id: place for tx_id, place in found if place is not None}
+        return tuple(_location(found.get(tx_id)) for tx_id in tx_ids)
 
     async def wait_height(self, height: int, timeout_ms: int) -> bool:
         """Whether `height` became readable in time."""
         with trio.move_on_after(timeout_ms / 1000):
             await self._node.waiters.wait_readable(height)
         return self._node.waiters.readable_height >= height
-
-    def _release_executed(self, tx_ids: Sequence[bytes]) -> None:
-        data = self._node.validator.data
-        if data.diverged is None:
-            for receipt in self._node.executed.find(data.line.executed, tx_ids):
-                self._node.waiters.release_executed(receipt)
 
     async def wait_committed_height(self, height: int, timeout_ms: int) -> bool:
         """Whether `height` is executed here, or certified, in time."""

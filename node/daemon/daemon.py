@@ -8,7 +8,7 @@ sentence, and the next start recovers. Services (the HTTP door) are handed in, b
 import os
 import random
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol
@@ -40,10 +40,12 @@ from node.daemon.timeslice import ask_for_short_turns
 from node.daemon.verifying import pace_garbage_collection
 from node.daemon.waiters import TooManyWaiters, Waiters
 from node.daemon.watches import watch_disk, watch_links
+from node.daemon.whereabouts import Whereabouts
 from node.daemon.workers import Workers, open_workers
 from node.home import read_key
+from node.ledger.receipts import Receipt
 from node.pool.config import PoolConfig
-from node.storage import ChainTable, SnapshotLimit
+from node.storage import SnapshotExpired, SnapshotLimit
 from node.validator import (
     Answer,
     ChunkSubmitted,
@@ -102,6 +104,7 @@ class Node:
         self.recent = RecentHeights()
         self.nearness = Nearness(opened.genesis.params.certification_lag_max)
         self.executed = ExecutedIndex()
+        self.whereabouts = Whereabouts(waiters, lambda: self.recent.over(opened.store), self._executed_of)
         self.recorded = RecorderCounts()
         self.forgotten = Forgotten()
         self.started_ms = wall_ms()
@@ -161,13 +164,14 @@ class Node:
         return outcome.sentence if isinstance(outcome, Refusal) else None
 
     async def wait_certified(self, transaction_id: bytes) -> None:
-        """Returns once the transaction is certified and readable, or when too many wait already."""
-        with suppress(TooManyWaiters, SnapshotLimit), self.waiters.party((transaction_id,)) as party:
-            with self.recent.over(self.opened.store) as snapshot:
-                place = snapshot.get(ChainTable.TRANSACTIONS, transaction_id)
-            if place is not None:
-                self.waiters.release(transaction_id, place)
-            await party.wait()
+        """Returns once the transaction is certified and readable, or when too many wait or read already."""
+        with suppress(TooManyWaiters, SnapshotLimit, SnapshotExpired):
+            await self.whereabouts.wait((transaction_id,))
+
+    def _executed_of(self, tx_ids: Sequence[bytes]) -> Iterable[Receipt]:
+        """Of these transactions those that are executed here; none where a quorum contradicts that."""
+        data = self.validator.data
+        return () if data.diverged is not None else self.executed.find(data.line.executed, tx_ids)
 
     def tell_executed(self) -> None:
         """Wake who waits for what is executed and not certified yet; nobody where a quorum contradicts it."""
