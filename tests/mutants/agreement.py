@@ -74,7 +74,7 @@ def _take_any_height(self: DataPlane, ready: asked.BlockReady) -> None:
     if not ready.block.yields_header or self.diverged is not None:
         self.serve_pool(self.pool.on_executed(ready.block.block.id, self._mail.now_ms))
     elif self.catchup.running:
-        self._hold(ready)
+        self._hold((ready,))
     else:
         self._queue(ready.block, ready.batches)
 
