@@ -22,6 +22,7 @@ from tests.endtoend.talk import (
     client_of,
     new_record,
     put_one,
+    status_where,
 )
 
 
@@ -59,6 +60,7 @@ async def test_a_member_who_was_admitted_by_governance_may_write(cluster: Runnin
     record_id, transaction = new_record(newcomer)
     async with client_of(cluster, "node3") as client:
         admitted = await decide(cluster, SetMember(member))
+        await status_where(cluster, "node3", lambda status: status.stored_height >= admitted.height)
         assert (await client.header(admitted.height, verify=True)).next_validators_hash is None
         receipt = await client.submit(transaction)
         assert receipt.ok, receipt.explanation
@@ -75,10 +77,11 @@ async def test_new_weights_begin_an_epoch_and_it_survives_a_start_of_all(cluster
         roster = await client.validators(min_height=decided.height)
         assert (roster.epoch, roster.total_weight) == (1, 5)
         assert (await client.header(decided.height, verify=True)).next_validators_hash is not None
-        assert (await client.header(verify=True)).epoch == 1
         for record_id in (before, after):
             found = await client.record(record_id, min_height=acknowledged.height, verify=True)
             assert found.is_verified
+        assert (await client.header(verify=True)).epoch == 1
+    await all_agree(cluster, acknowledged)  # whoever is asked next has executed it
     assert await listed(cluster) == []
     cluster.kill(*cluster.names)
     cluster.start_missing()

@@ -64,6 +64,7 @@ async def signed_heights(cluster: RunningCluster, low: int, high: int) -> list[i
     index = genesis.validator_set().index_of(key)
     assert index is not None
     signed = []
+    await status_where(cluster, WITNESS, lambda status: status.stored_height >= high)
     async with client_of(cluster, WITNESS) as client:
         for height in range(low, high + 1):
             encoded = (await client.block(height)).header.certificate
