@@ -6,6 +6,7 @@ One cluster for all of it, hurt again and again: what a test leaves broken, the 
 import os
 import shutil
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from node.daemon.durability import BLOCK_BYTES
 from node.daemon.failpoints import NAMES, VARIABLE
 from node.daemon.journal import Journal
 from node.daemon.segment import DATA_START, padded_group_bytes, read_header, scan_groups
-from tests.endtoend.running import STOP_SECONDS, RunningCluster
+from tests.endtoend.running import OWN_MACHINES, STOP_SECONDS, RunningCluster
 from tests.endtoend.talk import (
     PATIENCE_SECONDS,
     Acknowledged,
@@ -32,6 +33,12 @@ FILLING_SEGMENTS = ("journal-before-name", "journal-after-retire")
 ROOM_LEFT_BYTES = 16 * BLOCK_BYTES
 FEW = 6
 """Receipts that show that the cluster goes on."""
+
+
+@pytest.fixture(scope="module")
+def environment() -> Mapping[str, str]:
+    """Verification workers, which are not to outlive a daemon either."""
+    return OWN_MACHINES
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import pytest
 import trio
 
+from node.cli.main import run
 from node.client import AsyncClient, Client, NotTrusted
 from tests.endtoend.running import RunningCluster
 from tests.endtoend.talk import (
@@ -21,6 +22,7 @@ from tests.endtoend.talk import (
     content_of,
     new_record,
     put_one,
+    status_where,
     wallet_of,
 )
 from tests.node.explorer.chromium import Browser, chromium
@@ -80,12 +82,23 @@ async def test_versions_follow_each_other_and_absence_is_proven(cluster: Running
         assert nothing.is_verified
 
 
+def verified_here(
+    path: Path, trust: str, capsys: pytest.CaptureFixture[str]
+) -> tuple[int, dict[str, object]]:
+    """The command's exit code and answer, without an interpreter of its own."""
+    code = run(["verify", str(path), "--trust", trust, "--json"])
+    answer = json.loads(capsys.readouterr().out)
+    assert isinstance(answer, dict)
+    return code, answer
+
+
 async def test_a_bundle_verifies_offline_and_not_when_distrusted_or_tampered_with(
-    cluster: RunningCluster, tmp_path: Path
+    cluster: RunningCluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await all_ready(cluster)
     acknowledged = Acknowledged()
     record_id = await put_one(cluster, acknowledged)
+    await status_where(cluster, "node2", lambda status: status.stored_height >= acknowledged.height)
     async with client_of(cluster, "node2") as client:
         bundles = {
             "tx.bundle": await client.prove_transaction(acknowledged.receipts[record_id].tx_id),
@@ -98,12 +111,12 @@ async def test_a_bundle_verifies_offline_and_not_when_distrusted_or_tampered_wit
         code, answer = await isthmus("verify", str(path), "--trust", trust)
         assert (code, answer["verified"]) == (0, True)
         assert answer["not_checked"]
-        code, answer = await isthmus("verify", str(path), "--trust", "00" * 32)
+        code, answer = verified_here(path, "00" * 32, capsys)
         assert (code, answer["verified"]) == (1, False)
         for position in (len(bundle) // 4, len(bundle) // 2, len(bundle) - 1):
             changed = bytes((bundle[position] ^ 1,))
             path.write_bytes(bundle[:position] + changed + bundle[position + 1 :])
-            code, answer = await isthmus("verify", str(path), "--trust", trust)
+            code, answer = verified_here(path, trust, capsys)
             assert (code, answer["verified"]) == (1, False), position
             assert answer["reason"]
 

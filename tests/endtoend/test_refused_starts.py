@@ -14,6 +14,7 @@ import pytest
 import trio
 
 from node.cli.exits import Exit
+from node.cli.main import run
 from node.genesis import Genesis
 from node.local.ports import LOOPBACK
 from node.local.testnet import LocalNode, Testnet
@@ -53,6 +54,14 @@ async def refused(node: LocalNode, **environment: str) -> tuple[int, str]:
     words = done.stderr.decode()
     assert "Traceback" not in words
     return done.returncode, words
+
+
+def refused_here(node: LocalNode, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    """The same of a start that ends before anything runs, without an interpreter of its own."""
+    code = run(["start", "--home", str(node.home.path)])
+    words = capsys.readouterr().err
+    assert "Traceback" not in words
+    return code, words
 
 
 def other_ports() -> dict[str, str]:
@@ -108,26 +117,30 @@ async def test_a_genesis_of_another_cluster_in_a_home_with_data_is_refused(tmp_p
         running.close()
 
 
-async def test_an_unknown_setting_is_an_error_with_a_suggestion(node: LocalNode) -> None:
+def test_an_unknown_setting_is_an_error_with_a_suggestion(
+    node: LocalNode, capsys: pytest.CaptureFixture[str]
+) -> None:
     text = node.home.config_file.read_text()
     node.home.config_file.write_text(text + "\n[storage]\njournal_segment_byte = 1048576\n")
-    code, words = await refused(node)
+    code, words = refused_here(node, capsys)
     assert code == Exit.CONFIGURATION
     assert "did you mean 'journal_segment_bytes'?" in words
 
 
 @pytest.mark.parametrize("name", ["node.key", "validator.key"])
-async def test_a_key_that_others_can_read_is_refused(node: LocalNode, name: str) -> None:
+def test_a_key_that_others_can_read_is_refused(
+    node: LocalNode, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = node.home.keys_dir / name
     path.chmod(0o644)
-    code, words = await refused(node)
+    code, words = refused_here(node, capsys)
     assert code == Exit.KEYS
     assert f"run: chmod 600 {path}" in words
 
 
-async def test_a_missing_genesis_is_refused(node: LocalNode) -> None:
+def test_a_missing_genesis_is_refused(node: LocalNode, capsys: pytest.CaptureFixture[str]) -> None:
     node.home.genesis_file.unlink()
-    code, words = await refused(node)
+    code, words = refused_here(node, capsys)
     assert code == Exit.CONFIGURATION
     assert "copy the cluster's genesis.json there" in words
 
@@ -162,8 +175,10 @@ async def test_a_killed_testnet_command_leaves_no_daemon(tmp_path: Path) -> None
         running.close()
 
 
-async def test_an_empty_folder_is_no_home(tmp_path: Path, node: LocalNode) -> None:
+def test_an_empty_folder_is_no_home(
+    tmp_path: Path, node: LocalNode, capsys: pytest.CaptureFixture[str]
+) -> None:
     shutil.rmtree(node.home.path)
-    code, words = await refused(node)
+    code, words = refused_here(node, capsys)
     assert code in (Exit.CONFIGURATION, Exit.USAGE)
     assert "isthmus init" in words or "does not exist" in words
