@@ -12,6 +12,8 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from tests.conftest import LONG_FIRST
+
 ROOT = Path(__file__).resolve().parent.parent
 PRODUCT = ("consensus", "p2p", "node", "bench")
 FILE_LINES_MAX = 400
@@ -297,6 +299,10 @@ def test_every_folder_with_code_is_a_package() -> None:
 def test_the_files_that_must_be_pure_exist() -> None:
     paths = [source.path for source in python_files()]
     assert not [p for p in PURE if not any(is_any_of(path, (p,)) for path in paths)]
+
+
+def test_the_long_test_files_exist() -> None:
+    assert not [path for path in LONG_FIRST if not (ROOT / path).exists()]
 
 
 def test_the_lock_has_a_hash_for_everything_and_no_address() -> None:
