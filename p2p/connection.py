@@ -26,9 +26,9 @@ from p2p.identity import PeerId
 from p2p.peers import Pace
 from p2p.queues import SendQueue
 from p2p.tls import describe
-from p2p.tlsstream import TlsStream
+from p2p.tlsstream import RECEIVE_BYTES, TlsStream
 
-READ_BYTES = 256 * 1024
+READ_BYTES = RECEIVE_BYTES
 AT_ONCE_BYTES = 512 * 1024
 """Written in one go at most, however fast the peer reads: others have their turn then."""
 CONTROL_MAX_BYTES = 16 * 1024
