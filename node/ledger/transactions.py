@@ -149,7 +149,7 @@ class Transaction:
 
 def _decode_usual(data: bytes) -> Transaction | None:
     """The transaction, if nothing is wrong with it: without the looks that tell what is wrong, because every
-    node decodes every transaction twice."""
+    node decodes every transaction."""
     if data[:2] == b"\x92\xc4":
         start = 3
         end = 3 + data[2] if len(data) > 2 else 0
