@@ -114,9 +114,6 @@ class StorageSettings:
     """What lies on disk: `[storage]`. The map size is address space, not used disk."""
 
     map_bytes: int = knobs.integer(256 * _GIB, _MIB, 2**46, "largest size of each database")
-    journal_segment_bytes: int = knobs.integer(
-        64 * _MIB, 64 * _MIB, 4 * _GIB, "size of one preallocated journal file"
-    )
     fsync: bool = knobs.flag(
         True, "false only for measurements: a power cut may then lose signatures' records"
     )
@@ -138,6 +135,9 @@ class LimitSettings:
     )
     transactions_per_second: int = knobs.integer(
         2_000, 0, 1_000_000, "transactions of one key taken in here, ten seconds' at once; 0: any number"
+    )
+    commit_target_ms: int = knobs.integer(
+        50, 0, 60_000, "commits slower than this hold clients back; 0: throughput before latency"
     )
     event_streams: int = knobs.integer(64, 1, 65536, "open event streams of the API")
     waiting_requests: int = knobs.integer(4_096, 16, 1_000_000, "requests that wait for a receipt")

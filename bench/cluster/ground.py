@@ -15,7 +15,7 @@ from pathlib import Path
 import trio
 
 from bench.cables import lay_cables
-from bench.cluster.scenarios import Mode, Scenario
+from bench.cluster.scenarios import COMMIT_TARGET_MS, Mode, Scenario
 from bench.ports import unused_ports
 from bench.proxies import Mesh
 from consensus import SigningKey
@@ -29,6 +29,7 @@ from node.local.supervisor import ProgramDied, Supervisor, open_supervisor
 from node.local.testnet import Testnet, write_testnet
 
 READY_MS = 60_000
+_THROUGHPUT = {"ISTHMUS_LIMITS__COMMIT_TARGET_MS": str(COMMIT_TARGET_MS)}
 _NO_FSYNC = {"ISTHMUS_STORAGE__FSYNC": "false"}
 _CERTIFICATES = {"ISTHMUS_CONSENSUS__VERIFICATION_CERTIFICATES": "true"}
 
@@ -100,7 +101,7 @@ async def open_local(scenario: Scenario, directory: Path) -> AsyncIterator[Groun
 
 def _environment(scenario: Scenario) -> dict[str, str]:
     fsync = {} if scenario.fsync else _NO_FSYNC
-    return fsync | (_CERTIFICATES if scenario.verification_certificates else {})
+    return _THROUGHPUT | fsync | (_CERTIFICATES if scenario.verification_certificates else {})
 
 
 def _write(scenario: Scenario, directory: Path, seeds: Sequence[bytes]) -> Testnet:

@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.cluster.figures import LATE_US, OUTCOME_NAMES, Aftermath
 from bench.cluster.readings import BENCH, NodeWork, Work
-from bench.cluster.scenarios import FAULT_WORDS, Fault, Scenario
+from bench.cluster.scenarios import COMMIT_TARGET_MS, FAULT_WORDS, Fault, Scenario
 from bench.cluster.shapes import ClosedLoop, NoLoad, OpenLoop
 from bench.cluster.trial import Trial
 from bench.machine import Machine, Noise
@@ -104,6 +104,7 @@ def figures_of(scenario: Scenario, trial: Trial) -> dict[str, Any]:
         "payload_bytes": scenario.payload_bytes,
         "batch_bytes": scenario.batch_bytes,
         "fsync": scenario.fsync,
+        "commit_target_ms": None if "attached" in scenario.changed else COMMIT_TARGET_MS,
         "proxied": scenario.fault.needs_proxies,
         "throughput_tps": traffic.throughput_tps,
         "sent_tps": traffic.sent_tps,

@@ -39,6 +39,7 @@ class NodeCollector(Collector):
         node = self._node
         view = node.validator.replica.view()
         data = node.validator.data
+        window = data.pool.sealer.window
         gauges = (
             ("consensus_round", "Round this node is in.", view.round),
             ("consensus_epoch", "Epoch this node is in.", view.epoch),
@@ -57,6 +58,12 @@ class NodeCollector(Collector):
             ("sync_running", "1 while catching up.", data.catchup.running),
             ("consensus_reachable_weight", "Weight of connected validators and own.", self._weight()),
             ("consensus_total_weight", "Weight of all validators.", node.validator.validators.total_weight),
+            ("pool_window_bytes", "What of our own batches may be under way now.", window.bytes_max),
+            (
+                "pool_batch_ms",
+                "How long our last batch was under way, from sealing to execution.",
+                window.took_ms,
+            ),
             ("ready", "1 when this node can commit.", not reasons_against(node)),
         )
         for name, words, value in gauges:
@@ -136,7 +143,18 @@ class NodeCollector(Collector):
         node = self._node
         loop, hands, opened = node.driver.counts, node.performer.counts, node.opened
         checks = node.validator.data.pool.attesting.counts
+        commits = node.validator.commit_times
         counters = (
+            (
+                "consensus_committed_blocks",
+                "Blocks with payload committed since the start, to divide the next by.",
+                commits.blocks,
+            ),
+            (
+                "consensus_commit_ms",
+                "Milliseconds from their proposal, by their proposers' clocks, to their commit here.",
+                commits.total_ms,
+            ),
             ("loop_inputs", "Inputs the validator stepped through.", loop.inputs),
             ("journal_syncs", "Groups written and synced to the journal.", loop.groups),
             ("journal_records", "Records written to the journal.", loop.appends),

@@ -192,11 +192,9 @@ def _open_journal(config: NodeConfig, store: Store) -> tuple[Journal, bool]:
     last segment is never trimmed, so beside a database that was filled from it no journal is empty (C14)."""
     stored = store.reader().get(ChainTable.META, OPEN_KEY)
     known = 0 if stored is None else OpenBook.decode(stored).journal_seq
-    segment_bytes = config.storage.journal_segment_bytes
     journal = Journal.open(
         config.home.journal_dir,
-        segment_bytes=segment_bytes,
-        max_record_bytes=min(RECORD_BYTES_MAX, segment_bytes // 2),
+        max_record_bytes=RECORD_BYTES_MAX,
         max_segments=JOURNAL_SEGMENTS_MAX,
         start_seq=known + 1,
         fsync=config.storage.fsync,

@@ -44,6 +44,8 @@ EXPIRY_MS_MAX = 2**53
 _DOMAIN = "isthmus/transaction/v1"
 _DEPTH_ANY = 1024
 _BODY_SHAPE = (int, bytes, bytes, bytes, int, str, str, tuple)
+_SENDER_AT = 38
+"""Where the sender's key begins in a body: behind five headers, the version and the cluster id."""
 _SIGNATURE_HEADER = b"\xc4\x40"
 _SIGNATURE_PART = 66
 """Bytes of the signature with its header, with which a transaction ends."""
@@ -189,6 +191,13 @@ def _decode_usual(data: bytes) -> Transaction | None:
             digest(_DOMAIN, body),
         )
     return None
+
+
+def sender_in(data: bytes) -> PublicKey:
+    """The key that stands where an encoded transaction has its sender's: something to go by before anything
+    is decoded. Any bytes, 32 or fewer, where `data` is no transaction."""
+    start = _SENDER_AT + (3 if data[1:2] == b"\xc4" else 4)
+    return PublicKey(data[start : start + 32])
 
 
 def check_signature(transaction: Transaction, scheme: SignatureScheme = ED25519) -> bool:

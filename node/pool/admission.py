@@ -7,12 +7,12 @@ without fees. What is admitted occupies its sender's quota and the node's bound 
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from consensus import Digest, PublicKey, SignatureScheme
 from node.ledger.codes import Code, RejectedTransaction
-from node.ledger.transactions import Transaction
+from node.ledger.transactions import Transaction, sender_in
 from node.pool.config import PoolConfig
 from node.pool.expiry import ExpiryIndex
 from p2p import Allowances
@@ -43,6 +43,36 @@ class _Usage:
     count: int = 0
 
 
+class Crowd:
+    """Who has enough waiting already, told for one request by nothing but where a transaction names its
+    sender: what is refused must cost next to nothing. A name may be forged, so nobody is let in by it and
+    none but those who bear it are refused; what is here already is not meant."""
+
+    __slots__ = ("_came", "_most", "_opened", "_senders", "sentence")
+
+    def __init__(
+        self, senders: Mapping[PublicKey, _Usage], opened: Mapping[bytes, object], most: int, sentence: str
+    ) -> None:
+        """A sender may have `most` bytes; `sentence` is for those that are refused."""
+        self._senders = senders
+        self._opened = opened
+        self._most = most
+        self._came: dict[PublicKey, int] = {}
+        self.sentence = sentence
+
+    def refuses(self, data: bytes) -> bool:
+        """Whether this transaction is to come again later."""
+        sender = sender_in(data)
+        came = self._came.get(sender)
+        if came is None:
+            usage = self._senders.get(sender)
+            came = 0 if usage is None else usage.bytes
+        if came >= self._most and data not in self._opened:
+            return True
+        self._came[sender] = came + len(data)
+        return False
+
+
 class Admission:
     """Counts what was admitted and is not executed yet. `is_member` says whether a key may send at all;
     `validate` raises RejectedTransaction for an unknown application, method or unfit arguments."""
@@ -67,7 +97,24 @@ class Admission:
         self._rates = Allowances[bytes](config.sender_per_second, burst, RATED_SENDERS_MAX)
         self._finished: OrderedDict[Digest, None] = OrderedDict()
         self._bytes = 0
+        self.sender_bytes_max: Callable[[], int] = lambda: pool.unsealed_bytes_max
+        """What the data plane lets one sender have waiting at the moment before more of it is looked at."""
         self._committed_ms = 0
+
+    def crowd(self) -> "Crowd | None":
+        """What tells who is to wait, while there is little room; None while nobody is."""
+        pool, most = self._pool, self.sender_bytes_max()
+        room = pool.unsealed_bytes_max - self._bytes
+        if room < pool.batch.transaction_bytes_max or len(self._waiting) >= pool.unsealed_count_max:
+            most, words = 0, f"{len(self._waiting)} transactions with {self._bytes} bytes are waiting"
+        elif most < pool.unsealed_bytes_max:
+            words = f"transactions are slow to commit, and {most} bytes of this sender or more are waiting"
+        else:
+            return None
+        refusal = RejectedTransaction(
+            Code.POOL_FULL, f"{words}; retry after {self._config.retry_after_ms} ms"
+        )
+        return Crowd(self._senders, self.opened, most, str(refusal))
 
     def precheck(self, data: bytes, now_ms: int) -> Transaction:
         """The transaction these bytes encode, if all but its signature is in order. Raises

@@ -25,6 +25,16 @@ class PoolConfig:
     author_bytes_max: int = 16 * 1024 * 1024
     """Unordered batches held of one author; the author itself stops sealing at half of it."""
     author_batches_max: int = 2048
+    commit_target_ms: int = 50
+    """Own batches are slow that take longer from sealing to execution, and three times the least; then fewer
+    may be under way (`window.py`). 0: throughput before latency, any number."""
+    window_bytes_min: int = 4 * 1024
+    """Own batches that may be under way however long they take; at most half of `author_bytes_max`."""
+    window_bytes_first: int = 16 * 1024
+    window_step_bytes: int = 4 * 1024
+    sender_windows: int = 4
+    """What one sender may have admitted and not executed, in windows, while batches are slow: enough to fill
+    the next ones."""
     unsealed_bytes_max: int = 16 * 1024 * 1024
     """Transactions admitted and neither executed nor expired; beyond it, clients are told to wait."""
     unsealed_count_max: int = 65_536

@@ -8,10 +8,17 @@ Source: deficit round robin, Shreedhar and Varghese, IEEE/ACM Transactions on Ne
 
 from collections import deque
 from collections.abc import Iterator
+from itertools import islice
 from typing import Generic, Protocol, TypeVar
 
 TURN_BYTES = 4096
 """About a dozen small transactions: few enough for who waits, many enough that turns cost nothing."""
+
+
+_LIGHT_ITEMS = 16
+"""Of a sender that sends little, at most."""
+_LOOKED_AT = 64
+"""Senders that are looked at for it at a time, from whose turn it is."""
 
 
 class Sized(Protocol):
@@ -100,3 +107,20 @@ class FairQueue(Generic[ItemT]):
         elif len(turns) > 1:  # who is alone takes nothing away from anybody, and owes nothing later
             flow.credit -= size
         return item
+
+    def take_light(self, bytes_max: int) -> list[ItemT]:
+        """Take out all items of senders that have little waiting, of as many as fit into `bytes_max`. Looks
+        at a bounded number of senders, those first whose turn comes first."""
+        taken: list[ItemT] = []
+        for flow in list(islice(self._turns, _LOOKED_AT)):
+            if len(flow.items) > _LIGHT_ITEMS:
+                continue
+            size = sum(len(item.encoded) for item in flow.items)
+            if size <= bytes_max:
+                bytes_max -= size
+                taken += flow.items
+                self._count -= len(flow.items)
+                self.bytes -= size
+                self._turns.remove(flow)
+                del self._flows[flow.sender]
+        return taken

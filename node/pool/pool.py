@@ -65,7 +65,7 @@ class BatchPool:
         self.attesting = Attesting(
             config, validators, me, self._shelf, self._ordered, self._verdicts, self._spreading.connected
         )
-        self._arrivals = Arrivals(
+        self.arrivals = Arrivals(
             config,
             validators,
             self._shelf,
@@ -77,7 +77,7 @@ class BatchPool:
             self.attesting,
         )
         self._exclusions = Exclusions(config.exclusion_base_ms, config.exclusion_max_ms)
-        self._sealer = Sealer(config, me, validators.epoch, self._shelf, self._spreading)
+        self.sealer = Sealer(config, me, validators.epoch, self._shelf, self._spreading)
         self._committed_ms = 0
         self._finished_ms = 0  # elapsed, when `_finish` last looked at everything
         self._announcer = Announcer(self._shelf)
@@ -87,21 +87,20 @@ class BatchPool:
     def on_transactions(self, transactions: Iterable[Transaction], now_ms: int) -> list[PoolEffect]:
         """Transactions that `Admission` let in, signatures checked: seal them now or with company."""
         self._alarm.advance(now_ms)
-        self._sealer.add(transactions)
+        self.sealer.add(transactions)
         return self._finish([], now_ms)
 
     def on_chunk(self, ticket: int, data: bytes, transaction_bytes: int, now_ms: int) -> list[PoolEffect]:
-        """A client's opaque bytes, on a benchmark cluster: sealed like transactions, and answered with the
-        name of their batch once it is sealed (`ChunksAnswered`)."""
+        """A client's opaque bytes, on a benchmark cluster: answered once sealed (`ChunksAnswered`)."""
         self._alarm.advance(now_ms)
-        return self._finish(self._sealer.add_chunk(ticket, data, transaction_bytes), now_ms)
+        return self._finish(self.sealer.add_chunk(ticket, data, transaction_bytes), now_ms)
 
     def on_message(self, peer: bytes, message: PoolMessage, now_ms: int) -> list[PoolEffect]:
         """A message of the batch protocol from the link of `peer` (catch-up has its own machine)."""
         elapsed = self._alarm.advance(now_ms)
         cluster_ms = max(now_ms, self._committed_ms)
         try:
-            effects = self._arrivals.on_message(peer, message, elapsed, cluster_ms)
+            effects = self.arrivals.on_message(peer, message, elapsed, cluster_ms)
             if isinstance(message, FetchedBatch):
                 effects += self._checks.judge_with(batch_digest(message.data))
         except PeerError as error:
@@ -155,7 +154,7 @@ class BatchPool:
         if len(self._fetcher):
             self._fetcher.drop_unless(lambda n: self._delivery.is_wanted(n) or self._checks.references(n))
         for block in self._checks.waiting():
-            self._arrivals.fetch_missing(block, self._me, elapsed)
+            self.arrivals.fetch_missing(block, self._me, elapsed)
         return self._finish(self.attesting.run(elapsed) + self._spreading.run(elapsed), now_ms)
 
     # --- what agreement asks and tells -----------------------------------------------------------------
@@ -165,9 +164,7 @@ class BatchPool:
     ) -> list[PoolEffect]:
         """`RequestPayload`: answered at once."""
         elapsed = self._alarm.advance(now_ms)
-        in_ancestors: dict[Digest, None] = {}
-        for block in ancestors:
-            in_ancestors.update(dict.fromkeys(self.contents.of(block).names()))
+        in_ancestors = dict.fromkeys(name for block in ancestors for name in self.contents.of(block).names())
         slot = Slot(round, time_ms, in_ancestors, bytes_max)
         payload = build_payload(
             self._shelf,
@@ -187,13 +184,13 @@ class BatchPool:
         fault = self._checks.start(block, contents, older)
         if fault:
             return [Answer(PayloadChecked(block.id, Verdict.INVALID, None, fault))]
-        effects = self._arrivals.on_inline(contents.inline, elapsed)
+        effects = self.arrivals.on_inline(contents.inline, elapsed)
         effects += self.attesting.hurry(contents.names())
         for reference in contents.references:
             held = self._shelf.get(reference.digest)
             if held is not None and held.verified:
                 effects += self._spreading.persist(held)
-        self._arrivals.fetch_missing(block, self._me, elapsed)
+        self.arrivals.fetch_missing(block, self._me, elapsed)
         return self._finish(effects + self._checks.judge(block.id), now_ms)
 
     def on_committed(self, blocks: Sequence[CommittedBlock], now_ms: int) -> list[PoolEffect]:
@@ -213,6 +210,13 @@ class BatchPool:
             self._committed_ms = max(self._committed_ms, block.time_ms)
         self._ordered.forget_expired(self._committed_ms)
         return self._finish(self._expire(), now_ms)
+
+    def on_settled(self, block_id: Digest, now_ms: int) -> list[PoolEffect]:
+        """This block was executed, and is not stored yet: there is room for more."""
+        contents = self._ordered.executing.get(block_id)
+        if contents is not None:
+            self.sealer.window.executed(contents.names(), self._alarm.advance(now_ms))
+        return self._finish([], now_ms)
 
     def on_executed(self, block_id: Digest, now_ms: int) -> list[PoolEffect]:
         """The answer to `BlockReady`: executed and flushed, so its batches may leave memory."""
@@ -264,7 +268,7 @@ class BatchPool:
         limit, me = self._config.batch.transaction_bytes_max, self._me
         own = [] if me is None else [h for h in self._shelf if h.batch.author == me and h.verified]
         sealed = [Transaction.decode(data, limit) for held in own for data in held.batch.transactions]
-        return [*sealed, *self._sealer.waiting()]
+        return [*sealed, *self.sealer.waiting()]
 
     def succeed(self, before: "BatchPool", renamed: Mapping[bytes, bytes]) -> None:
         """This pool takes over from that of the epoch before; `renamed`: links by identities then and now."""
@@ -284,15 +288,10 @@ class BatchPool:
             *self._delivery.limits(),
             *self._spreading.limits(),
             *self.attesting.limits(),
-            *self._sealer.limits(),
+            *self.sealer.limits(),
             *self._checks.limits(),
             ("pool_parsed_blocks", len(self.contents), self._config.parsed_blocks_max),
         )
-
-    @property
-    def over_quota(self) -> int:
-        """Pushed batches not taken because their author's quota was full."""
-        return self._arrivals.over_quota
 
     # --- start -----------------------------------------------------------------------------------------
 
@@ -322,7 +321,7 @@ class BatchPool:
         for held in expired:
             self.attesting.forget(held.batch.digest)
             if held.group == self._me:
-                self._sealer.take_back(held)
+                self.sealer.take_back(held)
         return [ForgetBatches(tuple(stored))] if stored else []
 
     def _finish(self, effects: list[PoolEffect], now_ms: int) -> list[PoolEffect]:
@@ -331,14 +330,14 @@ class BatchPool:
         the timer of that answer replaced by an older one."""
         elapsed = self._finished_ms = self._alarm.elapsed_ms
         effects = self._verdicts.in_place(effects, elapsed)
-        effects += self._sealer.run(max(now_ms, self._committed_ms), elapsed)
+        effects += self.sealer.run(max(now_ms, self._committed_ms), elapsed)
         effects += self._delivery.run()
         effects += self._fetcher.run(elapsed)
         effects += self._spreading.flush()
         effects += self._announcer.run()
         attestations = self.attesting.flush()
         dues = (
-            self._sealer.due_ms(elapsed),
+            self.sealer.due_ms(elapsed),
             self._fetcher.due_ms(),
             self._spreading.due_ms(elapsed),
             self.attesting.due_ms(),

@@ -3,11 +3,13 @@
 Alone, a transaction must not wait: with nothing of ours in flight a batch is sealed at once. Under load,
 batches form by themselves while earlier ones are in flight: part-filled ones are sealed at most once in a
 delay, which grows with the backlog, so that one which comes after a pause of that length has no company to
-wait for. Sealing stops when our share of everybody's memory is used. What waits here waits by sender
-(`fairqueue.py`); when admission is full of it, clients are told to wait.
+wait for. Sealing stops when what is under way takes far longer than it needs (`window.py`), and when our
+share of everybody's memory is used. What waits here waits by sender (`fairqueue.py`); when admission is full
+of it, clients are told to wait. Who sends little does not wait for others' room: beside a closed window one
+small batch of theirs is under way (the sparse flows of FQ-CoDel, RFC 8290).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
 from consensus import Digest, Epoch, ValidatorIndex
@@ -17,9 +19,10 @@ from node.pool.batches import Batch, BatchContent
 from node.pool.chunks import CHUNKS_MAX, Chunk, batch_items
 from node.pool.config import PoolConfig
 from node.pool.effects import ChunksAnswered, PoolEffect
-from node.pool.fairqueue import FairQueue
+from node.pool.fairqueue import TURN_BYTES, FairQueue
 from node.pool.shelf import HeldBatch, Shelf
 from node.pool.spreading import Spreading
+from node.pool.window import Window
 
 Item: TypeAlias = Transaction | Chunk
 """What waits: on a benchmark cluster chunks, on all others transactions."""
@@ -50,6 +53,9 @@ class Sealer:
         self._shelf = shelf
         self._spreading = spreading
         self._waiting: FairQueue[Item] = FairQueue()
+        self.window = Window(config, shelf)
+        self._ran_ms = 0
+        self._express: Digest | None = None  # the batch of those who send little
         self._is_opaque = config.batch.content is BatchContent.CHUNKS
         self._items_max = CHUNKS_MAX if self._is_opaque else config.batch.transactions_max
         self._sequence = 0
@@ -100,7 +106,17 @@ class Sealer:
         return (
             ("pool_unsealed_bytes", self.waiting_bytes, config.unsealed_bytes_max + config.author_bytes_max),
             ("pool_unsealed_senders", self._waiting.flows, count_max),
+            *self.window.limits(),
         )
+
+    @property
+    def sender_bytes_max(self) -> int:
+        """What one sender may have waiting for execution here. While batches are slow that is little: what
+        is taken in beyond it takes the time in which the cluster could agree."""
+        config, window = self._config, self.window
+        if window.is_narrow(self._ran_ms):
+            return min(config.unsealed_bytes_max, config.sender_windows * window.bytes_max)
+        return config.unsealed_bytes_max
 
     def waiting(self) -> list[Transaction]:
         """What is not sealed yet, each sender's oldest first; chunks, of which clusters have one epoch alone,
@@ -126,6 +142,8 @@ class Sealer:
     def run(self, created_ms: int, elapsed_ms: int) -> list[PoolEffect]:
         """Seal and send what is due, within half of what others hold for one author: they may see our
         batches ordered later than we do."""
+        self._ran_ms = elapsed_ms
+        self.window.run(elapsed_ms)
         if not self._waiting or self._me is None:
             return []
         used, count = self._shelf.group_usage(self._me)
@@ -150,44 +168,49 @@ class Sealer:
         self, author: ValidatorIndex, created_ms: int, elapsed_ms: int, *, idle: bool, room_bytes: int
     ) -> list[tuple[Batch, list[Item]]]:
         """Full batches always, a part-filled one when `idle` (nothing of ours in flight) or overdue; none
-        beyond `room_bytes`. Transactions expired at `created_ms` are left out."""
+        beyond `room_bytes`, nor beyond the window but the express one. Transactions expired at `created_ms`
+        are left out."""
         batches: list[tuple[Batch, list[Item]]] = []
-        rules = self._config.batch
+        rules, window = self._config.batch, self.window
         due = self.due_ms(elapsed_ms)
         flush = idle or due is None
-        bytes_max = rules.batch_bytes_max
+        bytes_max = window.batch_bytes_max
         while self._waiting and room_bytes >= rules.encoded_bytes_max:
-            full = self.waiting_bytes >= bytes_max or len(self._waiting) >= self._items_max
+            before = self.waiting_bytes
+            full = before >= bytes_max or len(self._waiting) >= self._items_max
             if not full and not flush:
                 break
-            taken = self._take(created_ms, bytes_max)
-            if not full:
+            is_express = not window.has_room(min(before, bytes_max))
+            if is_express and not (flush and self._may_express()):
+                break
+            items = self._waiting.take_light(TURN_BYTES) if is_express else self._heads(bytes_max)
+            taken = _distinct(items, created_ms)
+            if is_express and before == self.waiting_bytes:
+                break
+            if is_express or not full:
                 self._flushed_ms = elapsed_ms
             if taken:
                 batch = self._sealed(author, taken, created_ms)
                 batches.append((batch, taken))
+                window.sealed(batch.digest, before - self.waiting_bytes, elapsed_ms)
                 room_bytes -= len(batch.encoded)
+                if is_express:
+                    self._express = batch.digest
+                    break
         return batches
 
-    def _take(self, created_ms: int, bytes_max: int) -> list[Item]:
-        """What one batch holds; a transaction once, for a batch with two of one is refused (`verify_batch`):
-        what was sealed before may come again beside a copy that another validator made of our batch."""
+    def _may_express(self) -> bool:
+        return self._express is None or self._express not in self.window
+
+    def _heads(self, bytes_max: int) -> Iterator[Item]:
+        """What one batch holds, taken out as it is asked for."""
         waiting = self._waiting
-        taken: dict[Digest | int, Item] = {}
         size = 0
-        for _ in range(len(waiting)):
-            if len(taken) >= self._items_max:
-                break
-            item = waiting.head()
-            length = len(item.encoded)
-            if taken and size + length > bytes_max:  # a large one goes alone
-                break
-            waiting.pop()
-            name = item.id if isinstance(item, Transaction) else item.ticket
-            if item.expires_at_ms > created_ms and name not in taken:
-                taken[name] = item
-                size += length
-        return list(taken.values())
+        for count in range(min(len(waiting), self._items_max)):
+            size += len(waiting.head().encoded)
+            if count and size > bytes_max:  # a large one goes alone
+                return
+            yield waiting.pop()
 
     def _sealed(self, author: ValidatorIndex, items: list[Item], created_ms: int) -> Batch:
         rules = self._config.batch
@@ -205,3 +228,14 @@ class Sealer:
             expires_at_ms=created_ms + rules.lifetime_max_ms,
             transactions=contents,
         )
+
+
+def _distinct(items: Iterable[Item], created_ms: int) -> list[Item]:
+    """Those that live beyond `created_ms`, each once, for a batch with two of one is refused
+    (`verify_batch`): what was sealed before may come again beside a copy that another validator made of our
+    batch."""
+    found: dict[Digest | int, Item] = {}
+    for item in items:
+        if item.expires_at_ms > created_ms:
+            found.setdefault(item.id if isinstance(item, Transaction) else item.ticket, item)
+    return list(found.values())

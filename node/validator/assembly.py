@@ -61,6 +61,8 @@ class Tuning:
     """Nothing above this height is executed, so no header above it is signed; 0: no such height."""
     verification_certificates: bool = False
     """Whether a batch that a blocking set attests is believed (VC1)."""
+    commit_target_ms: int = 0
+    """From sealing to execution; own batches that take longer let fewer be under way. 0: any number."""
 
 
 class StateView:
@@ -91,6 +93,7 @@ def pool_config(genesis: Genesis, tuning: Tuning, scheme: SignatureScheme = ED25
         seal_delay_ms=tuning.seal_delay_ms,
         verification_certificates=tuning.verification_certificates,
         committed_heights_max=params.certification_lag_max,
+        commit_target_ms=tuning.commit_target_ms,
     )
 
 
@@ -155,6 +158,7 @@ def assemble(
         desk,
         HeldBlocks(genesis.params.certification_lag_max),
     )
+    desk.admission.sender_bytes_max = lambda: data.pool.sealer.sender_bytes_max
     executed = frozenset(digest for digest, _ in ordered)
     own = [batch for batch in past if batch.digest not in executed and terms.is_ours(batch)]
     certified = recovered.certified

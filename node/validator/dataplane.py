@@ -119,8 +119,7 @@ class DataPlane:
     def submit_chunk(self, ticket: int, chunk: bytes, transaction_bytes: int) -> None:
         """A client's opaque bytes, on a benchmark cluster."""
         if self.desk.closed is not None:
-            refusal = outputs.Refusal(Code.POOL_FULL, self.desk.closed)
-            self._mail.put(outputs.Answer(ticket, (refusal,)))
+            self._mail.put(outputs.Answer(ticket, (outputs.Refusal(Code.POOL_FULL, self.desk.closed),)))
         else:
             self.serve_pool(self.pool.on_chunk(ticket, chunk, transaction_bytes, self._mail.now_ms))
 
@@ -198,6 +197,7 @@ class DataPlane:
             self.storing.forget_above(height)
         self._mail.events.append(HeaderComputed(height, header.block_id, header.hash))
         self._compare(height)
+        self.serve_pool(self.pool.on_settled(header.block_id, self._mail.now_ms))
         if self.line.is_halted:
             self.close_desk(f"this node halts at height {height}; use another node, or wait for its operator")
         self.serve_catchup(self.catchup.on_executed(height, header.hash, self._mail.now_ms))

@@ -44,7 +44,12 @@ class Desk:
         """Look at a request: answered at once when nothing in it is worth a signature check."""
         outcomes: list[Digest | Refusal | None] = []
         waiting: list[Transaction] = []
+        crowd = self.admission.crowd()
+        later = None if crowd is None else Refusal(Code.POOL_FULL, crowd.sentence)
         for data in encoded:
+            if crowd is not None and crowd.refuses(data):
+                outcomes.append(later)
+                continue
             verdict = self._precheck(data, now_ms, full=len(self._tickets) >= TICKETS_MAX)
             if isinstance(verdict, Transaction):
                 waiting.append(verdict)

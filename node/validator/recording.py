@@ -45,7 +45,7 @@ from node.validator.recorded_output import OutputMark, mark_value
 from node.validator.recorded_tables import TABLE_NUMBERS, table_of
 from node.validator.recovered import Recovered
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 HEAD_BYTES = 12
 ENTRY_BYTES_MAX = 256 * 1024 * 1024
 """Largest body; what a start recovers (blocks and batches not executed yet) is the largest of all."""
@@ -195,6 +195,7 @@ def encode_opening(opening: Opening) -> bytes:
                 opening.tuning.sender_per_second,
                 opening.tuning.halt_height,
                 int(opening.tuning.verification_certificates),
+                opening.tuning.commit_target_ms,
             ),
             opening.now_ms,
             _recovered_value(opening.recovered),
@@ -340,8 +341,8 @@ def _opening_from(value: tuple[Value, ...]) -> Opening:
     if value[1] != FORMAT_VERSION:
         raise RecordingForeign(f"its format is version {value[1]!r:.20}, this program reads {FORMAT_VERSION}")
     _, _, software, cluster_id, key, record, guard, tuning, now_ms, recovered = as_tuple(value, 10, "opening")
-    base_timeout_ms, seal_delay_ms, sender_per_second, halt_height, certificates = as_tuple(
-        tuning, 5, "tuning"
+    base_timeout_ms, seal_delay_ms, sender_per_second, halt_height, certificates, commit_target_ms = as_tuple(
+        tuning, 6, "tuning"
     )
     if (record is None) != (guard is None):
         raise CodecError("a safety record comes with its guard")
@@ -359,6 +360,7 @@ def _opening_from(value: tuple[Value, ...]) -> Opening:
             as_int(sender_per_second, "rate"),
             as_int(halt_height, "halt height"),
             as_int(certificates, "verification certificates", high=1) == 1,
+            as_int(commit_target_ms, "commit target"),
         ),
         as_int(now_ms, "time"),
         _recovered_from(recovered),

@@ -21,6 +21,7 @@ from node.pool.effects import PoolEffect
 from node.pool.messages import Fed, Follow, SyncRequest, SyncResponse
 from node.validator import inputs, outputs
 from node.validator.border import Border
+from node.validator.committimes import CommitTimes
 from node.validator.crossing import Crossing
 from node.validator.dataplane import CATCHUP_TIMER, POOL_TIMER, DataPlane
 from node.validator.directory import Directory
@@ -65,6 +66,7 @@ class Validator:
         self._crossing = Crossing(mail, data, feeding, terms, self._border)
         self._orders = Orders(mail, data)
         self.sightings = Sightings()
+        self.commit_times = CommitTimes()
         self._beginning, self._left = beginning, left
         self._timers: dict[str, Timer] = {}
 
@@ -316,6 +318,7 @@ class Validator:
             case agreement.CheckPayload(block, ancestors):
                 data.serve_pool(data.pool.on_check(block, ancestors, mail.now_ms))
             case agreement.Commit(blocks, proposals):
+                self.commit_times.note(blocks, mail.now_ms)
                 data.on_committed(blocks, proposals)
             case agreement.Certified(certificate):
                 data.on_certified(certificate)

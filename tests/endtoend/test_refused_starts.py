@@ -121,10 +121,10 @@ def test_an_unknown_setting_is_an_error_with_a_suggestion(
     node: LocalNode, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = node.home.config_file.read_text()
-    node.home.config_file.write_text(text + "\n[storage]\njournal_segment_byte = 1048576\n")
+    node.home.config_file.write_text(text + "\n[storage]\nkeep_block = 1000\n")
     code, words = refused_here(node, capsys)
     assert code == Exit.CONFIGURATION
-    assert "did you mean 'journal_segment_bytes'?" in words
+    assert "did you mean 'keep_blocks'?" in words
 
 
 @pytest.mark.parametrize("name", ["node.key", "validator.key"])

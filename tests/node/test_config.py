@@ -99,9 +99,9 @@ def test_the_environment_wins_over_the_file() -> None:
         ("[api]\nport = 70000\n", "config.toml: api.port must be from 1 to 65535, not 70000"),
         ("[api]\nport = true\n", "config.toml: api.port is a whole number from 1 to 65535, not True"),
         ("[api]\nport = '80'\n", "config.toml: api.port is a whole number from 1 to 65535, not '80'"),
-        (  # a journal record may have 32 MiB, and half a segment
-            "[storage]\njournal_segment_bytes = 1048576\n",
-            "config.toml: storage.journal_segment_bytes must be from 67108864 to 4294967296, not 1048576",
+        (
+            "[limits]\ncommit_target_ms = 60001\n",
+            "config.toml: limits.commit_target_ms must be from 0 to 60000, not 60001",
         ),
         ("[storage]\nfsync = 1\n", "config.toml: storage.fsync is true or false, not 1"),
         ("role = 'king'\n", "config.toml: role is one of validator, joining, observer, not 'king'"),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from consensus import SigningKey, digest, encode, encode_trusted
 from node.ledger.codes import Code, RejectedTransaction
-from node.ledger.transactions import TRANSACTION_BYTES_MAX, Transaction, check_signature
+from node.ledger.transactions import TRANSACTION_BYTES_MAX, Transaction, check_signature, sender_in
 
 KEY = SigningKey(bytes(range(32)))
 CLUSTER = bytes(range(32, 64))
@@ -216,3 +216,13 @@ def test_no_bytes_raise_anything_but_a_rejection(data: bytes) -> None:
 def test_no_body_raises_anything_but_a_rejection(body: bytes) -> None:
     with pytest.raises(RejectedTransaction):
         Transaction.decode(wrap(body))
+
+
+@given(size=st.integers(0, 3_000))
+def test_the_sender_is_found_without_decoding(size: int) -> None:
+    assert sender_in(signed(args=(bytes(size),)).encoded) == KEY.public_key
+
+
+@given(data=st.binary(max_size=200))
+def test_bytes_that_are_no_transaction_name_some_sender_or_other(data: bytes) -> None:
+    assert len(sender_in(data)) <= 32

@@ -212,3 +212,15 @@ def test_without_a_rate_any_number_is_taken_and_nobody_is_remembered() -> None:
     for _ in range(10_000):
         admission.charge(CLIENT.public_key, START_MS)
     assert ("admission_rated_senders", 0, 4096) in admission.limits()
+
+
+def test_a_full_pool_holds_everybody_back_but_what_it_holds() -> None:
+    first = transaction(1)
+    admission = door(pool=replace(CONFIG, unsealed_count_max=1))
+    assert admission.crowd() is None
+    let_in(admission, first)
+    crowd = admission.crowd()
+    assert crowd is not None
+    assert "1 transactions" in crowd.sentence
+    assert crowd.refuses(transaction(2, key=STRANGER).encoded)
+    assert not crowd.refuses(first.encoded)

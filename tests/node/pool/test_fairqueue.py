@@ -87,3 +87,24 @@ def test_everything_leaves_once_in_its_senders_order(steps: list[tuple[SigningKe
             i for i in given_in if i.sender == key.public_key
         ]
     assert (len(queue), queue.bytes, queue.flows) == (0, 0, 0)
+
+
+def test_those_who_have_little_waiting_can_be_taken_out_from_between_the_others() -> None:
+    flood = [transaction(number, key=FLOODER) for number in range(100)]
+    light = [transaction(number, key=HONEST) for number in range(3)]
+    large = transaction(1, size=TURN_BYTES, key=THIRD)
+    queue = filled(*flood, *light, large)
+    assert queue.take_light(TURN_BYTES) == light
+    assert queue.take_light(TURN_BYTES) == []
+    assert (len(queue), queue.flows) == (101, 2)
+    assert queue.bytes == sum(len(item.encoded) for item in [*flood, large])
+    assert sorted(item.id for item in drained(queue)) == sorted(item.id for item in [*flood, large])
+
+
+def test_what_is_taken_of_those_with_little_is_bounded_in_all() -> None:
+    senders = [SigningKey(bytes([number + 50]) * 32) for number in range(100)]
+    queue = filled(*(transaction(1, size=1_000, key=key) for key in senders))
+    taken = queue.take_light(TURN_BYTES)
+    assert len(taken) == 3
+    assert sum(len(item.encoded) for item in taken) <= TURN_BYTES
+    assert len({item.sender for item in drained(queue)} | {item.sender for item in taken}) == 100

@@ -150,7 +150,7 @@ def test_waiting_transactions_leave_when_the_batch_in_flight_is_committed() -> N
 
 
 def test_a_flood_is_cut_into_full_batches() -> None:
-    n = node()
+    n = node(config=replace(CONFIG, commit_target_ms=0))
     n.submit(*(transaction(i, size=60_000) for i in range(9)))
     sizes = [len(m.data) for _, m in n.out if isinstance(m, PushBatch)]
     assert len(sizes) == 3
@@ -158,7 +158,7 @@ def test_a_flood_is_cut_into_full_batches() -> None:
 
 
 def test_sealing_stops_at_half_of_the_quota_and_goes_on_after_a_commit() -> None:
-    config = replace(CONFIG, author_bytes_max=2 * 300_000)
+    config = replace(CONFIG, author_bytes_max=2 * 300_000, commit_target_ms=0)
     n = node(config=config)
     n.submit(*(transaction(i, size=60_000) for i in range(20)))
     first = len(n.out)
@@ -569,7 +569,7 @@ def test_an_author_beyond_its_quota_waits_and_harms_nobody_else() -> None:
     batches = [batch(transaction(i, size=BIG), author=1) for i in range(5)]
     for b in batches:
         held(n, b, 2)
-    assert n.pool.over_quota == 2
+    assert n.pool.arrivals.over_quota == 2
     other = batch(transaction(9, size=BIG), author=3)
     held(n, other, 2)
     assert len(proposed(n).references) == 4
@@ -582,7 +582,7 @@ def test_an_author_beyond_its_count_waits_too() -> None:
     n = node(config=replace(CONFIG, author_batches_max=2))
     for i in range(4):
         held(n, batch(transaction(i), author=1))
-    assert n.pool.over_quota == 2
+    assert n.pool.arrivals.over_quota == 2
 
 
 # --- expiry (C24) --------------------------------------------------------------------------------------

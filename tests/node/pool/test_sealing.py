@@ -1,5 +1,7 @@
 """Whose transactions are sealed next, in a pool under a flood."""
 
+from dataclasses import replace
+
 from consensus import SigningKey
 from node.pool.batches import Batch
 from node.pool.messages import PushBatch
@@ -16,7 +18,7 @@ def sealed(n: Node) -> list[Batch]:
 def flooded() -> tuple[Node, list[Batch]]:
     """A node whose share of everybody's memory is used up, with much of one sender waiting for room; and what
     uses it up."""
-    n = Node(0, validator_set())
+    n = Node(0, validator_set(), replace(CONFIG, commit_target_ms=0))
     n.submit(*(transaction(number, size=LARGE, key=FLOODER) for number in range(300)))
     first = sealed(n)
     assert sum(len(b.transactions) for b in first) < 300

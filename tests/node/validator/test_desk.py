@@ -5,7 +5,7 @@ from node.ledger.codes import Code
 from node.ledger.transactions import Transaction
 from node.pool.admission import Admission, AdmissionConfig
 from node.validator.desk import Desk
-from node.validator.outputs import CheckSignatures, Refusal
+from node.validator.outputs import Answer, CheckSignatures, Refusal
 from tests.node.pool.world import CLIENT, CONFIG, START_MS, transaction
 
 
@@ -44,3 +44,54 @@ def test_forged_transactions_do_not_use_up_the_rate_of_the_key_they_name() -> No
     made.submit(99, (transaction(99).encoded,), START_MS)
     admitted, _ = made.checked(99, (True,), START_MS)
     assert len(admitted) == 1
+
+
+def refusals(made: Desk, ticket: int, *encoded: bytes) -> list[int | None]:
+    """The code of each that is answered at once."""
+    answer = made.submit(ticket, encoded, START_MS)
+    if isinstance(answer, CheckSignatures):
+        return [None] * len(encoded)
+    return [item.code if isinstance(item, Refusal) else None for item in answer.outcomes]
+
+
+def test_while_commits_are_slow_who_has_enough_waiting_is_refused_before_anything_is_decoded() -> None:
+    made = desk(0)
+    made.submit(1, tuple(transaction(number).encoded for number in range(10)), START_MS)
+    made.checked(1, (True,) * 10, START_MS)
+    new = transaction(11).encoded
+    damaged = new[:-100] + bytes([new[-100] ^ 1]) + new[-99:-1]
+    assert refusals(made, 2, damaged) == [Code.MALFORMED]
+    made.admission.sender_bytes_max = lambda: 10 * len(new)
+    assert refusals(made, 3, damaged, new) == [Code.POOL_FULL] * 2
+
+
+def test_the_first_transactions_of_a_request_are_looked_at_up_to_what_the_sender_may_have_waiting() -> None:
+    made = desk(0)
+    encoded = tuple(transaction(number).encoded for number in range(10))
+    made.admission.sender_bytes_max = lambda: 4 * len(encoded[0])
+    asked = made.submit(1, encoded, START_MS)
+    assert isinstance(asked, CheckSignatures)
+    _, answer = made.checked(1, (True,) * 4, START_MS)
+    kinds = [item.code if isinstance(item, Refusal) else None for item in answer.outcomes]
+    assert kinds == [None] * 4 + [Code.POOL_FULL] * 6
+
+
+def test_what_waits_already_is_not_refused_when_it_comes_again() -> None:
+    made = desk(0)
+    first = transaction(1)
+    made.submit(1, (first.encoded,), START_MS)
+    made.checked(1, (True,), START_MS)
+    made.admission.sender_bytes_max = lambda: 1
+    answer = made.submit(2, (first.encoded, transaction(2).encoded), START_MS)
+    assert isinstance(answer, Answer)
+    assert answer.outcomes[0] == first.id
+    assert isinstance(answer.outcomes[1], Refusal)
+
+
+def test_who_names_another_as_the_sender_takes_no_room_of_it() -> None:
+    made = desk(0)
+    made.admission.sender_bytes_max = lambda: 1
+    for number in range(20):
+        made.submit(number, (transaction(number).encoded,), START_MS)
+        made.checked(number, (False,), START_MS)
+    assert refusals(made, 99, transaction(99).encoded) == [None]

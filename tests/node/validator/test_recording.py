@@ -311,6 +311,7 @@ def test_all_that_goes_into_an_assembly_is_recorded() -> None:
         "sender_per_second",
         "halt_height",
         "verification_certificates",
+        "commit_target_ms",
     ]
     assert [field.name for field in fields(Recovered)] == [
         "tip",

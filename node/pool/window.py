@@ -1,0 +1,167 @@
+"""How much of its own an author has under way at once, between sealing and execution.
+
+Whatever is sealed beyond what the cluster gets done only waits, where nobody's turn counts any more: in front
+of verification, blocks and execution. So the author watches how long its own batches are under way. While
+that is far above what a batch needs, the window shrinks, once for each time under way; else, where it held
+something back, it grows: twofold in each time under way while nothing was slow lately, else by a step. What
+it holds back waits in the fair queue. What all authors have under way bounds a block, and so a round.
+
+A batch is slow that takes longer than the target and three times the least that anybody's took here. Where
+not even the smallest window comes near that for very long, the cluster has become slower or farther away, and
+the least is taken anew.
+Sources: additive increase and multiplicative decrease, Chiu and Jain, Computer Networks and ISDN Systems 17,
+1989; judging a queue by how long things are in it, not by how many they are, CoDel, RFC 8289; the slow start,
+RFC 5681.
+"""
+
+from collections.abc import Iterable
+
+from consensus import Digest
+from node.pool.batches import BatchContent
+from node.pool.config import PoolConfig
+from node.pool.shelf import FOREIGN, HeldBatch, Shelf
+
+SLOW_FACTOR = 3
+"""Times the least under way; agreement and the disk vary by less."""
+NARROW_MS = 2_000
+"""How long after a slow batch clients are held back: longer than the window takes to grow until the next."""
+_GROWTH = 16
+"""Beside the step, the window grows by such a part of itself: where it is wide, a step is nothing."""
+PATIENCE_MS = 600_000
+
+
+class Window:
+    """Own batches under way, and how much of them there may be; times are elapsed milliseconds."""
+
+    def __init__(self, config: PoolConfig, shelf: Shelf) -> None:
+        self._config = config
+        self._shelf = shelf
+        # Opaque bytes of a benchmark cluster have no senders to be fair to.
+        self._is_open = not config.commit_target_ms or config.batch.content is BatchContent.CHUNKS
+        self._under_way: dict[Digest, tuple[int, int]] = {}  # bytes, and since when
+        self._least_ms: int | None = None
+        self._slow_at_ms: int | None = None  # when a batch was last seen to be slow
+        self._shrunk_ms: int | None = None
+        self._smallest_since_ms: int | None = None
+        self._least_slow_ms: int | None = None  # of those since then, which were all slow
+        self._held_back = False
+        self._most = config.author_bytes_max // 2
+        self._fewest = min(config.window_bytes_min, self._most)
+        self.bytes = 0
+        """Under way."""
+        self.bytes_max = self._most if self._is_open else min(config.window_bytes_first, self._most)
+        """What may be, at the moment."""
+        self.took_ms = 0
+        """How long the last one was under way."""
+
+    def __contains__(self, name: Digest) -> bool:
+        """Whether this batch is under way."""
+        return name in self._under_way
+
+    def is_narrow(self, elapsed_ms: int) -> bool:
+        """Whether batches were slow a moment ago, so that less may be under way than could."""
+        return self._slow_at_ms is not None and elapsed_ms - self._slow_at_ms < NARROW_MS
+
+    @property
+    def batch_bytes_max(self) -> int:
+        """What goes into one batch: a quarter of the window, so that the next is made while others are under
+        way, but no less than the smallest window: every validator checks and names a small batch at nearly
+        the cost of a large one."""
+        return min(self._config.batch.batch_bytes_max, max(self._fewest, self.bytes_max // 4))
+
+    def sealed(self, name: Digest, size: int, elapsed_ms: int) -> None:
+        """A batch of ours is on its way, with transactions of `size` bytes."""
+        if not self._is_open:
+            self._under_way[name] = (size, elapsed_ms)
+            self.bytes += size
+
+    def executed(self, names: Iterable[Digest], elapsed_ms: int) -> None:
+        """These batches of anybody are executed: they show what one needs here, and own ones make room."""
+        for name in names:
+            held = self._shelf.get(name)
+            if held is not None and held.group != FOREIGN:
+                self._executed(held, elapsed_ms)
+
+    def _executed(self, held: HeldBatch, elapsed_ms: int) -> None:
+        took_ms = elapsed_ms - held.pushed_at_ms
+        self._least_ms = took_ms if self._least_ms is None else min(self._least_ms, took_ms)
+        own = self._under_way.pop(held.batch.digest, None)
+        if own is None:
+            return
+        size, since_ms = own
+        under_way, self.took_ms = self.bytes, took_ms
+        self.bytes -= size
+        if self._judge(took_ms, under_way, since_ms, elapsed_ms):
+            if self._smallest_since_ms is not None:
+                self._note_smallest(took_ms, elapsed_ms)
+        else:
+            self._smallest_since_ms = None
+            self._on_fast(size, elapsed_ms)
+
+    def run(self, elapsed_ms: int) -> None:
+        """What has left the shelf otherwise is under way no more: it expired, or others executed it. And how
+        long the oldest is under way is known before it is done. Comes before room is asked for."""
+        self._held_back = False
+        while self._under_way:
+            name, (size, since_ms) = next(iter(self._under_way.items()))
+            if self._shelf.get(name) is not None:
+                self._judge(elapsed_ms - since_ms, self.bytes, since_ms, elapsed_ms)
+                return
+            del self._under_way[name]
+            self.bytes -= size
+
+    def has_room(self, wanted: int) -> bool:
+        """Whether a batch of `wanted` bytes may be sealed; with nothing under way it always may."""
+        if not self._under_way or self.bytes + wanted <= self.bytes_max:
+            return True
+        self._held_back = True
+        return False
+
+    @property
+    def slow_ms(self) -> int | None:
+        """A batch that is under way for longer is slow; None until one has shown what it needs."""
+        least_ms = self._least_ms
+        return None if least_ms is None else max(self._config.commit_target_ms, SLOW_FACTOR * least_ms)
+
+    def limits(self) -> tuple[tuple[str, int, int], ...]:
+        """`(name, current, bound)` for metrics; the window within the bound is a gauge of its own."""
+        return (("pool_under_way_bytes", self.bytes, self._config.author_bytes_max),)
+
+    def _on_fast(self, size: int, elapsed_ms: int) -> None:
+        if not self._held_back:
+            return
+        if self.is_narrow(elapsed_ms):
+            # Each batch brings its share of what all that are under way together bring.
+            step = self._config.window_step_bytes + self.bytes_max // _GROWTH
+            size = max(1, step * size // self.bytes_max)
+        self.bytes_max = min(self._most, self.bytes_max + size)
+
+    def _judge(self, took_ms: int, under_way: int, since_ms: int, elapsed_ms: int) -> bool:
+        """Whether that was slow; the window shrinks by what was sealed since it last did, for what was sealed
+        before says nothing of it."""
+        slow_ms = self.slow_ms
+        if slow_ms is None or took_ms <= slow_ms:
+            return False
+        self._slow_at_ms = elapsed_ms
+        if self._shrunk_ms is None or since_ms > self._shrunk_ms:
+            self._shrunk_ms = elapsed_ms
+            self._shrink(under_way, far=took_ms > 2 * slow_ms)
+            if self.bytes_max > self._fewest:
+                self._smallest_since_ms = None
+            elif self._smallest_since_ms is None:
+                self._smallest_since_ms, self._least_slow_ms = elapsed_ms, None
+        return True
+
+    def _shrink(self, under_way: int, *, far: bool) -> None:
+        if 2 * under_way > self.bytes_max:
+            left = self.bytes_max // 2 if far else self.bytes_max * 3 // 4
+        else:  # it was others, or the machine: a wide window is no promise, a small one not to blame
+            left = min(self.bytes_max, max(2 * under_way, self._config.window_bytes_first))
+        self.bytes_max = max(self._fewest, left)
+
+    def _note_smallest(self, took_ms: int, elapsed_ms: int) -> None:
+        least_ms = self._least_slow_ms
+        self._least_slow_ms = took_ms if least_ms is None else min(least_ms, took_ms)
+        since_ms = self._smallest_since_ms
+        if since_ms is not None and elapsed_ms - since_ms >= PATIENCE_MS:
+            self._least_ms, self._smallest_since_ms = self._least_slow_ms, None

@@ -1,0 +1,316 @@
+"""How much of its own a node has under way, judged by how long it takes."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+from consensus import SigningKey
+from node.pool.batches import Batch
+from node.pool.config import PoolConfig
+from node.pool.messages import PushBatch
+from node.pool.shelf import FOREIGN, Shelf
+from node.pool.window import NARROW_MS, PATIENCE_MS, Window
+from tests.node.pool.world import (
+    CONFIG,
+    START_MS,
+    Node,
+    batch,
+    block,
+    committed,
+    naming,
+    transaction,
+    validator_set,
+)
+
+SIZE = 4 * 1024
+ANY = transaction(1)
+FIRST = CONFIG.window_bytes_first
+SMALLEST = CONFIG.window_bytes_min
+WIDEST = CONFIG.author_bytes_max // 2
+FLOODER, HONEST = SigningKey(bytes([31]) * 32), SigningKey(bytes([32]) * 32)
+
+
+class Author:
+    """An author that seals whenever its window lets it; each batch takes as long as the test says."""
+
+    def __init__(self, config: PoolConfig = CONFIG) -> None:
+        self.shelf = Shelf(config, validator_set())
+        self.window = Window(config, self.shelf)
+        self.now_ms = 0
+        self.sealed: list[Batch] = []
+        self.number = 0
+
+    def seal_one(self, size: int = SIZE) -> Batch:
+        """A batch is on its way, whatever the window says."""
+        self.number += 1
+        made = batch(ANY, created_ms=START_MS + self.number)
+        self.shelf.add(made, 0).pushed_at_ms = self.now_ms
+        self.window.sealed(made.digest, size, self.now_ms)
+        return made
+
+    def seal(self) -> None:
+        """As much as may be sealed now, in batches of whatever size is usual."""
+        while self.window.has_room(self.window.batch_bytes_max):
+            self.sealed.append(self.seal_one(self.window.batch_bytes_max))
+
+    def executed(self, *batches: Batch) -> None:
+        """These are executed now, and a little later stored."""
+        for made in batches:
+            self.window.executed([made.digest], self.now_ms)
+            self.shelf.remove(made.digest)
+        self.window.run(self.now_ms)
+
+    def turn(self, took_ms: int) -> None:
+        """All that may be is sealed, and all of it takes so long."""
+        self.seal()
+        self.now_ms += took_ms
+        batches, self.sealed = self.sealed, []
+        self.executed(*batches)
+
+
+def test_while_batches_are_fast_the_window_opens_to_its_bound() -> None:
+    author = Author()
+    for _ in range(20):
+        author.turn(15)
+    assert author.window.bytes_max == WIDEST
+    assert not author.window.is_narrow(author.now_ms)
+
+
+def test_while_batches_are_slow_it_shrinks_once_in_each_time_under_way_and_no_further_than_its_bound() -> (
+    None
+):
+    author = Author()
+    for _ in range(8):
+        author.turn(15)
+    widths = [author.window.bytes_max]
+    for _ in range(80):
+        author.turn(80)
+        widths.append(author.window.bytes_max)
+    assert all(after >= before * 3 // 4 for before, after in pairwise(widths))
+    assert widths == sorted(widths, reverse=True)
+    assert widths[-1] == SMALLEST
+    assert author.window.is_narrow(author.now_ms)
+
+
+def test_far_too_slow_halves_it() -> None:
+    author = Author()
+    for _ in range(8):
+        author.turn(15)
+    before = author.window.bytes_max
+    author.turn(500)
+    assert author.window.bytes_max == before // 2
+
+
+def test_a_window_that_was_not_half_used_shrinks_to_twice_of_what_was() -> None:
+    author = Author()
+    for _ in range(20):
+        author.turn(15)
+    made = author.seal_one(2 * FIRST)
+    author.now_ms += 150
+    author.executed(made)
+    assert author.window.bytes_max == 4 * FIRST
+
+
+def test_a_slow_machine_does_not_close_the_window_of_who_hardly_uses_it() -> None:
+    author = Author()
+    author.turn(15)
+    for _ in range(10):
+        made = author.seal_one(200)
+        author.now_ms += 150
+        author.executed(made)
+    assert author.window.bytes_max == FIRST
+    assert author.window.is_narrow(author.now_ms)
+
+
+def test_when_nothing_was_slow_for_a_while_it_opens_fast_again() -> None:
+    author = Author()
+    for took_ms in [15] + 20 * [500] + [15] * 3:
+        author.turn(took_ms)
+    author.now_ms += NARROW_MS
+    before = author.window.bytes_max
+    author.turn(15)
+    assert author.window.bytes_max == 2 * before
+
+
+def test_when_batches_are_fast_again_it_grows_by_a_step_at_a_time() -> None:
+    author = Author()
+    author.turn(15)
+    for _ in range(10):
+        author.turn(500)
+    before = author.window.bytes_max
+    author.turn(15)
+    author.turn(15)
+    step = CONFIG.window_step_bytes
+    assert before < author.window.bytes_max <= before + 2 * step + step // 2
+
+
+def test_what_nothing_was_held_back_by_does_not_grow() -> None:
+    author = Author()
+    for _ in range(50):
+        made = author.seal_one()
+        author.now_ms += 15
+        author.executed(made)
+    assert author.window.bytes_max == FIRST
+
+
+def test_a_batch_that_is_not_back_in_time_shrinks_it_before_it_is_back() -> None:
+    author = Author()
+    author.turn(15)
+    author.seal()
+    before = author.window.bytes_max
+    author.window.run(author.now_ms + CONFIG.commit_target_ms)
+    assert author.window.bytes_max == before
+    author.window.run(author.now_ms + CONFIG.commit_target_ms + 1)
+    assert author.window.bytes_max < before
+
+
+def test_before_the_first_batch_is_back_none_is_known_to_be_slow() -> None:
+    author = Author()
+    author.seal()
+    author.window.run(author.now_ms + 10_000)
+    assert (author.window.slow_ms, author.window.bytes_max) == (None, FIRST)
+
+
+def test_far_away_what_always_takes_long_is_not_slow() -> None:
+    author = Author()
+    for _ in range(20):
+        author.turn(600)
+    assert author.window.bytes_max == WIDEST
+
+
+def test_others_batches_tell_what_a_batch_needs_here_but_not_those_that_blocks_brought_in() -> None:
+    author = Author()
+    fetched = author.shelf.add(batch(transaction(2), author=1), FOREIGN)
+    author.window.executed([fetched.batch.digest], 1)
+    assert author.window.slow_ms is None
+    pushed = author.shelf.add(batch(transaction(1), author=1), 1)
+    author.window.executed([pushed.batch.digest], 30)
+    author.turn(400)
+    assert author.window.is_narrow(author.now_ms)
+
+
+def test_clients_are_held_back_for_a_while_after_the_last_slow_batch() -> None:
+    author = Author()
+    author.turn(15)
+    author.turn(500)
+    assert author.window.is_narrow(author.now_ms + NARROW_MS - 1)
+    assert not author.window.is_narrow(author.now_ms + NARROW_MS)
+
+
+def test_where_all_stays_slow_in_the_smallest_window_the_least_is_taken_anew() -> None:
+    author = Author()
+    author.turn(15)
+    for _ in range(PATIENCE_MS // 6_000):
+        author.turn(6_000)
+    assert (author.window.bytes_max, author.window.slow_ms) == (SMALLEST, CONFIG.commit_target_ms)
+    for _ in range(10):
+        author.turn(6_000)
+    assert author.window.slow_ms == 18_000
+    assert author.window.bytes_max > SMALLEST
+
+
+def test_without_a_target_nothing_is_held_back() -> None:
+    author = Author(replace(CONFIG, commit_target_ms=0))
+    for _ in range(2):
+        for _ in range(100):
+            author.sealed.append(author.seal_one(WIDEST))
+        assert author.window.has_room(WIDEST)
+        author.now_ms += 10_000
+        author.executed(*author.sealed)
+        author.sealed = []
+    assert not author.window.is_narrow(author.now_ms)
+    assert author.window.batch_bytes_max == CONFIG.batch.batch_bytes_max
+
+
+# --- in a pool --------------------------------------------------------------------------------------------
+
+
+def pushed(n: Node) -> list[Batch]:
+    return [Batch.decode(m.data, CONFIG.batch) for _, m in n.out if isinstance(m, PushBatch)]
+
+
+def settle(n: Node) -> None:
+    """Everything handed over so far is executed, and not stored yet."""
+    for item in n.ready:
+        n.perform(n.pool.on_settled(item.block.block.id, n.now_ms))
+
+
+def flooded() -> tuple[Node, list[Batch]]:
+    """A node with much of one sender behind a full window, and what fills it."""
+    n = Node(0, validator_set())
+    n.submit(*(transaction(number, size=2_000, key=FLOODER) for number in range(100)))
+    return n, pushed(n)
+
+
+def test_what_the_window_holds_back_leaves_when_what_is_under_way_is_executed_not_when_it_is_ordered() -> (
+    None
+):
+    n, first = flooded()
+    assert sum(len(data) for b in first for data in b.transactions) <= FIRST
+    n.commit(committed(block(naming(*first))))
+    assert pushed(n) == first
+    n.now_ms += 15
+    settle(n)
+    assert len(pushed(n)) > len(first)
+
+
+def test_a_batch_that_expires_makes_room() -> None:
+    n, first = flooded()
+    n.now_ms += 70_000
+    n.commit(committed(block(b"", time_ms=n.now_ms)))
+    again = pushed(n)[len(first) :]
+    assert again
+    assert n.pool.sealer.window.bytes == sum(len(data) for b in again for data in b.transactions)
+
+
+def test_a_transaction_larger_than_the_window_goes_alone() -> None:
+    n = Node(0, validator_set())
+    n.submit(transaction(1, size=60_000), transaction(2, size=60_000))
+    assert [len(b.transactions) for b in pushed(n)] == [1]
+
+
+def test_who_sends_little_does_not_wait_for_the_room_of_who_sends_much() -> None:
+    n, first = flooded()
+    lone = transaction(1_000, key=HONEST)
+    n.submit(lone)
+    n.now_ms += CONFIG.seal_delay_ms * 8
+    n.tick()
+    express = pushed(n)[len(first) :]
+    assert [b.transactions for b in express] == [(lone.encoded,)]
+
+
+def test_one_batch_of_those_who_send_little_is_under_way_at_a_time() -> None:
+    n, first = flooded()
+    for number in range(5):
+        n.submit(transaction(1_000 + number, key=SigningKey(bytes([number + 40]) * 32)))
+        n.now_ms += CONFIG.seal_delay_ms * 8
+        n.tick()
+    express = pushed(n)[len(first) :]
+    assert len(express) == 1
+    n.commit(committed(block(naming(*express))))
+    settle(n)
+    n.now_ms += CONFIG.seal_delay_ms * 8
+    n.tick()
+    assert [len(b.transactions) for b in pushed(n)[len(first) :]] == [1, 4]
+
+
+def test_one_sender_may_have_a_few_windows_waiting_while_batches_are_slow() -> None:
+    n = Node(0, validator_set())
+    assert n.pool.sealer.sender_bytes_max == CONFIG.unsealed_bytes_max
+    n.submit(transaction(1))
+    n.now_ms += 15
+    n.commit(committed(block(naming(*pushed(n)))))
+    settle(n)
+    n.execute_all()
+    n.submit(transaction(2))
+    n.now_ms += CONFIG.commit_target_ms + 1
+    n.perform(n.pool.on_tick(n.now_ms))
+    assert n.pool.sealer.sender_bytes_max == CONFIG.sender_windows * FIRST
+    n.now_ms += NARROW_MS
+    n.perform(n.pool.on_tick(n.now_ms))
+    assert n.pool.sealer.sender_bytes_max == CONFIG.sender_windows * FIRST, "what is under way is slow still"
+    last = pushed(n)[-1]
+    n.commit(committed(block(naming(last), round=2), 2))
+    settle(n)
+    n.now_ms += NARROW_MS
+    n.perform(n.pool.on_tick(n.now_ms))
+    assert n.pool.sealer.sender_bytes_max == CONFIG.unsealed_bytes_max
