@@ -93,20 +93,31 @@ class ApiSettings:
     host: str = knobs.host("127.0.0.1", "address to listen on; anything but loopback is your decision")
     port: int = knobs.integer(27601, 1, 65535, "TCP port to listen on")
     allowed_hosts: tuple[str, ...] = knobs.hosts(
-        "names beside loopback under which browsers may reach the API"
+        "names, beside loopback and host itself, under which browsers may reach the API"
     )
 
     @property
     def url(self) -> str:
         """Where a program on this machine asks. Who listens on every address (0.0.0.0, ::), as in a
         container, is asked on loopback: an unspecified address is no name that a node answers to."""
+        return f"http://{self._name or '127.0.0.1'}:{self.port}"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Under which the API answers beside loopback: those allowed, and the one it listens on. A page that
+        DNS rebinding lures here comes under a name of its maker's, never under the operator's."""
+        return (*self.allowed_hosts, self._name) if self._name else self.allowed_hosts
+
+    @property
+    def _name(self) -> str:
+        """What this listens on as it stands in a URL; empty when that is every address."""
         try:
             address = ipaddress.ip_address(self.host)
         except ValueError:
-            return f"http://{self.host}:{self.port}"
+            return self.host
         if address.is_unspecified:
-            address = ipaddress.ip_address("127.0.0.1" if address.version == 4 else "::1")
-        return f"http://{address}:{self.port}" if address.version == 4 else f"http://[{address}]:{self.port}"
+            return "" if address.version == 4 else "[::1]"
+        return str(address) if address.version == 4 else f"[{address}]"
 
 
 @dataclass(frozen=True, slots=True)

@@ -248,10 +248,13 @@ async def test_another_host_or_origin_is_refused(headers: bytes, name: bytes) ->
         b"host: [::1]:27601\r\n",
         b"host: LOCALHOST\r\n",
         b"host: ledger.example:80\r\norigin: https://ledger.example\r\n",
+        b"host: 10.0.0.5:27601\r\n",
+        b"host: [fd00::7]:27601\r\norigin: http://[fd00::7]:27601\r\n",
     ],
 )
 async def test_our_own_names_are_let_in(headers: bytes) -> None:
-    async with serving(FakeBackend(), allowed_hosts=("ledger.example",)) as live:
+    names = ("ledger.example", "10.0.0.5", "[fd00::7]")
+    async with serving(FakeBackend(), allowed_hosts=names) as live:
         answer = await ask_raw(live.port, b"GET /livez HTTP/1.1\r\n" + headers + b"connection: close\r\n\r\n")
     assert answer.status == 200
 
