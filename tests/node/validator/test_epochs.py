@@ -80,7 +80,7 @@ def test_new_weights_begin_an_epoch_without_a_failed_round_and_nothing_is_lost()
 
 def test_the_pause_of_a_healthy_crossing_is_far_below_a_timeout() -> None:
     changing = Changing(seed=3)
-    changing.keep_submitting(400, every_ms=5)
+    changing.keep_submitting(200, every_ms=5)  # ten times as long as the crossing takes
     changing.operators.decide(Reweigh("v1", 2))
     changing.settle(1)
     headers = changing.world.checkers.headers
