@@ -103,10 +103,10 @@ class ApiSettings:
         return f"http://{self._name or '127.0.0.1'}:{self.port}"
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """Under which the API answers beside loopback: those allowed, and the one it listens on. A page that
-        DNS rebinding lures here comes under a name of its maker's, never under the operator's."""
-        return (*self.allowed_hosts, self._name) if self._name else self.allowed_hosts
+    def own_names(self) -> tuple[str, ...]:
+        """Under which the API answers besides those allowed: what it listens on, if that is no unspecified
+        address. A page that DNS rebinding lures here comes under a name of its maker's, never under these."""
+        return (self._name,) if self._name else ()
 
     @property
     def _name(self) -> str:

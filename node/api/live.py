@@ -249,7 +249,7 @@ class HttpService:
             requests_per_second=config.limits.requests_per_second,
             requests_burst=max(1, _BURST_SECONDS * config.limits.requests_per_second),
         )
-        self._hosts = config.api.names
+        self._hosts = (*config.api.allowed_hosts, *config.api.own_names)
         self._listeners: list[socket.socket] = []
 
     def bind(self) -> None:
