@@ -1,8 +1,9 @@
 """A flood of valid transactions over narrow uplinks: agreement does not queue behind payload."""
 
 from bench.sim.clock import Clock
-from bench.sim.flood import SLOWER_MAX, overload_of, play
+from bench.sim.flood import SLOWER_MAX, overload_of, play, wait
 from bench.sim.wires import Wires
+from node.config import LimitSettings
 from node.wire import Code
 
 
@@ -15,6 +16,16 @@ def test_a_round_takes_at_most_twice_as_long_in_a_flood_and_far_longer_without_c
     assert flood.failed == 0
     assert flood.certified > 1_000, "it is a flood, and it is carried as far as it can be"
     assert one_queue.rounds * 2 < flood.rounds
+
+
+def test_a_lone_client_waits_at_most_twice_as_long_in_a_flood_because_batches_are_watched() -> None:
+    offered = overload_of(4, 10)
+    watched = wait(4, 2_000, 10, offered, LimitSettings().commit_target_ms)
+    unwatched = wait(4, 2_000, 10, offered, 0)
+    assert watched.calm_ms == unwatched.calm_ms
+    assert watched.slower <= SLOWER_MAX
+    assert unwatched.slower > SLOWER_MAX, "it is a flood"
+    assert watched.certified > 300, "which goes on"
 
 
 def carried(*, priorities: bool) -> list[str]:
