@@ -5,6 +5,7 @@ from collections.abc import Callable, Generator, Iterator
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 
 LONG_FIRST = (
     "tests/mutants/test_mutants.py",
@@ -49,6 +50,11 @@ every tenth goes through all that thousands of tests, and what they import, cons
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--rewrite` records the scenario files anew instead of comparing; read the difference like code."""
     parser.addoption("--rewrite", action="store_true", help="rewrite the recorded traces of scenario files")
+
+
+# By itself an example is wrong that takes longer than 200 ms: no test here is about time.
+settings.register_profile("isthmus", deadline=None, suppress_health_check=(HealthCheck.too_slow,))
+settings.load_profile("isthmus")
 
 
 @pytest.hookimpl(wrapper=True)
