@@ -66,7 +66,6 @@ class Arrivals:
         self._spreading = spreading
         self._attesting = attesting
         self.over_quota = 0
-        """Pushed batches not taken because their author's quota was full."""
         """Pushed batches not taken because their author's quota was full; the author pushes them again."""
 
     def on_message(
@@ -128,7 +127,6 @@ class Arrivals:
             return []
         self._fetcher.drop(name)
         held = self._shelf.add(batch, index)
-        held.pushed_at_ms = elapsed_ms
         self._count_push(held, index)
         return self._attesting.begin(held, index, elapsed_ms)
 

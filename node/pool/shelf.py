@@ -29,7 +29,7 @@ class HeldBatch:
     `group` is the author it is charged to (`FOREIGN` for none); `acknowledged` a bit for each validator;
     `verified` once this node verified it or a blocking set attests it (VC1); `attested` a bit for each that
     attests it; `ack_due_ms` when a small batch must be journalled and acknowledged after all; `pushed_at_ms`
-    when its author pushed it, we or to us; `ordered` once committed.
+    when we pushed it, for one of ours; `ordered` once committed.
     """
 
     batch: Batch

@@ -6,9 +6,10 @@ that is far above what a batch needs, the window shrinks, once for each time und
 something back, it grows: twofold in each time under way while nothing was slow lately, else by a step. What
 it holds back waits in the fair queue. What all authors have under way bounds a block, and so a round.
 
-A batch is slow that takes longer than the target and three times the least that anybody's took here. Where
-not even the smallest window comes near that for very long, the cluster has become slower or farther away, and
-the least is taken anew.
+A batch is slow that takes longer than the target and three times the least that an own one took. Others' tell
+nothing: one may come here long after it was sealed, from a liar, over a new link or out of the journal, and
+all of ours would be slow beside it. Where not even the smallest window comes near that for very long, the
+cluster has become slower or farther away, and the least is taken anew.
 Sources: additive increase and multiplicative decrease, Chiu and Jain, Computer Networks and ISDN Systems 17,
 1989; judging a queue by how long things are in it, not by how many they are, CoDel, RFC 8289; the slow start,
 RFC 5681.
@@ -19,7 +20,7 @@ from collections.abc import Iterable
 from consensus import Digest
 from node.pool.batches import BatchContent
 from node.pool.config import PoolConfig
-from node.pool.shelf import FOREIGN, HeldBatch, Shelf
+from node.pool.shelf import Shelf
 
 SLOW_FACTOR = 3
 """Times the least under way; agreement and the disk vary by less."""
@@ -76,19 +77,15 @@ class Window:
             self.bytes += size
 
     def executed(self, names: Iterable[Digest], elapsed_ms: int) -> None:
-        """These batches of anybody are executed: they show what one needs here, and own ones make room."""
+        """These batches are executed: own ones show what one needs here, and make room."""
         for name in names:
-            held = self._shelf.get(name)
-            if held is not None and held.group != FOREIGN:
-                self._executed(held, elapsed_ms)
+            own = self._under_way.pop(name, None)
+            if own is not None:
+                self._executed(*own, elapsed_ms)
 
-    def _executed(self, held: HeldBatch, elapsed_ms: int) -> None:
-        took_ms = elapsed_ms - held.pushed_at_ms
+    def _executed(self, size: int, since_ms: int, elapsed_ms: int) -> None:
+        took_ms = elapsed_ms - since_ms
         self._least_ms = took_ms if self._least_ms is None else min(self._least_ms, took_ms)
-        own = self._under_way.pop(held.batch.digest, None)
-        if own is None:
-            return
-        size, since_ms = own
         under_way, self.took_ms = self.bytes, took_ms
         self.bytes -= size
         if self._judge(took_ms, under_way, since_ms, elapsed_ms):

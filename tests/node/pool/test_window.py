@@ -177,15 +177,15 @@ def test_far_away_what_always_takes_long_is_not_slow() -> None:
     assert author.window.bytes_max == WIDEST
 
 
-def test_others_batches_tell_what_a_batch_needs_here_but_not_those_that_blocks_brought_in() -> None:
+def test_others_batches_do_not_tell_what_a_batch_needs_for_they_may_have_come_late() -> None:
     author = Author()
-    fetched = author.shelf.add(batch(transaction(2), author=1), FOREIGN)
-    author.window.executed([fetched.batch.digest], 1)
+    for group in (1, FOREIGN):
+        other = author.shelf.add(batch(transaction(1 + group), author=1), group)
+        author.window.executed([other.batch.digest], 1)
     assert author.window.slow_ms is None
-    pushed = author.shelf.add(batch(transaction(1), author=1), 1)
-    author.window.executed([pushed.batch.digest], 30)
-    author.turn(400)
-    assert author.window.is_narrow(author.now_ms)
+    for _ in range(20):
+        author.turn(600)
+    assert author.window.bytes_max == WIDEST
 
 
 def test_clients_are_held_back_for_a_while_after_the_last_slow_batch() -> None:
@@ -251,6 +251,26 @@ def test_what_the_window_holds_back_leaves_when_what_is_under_way_is_executed_no
     n.now_ms += 15
     settle(n)
     assert len(pushed(n)) > len(first)
+
+
+def test_who_pushes_its_batch_only_when_it_is_ordered_closes_nobodys_window() -> None:
+    n = Node(0, validator_set())
+    late = batch(transaction(1), author=1)
+    n.receive(1, PushBatch(late.encoded))
+    n.commit(committed(block(naming(late))))
+    n.now_ms += 1
+    settle(n)
+    assert n.pool.sealer.window.slow_ms is None
+
+
+def test_what_is_executed_at_once_after_a_restart_closes_no_window() -> None:
+    n, first = flooded()
+    n.disk.update({made.digest: made.encoded for made in first})
+    n.restart()
+    n.commit(committed(block(naming(*first))))
+    n.now_ms += 1
+    settle(n)
+    assert n.pool.sealer.window.slow_ms is None
 
 
 def test_a_batch_that_expires_makes_room() -> None:
