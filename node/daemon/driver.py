@@ -27,7 +27,9 @@ DRAIN_MAX = 256
 few enough that a vote does not wait for a backlog."""
 
 TURNS_MAX = 4
-"""Drains in a row before other tasks run."""
+"""Drains in a row before other tasks run, if none of them waited long for the disk."""
+LONG_WRITE_BYTES = 64 * 1024
+"""Who has written so much has waited long enough that more has come meanwhile."""
 
 
 class Stepper(Protocol):
@@ -97,13 +99,15 @@ class Driver:
             if not deferred and not len(self._postbox):
                 turns = 0
                 await self._postbox.wait()
+            written = self.counts.journal_bytes
             outputs = self._drain(deferred)
             deferred = self._settle(outputs)
             self._stepped()
             # What is here already is taken at once: a turn of the scheduler costs as much as a vote. But
-            # the links are read by other tasks, and nobody may keep them from it for long.
+            # the links are read by other tasks, and nobody may keep them from it for long: what came while
+            # this one wrote a batch is read first, and shares the next sync.
             turns += 1
-            if turns >= TURNS_MAX:
+            if turns >= TURNS_MAX or self.counts.journal_bytes - written >= LONG_WRITE_BYTES:
                 turns = 0
                 await trio.lowlevel.checkpoint()
 

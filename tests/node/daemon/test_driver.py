@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from consensus import Digest
-from node.daemon.driver import DRAIN_MAX, Driver
+from node.daemon.driver import DRAIN_MAX, LONG_WRITE_BYTES, Driver
 from node.daemon.journal import Journal, JournalFailed
 from node.daemon.postbox import Postbox
 from node.validator import (
@@ -221,3 +221,18 @@ async def test_a_full_inbox_does_not_starve_deferred_work_and_tasks(rig: Make) -
     flood = [BatchLoaded(Digest(n.to_bytes(32, "big")), None) for n in range(3 * DRAIN_MAX)]
     log = await made.run(Start(), *flood, until=lambda log: load in log)
     assert log.index(load) <= 2 * DRAIN_MAX + 2
+
+
+async def test_after_each_long_write_others_have_their_turn(rig: Make) -> None:
+    """Who reads the links above all: what came meanwhile shares the next sync."""
+    drains = 6
+    made = rig({TICK: [Append(1, bytes(LONG_WRITE_BYTES // DRAIN_MAX), None)]})
+    seen: list[int] = []
+
+    def is_done(log: list[object]) -> bool:
+        seen.append(made.driver.counts.groups)
+        return seen[-1] == drains
+
+    await made.run(*[TICK] * (drains * DRAIN_MAX), until=is_done)
+    # Both have a turn in each round of the scheduler, in whatever order.
+    assert len(set(seen)) > drains // 2
