@@ -20,6 +20,8 @@ FOREIGN = -1
 OPENED_MAX = 16_384
 """Transactions kept as they were decoded when their batches were checked, about 1.5 KiB each; those of
 further batches are decoded again to be executed."""
+OPENED_BYTES = 256
+"""Encoded, that count as one: nested arrays take near forty times their bytes, and anybody may send them."""
 
 
 @dataclass(slots=True, eq=False)
@@ -104,9 +106,12 @@ class Shelf:
 
     def keep_opened(self, held: HeldBatch, opened: tuple[Transaction, ...]) -> None:
         """What a check decoded goes with the batch to its execution, if there is room for it."""
-        if not held.batch.opened and self._opened_count + len(opened) <= OPENED_MAX:
-            held.batch = replace(held.batch, opened=opened)
-            self._opened_count += len(opened)
+        if not opened or held.batch.opened:
+            return
+        batch = replace(held.batch, opened=opened)
+        if self._opened_count + _opened_in(batch) <= OPENED_MAX:
+            held.batch = batch
+            self._opened_count += _opened_in(batch)
 
     def acknowledge(self, name: Digest, index: ValidatorIndex) -> None:
         """Validator `index` holds `name`; kept for later, within a bound, when the batch is not here."""
@@ -176,7 +181,7 @@ class Shelf:
         if held is None:
             return None
         self.bytes -= len(held.batch.encoded)
-        self._opened_count -= len(held.batch.opened)
+        self._opened_count -= _opened_in(held.batch)
         if not held.ordered:
             self._expiry.remove(name, held.batch.expires_at_ms)
             self._charge(held, -1)
@@ -251,3 +256,7 @@ class Shelf:
         self.orderable_count -= 1
         if not group:
             del self.orderable[held.batch.author]
+
+
+def _opened_in(batch: Batch) -> int:
+    return max(len(batch.opened), len(batch.encoded) // OPENED_BYTES) if batch.opened else 0

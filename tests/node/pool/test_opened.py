@@ -28,7 +28,7 @@ def test_a_batch_that_was_checked_here_goes_to_execution_with_its_transactions_d
     (ready,) = handed_over(n).batches
     assert ready.opened == sent
     assert ready.transactions == tuple(transaction.encoded for transaction in ready.opened)
-    assert opened_now(n) == 2
+    assert opened_now(n) == max(2, len(b.encoded) // shelf.OPENED_BYTES)
     n.execute_all()
     assert opened_now(n) == 0
 
@@ -46,17 +46,31 @@ def test_after_a_restart_nothing_is_decoded_and_the_batch_is_handed_over_all_the
 def test_beyond_the_bound_batches_are_held_without_and_an_expired_one_makes_room(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(shelf, "OPENED_MAX", 3)
+    monkeypatch.setattr(shelf, "OPENED_MAX", 100)
     n = node(0)
     one = batch(transaction(1, size=BIG), transaction(2), author=1, lifetime_ms=1_000)
     two = batch(transaction(3, size=BIG), transaction(4), author=1, lifetime_ms=60_000)
     held(n, one, 1, 2)
     held(n, two, 1, 2)
-    assert opened_now(n) == 2
+    assert opened_now(n) == len(one.encoded) // shelf.OPENED_BYTES
     n.commit(committed(block(naming(two), time_ms=START_MS + 2_000)))
     assert handed_over(n).batches == (two,)
     assert handed_over(n).batches[0].opened == ()
     assert opened_now(n) == 0
     three = batch(transaction(5, size=BIG), transaction(6), author=1)
     held(n, three, 1, 2)
-    assert opened_now(n) == 2
+    assert opened_now(n) == len(three.encoded) // shelf.OPENED_BYTES
+
+
+def test_what_takes_much_memory_decoded_counts_by_its_bytes() -> None:
+    n = node(0)
+    usual = batch(*(transaction(number) for number in range(1, 41)), author=1)
+    large = batch(transaction(41, size=BIG), author=1)
+    held(n, usual, 1, 2)
+    assert 40 <= opened_now(n) < 44
+    before = opened_now(n)
+    held(n, large, 1, 2)
+    assert opened_now(n) - before == len(large.encoded) // shelf.OPENED_BYTES
+    n.commit(committed(block(naming(usual, large))))
+    n.execute_all()
+    assert opened_now(n) == 0
