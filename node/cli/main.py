@@ -148,8 +148,9 @@ def _leave(code: int) -> None:
     costs a quarter of a second of CPU, which each restart would wait for. Returns when its last words cannot
     be written: an ordinary exit tells that."""
     try:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:  # who starts us may have closed it
+                stream.flush()
     except OSError:
         return
     os._exit(code)

@@ -49,3 +49,12 @@ def test_a_start_imports_nothing_that_no_daemon_needs_and_an_end_takes_no_module
     assert wrong == []
     assert [m for m in loaded if m.startswith("node.cli.commands.")] == ["node.cli.commands.start"]
     assert "taken apart" not in done.stdout
+
+
+def test_a_start_without_a_standard_output_is_refused_in_the_same_words(tmp_path: Path) -> None:
+    asked = [sys.executable, "-m", "node.cli.main", "start", "--home", str(tmp_path / "nowhere")]
+    closed = ["sh", "-c", 'exec "$@" >&-', "sh", *asked]
+    done = subprocess.run(closed, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == Exit.CONFIGURATION
+    assert "Traceback" not in done.stderr
+    assert "is not a node's home" in done.stderr
