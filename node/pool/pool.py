@@ -239,6 +239,7 @@ class BatchPool:
         for name, block_time_ms in ordered:
             self._ordered.remember((name,), block_time_ms)
             self._shelf.remove(name)
+            self.sealer.window.forget(name)
             self._shelf.forget_early(name)
             self.attesting.forget(name)
         self._committed_ms = max(self._committed_ms, time_ms)

@@ -95,6 +95,11 @@ class Window:
             self._smallest_since_ms = None
             self._on_fast(size, elapsed_ms)
 
+    def forget(self, name: Digest) -> None:
+        """This batch is under way no more, and shows nothing: catching up brought it."""
+        size, _ = self._under_way.pop(name, (0, 0))
+        self.bytes -= size
+
     def run(self, elapsed_ms: int) -> None:
         """What has left the shelf otherwise is under way no more: it expired, or others executed it. And how
         long the oldest is under way is known before it is done. Comes before room is asked for."""

@@ -282,6 +282,15 @@ def test_a_batch_that_expires_makes_room() -> None:
     assert n.pool.sealer.window.bytes == sum(len(data) for b in again for data in b.transactions)
 
 
+def test_what_catching_up_executed_is_under_way_no_more_though_an_older_one_is() -> None:
+    n, (oldest, *later) = flooded()
+    before = pushed(n)
+    n.perform(n.pool.on_synced(1, [(made.digest, n.now_ms) for made in later], n.now_ms, n.now_ms))
+    under_way = [oldest, *pushed(n)[len(before) :]]
+    assert len(under_way) > 1
+    assert n.pool.sealer.window.bytes == sum(len(data) for made in under_way for data in made.transactions)
+
+
 def test_a_transaction_larger_than_the_window_goes_alone() -> None:
     n = Node(0, validator_set())
     n.submit(transaction(1, size=60_000), transaction(2, size=60_000))
