@@ -58,7 +58,9 @@ def open_sources(revision: str, repository: Path = ROOT) -> Iterator[tuple[Sourc
             )
         archive = _git(repository, "archive", "--format=tar", commit, *present)
         with tarfile.open(fileobj=BytesIO(archive)) as tar:
-            tar.extractall(tree, filter="data")
+            # The first releases of Python 3.11 know no filters, and take no argument for one.
+            tar.extraction_filter = getattr(tarfile, "data_filter", None)
+            tar.extractall(tree)
         yield Sources("here", here, overlay), Sources(commit[:12], tree, overlay)
 
 

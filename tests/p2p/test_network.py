@@ -219,7 +219,8 @@ async def test_gossip_crosses_nodes_that_accept_it_and_no_others() -> None:
         bad = await next_delivery(b)
         assert bad.message_id is not None
         b.reject_gossip(bad.peer, bad.topic, bad.message_id)
-        assert [peer.score for peer in b.status() if peer.peer == left.peer_id] == [20]
+        (score,) = (peer.score for peer in b.status() if peer.peer == left.peer_id)
+        assert 15 < score <= 20, "20, and it wears off"
         a.publish(PENDING.code, b"valid")
         good = await next_delivery(b)
         assert (good.body, good.peer) == (b"valid", left.peer_id)
