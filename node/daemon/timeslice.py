@@ -31,8 +31,11 @@ def ask_for_short_turns() -> bool:
     numbers = _SYSCALLS.get(platform.machine()) if sys.platform == "linux" else None
     if numbers is None:
         return False
-    nice = os.getpriority(os.PRIO_PROCESS, _THIS_THREAD)
-    if os.sched_getscheduler(_THIS_THREAD) != os.SCHED_OTHER or nice < 0:
+    try:
+        nice, policy = os.getpriority(os.PRIO_PROCESS, _THIS_THREAD), os.sched_getscheduler(_THIS_THREAD)
+    except OSError:  # a filter of system calls answers for the kernel
+        return False
+    if policy != os.SCHED_OTHER or nice < 0:
         return False  # a reset on fork would take what was chosen from the threads
     wanted = (_ATTRIBUTES.size, os.SCHED_OTHER, _RESET_ON_FORK, nice, 0, SLICE_NS, 0, 0)
     attributes = ctypes.create_string_buffer(_ATTRIBUTES.pack(*wanted), _ATTRIBUTES.size)

@@ -6,10 +6,12 @@ that is far above what a batch needs, the window shrinks, once for each time und
 something back, it grows: twofold in each time under way while nothing was slow lately, else by a step. What
 it holds back waits in the fair queue. What all authors have under way bounds a block, and so a round.
 
-A batch is slow that takes longer than the target and three times the least that an own one took. Others' tell
-nothing: one may come here long after it was sealed, from a liar, over a new link or out of the journal, and
-all of ours would be slow beside it. Where not even the smallest window comes near that for very long, the
-cluster has become slower or farther away, and the least is taken anew.
+A batch is slow that takes longer than the target and three times the least that an own one took. It shows a
+queue if none came back fast all the while it was under way, and as long before as is slow: times that scatter, and single stalls, are not
+made better by having less under way. Others' batches tell nothing: one may come here long after it was
+sealed, from a liar, over a new link or out of the journal, and all of ours would be slow beside it. Where not
+even the smallest window has a fast batch for a minute, the cluster has become slower or farther away, and
+the least is taken anew.
 Sources: additive increase and multiplicative decrease, Chiu and Jain, Computer Networks and ISDN Systems 17,
 1989; judging a queue by how long things are in it, not by how many they are, CoDel, RFC 8289; the slow start,
 RFC 5681.
@@ -28,7 +30,8 @@ NARROW_MS = 2_000
 """How long after a slow batch clients are held back: longer than the window takes to grow until the next."""
 _GROWTH = 16
 """Beside the step, the window grows by such a part of itself: where it is wide, a step is nothing."""
-PATIENCE_MS = 600_000
+PATIENCE_MS = 60_000
+"""How long the smallest window bears batches that are all slow, before that is what they take."""
 
 
 class Window:
@@ -41,7 +44,8 @@ class Window:
         self._is_open = not config.commit_target_ms or config.batch.content is BatchContent.CHUNKS
         self._under_way: dict[Digest, tuple[int, int]] = {}  # bytes, and since when
         self._least_ms: int | None = None
-        self._slow_at_ms: int | None = None  # when a batch was last seen to be slow
+        self._slow_at_ms: int | None = None  # when a queue was last seen
+        self._fast_at_ms: int | None = None  # when a batch last came back that was not slow
         self._shrunk_ms: int | None = None
         self._smallest_since_ms: int | None = None
         self._least_slow_ms: int | None = None  # of those since then, which were all slow
@@ -92,6 +96,7 @@ class Window:
             if self._smallest_since_ms is not None:
                 self._note_smallest(took_ms, elapsed_ms)
         else:
+            self._fast_at_ms = elapsed_ms
             self._smallest_since_ms = None
             self._on_fast(size, elapsed_ms)
 
@@ -139,11 +144,13 @@ class Window:
         self.bytes_max = min(self._most, self.bytes_max + size)
 
     def _judge(self, took_ms: int, under_way: int, since_ms: int, elapsed_ms: int) -> bool:
-        """Whether that was slow; the window shrinks by what was sealed since it last did, for what was sealed
-        before says nothing of it."""
+        """Whether that was slow; if it shows a queue, the window shrinks by what was sealed since it last
+        did, for what was sealed before says nothing of it."""
         slow_ms = self.slow_ms
         if slow_ms is None or took_ms <= slow_ms:
             return False
+        if self._fast_at_ms is not None and self._fast_at_ms > since_ms - slow_ms:
+            return True
         self._slow_at_ms = elapsed_ms
         if self._shrunk_ms is None or since_ms > self._shrunk_ms:
             self._shrunk_ms = elapsed_ms

@@ -51,3 +51,8 @@ def test_a_nice_process_stays_as_nice_as_it_was() -> None:
 def test_who_is_scheduled_otherwise_is_left_alone() -> None:
     asked, _, _, _ = looked("os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))")
     assert asked == "False"
+
+
+def test_a_system_that_does_not_even_tell_is_left_alone() -> None:
+    asked, _, _, _ = looked("def refuse(pid): raise PermissionError(1, 'no')\nos.sched_getscheduler = refuse")
+    assert asked == "False"

@@ -1,6 +1,8 @@
 """How much of its own a node has under way, judged by how long it takes."""
 
+import random
 from dataclasses import replace
+from heapq import heappop, heappush
 from itertools import pairwise
 
 from consensus import SigningKey
@@ -26,6 +28,8 @@ ANY = transaction(1)
 FIRST = CONFIG.window_bytes_first
 SMALLEST = CONFIG.window_bytes_min
 WIDEST = CONFIG.author_bytes_max // 2
+SLOW_MS = CONFIG.commit_target_ms
+"""Where a batch that nobody disturbs takes 15 ms."""
 FLOODER, HONEST = SigningKey(bytes([31]) * 32), SigningKey(bytes([32]) * 32)
 
 
@@ -58,6 +62,10 @@ class Author:
             self.window.executed([made.digest], self.now_ms)
             self.shelf.remove(made.digest)
         self.window.run(self.now_ms)
+
+    def pause(self) -> None:
+        """Nothing comes back for as long as is slow: what was fast before tells nothing any more."""
+        self.now_ms += SLOW_MS
 
     def turn(self, took_ms: int) -> None:
         """All that may be is sealed, and all of it takes so long."""
@@ -95,6 +103,7 @@ def test_far_too_slow_halves_it() -> None:
     author = Author()
     for _ in range(8):
         author.turn(15)
+    author.pause()
     before = author.window.bytes_max
     author.turn(500)
     assert author.window.bytes_max == before // 2
@@ -104,6 +113,7 @@ def test_a_window_that_was_not_half_used_shrinks_to_twice_of_what_was() -> None:
     author = Author()
     for _ in range(20):
         author.turn(15)
+    author.pause()
     made = author.seal_one(2 * FIRST)
     author.now_ms += 150
     author.executed(made)
@@ -155,6 +165,7 @@ def test_what_nothing_was_held_back_by_does_not_grow() -> None:
 def test_a_batch_that_is_not_back_in_time_shrinks_it_before_it_is_back() -> None:
     author = Author()
     author.turn(15)
+    author.pause()
     author.seal()
     before = author.window.bytes_max
     author.window.run(author.now_ms + CONFIG.commit_target_ms)
@@ -177,6 +188,42 @@ def test_far_away_what_always_takes_long_is_not_slow() -> None:
     assert author.window.bytes_max == WIDEST
 
 
+def scattered(least_ms: int, most_ms: int, seconds: int) -> tuple[Author, int]:
+    """An author with more than enough to seal, whose batches take anything between, whatever is under way;
+    and how many bytes were executed."""
+    rng, author, done = random.Random(7), Author(), 0
+    due: list[tuple[int, int, Batch]] = []
+    for now_ms in range(1000 * seconds):
+        author.now_ms = now_ms
+        while due and due[0][0] <= now_ms:
+            made = heappop(due)[2]
+            done += author.window.batch_bytes_max
+            author.executed(made)
+        if author.window.has_room(author.window.batch_bytes_max):
+            made = author.seal_one(author.window.batch_bytes_max)
+            heappush(due, (now_ms + rng.randint(least_ms, most_ms), now_ms, made))
+    return author, done
+
+
+def test_times_that_scatter_are_no_queue() -> None:
+    author, done = scattered(10, 110, seconds=5)
+    assert author.window.bytes_max > 16 * FIRST
+    assert done > 100 * FIRST
+
+
+def test_among_batches_that_are_all_slow_a_fast_one_shows_that_there_is_no_queue() -> None:
+    author = Author()
+    author.turn(15)
+    slow, other = author.seal_one(), author.seal_one()
+    author.now_ms += 20
+    author.executed(other)
+    author.now_ms += 200
+    before = author.window.bytes_max
+    author.executed(slow)
+    assert author.window.bytes_max == before
+    assert not author.window.is_narrow(author.now_ms)
+
+
 def test_others_batches_do_not_tell_what_a_batch_needs_for_they_may_have_come_late() -> None:
     author = Author()
     for group in (1, FOREIGN):
@@ -191,6 +238,7 @@ def test_others_batches_do_not_tell_what_a_batch_needs_for_they_may_have_come_la
 def test_clients_are_held_back_for_a_while_after_the_last_slow_batch() -> None:
     author = Author()
     author.turn(15)
+    author.pause()
     author.turn(500)
     assert author.window.is_narrow(author.now_ms + NARROW_MS - 1)
     assert not author.window.is_narrow(author.now_ms + NARROW_MS)
@@ -330,6 +378,7 @@ def test_one_sender_may_have_a_few_windows_waiting_while_batches_are_slow() -> N
     n.commit(committed(block(naming(*pushed(n)))))
     settle(n)
     n.execute_all()
+    n.now_ms += SLOW_MS
     n.submit(transaction(2))
     n.now_ms += CONFIG.commit_target_ms + 1
     n.perform(n.pool.on_tick(n.now_ms))
