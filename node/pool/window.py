@@ -7,11 +7,11 @@ something back, it grows: twofold in each time under way while nothing was slow 
 it holds back waits in the fair queue. What all authors have under way bounds a block, and so a round.
 
 A batch is slow that takes longer than the target and three times the least that an own one took. It shows a
-queue if none came back fast all the while it was under way, and as long before as is slow: times that scatter, and single stalls, are not
-made better by having less under way. Others' batches tell nothing: one may come here long after it was
-sealed, from a liar, over a new link or out of the journal, and all of ours would be slow beside it. Where not
-even the smallest window has a fast batch for a minute, the cluster has become slower or farther away, and
-the least is taken anew.
+queue if none came back fast all the while it was under way, and as long before as is slow: times that
+scatter, and single stalls, are not made better by having less under way. Others' batches tell nothing: one
+may come here long after it was sealed, from a liar, over a new link or out of the journal, and all of ours
+would be slow beside it. Where not even the smallest window has a fast batch for a minute, the cluster has
+become slower or farther away, and the least is taken anew.
 Sources: additive increase and multiplicative decrease, Chiu and Jain, Computer Networks and ISDN Systems 17,
 1989; judging a queue by how long things are in it, not by how many they are, CoDel, RFC 8289; the slow start,
 RFC 5681.
