@@ -9,7 +9,7 @@ DATA ?=
 # More arguments for pytest: make test PYTEST="-x tests/node".
 PYTEST ?=
 # Of these the first that was built with optimisations (a distribution's own is; what a version manager compiled
-# often is not, and a node carries a sixth less on it), else the first that is new enough and can make
+# often is not, and the same lines take a quarter longer there), else the first that is new enough and can make
 # environments; override with `make PYTHON=...`.
 PYTHONS := python3 /usr/bin/python3 python3.14 python3.13 python3.12 python3.11
 SUITABLE := import sys, sysconfig, venv, ensurepip; assert sys.version_info >= (3, 11)

@@ -84,7 +84,7 @@ def interpreter(base_prefix: str, build_options: str) -> Finding:
         return good("interpreter", f"{shown}, built with optimisations")
     return warning(
         "interpreter",
-        f"{shown} was built without optimisations: a node carries about a sixth less on it",
+        f"{shown} was built without optimisations: the same lines take about a quarter longer",
         f"use the distribution's Python, or build this one with {_OPTIMISED}",
     )
 
