@@ -47,7 +47,7 @@ class Author:
         """A batch is on its way, whatever the window says."""
         self.number += 1
         made = batch(ANY, created_ms=START_MS + self.number)
-        self.shelf.add(made, 0).pushed_at_ms = self.now_ms
+        self.shelf.add(made, 0)
         self.window.sealed(made.digest, size, self.now_ms)
         return made
 
