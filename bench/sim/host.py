@@ -93,6 +93,7 @@ class Host:
         self.answers: dict[int, tuple[Digest | Refusal, ...]] = {}
         self.frames = self.appends = self.flushes = 0
         self.flushing = True
+        self.slice_us = 0
         self.disk = world.new_disk()
         self._forget()
 
@@ -278,7 +279,7 @@ class Host:
             case ForwardGossip(peer, topic, gossip_id):
                 self.spread(topic, self._gossip_seen[gossip_id], peer)
             case Resume():
-                self.later(0, lambda: self.feed(Resumed()))
+                self.later(self.slice_us, lambda: self.feed(Resumed()))
             case Answer(ticket, outcomes):
                 self.answers[ticket] = outcomes
                 world.checkers.on_answer(self, outcomes)

@@ -76,6 +76,7 @@ class ExecutionLine:
         self._executed: deque[Settled] = deque()
         self._certificates: dict[Height, HeaderCertificate] = {}
         self._certified = self._taken = Height(ledger.tip.height)
+        self._found_height = ledger.tip.height
 
     @property
     def executed_height(self) -> int:
@@ -165,11 +166,16 @@ class ExecutionLine:
                 return settled
         raise LocalError("no block waits for execution")
 
+    def keep_found(self) -> None:
+        """What is queued now was found by a start: it is executed here, however much others have certified.
+        Where all nodes start at once nobody has stored what all of them certify, so nobody could serve it."""
+        self._found_height = self.next_height - 1
+
     @property
     def is_overdue(self) -> bool:
         """Whether others have certified more than should wait here: this node is slow, or the batches do not
         come."""
-        return self._certified > self._ledger.tip.height + WAITING_MAX
+        return self._certified > max(self._ledger.tip.height, self._found_height) + WAITING_MAX
 
     @property
     def is_short_of_certificates(self) -> bool:

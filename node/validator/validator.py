@@ -57,8 +57,7 @@ class Validator:
     ) -> None:
         """`beginning` is what the pool asked for when it recovered, `left` our own transactions of an epoch
         that is over; both carried out at `Start`."""
-        self.term = term
-        self.replica = term.replica
+        self.term, self.replica = term, term.replica
         self.data = data
         self._mail = mail
         self._border = Border(terms.epochs)
@@ -83,6 +82,8 @@ class Validator:
             if not self._crossing.under_way:  # C4: nobody lives in the epoch that was left
                 for effect in self.replica.step(event, now_ms):
                     self._carry_out(effect)
+        if type(item) is inputs.Start:
+            self.data.line.keep_found()
         certified = self.data.follow_up()
         if certified is not None:
             self.feeding.on_certified(*certified)

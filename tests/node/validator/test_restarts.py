@@ -4,8 +4,9 @@ import pytest
 
 from bench.sim.host import Host
 from bench.sim.world import World
-from consensus import SafetyRecord, StartKind
-from node.validator import recover
+from consensus import HeaderSignature, SafetyRecord, StartKind
+from node import wire
+from node.validator import line, recover
 from node.validator.recovered import Recovered
 from tests.node.validator.world import world_of
 
@@ -73,6 +74,38 @@ def test_what_was_certified_and_not_stored_is_stored_after_the_restart_of_all_wi
         node.flushing = True
         assert node.recovered.tip.height == 0
     assert world.stored(sent, 1_000)
+
+
+@pytest.mark.parametrize(("signed", "certified"), [(20, 19), (40, 26)])
+def test_what_all_certify_at_once_after_a_restart_is_executed_and_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, signed: int, certified: int
+) -> None:
+    """The signatures of the last height are in every journal and its certificate in none: all nodes learn it
+    from each other, far above what any has stored, before they have executed what their journals hold. If
+    each left that to catching up, nobody could serve it, for ever."""
+    monkeypatch.setattr(line, "WAITING_MAX", 16)
+    world = world_of(22).start()
+    world.run(500)
+    for node in world.hosts:
+        node.flushing = False
+    world.network.filter = lambda source, target, topic, body: not _signs_above(certified, topic, body)
+    sent = [t for _ in range(signed) for t in world.submit(0) if not world.run(40)]
+    world.run(500)
+    assert all(node.validator.data.line.executed_height == signed for node in world.hosts)
+    assert all(node.height == 0 and _certified_on_disk(node) == certified for node in world.hosts)
+    world.heal()
+    restart(world, 0, 1, 2, 3)
+    for node in world.hosts:
+        node.flushing, node.slice_us = True, 1_000
+    assert world.stored(sent, 3_000)
+    expect_progress(world)
+
+
+def _signs_above(height: int, topic: int, body: bytes) -> bool:
+    if topic != wire.Code.AGREEMENT:
+        return False
+    message = wire.agreement_message(topic, body)
+    return isinstance(message, HeaderSignature) and message.height > height
 
 
 def _certified_on_disk(node: Host) -> int:
