@@ -2,12 +2,11 @@
 
 from collections.abc import Iterable
 
-from rich.table import Table
-
 from node.api.federation_queries import ClusterAnswer, FederationAnswer
 from node.api.federation_talk import federation
 from node.cli.exits import Exit
 from node.cli.failures import Failure
+from node.cli.listing import Listing
 from node.cli.output import table
 from node.client import Client
 
@@ -35,7 +34,7 @@ def age_text(age_ms: int) -> str:
     return f"{age_ms / 1000:.1f} s"
 
 
-def clusters_table(clusters: Iterable[ClusterAnswer]) -> Table:
+def clusters_table(clusters: Iterable[ClusterAnswer]) -> Listing:
     """A row for each."""
     headings = ("cluster", "status", "anchored height", "age", "epoch", "places to dial", "cluster id")
     return table(

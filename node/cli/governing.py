@@ -12,6 +12,7 @@ from node.cli.access import Access, access_options, find_access
 from node.cli.exits import Exit
 from node.cli.options import json_option
 from node.cli.output import Output
+from node.cli.plain import tame
 from node.client import Client
 from node.diagnosis import PeerFacts
 from node.ledger.codes import Code
@@ -72,7 +73,7 @@ def send_call(
     document = _outcome(receipt)
     output.answer(document, lambda console: _tell(console, document))
     if not receipt.ok:
-        sys.stderr.write(f"isthmus: it was ordered and FAILED: {receipt.explanation}\n")
+        sys.stderr.write(f"isthmus: it was ordered and FAILED: {tame(receipt.explanation)}\n")
         return Exit.REFUSED
     return Exit.OK
 

@@ -19,6 +19,7 @@ import click
 from node.cli.exits import Exit
 from node.cli.failures import Told, explain, root_of
 from node.cli.group import Entry, LazyCommands
+from node.cli.plain import tame, tame_json
 
 COMMANDS: dict[str, str] = {
     "testnet": "Write a local cluster's folders and, with --start, run it.",
@@ -122,10 +123,10 @@ def _bug(error: BaseException) -> Told:
 
 
 def _tell(told: Told, arguments: list[str]) -> int:
-    sentence = f"isthmus: {told.message}\n" + (f"  {told.hint}\n" if told.hint else "")
+    sentence = tame(f"isthmus: {told.message}\n" + (f"  {told.hint}\n" if told.hint else ""))
     if "--json" in arguments:
         try:
-            sys.stdout.write(json.dumps(told.as_json(), indent=2, ensure_ascii=False) + "\n")
+            sys.stdout.write(tame_json(json.dumps(told.as_json(), indent=2, ensure_ascii=False)) + "\n")
             sys.stdout.flush()
         except OSError:  # standard output is what failed
             sys.stderr.write(sentence)

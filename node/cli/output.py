@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from rich.console import Console
-from rich.table import Table
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook, RenderResult
+from rich.segment import Segment
 
 from node.api.shapes import to_json
+from node.cli.listing import Listing
+from node.cli.plain import tame, tame_json
 
 _WIDTH_ELSEWHERE = 160
 
@@ -30,7 +32,8 @@ class Output:
     def answer(self, document: dict[str, Any], for_people: Callable[[Console], None]) -> None:
         """Write the answer in the form that was asked for."""
         if self.as_json:
-            sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, default=_plain) + "\n")
+            text = json.dumps(document, indent=2, ensure_ascii=False, default=_plain)
+            sys.stdout.write(tame_json(text) + "\n")
             sys.stdout.flush()  # a full disk or a closed pipe is told here, not after the exit code
         else:
             for_people(_console(sys.stdout))
@@ -47,9 +50,11 @@ class Output:
 
 def _console(file: IO[str]) -> Console:
     """Without a terminal nobody knows a width, so lines are not folded where 80 columns would end."""
-    return Console(
+    console = Console(
         file=file, highlight=False, soft_wrap=True, width=None if file.isatty() else _WIDTH_ELSEWHERE
     )
+    console.push_render_hook(Taming())
+    return console
 
 
 def program() -> str:
@@ -62,14 +67,9 @@ def program() -> str:
     return os.path.relpath(script) if script.is_relative_to(Path.cwd()) else str(script)
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> Table:
-    """A table whose cells are plain text, never markup."""
-    drawn = Table(title=title or None, title_justify="left", header_style="bold", show_edge=False)
-    for heading in headings:
-        drawn.add_column(heading, overflow="fold")
-    for row in rows:
-        drawn.add_row(*(str(cell).replace("[", r"\[") for cell in row))
-    return drawn
+def table(headings: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> Listing:
+    """Rows under headings, whose cells are plain text, never markup."""
+    return Listing.of(headings, rows, title)
 
 
 def document_of(view: object) -> dict[str, Any]:
@@ -84,3 +84,20 @@ def _plain(value: object) -> str:
     if isinstance(value, bytes):
         return value.hex()
     return str(value)
+
+
+class Taming(RenderHook):
+    """Makes a console send nothing of a text to the terminal but characters; its own colours stay."""
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        """Wraps what is about to be drawn."""
+        return [_Tamed(each) for each in renderables]
+
+
+@dataclass(frozen=True, slots=True)
+class _Tamed:
+    inner: ConsoleRenderable
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for segment in console.render(self.inner, options):
+            yield segment if segment.control else Segment(tame(segment.text), segment.style)

@@ -26,6 +26,7 @@ from node.cli.governing import access_of
 from node.cli.names import resolve
 from node.cli.options import json_option
 from node.cli.output import Output, document_of, program, table
+from node.cli.plain import words_of
 from node.client import Client
 from node.home import write_new
 from node.proofs import ProofError
@@ -130,7 +131,7 @@ def _show(
     else:
         fields = version_fields(answer.value) or {"value": answer.value}
         for what, value in fields.items():
-            console.print(f"{what:<10}{value.hex() if isinstance(value, bytes) else value}", markup=False)
+            console.print(f"{what:<10}{words_of(value)}", markup=False)
     console.print(f"height    {answer.height} of {answer.cluster_name}", markup=False)
     console.print(f"root      {answer.state_root.hex()}")
     console.print(f"anchor    height {answer.anchored_height}, {age_text(answer.age_ms)} old here")

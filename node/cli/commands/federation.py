@@ -9,7 +9,6 @@ import click
 import trio
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 
 from consensus import CodecError, Digest
 from node.api.federation_talk import federation
@@ -22,6 +21,7 @@ from node.cli.governing import access_of, propose_changes, proposing_options
 from node.cli.group import CommandTable
 from node.cli.hashes import HashType
 from node.cli.invitation import Invitation, parse_addresses, read_invitation
+from node.cli.listing import Listing
 from node.cli.options import json_option
 from node.cli.output import Output, document_of, program, table
 from node.home import write_new
@@ -286,7 +286,7 @@ class Screen:
         self._statuses = statuses
 
 
-def sights_table(sights: Sequence[Sight]) -> Table:
+def sights_table(sights: Sequence[Sight]) -> Listing:
     """A row for each cluster and each other one that holds it."""
     return table(_HEADINGS, [_row(sight) for sight in sights])
 

@@ -16,6 +16,7 @@ from node.cli.group import CommandTable
 from node.cli.hashes import HashType
 from node.cli.options import json_option
 from node.cli.output import Output, table
+from node.cli.plain import words_of
 from node.ledger.apps.records import Entry
 from node.ledger.receipts import Receipt
 from node.ledger.transactions import Transaction
@@ -69,7 +70,7 @@ def record(record_id: str, min_height: int | None, output: Output, **options: An
             console.print(f"there is no record {record_id} at height {found.height}", markup=False)
         else:
             for key, value in _entry_fields(entry).items():
-                console.print(f"{key:<10}{value}", markup=False)
+                console.print(f"{key:<10}{words_of(value)}", markup=False)
         console.print(_trust_line(found.is_verified, found.height))
 
     output.answer(document, for_people)

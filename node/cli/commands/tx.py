@@ -19,6 +19,7 @@ from node.cli.hashes import HashType
 from node.cli.names import resolve
 from node.cli.options import json_option
 from node.cli.output import Output, program
+from node.cli.plain import tame
 from node.client import Client
 from node.ledger.apps.records import NAME as RECORDS
 from node.ledger.apps.records import VERSIONS_MAX, Content
@@ -242,6 +243,6 @@ def _hand_over(client: Client, transaction: Transaction, output: Output, options
 
     output.answer(document, for_people)
     if not receipt.ok:
-        sys.stderr.write(f"isthmus: it was ordered and FAILED: {receipt.explanation}\n")
+        sys.stderr.write(f"isthmus: it was ordered and FAILED: {tame(receipt.explanation)}\n")
         return Exit.REFUSED
     return Exit.OK
