@@ -18,6 +18,7 @@ from typing import Any
 
 from consensus import Digest, PublicKey, Signature, SigningKey, digest, encode, verify
 from node.genesis import Genesis
+from node.knobs import is_host
 from node.ledger.members import Member
 from node.ledger.names import check_name
 from node.ledger.params import Params
@@ -30,7 +31,6 @@ ENTRIES_MAX = 128
 ENTRY_MEMBERS_MAX = 256
 _PLAN_DOMAIN = "isthmus/genesis-plan/v1"
 _ENTRY_DOMAIN = "isthmus/genesis-entry/v1"
-HOST_CHARACTERS_MAX = 253
 
 
 class CeremonyError(Exception):
@@ -47,6 +47,10 @@ class Plan:
 
     name: str
     params: Params
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a name that no genesis can have."""
+        check_name(self.name, "cluster name")
 
     @property
     def hash(self) -> bytes:
@@ -65,9 +69,13 @@ class Plan:
         top = _document(text, PLAN_FORMAT, ("name", "hash", "params"))
         given = _object(top["params"], "params", tuple(field.name for field in fields(Params)))
         try:
-            plan = Plan(_text(top, "name"), Params(**{**given, "apps": _texts(given["apps"], "apps")}))
+            params = Params(**{**given, "apps": _texts(given["apps"], "apps")})
         except (TypeError, ValueError) as error:
             raise CeremonyError("params", f"the plan's params: {error}") from error
+        try:
+            plan = Plan(_text(top, "name"), params)
+        except ValueError as error:
+            raise CeremonyError("name", f"the plan: {error}") from error
         if top["hash"] != plan.hash.hex():
             raise CeremonyError(
                 "plan-hash",
@@ -140,8 +148,8 @@ class Entry:
         """The inverse of `to_json`; raises CeremonyError. The signature is checked by `collect`."""
         top = _document(text, ENTRY_FORMAT, ("plan", "validator", "host", "port", "members", "signature"))
         host, port, listed = _text(top, "host"), top["port"], top["members"]
-        if not 0 < len(host) <= HOST_CHARACTERS_MAX:
-            raise CeremonyError("host", f"host: 1 to {HOST_CHARACTERS_MAX} characters, not {len(host)}")
+        if not is_host(host):
+            raise CeremonyError("host", f"host: an address or DNS name without port, not {host!a:.80}")
         if type(port) is not int or not 0 < port < 65_536:
             raise CeremonyError("port", f"port: a number from 1 to 65535, not {port!r:.40}")
         if type(listed) is not list or len(listed) > ENTRY_MEMBERS_MAX:

@@ -4,6 +4,7 @@ A knob is the metadata of a dataclass field in `config.py`; a check answers the 
 with the end of a sentence ("must be from 1 to 65535, not 0") whose beginning is the setting's name.
 """
 
+import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -77,7 +78,23 @@ def _pattern(default: str | None, pattern: re.Pattern[str], what: str, purpose: 
 
 def host(default: str | None, purpose: str) -> Any:
     """An address or a DNS name."""
-    return _pattern(default, _HOST, "an address or DNS name without scheme and port", purpose)
+
+    def check(value: object) -> object:
+        if not isinstance(value, str) or not is_host(value):
+            raise ValueError(f"is an address or DNS name without scheme and port, not {value!r}")
+        return value
+
+    return field(default=default, metadata={KNOB: Knob(purpose, str, check)})
+
+
+def is_host(text: str) -> bool:
+    """Whether this is an address or may be a DNS name; a colon stands in IPv6 addresses only."""
+    if not _HOST.fullmatch(text):
+        return False
+    try:
+        return ":" not in text or ipaddress.ip_address(text).version == 6
+    except ValueError:
+        return False
 
 
 def name(default: str, purpose: str) -> Any:
@@ -107,7 +124,7 @@ def hosts(purpose: str) -> Any:
     def check(value: object) -> object:
         if not isinstance(value, list) or len(value) > LIST_MAX:
             raise ValueError(f"is a list of at most {LIST_MAX} names")
-        if not all(isinstance(item, str) and _HOST.fullmatch(item) for item in value):
+        if not all(isinstance(item, str) and is_host(item) for item in value):
             raise ValueError("is a list of addresses or DNS names without scheme and port")
         return tuple(value)
 

@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import fields
@@ -12,7 +13,7 @@ import click
 from rich.console import Console
 
 from consensus import PublicKey, SigningKey
-from node.ceremony import HOST_CHARACTERS_MAX, CeremonyError, Entry, Plan, collect
+from node.ceremony import CeremonyError, Entry, Plan, collect
 from node.cli.exits import Exit
 from node.cli.failures import Failure
 from node.cli.group import CommandTable
@@ -21,6 +22,7 @@ from node.cli.output import Output, program, table
 from node.config import NodeConfig, PeerConfig, load_config
 from node.genesis import Genesis
 from node.home import SEED_BYTES, Home, read_key, write_key, write_new
+from node.knobs import is_host
 from node.ledger.members import Member
 from node.ledger.names import check_name
 from node.ledger.params import RANGES, Params
@@ -46,8 +48,8 @@ def _to_organisation(_context: click.Context, _parameter: click.Parameter, value
 
 
 def _to_host(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
-    if value is not None and not (value.isprintable() and 1 <= len(value) <= HOST_CHARACTERS_MAX):
-        raise click.BadParameter(f"must be an address of 1 to {HOST_CHARACTERS_MAX} characters")
+    if value is not None and not is_host(value):
+        raise click.BadParameter(f"{value!r} must be an address or DNS name; give the port with --port")
     return value
 
 
@@ -182,9 +184,14 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def _leads_back(host: str) -> bool:
+    """Loopback, and the address of all addresses, which who dials it takes for its own machine."""
+    return _is_loopback(host) or host in ("0.0.0.0", "::")
+
+
 def _unreachable(config: NodeConfig, entry: Entry) -> Iterator[str]:
     """Why nodes on other machines could not reach this one."""
-    if _is_loopback(entry.host):
+    if _leads_back(entry.host):
         yield (
             f"others are told to dial {entry.host}, which leads every machine to itself; "
             "give --host, or set p2p.advertise_host"
@@ -209,8 +216,9 @@ def collect_command(
     plan = Plan.from_json(_read(plan_file))
     entries = [_entry(file) for file in entry_files]
     genesis = collect(plan, entries)
+    warnings: list[str] = []
     if out is None:
-        _install(home, genesis, entries)
+        warnings = _install(home, genesis, entries)
     else:
         write_new(out, genesis.to_json().encode(), 0o644)
     ordered = sorted(entries, key=lambda entry: entry.validator.name)
@@ -223,7 +231,10 @@ def collect_command(
             | {"host": entry.host, "port": entry.port}
             for entry in ordered
         ],
+        "warnings": warnings,
     }
+    for words in warnings:
+        output.remark(f"WARNING: {words}")
 
     def for_people(console: Console) -> None:
         rows = [
@@ -243,8 +254,9 @@ def collect_command(
     output.answer(document, for_people)
 
 
-def _install(home: Home, genesis: Genesis, entries: list[Entry]) -> None:
-    """The genesis, and the other validators as peers, into a home that is one of them."""
+def _install(home: Home, genesis: Genesis, entries: list[Entry]) -> list[str]:
+    """The genesis, and the other validators as peers, into a home that is one of them. Answers what does not
+    fit: peers that are known there at another address."""
     config = load_config(home, {}).config
     own = NodeIdentity.from_seed(read_key(home.node_key_file)).peer_id
     if not any(bytes(entry.validator.node_key) == own for entry in entries):
@@ -261,6 +273,13 @@ def _install(home: Home, genesis: Genesis, entries: list[Entry]) -> None:
     ]
     write_new(home.genesis_file, genesis.to_json().encode(), 0o644)
     add_peers(home, peers)
+    placed = {bytes(entry.validator.node_key): (entry.host, entry.port) for entry in entries}
+    return [
+        f"{home.config_file} has {peer.name} at {peer.host}:{peer.port} already, and its entry says "
+        f"{':'.join(map(str, placed[peer.node_key]))}; correct it there if it moved"
+        for peer in config.p2p.peers
+        if placed.get(peer.node_key, (peer.host, peer.port)) != (peer.host, peer.port)
+    ]
 
 
 def _entry(file: Path) -> Entry:
@@ -291,6 +310,8 @@ def _parameter(text: str) -> tuple[str, int]:
 def _member_of(organisation: str, text: str) -> Member:
     parts = text.split(":")
     try:
+        if len(parts) != 3 or not re.fullmatch(r"[0-9a-fA-F]{64}", parts[2]):
+            raise ValueError("it names no public key of 64 hexadecimal digits")
         name, roles, key = parts
         return Member(PublicKey(bytes.fromhex(key)), organisation, tuple(sorted(roles.split(","))), name)
     except ValueError as error:

@@ -1,6 +1,7 @@
 """`isthmus genesis`: four homes that never share a key end in one cluster id, and bad input in sentences."""
 
 import json
+import re
 import stat
 from pathlib import Path
 
@@ -120,6 +121,20 @@ def test_members_and_parameters_are_checked_where_they_are_written(
             out,
         )
         assert (code, out.exists()) == (Exit.USAGE, False)
+    for host in ("http://n0.example", "n0.example:27600", "10.0.0.1:27600", "n 0", "n0/x", ""):
+        arguments = (
+            "--home",
+            homes[0],
+            "--organisation",
+            "o",
+            "--host",
+            host,
+            "--out",
+            tmp_path / "new.json",
+        )
+        code, err = said(capsys, "genesis", "join", plan, *arguments)
+        assert (code, (tmp_path / "new.json").exists()) == (Exit.USAGE, False), host
+        assert "--port" in err
     for text in ("x=1", "heartbeat_ms", "heartbeat_ms=-1", "heartbeat_ms=0"):
         code, _ = said(capsys, "genesis", "new", "n", "--param", text, "--out", tmp_path / "p.json")
         assert code == Exit.USAGE
@@ -156,3 +171,55 @@ def test_who_joins_with_loopback_addresses_is_warned_that_no_other_machine_reach
     config.write_text(config.read_text().replace("[p2p]", '[p2p]\nhost = "0.0.0.0"'))
     _, words = said(capsys, *both, "--host", "n0.example", "--out", tmp_path / "c.json")
     assert "WARNING" not in words
+
+
+def test_a_plan_has_a_name_that_a_genesis_can_have(
+    joined: tuple[Path, list[Path], list[Path]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("Har bour", "Harbour", "", "x" * 65):
+        code, err = said(capsys, "genesis", "new", name, "--out", tmp_path / "p.json")
+        assert (code, (tmp_path / "p.json").exists()) == (Exit.USAGE, False)
+        assert "cluster name" in err
+    plan, homes, entries = joined
+    plan.write_text(plan.read_text().replace('"health"', '"He alth"'))
+    code, err = said(capsys, "genesis", "collect", plan, *entries, "--home", homes[0])
+    assert (code, "cluster name" in err) == (Exit.CONFIGURATION, True)
+
+
+def test_ipv6_addresses_may_be_dialled(joined: tuple[Path, list[Path], list[Path]], tmp_path: Path) -> None:
+    plan, homes, _ = joined
+    arguments = ("--home", homes[0], "--organisation", "o", "--host", "2001:db8::7")
+    ok("genesis", "join", plan, *arguments, "--out", tmp_path / "six.json")
+    assert json.loads((tmp_path / "six.json").read_text())["host"] == "2001:db8::7"
+
+
+def test_the_address_of_all_addresses_is_one_that_nobody_can_dial(
+    joined: tuple[Path, list[Path], list[Path]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan, homes, _ = joined
+    for host in ("0.0.0.0", "::"):
+        config = homes[0] / "config" / "config.toml"
+        config.write_text(re.sub(r'host = "[^"]*"', f'host = "{host}"', config.read_text(), count=1))
+        out = tmp_path / f"{host.count(':')}.json"
+        code, err = said(
+            capsys, "genesis", "join", plan, "--home", homes[0], "--organisation", "o", "--out", out
+        )
+        assert code == Exit.OK
+        assert f"others are told to dial {host}" in err
+
+
+def test_a_peer_that_moved_since_it_was_written_down_is_told(
+    joined: tuple[Path, list[Path], list[Path]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan, homes, entries = joined
+    ok("genesis", "collect", plan, *entries, "--home", homes[0])
+    (homes[0] / "config" / "genesis.json").unlink()
+    moved = tmp_path / "moved.json"
+    arguments = ("--home", homes[1], "--organisation", "org1", "--host", "new.example", "--out", moved)
+    ok("genesis", "join", plan, *arguments)
+    code, err = said(capsys, "genesis", "collect", plan, entries[0], moved, entries[2], "--home", homes[0])
+    assert code == Exit.OK
+    assert "has node1 at n1.example:28001 already, and its entry says new.example:28001" in " ".join(
+        err.split()
+    )
+    assert "node2" not in err
