@@ -126,10 +126,13 @@ START: dict[str, str] = {
     "key-unreadable": "The key's lock cannot be taken; look at the owner of the key folder.",
     "guard-missing": "The guard is lost, so the key may have signed anything; rotate it by governance.",
     "guard-corrupt": "Both slots of the guard are damaged; the key never signs again: rotate it.",
+    "guard-foreign": "The guard is of a newer format; start the release that wrote it, and keep the file.",
     "guard-exists": "A guard is there already; keys are never made over others.",
     "guard-failed": "The guard cannot be written; look at the disk that holds the keys.",
     "journal-failed": "The journal cannot be written; look at the disk.",
     "journal-corrupt": "The journal is damaged before its end; move the data folder away, never the keys.",
+    "journal-foreign": "The journal is of a newer format; start the release that wrote it, or go back by "
+    "deploy/UPGRADE.md.",
     "journal-full": "The disk has no room for the journal; make room and start again.",
     "store-failed": "The database cannot be read or written; look at the disk.",
     "store-full": "The database or the disk is full; make room, or raise storage.map_bytes.",

@@ -19,6 +19,7 @@ EXITS: dict[str, Exit] = {
     "node.daemon.keylock.KeyUnreadable": Exit.KEYS,
     "node.daemon.guardfile.GuardMissing": Exit.KEYS,
     "node.daemon.guardfile.GuardCorrupt": Exit.KEYS,
+    "node.daemon.guardfile.GuardForeign": Exit.KEYS,
     "node.daemon.guardfile.GuardExists": Exit.KEYS,
     "node.genesis.GenesisError": Exit.CONFIGURATION,
     "node.ceremony.CeremonyError": Exit.CONFIGURATION,

@@ -30,7 +30,8 @@ from node.daemon.durability import (
 from node.daemon.failpoints import hit
 from node.storage import StorageError
 
-MAGIC = b"ISTHGRD1"
+_FAMILY = b"ISTHGRD"
+MAGIC = _FAMILY + b"1"
 _CHECKED = Struct(">IQ")
 _CRC = Struct(">I")
 _CHECKED_START = len(MAGIC) + _CRC.size
@@ -55,6 +56,12 @@ class GuardCorrupt(StorageError):
     """Neither slot can be read."""
 
     code = "guard_corrupt"
+
+
+class GuardForeign(StorageError):
+    """Both slots are of a format that this program does not know."""
+
+    code = "guard_foreign"
 
 
 class GuardExists(StorageError):
@@ -139,7 +146,7 @@ class GuardFile:
     def open(cls, path: Path) -> "GuardFile":
         """Read the guard and sync it, so that what was read outlives a power cut.
 
-        Raises GuardMissing, GuardCorrupt, GuardFailed.
+        Raises GuardMissing, GuardCorrupt, GuardForeign, GuardFailed.
         """
         try:
             fd = os.open(path, os.O_RDWR)
@@ -149,13 +156,19 @@ class GuardFile:
             raise GuardFailed(f"the guard {path} cannot be opened: {explain(error)}") from error
         try:
             sync_data(fd)
-            found = [_decode(os.pread(fd, BLOCK_BYTES, i * BLOCK_BYTES), i) for i in range(_SLOTS)]
+            blocks = [os.pread(fd, BLOCK_BYTES, i * BLOCK_BYTES) for i in range(_SLOTS)]
         except OSError as error:
             os.close(fd)
             raise GuardFailed(f"the guard {path} cannot be read: {explain(error)}") from error
+        found = [_decode(block, index) for index, block in enumerate(blocks)]
         whole = [slot for slot in found if slot is not None]
         if not whole:
             os.close(fd)
+            if all(block.startswith(_FAMILY) and not block.startswith(MAGIC) for block in blocks):
+                raise GuardForeign(
+                    f"the guard {path} is of a format that this program does not know: nothing is lost, "
+                    "start the release of isthmus that wrote it, and never put another guard in its place"
+                )
             raise GuardCorrupt(f"both slots of the guard {path} are damaged. {_WAY_OUT}")
         newest = max(whole, key=lambda slot: slot.counter)
         return cls(path, fd, newest, damaged_slot=len(whole) < _SLOTS)

@@ -117,7 +117,7 @@ class Journal:
         `start_seq` numbers the first record if the journal is created now: a caller whose database
         outlived its journal passes the database's position + 1. `fsync=False` is for measurements only.
         What was recovered is synced again before this returns, so that nothing is acted upon that a
-        power cut could still take away. Raises JournalCorrupt, JournalFailed, ValueError.
+        power cut could still take away. Raises JournalCorrupt, JournalForeign, JournalFailed, ValueError.
         """
         if padded_group_bytes(1, max_record_bytes) > segment_bytes - DATA_START:
             raise ValueError(

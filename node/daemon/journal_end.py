@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from consensus import LocalError, SafetyRecord
-from node.daemon.segment import UnreadableHeader, read_header, scan_groups
+from node.daemon.segment import JournalForeign, UnreadableHeader, read_header, scan_groups
 from node.validator.records import PersistRecord, decode_record
 
 
@@ -26,7 +26,7 @@ def read_end(directory: Path) -> JournalEnd:
     try:
         with segments[0].open("rb") as file:
             return _end_of(file.fileno())
-    except (OSError, UnreadableHeader, LocalError) as error:
+    except (OSError, UnreadableHeader, JournalForeign, LocalError) as error:
         return JournalEnd(f"the journal cannot be read: {error}", False, None)
 
 

@@ -132,7 +132,10 @@ def _open(name: str, data_dir: Path, kind: TablesOfOne) -> Environment:
         marks = env.open_db(FORMAT_TABLE, create=False)
         with env.begin() as transaction:
             if transaction.get(FORMAT_KEY, db=marks) != str(FORMAT).encode():
-                raise StoreForeign(f"{path} has another database format than {FORMAT}")
+                raise StoreForeign(
+                    f"{path} has another database format than {FORMAT}: "
+                    "use the version of isthmus that wrote it"
+                )
         tables = {table: env.open_db(table.value.encode(), create=False) for table in kind}
         return Environment(name, path, env, tables)
     except (lmdb.Error, StoreForeign) as error:

@@ -15,7 +15,8 @@ segment's nonce, the sequence number of its first record, its sizes and a checks
   more has its 16-byte GMAC under the segment's nonce in its place there (NIST SP 800-38D, a zero IV): nothing
   is authenticated by it, but it is eight times as fast, and of a batch the CRC was what a journal cost most.
 
-All integers are big-endian.
+All integers are big-endian. Every format, whatever comes after it, has this header block: so that software
+which does not know it can say so, instead of calling it damaged.
 """
 
 import os
@@ -30,11 +31,12 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from node.daemon.durability import BLOCK_BYTES, reserve, sync_directory, sync_file, write_all
 from node.daemon.failpoints import hit
+from node.storage import StorageError
 
 MAGIC = b"ISTHJRNL"
 FORMAT = 2
 """Of new segments."""
-_FORMATS = (1, 2)
+FORMATS = (1, 2)
 """Of those that are read, and gone on with after a start."""
 NONCE_BYTES = 16
 LARGE_BYTES = 16 * 1024
@@ -53,6 +55,12 @@ DATA_START = BLOCK_BYTES
 
 class UnreadableHeader(Exception):
     """The header block is not one of ours; `str()` says in what way."""
+
+
+class JournalForeign(StorageError):
+    """A whole journal in a format that this program does not know. Nothing was changed."""
+
+    code = "journal_foreign"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +169,7 @@ def create_file(spare: Path, path: Path, header: SegmentHeader) -> int:
 
 
 def read_header(fd: int) -> SegmentHeader:
-    """The header of an open segment file; raises UnreadableHeader, OSError."""
+    """The header of an open segment file; raises UnreadableHeader, JournalForeign, OSError."""
     block = os.pread(fd, _SEGMENT.size + _U32.size, 0)
     if len(block) < _SEGMENT.size + _U32.size:
         raise UnreadableHeader(f"the file ends after {len(block)} bytes")
@@ -170,8 +178,12 @@ def read_header(fd: int) -> SegmentHeader:
         raise UnreadableHeader("it does not start with a journal header")
     if _U32.unpack_from(block, _SEGMENT.size)[0] != zlib.crc32(block[: _SEGMENT.size]):
         raise UnreadableHeader("its header does not match its checksum")
-    if version not in _FORMATS:
-        raise UnreadableHeader(f"it has format {version} and this program reads formats up to {FORMAT}")
+    if version not in FORMATS:
+        raise JournalForeign(
+            f"the journal has format {version} and this program reads formats up to {FORMAT}: nothing is "
+            "damaged, start the release of isthmus that wrote it; deploy/UPGRADE.md says how to go back to "
+            "an older one"
+        )
     return SegmentHeader(segment_id, first_seq, size_bytes, nonce, version)
 
 

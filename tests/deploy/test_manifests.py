@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ import promql_parser
 import pytest
 import yaml
 
+from node import wire
 from node.cli.exits import Exit
 from node.config import parse_config
+from node.daemon import guardfile, segment, store
 from node.home import Home
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -129,3 +132,13 @@ def test_the_image_in_the_manifests_is_of_this_version() -> None:
         re.findall(r"image: (\S+)", "".join(f.read_text() for f in (DEPLOY / "kubernetes").glob("*.yaml")))
     )
     assert images == {f"isthmus:{version.group(1)}"}
+
+
+def test_the_table_of_what_can_be_gone_back_to_tells_the_formats_of_this_release() -> None:
+    """Its last row is this release's: who changes a format has to say what that means for operators."""
+    text = (DEPLOY / "UPGRADE.md").read_text()
+    rows = re.findall(r"^\| ([\d.]+) \| (.+) \|$", text, re.MULTILINE)
+    guard = guardfile.MAGIC.decode().removeprefix("ISTHGRD")
+    journal = f"{segment.FORMAT}, {segment.FORMATS[0]} to {segment.FORMATS[-1]}"
+    protocol = f"{wire.PROTOCOL_OLDEST} to {wire.PROTOCOL_VERSION}"
+    assert rows[-1] == (version("isthmus"), f"{store.FORMAT} | {journal} | {guard} | {protocol}")

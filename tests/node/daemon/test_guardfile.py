@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 
 from node.daemon.durability import BLOCK_BYTES
 from node.daemon.guardfile import (
+    MAGIC,
     MAX_PAYLOAD_BYTES,
     GuardCorrupt,
     GuardExists,
     GuardFailed,
     GuardFile,
+    GuardForeign,
     GuardMissing,
 )
 
@@ -125,6 +127,15 @@ def test_rot_in_both_slots_says_that_the_key_must_never_sign_again(path: Path) -
     path.write_bytes(content)
     with pytest.raises(GuardCorrupt, match=r"both slots .* damaged\. This key must never sign again"):
         GuardFile.open(path)
+
+
+def test_a_guard_of_a_newer_format_is_not_called_damaged(path: Path) -> None:
+    """Who read that its key must never sign again would make a new one for nothing."""
+    content = _write_twice(path).replace(MAGIC, b"ISTHGRD2")
+    path.write_bytes(content)
+    with pytest.raises(GuardForeign, match=r"nothing is lost, start the release"):
+        GuardFile.open(path)
+    assert path.read_bytes() == content
 
 
 def test_slots_that_changed_places_are_rot(path: Path) -> None:

@@ -5,6 +5,7 @@ import os
 import random
 import zlib
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from node.daemon.durability import BLOCK_BYTES, write_pieces
 from node.daemon.journal import Journal, JournalCorrupt
+from node.daemon.journal_end import read_end
 from node.daemon.segment import (
     DATA_START,
     LARGE_BYTES,
+    JournalForeign,
     SegmentHeader,
     encode_group,
     read_header,
@@ -95,6 +98,25 @@ def test_a_journal_of_the_format_before_is_read_and_gone_on_with(tmp_path: Path)
     newest = max(tmp_path.glob("journal-*.seg"))
     with newest.open("rb") as file:
         assert read_header(file.fileno()).format == 2
+
+
+def test_a_journal_of_a_newer_format_is_not_called_damaged_and_nothing_of_it_is_changed(
+    tmp_path: Path,
+) -> None:
+    with closing(_open(tmp_path)) as journal:
+        journal.append(RECORDS)
+    (path,) = tmp_path.glob("journal-*.seg")
+    with path.open("rb") as file:
+        found = read_header(file.fileno())
+    newer = replace(found, format=3).encode() + path.read_bytes()[DATA_START:]
+    path.write_bytes(newer)
+    with pytest.raises(
+        JournalForeign, match=r"format 3 .* up to 2: nothing is damaged, start the release"
+    ) as refused:
+        _open(tmp_path)
+    assert refused.value.code == "journal_foreign"
+    assert path.read_bytes() == newer
+    assert "format 3" in read_end(tmp_path).words
 
 
 def test_a_body_that_is_not_made_of_its_records_is_no_group(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from node.config import NodeConfig
 from node.daemon.durability import BLOCK_BYTES
 from node.daemon.journal import JournalCorrupt
 from node.daemon.keylock import KeyInUse
+from node.daemon.segment import DATA_START, FORMAT, JournalForeign, read_header
 from node.daemon.startup import StartupError, open_home
 from node.genesis import Genesis
 from node.home import KeyFileError, read_key, write_key
@@ -178,6 +179,23 @@ def test_a_damaged_journal_is_refused_with_the_way_out(config: NodeConfig) -> No
         file.write(b"\xff" * 8)
     with pytest.raises(JournalCorrupt, match="keep the key folder"):
         open_home(config)
+
+
+def test_who_goes_back_past_a_format_is_refused_and_what_was_written_stays_for_the_newer_release(
+    config: NodeConfig,
+) -> None:
+    opened_once(config)
+    (segment,) = config.home.journal_dir.glob("journal-*.seg")
+    guard, whole = config.home.guard_file.read_bytes(), segment.read_bytes()
+    with segment.open("rb") as file:
+        newer = replace(read_header(file.fileno()), format=FORMAT + 1).encode()
+    segment.write_bytes(newer + whole[DATA_START:])
+    with pytest.raises(JournalForeign):
+        open_home(config)
+    assert config.home.guard_file.read_bytes() == guard
+    assert segment.read_bytes() == newer + whole[DATA_START:]
+    segment.write_bytes(whole)
+    assert kind_of(config) == (StartKind.NORMAL, True)
 
 
 @pytest.mark.parametrize("which", ["node_key_file", "validator_key_file"])
