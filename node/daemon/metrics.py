@@ -64,6 +64,11 @@ class NodeCollector(Collector):
                 "How long our last batch was under way, from sealing to execution.",
                 window.took_ms,
             ),
+            (
+                "pool_batch_slow_ms",
+                "A batch of ours that is under way for longer is slow; 0 before one or a proposal came back.",
+                window.slow_ms or 0,
+            ),
             ("ready", "1 when this node can commit.", not reasons_against(node)),
         )
         for name, words, value in gauges:

@@ -252,8 +252,7 @@ class BatchPool:
 
     def on_blamed(self, author: ValidatorIndex, weight: int, now_ms: int) -> list[PoolEffect]:
         """Timeouts of `weight` missed payload of `author`; fewer than a blocking set exclude nobody (C9)."""
-        elapsed = self._alarm.advance(now_ms)
-        self._exclusions.blame(author, weight, self._validators, elapsed)
+        self._exclusions.blame(author, weight, self._validators, self._alarm.advance(now_ms))
         return self._finish([], now_ms)
 
     # --- questions -------------------------------------------------------------------------------------
@@ -275,6 +274,7 @@ class BatchPool:
         """This pool takes over from that of the epoch before; `renamed`: links by identities then and now."""
         self._fetcher.succeed(before._fetcher, renamed)
         self.attesting.succeed(before.attesting)
+        self.sealer.succeed(before.sealer)
 
     def pending(self) -> bool:
         """Whether this node knows of payload it could propose now (C7)."""

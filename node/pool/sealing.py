@@ -61,6 +61,10 @@ class Sealer:
         self._sequence = 0
         self._flushed_ms: int | None = None  # when a part-filled batch was sealed last
 
+    def succeed(self, before: "Sealer") -> None:
+        """This one seals in the next epoch."""
+        self.window.succeed(before.window)
+
     @property
     def waiting_bytes(self) -> int:
         """Of all that is not sealed yet."""

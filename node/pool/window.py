@@ -6,12 +6,14 @@ that is far above what a batch needs, the window shrinks, once for each time und
 something back, it grows: twofold in each time under way while nothing was slow lately, else by a step. What
 it holds back waits in the fair queue. What all authors have under way bounds a block, and so a round.
 
-A batch is slow that takes longer than the target and three times the least that an own one took. It shows a
-queue if none came back fast all the while it was under way, and as long before as is slow: times that
-scatter, and single stalls, are not made better by having less under way. Others' batches tell nothing: one
-may come here long after it was sealed, from a liar, over a new link or out of the journal, and all of ours
-would be slow beside it. Where not even the smallest window has a fast batch for a minute, the cluster has
-become slower or farther away, and the least is taken anew.
+A batch is slow that takes longer than the target and three times what one needs: the least that an own one
+took, or four times the least that a round of our own took (`node/validator/ownrounds.py`), for that is known
+before our first batch, which may fall into a flood. A slow one shows a queue if none came back fast all the
+while it was under way, and as long before as is slow: times that scatter, and single stalls, are not made
+better by having less under way. Others' batches tell nothing: one may come here long after it was sealed,
+from a liar, over a new link or out of the journal, and all of ours would be slow beside it. Where not even
+the smallest window has a fast batch for a minute, the cluster has become slower or farther away, or a batch
+needs more than rounds tell: then the least is taken anew, and from batches alone.
 Sources: additive increase and multiplicative decrease, Chiu and Jain, Computer Networks and ISDN Systems 17,
 1989; judging a queue by how long things are in it, not by how many they are, CoDel, RFC 8289; the slow start,
 RFC 5681.
@@ -25,7 +27,11 @@ from node.pool.config import PoolConfig
 from node.pool.shelf import Shelf
 
 SLOW_FACTOR = 3
-"""Times the least under way; agreement and the disk vary by less."""
+"""Times what a batch needs; agreement and the disk vary by less."""
+BATCH_ROUNDS = 4
+"""From a proposal to the certificate on it are two message delays. A batch that meets no queue needs eight at
+most: to everybody, acknowledged, two of a round that has begun without it, four from its proposal to the
+commit."""
 NARROW_MS = 2_000
 """How long after a slow batch clients are held back: longer than the window takes to grow until the next."""
 _GROWTH = 16
@@ -44,6 +50,8 @@ class Window:
         self._is_open = not config.commit_target_ms or config.batch.content is BatchContent.CHUNKS
         self._under_way: dict[Digest, tuple[int, int]] = {}  # bytes, and since when
         self._least_ms: int | None = None
+        self._round_ms: int | None = None  # the least from an own proposal to the certificate on it
+        self._rounds_tell = True  # what a batch needs
         self._slow_at_ms: int | None = None  # when a queue was last seen
         self._fast_at_ms: int | None = None  # when a batch last came back that was not slow
         self._shrunk_ms: int | None = None
@@ -100,6 +108,16 @@ class Window:
             self._smallest_since_ms = None
             self._on_fast(size, elapsed_ms)
 
+    def succeed(self, before: "Window") -> None:
+        """What was known in the epoch before holds in this one until something else is seen."""
+        self._least_ms, self._round_ms = before._least_ms, before._round_ms
+        self._rounds_tell = before._rounds_tell
+
+    def on_own_round(self, took_ms: int) -> None:
+        """From a proposal of ours to the certificate on it it took so long."""
+        if self._rounds_tell:
+            self._round_ms = took_ms if self._round_ms is None else min(self._round_ms, took_ms)
+
     def forget(self, name: Digest) -> None:
         """This batch is under way no more, and shows nothing: catching up brought it."""
         size, _ = self._under_way.pop(name, (0, 0))
@@ -126,8 +144,11 @@ class Window:
 
     @property
     def slow_ms(self) -> int | None:
-        """A batch that is under way for longer is slow; None until one has shown what it needs."""
+        """A batch that is under way for longer is slow; None until something has shown what one needs."""
         least_ms = self._least_ms
+        if self._round_ms is not None:
+            by_rounds_ms = BATCH_ROUNDS * self._round_ms
+            least_ms = by_rounds_ms if least_ms is None else min(least_ms, by_rounds_ms)
         return None if least_ms is None else max(self._config.commit_target_ms, SLOW_FACTOR * least_ms)
 
     def limits(self) -> tuple[tuple[str, int, int], ...]:
@@ -174,3 +195,4 @@ class Window:
         since_ms = self._smallest_since_ms
         if since_ms is not None and elapsed_ms - since_ms >= PATIENCE_MS:
             self._least_ms, self._smallest_since_ms = self._least_slow_ms, None
+            self._round_ms, self._rounds_tell = None, False

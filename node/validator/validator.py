@@ -25,10 +25,12 @@ from node.validator.committimes import CommitTimes
 from node.validator.crossing import Crossing
 from node.validator.dataplane import CATCHUP_TIMER, POOL_TIMER, DataPlane
 from node.validator.directory import Directory
+from node.validator.durable import DurableBook
 from node.validator.feeding import FOLLOW_TIMER, Feeding
 from node.validator.mail import Mail
 from node.validator.orders import HANDOVER_TIMER, Orders
 from node.validator.outputs import Append, Output
+from node.validator.ownrounds import OwnRounds
 from node.validator.records import encode_persist, split_persist
 from node.validator.sightings import Sightings
 from node.validator.term import Term, Terms
@@ -66,6 +68,7 @@ class Validator:
         self._orders = Orders(mail, data)
         self.sightings = Sightings()
         self.commit_times = CommitTimes()
+        self._own_rounds = OwnRounds()
         self._beginning, self._left = beginning, left
         self._timers: dict[str, Timer] = {}
 
@@ -84,6 +87,7 @@ class Validator:
                     self._carry_out(effect)
         if type(item) is inputs.Start:
             self.data.line.keep_found()
+        self._own_rounds.certified(self.replica.rounds()[1], self.data.pool, now_ms)
         certified = self.data.follow_up()
         if certified is not None:
             self.feeding.on_certified(*certified)
@@ -287,7 +291,7 @@ class Validator:
             evidence = self.term.gossip.evidence(frame.body)
             if evidence is None:
                 return False
-            self._keep(evidence, publish=False)
+            _keep(evidence, self._mail, self.data.book, publish=False)
             return self.data.book.knows(evidence)  # beyond what is kept of one liar nothing is spread
         if frame.topic == wire.Code.TRANSACTIONS:
             return self._orders.on_handed(self.term, frame.body)
@@ -307,6 +311,7 @@ class Validator:
                 mail.put(Append(data.book.append(effect, len(record)), record, guard))
             case agreement.Send() | agreement.Broadcast():
                 if self.term.me is not None:  # who has no seat has nothing to say
+                    self._own_rounds.said(effect, mail.now_ms)
                     mail.say(effect)
             case agreement.SetTimer(timer, delay_ms):
                 name = timer_name(timer.kind, self.term.epoch)
@@ -324,7 +329,7 @@ class Validator:
             case agreement.Certified(certificate):
                 data.on_certified(certificate)
             case agreement.KeepEvidence(evidence):
-                self._keep(evidence, publish=True)
+                _keep(evidence, mail, data.book, publish=True)
             case agreement.Penalise(peer, error):
                 mail.punish(peer, error)
             case agreement.FellBehind(certificate, peer):
@@ -334,11 +339,13 @@ class Validator:
             case _:
                 assert_never(effect)
 
-    def _keep(self, evidence: agreement.Evidence, *, publish: bool) -> None:
-        encoded = evidence.encode()
-        if not self.data.book.add_evidence(evidence, encoded):
-            return
-        accused = self._mail.directory.name(evidence.accused_key)
-        self._mail.put(outputs.Tell("evidence", f"{evidence.offence.name} by {accused}"))
-        if publish:
-            self._mail.put(outputs.PublishFrame(wire.Code.EVIDENCE, encoded))
+
+def _keep(evidence: agreement.Evidence, mail: Mail, book: DurableBook, *, publish: bool) -> None:
+    """Store evidence that is new, tell of it, and spread what was found here."""
+    encoded = evidence.encode()
+    if not book.add_evidence(evidence, encoded):
+        return
+    accused = mail.directory.name(evidence.accused_key)
+    mail.put(outputs.Tell("evidence", f"{evidence.offence.name} by {accused}"))
+    if publish:
+        mail.put(outputs.PublishFrame(wire.Code.EVIDENCE, encoded))

@@ -10,7 +10,7 @@ from node.pool.batches import Batch
 from node.pool.config import PoolConfig
 from node.pool.messages import PushBatch
 from node.pool.shelf import FOREIGN, Shelf
-from node.pool.window import NARROW_MS, PATIENCE_MS, Window
+from node.pool.window import BATCH_ROUNDS, NARROW_MS, PATIENCE_MS, SLOW_FACTOR, Window
 from tests.node.pool.world import (
     CONFIG,
     START_MS,
@@ -254,6 +254,55 @@ def test_where_all_stays_slow_in_the_smallest_window_the_least_is_taken_anew() -
         author.turn(6_000)
     assert author.window.slow_ms == 18_000
     assert author.window.bytes_max > SMALLEST
+
+
+def test_a_first_batch_in_the_midst_of_a_flood_is_slow_where_rounds_were_seen_in_calm() -> None:
+    author = Author()
+    author.window.on_own_round(10)
+    author.turn(400)
+    assert author.window.is_narrow(author.now_ms)
+    assert author.window.bytes_max == FIRST // 2
+    assert author.window.slow_ms == SLOW_FACTOR * BATCH_ROUNDS * 10
+
+
+def test_where_rounds_take_long_a_batch_may() -> None:
+    author = Author()
+    for took_ms in (700, 60, 500):
+        author.window.on_own_round(took_ms)
+    for _ in range(20):
+        author.turn(SLOW_FACTOR * BATCH_ROUNDS * 60)
+    assert author.window.bytes_max == WIDEST
+
+
+def test_a_batch_that_needs_less_than_rounds_tell_counts() -> None:
+    author = Author()
+    author.window.on_own_round(100)
+    author.turn(50)
+    assert author.window.slow_ms == SLOW_FACTOR * 50
+
+
+def test_rounds_tell_nothing_any_more_where_batches_have_shown_for_a_minute_that_they_need_more() -> None:
+    author = Author()
+    author.window.on_own_round(5)
+    for _ in range(2 * PATIENCE_MS // 6_000):
+        author.turn(6_000)
+        author.window.on_own_round(5)
+    assert author.window.slow_ms == SLOW_FACTOR * 6_000
+    assert author.window.bytes_max > SMALLEST
+
+
+def test_what_was_known_in_the_epoch_before_is_known_in_the_next() -> None:
+    author, rounds_only, first = Author(), Author(), Author()
+    author.turn(30)
+    author.window.on_own_round(100)
+    author.window.succeed(first.window)
+    assert author.window.slow_ms is None
+    first.turn(40)
+    author.window.succeed(first.window)
+    assert author.window.slow_ms == SLOW_FACTOR * 40
+    rounds_only.window.on_own_round(20)
+    author.window.succeed(rounds_only.window)
+    assert author.window.slow_ms == SLOW_FACTOR * BATCH_ROUNDS * 20
 
 
 def test_without_a_target_nothing_is_held_back() -> None:

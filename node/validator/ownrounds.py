@@ -1,0 +1,36 @@
+"""How long agreement takes, from a proposal of this validator's to the quorum certificate on it: two message
+delays, which are known in calm before any client comes, and which nobody's queue of batches makes longer.
+
+No liar makes it shorter than the way to a quorum and back. Only the least counts (`node/pool/window.py`), so
+rounds that wait for somebody do no harm.
+"""
+
+from consensus import Broadcast, Proposal, Round, Send
+from node.pool.pool import BatchPool
+
+
+class OwnRounds:
+    """The last proposal, while it is not certified; times are the wall clock's."""
+
+    __slots__ = ("_proposed",)
+
+    def __init__(self) -> None:
+        self._proposed: tuple[Round, int] | None = None
+
+    def said(self, said: Send | Broadcast, now_ms: int) -> None:
+        """This leaves now. Who proposes a second time sends the same proposal again."""
+        message, known = said.message, self._proposed
+        if isinstance(said, Broadcast) and isinstance(message, Proposal):
+            round = message.block.round
+            if known is None or known[0] != round:
+                self._proposed = round, now_ms
+
+    def certified(self, round: Round, pool: BatchPool, now_ms: int) -> None:
+        """The highest certificate is of this round now; `pool` is told how long that took, if it is ours. A
+        clock that was set back meanwhile tells nothing."""
+        if self._proposed is None or round < self._proposed[0]:
+            return
+        ours, since_ms = self._proposed
+        self._proposed = None
+        if round == ours and now_ms >= since_ms:
+            pool.sealer.window.on_own_round(now_ms - since_ms)

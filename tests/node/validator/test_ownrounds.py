@@ -1,0 +1,102 @@
+"""How long a validator's own rounds take, which tells its window what a batch needs."""
+
+from itertools import pairwise
+
+from bench.sim.keyedhash import KEYED_HASH
+from bench.sim.network import Quality
+from bench.sim.setting import CREATED_MS, make_setting
+from bench.sim.world import World
+from consensus import Broadcast, Proposal, Round, Send, Signature
+from node.ledger.params import Params
+from node.pool.window import BATCH_ROUNDS, SLOW_FACTOR
+from node.validator import Tuning
+from node.validator.ownrounds import OwnRounds
+from tests.node.pool.world import START_MS, Node, block, validator_set
+
+FACTOR = SLOW_FACTOR * BATCH_ROUNDS
+
+
+class Leader:
+    """One that proposes; `slow_ms` is what its window made of it."""
+
+    def __init__(self) -> None:
+        self.rounds = OwnRounds()
+        self.pool = Node(0, validator_set()).pool
+
+    def propose(self, round: int, now_ms: int) -> None:
+        """An empty block of this round is sent to everybody."""
+        proposal = Proposal(block(b"", round=round), Signature(bytes(64)))
+        self.rounds.said(Broadcast(proposal), START_MS + now_ms)
+
+    def certified(self, round: int, now_ms: int) -> None:
+        """A certificate of this round is here."""
+        self.rounds.certified(Round(round), self.pool, START_MS + now_ms)
+
+    @property
+    def slow_ms(self) -> int | None:
+        """Milliseconds."""
+        return self.pool.sealer.window.slow_ms
+
+
+def test_the_least_from_a_proposal_to_its_certificate_tells_what_a_batch_needs() -> None:
+    leader = Leader()
+    for round, took_ms in ((1, 40), (2, 30), (3, 90)):
+        leader.propose(round, 100 * round)
+        leader.certified(round - 1, 100 * round + 1)
+        leader.certified(round, 100 * round + took_ms)
+        leader.certified(round, 100 * round + took_ms + 1)
+    assert leader.slow_ms == FACTOR * 30
+
+
+def test_a_proposal_that_is_sent_again_was_sent_when_it_was_first() -> None:
+    leader = Leader()
+    leader.propose(1, 0)
+    leader.propose(1, 50)
+    proposal = Proposal(block(b"", round=2), Signature(bytes(64)))
+    leader.rounds.said(Send(b"one peer", proposal), START_MS + 55)
+    leader.certified(1, 60)
+    assert leader.slow_ms == FACTOR * 60
+
+
+def test_a_proposal_that_nobody_certifies_tells_nothing() -> None:
+    leader = Leader()
+    leader.propose(1, 0)
+    leader.certified(2, 10)
+    assert leader.slow_ms is None
+
+
+def test_a_clock_that_was_set_back_tells_nothing() -> None:
+    leader = Leader()
+    leader.propose(1, 0)
+    leader.certified(1, -10)
+    assert leader.slow_ms is None
+
+
+def test_in_the_next_epoch_rounds_begin_anew() -> None:
+    leader = Leader()
+    leader.propose(900, 0)
+    leader.propose(1, 100)
+    leader.certified(1, 130)
+    assert leader.slow_ms == FACTOR * 30
+
+
+def test_every_validator_knows_in_calm_what_a_batch_needs_before_any_client_came() -> None:
+    params = Params(created_ms=CREATED_MS, idle_interval_ms=500)
+    setting = make_setting(4, KEYED_HASH, params=params)
+    world = World(setting, 0, quality=Quality((30_000, 30_000)), tuning=Tuning(commit_target_ms=50))
+    world.start()
+    world.run(5_000)
+    windows = [host.validator.data.pool.sealer.window for host in world.hosts]
+    known = [window.slow_ms for window in windows]
+    assert all(ms is not None and 2 * 30 * FACTOR <= ms < 3 * 30 * FACTOR for ms in known)
+    world.submit(0, 1)
+    world.run(1_000)
+    own_ms = windows[0].took_ms
+    assert 0 < own_ms <= BATCH_ROUNDS * 3 * 30
+
+
+def test_an_observer_knows_nothing_of_it_and_needs_nothing() -> None:
+    observer = Leader()
+    for round, now_ms in pairwise(range(5)):
+        observer.certified(round, now_ms)
+    assert observer.slow_ms is None
