@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from node.api.backend import Backend
 from node.api.call import Call, Door, Operation, fault_response
 from node.api.connection import NO_GUESSING
+from node.api.departure import Departure
 from node.api.faults import ApiFault, Fault, fault
 from node.api.gauges import Gauges
 from node.api.limits import ApiLimits
@@ -42,6 +43,7 @@ class Api:
     app: ASGIApp
     gauges: Gauges
     visitors: Visitors
+    departure: Departure
 
 
 def build_api(
@@ -54,12 +56,13 @@ def build_api(
     """The application in front of `backend`.
 
     `allowed_hosts` are names (without port) besides the loopback ones under which this node may be
-    addressed. Event streams end themselves once `shutdown` is set.
+    addressed. Event streams end themselves once `shutdown` is set, waits when the server begins to leave.
     """
     limits = limits or ApiLimits()
     gauges = Gauges()
     visitors = Visitors(limits, gauges)
-    door = Door(backend, limits, gauges, shutdown, trio.CapacityLimiter(limits.reads_max), visitors)
+    departure = Departure(shutdown, limits.retry_after_ms)
+    door = Door(backend, limits, gauges, departure, trio.CapacityLimiter(limits.reads_max), visitors)
     operations = operations_of(backend.genesis.params)
     routes = [
         Route(item.path, _endpoint(door, item), methods=[item.method], name=item.name) for item in operations
@@ -67,7 +70,8 @@ def build_api(
     app = Starlette(routes=routes, exception_handlers={HTTPException: _on_http_exception})
     app.router.redirect_slashes = False
     app.state.operations = operations
-    return Api(Guard(app, (*LOOPBACK_HOSTS, *allowed_hosts), gauges, visitors), gauges, visitors)
+    guard = Guard(app, (*LOOPBACK_HOSTS, *allowed_hosts), gauges, visitors)
+    return Api(guard, gauges, visitors, departure)
 
 
 def _endpoint(door: Door, operation: Operation) -> Callable[[Request], Coroutine[Any, Any, ASGIApp]]:

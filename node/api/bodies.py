@@ -8,26 +8,25 @@ its limit and a `Content-Length` beyond the limit costs nothing.
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import trio
 from starlette.requests import Request
 
+from node.api.call import Door
 from node.api.faults import Fault, fault
 from node.api.gauges import Gauges
 from node.api.limits import ApiLimits
 
 
 @asynccontextmanager
-async def body_of(
-    request: Request, max_bytes: int, limits: ApiLimits, gauges: Gauges
-) -> AsyncIterator[bytes]:
+async def body_of(door: Door, request: Request, max_bytes: int) -> AsyncIterator[bytes]:
     """The whole body, held against the budget until the block ends.
 
-    Raises ApiFault: BODY_TOO_LARGE, BODY_TOO_SLOW, BUSY.
+    Raises ApiFault: BODY_TOO_LARGE, BODY_TOO_SLOW, BUSY, SHUTTING_DOWN.
     """
+    limits, gauges = door.limits, door.gauges
     _check_announced(request, max_bytes, gauges)
     body = _Body(request, max_bytes, limits, gauges)
     try:
-        with trio.move_on_after(limits.body_timeout_ms / 1000) as scope:
+        with door.departure.until(limits.body_timeout_ms / 1000) as scope:
             while not body.is_whole:
                 await body.receive()
         if scope.cancelled_caught:

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 
 from consensus import encode_trusted
 from node.api.backend import Backend
+from node.api.departure import Departure
 from node.api.faults import ApiFault, Fault, fault
 from node.api.gauges import Gauges
 from node.api.limits import ApiLimits
@@ -68,7 +69,7 @@ class Door:
     backend: Backend
     limits: ApiLimits
     gauges: Gauges
-    shutdown: trio.Event
+    departure: Departure
     reading: trio.CapacityLimiter
     visitors: Visitors
 
@@ -95,7 +96,8 @@ class Door:
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """One of the bounded number of waits. Raises ApiFault BUSY."""
+        """One of the bounded number of waits, ended when the node stops. Raises ApiFault BUSY,
+        SHUTTING_DOWN."""
         if self.gauges.waits >= self.limits.waits_max:
             self.gauges.refuse("busy")
             raise fault(
@@ -105,7 +107,8 @@ class Door:
             )
         self.gauges.waits += 1
         try:
-            yield
+            with self.departure.until():
+                yield
         finally:
             self.gauges.waits -= 1
 

@@ -107,8 +107,13 @@ class Connection:
             await trio.aclose_forcefully(self._stream)
 
     def retire(self) -> None:
-        """The server stops: end now if no request is under way; otherwise the answer is the last one."""
-        if self._phase is _Phase.IDLE:
+        """The server stops: end now if no request has come with its whole header; otherwise the answer is the
+        last one, and nobody lingers over it."""
+        self._phase_seconds[_Phase.CLOSING] = self._limits.shutdown_linger_ms / 1000
+        self._reading.deadline = self._deadline
+        if self._phase is _Phase.HEADER:
+            self._send_nowait(refusal_bytes(Fault.SHUTTING_DOWN, "This node is stopping."))
+        if self._phase in (_Phase.IDLE, _Phase.HEADER):
             self._scope.cancel()
 
     async def _read(self, protocol: H11Protocol) -> None:

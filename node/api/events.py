@@ -151,8 +151,7 @@ async def stream_events(call: Call) -> ASGIApp:
             f"All {door.limits.streams_max} event streams of this node are in use.",
             retry_after_ms=door.limits.retry_after_ms,
         )
-    if door.shutdown.is_set():
-        raise fault(Fault.SHUTTING_DOWN, "This node is stopping; it opens no event stream.")
+    door.departure.require_stay()
     if start is None:
         start = Cursor(await door.read(stored_height) + 1, 0)
     return EventStream(door, start)
@@ -173,7 +172,7 @@ class EventStream:
             await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
             await _write(send, f": events from {self._at}\nretry: {_RETRY_MS}\n\n".encode())
             end = Fault.SHUTTING_DOWN
-            while not self._door.shutdown.is_set():
+            while not self._door.departure.has_begun:
                 if not await self._write_next(send):
                     self._door.gauges.refuse(Fault.SLOW_SUBSCRIBER.value.name)
                     end = Fault.SLOW_SUBSCRIBER
@@ -233,7 +232,7 @@ class EventStream:
         """Whether a new height or the end came before a keep-alive is due."""
         with trio.move_on_after(self._door.limits.keep_alive_ms / 1000):
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(_cancel_when, self._door.shutdown, nursery.cancel_scope)
+                nursery.start_soon(_cancel_when, self._door.departure.shutdown, nursery.cancel_scope)
                 await self._door.backend.wait_new_height(self._at.height - 1)
                 nursery.cancel_scope.cancel()
             return True

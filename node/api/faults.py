@@ -104,6 +104,7 @@ BODY_FAULTS = (
     Fault.BODY_TOO_LARGE,
     Fault.BODY_TOO_SLOW,
     Fault.BUSY,
+    Fault.SHUTTING_DOWN,
 )
 """What every operation that takes a body may answer."""
 

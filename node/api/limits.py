@@ -62,5 +62,8 @@ class ApiLimits:
     keep_alive_ms: int = 15_000
     """A comment is sent on an event stream that was quiet this long."""
     shutdown_grace_ms: int = 2_000
+    """For answers under way when the node stops; what waits, or sends a request, is answered at once."""
+    shutdown_linger_ms: int = 100
+    """The same as `linger_ms` then."""
     retry_after_ms: int = 1_000
     """What a busy answer advises."""

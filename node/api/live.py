@@ -262,7 +262,7 @@ class HttpService:
         await serve_api(
             api.app,
             self._listeners,
-            shutdown=ending,
+            departure=api.departure,
             limits=self._limits,
             gauges=api.gauges,
             visitors=api.visitors,

@@ -66,15 +66,14 @@ async def submit_opaque(call: Call) -> Response:
     """Take the body into batches; 200 once they are certified, or committed if that was asked for, 202 when
     one is not within the wait."""
     door = call.door
-    if door.shutdown.is_set():
-        raise fault(Fault.SHUTTING_DOWN, "This node is stopping and takes nothing more.")
+    door.departure.require_stay()
     size, timeout_ms = call.need(TRANSACTION_BYTES), wait_ms(call)
     kind = call.request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != OCTETS:
         raise fault(Fault.MEDIA_TYPE, f"Content-Type {kind[:80]!r} is not understood here; send {OCTETS}.")
     batch_bytes = door.backend.genesis.params.batch_bytes_max
     with door.waiting():
-        async with body_of(call.request, PIECES_MAX * batch_bytes, door.limits, door.gauges) as body:
+        async with body_of(door, call.request, PIECES_MAX * batch_bytes) as body:
             pieces = pieces_of(body, max(size, batch_bytes - batch_bytes % size))
             counts = [len(piece) // size for piece in pieces]
             try:
@@ -127,5 +126,5 @@ OPERATION = Operation(
         (202, "One is taken, but not that far within the wait."),
     ),
     takes_body=True,
-    faults=(*BODY_FAULTS, Fault.BAD_PARAMETER, Fault.SHUTTING_DOWN),
+    faults=(*BODY_FAULTS, Fault.BAD_PARAMETER),
 )

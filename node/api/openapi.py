@@ -57,7 +57,9 @@ def _operation(operation: Operation) -> dict[str, object]:
         for status, meaning in operation.statuses
     }
     by_status: dict[int, list[Fault]] = {}
-    for kind in (*operation.faults, Fault.INTERNAL):
+    waits = any(item.name == "timeout_ms" for item in operation.parameters)
+    ends = (Fault.SHUTTING_DOWN, Fault.INTERNAL) if waits else (Fault.INTERNAL,)
+    for kind in dict.fromkeys((*operation.faults, *ends)):
         by_status.setdefault(kind.value.status, []).append(kind)
     for status, kinds in by_status.items():
         names = ", ".join(f"{kind.value.name} ({kind.value.code})" for kind in kinds)

@@ -20,6 +20,7 @@ from anycorn.worker_context import WorkerContext
 from starlette.types import ASGIApp
 
 from node.api.connection import Connection, refusal_bytes
+from node.api.departure import Departure
 from node.api.faults import Fault, PortInUse
 from node.api.gauges import Gauges
 from node.api.limits import ApiLimits
@@ -85,17 +86,17 @@ async def serve_api(
     app: ASGIApp,
     listeners: Sequence[socket.socket],
     *,
-    shutdown: trio.Event,
+    departure: Departure,
     limits: ApiLimits,
     gauges: Gauges,
     visitors: Visitors,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Listen on bound sockets and serve `app` until `shutdown` is set, then finish within the grace period.
+    """Listen on bound sockets and serve `app` until the departure, then finish within the grace period.
 
-    Takes the sockets over; `task_status` hears when they listen. The application ends its event streams
-    itself when `shutdown` is set; what is still open after `limits.shutdown_grace_ms` is cut. Nothing a peer
-    sends ends this call. Raises PortInUse.
+    Takes the sockets over; `task_status` hears when they listen. Waits and event streams end at the
+    departure, requests that are not whole are refused; what is still open after `limits.shutdown_grace_ms`
+    is cut. Nothing a peer sends ends this call. Raises PortInUse.
     """
     _listen(listeners)
     config = Config()
@@ -113,10 +114,11 @@ async def serve_api(
             for stream in streams:
                 accepting.start_soon(_accept, stream, door, connections)
             task_status.started()
-            await shutdown.wait()
+            await departure.shutdown.wait()
             accepting.cancel_scope.cancel()
         await context.terminated.set()
         connections.cancel_scope.deadline = trio.current_time() + limits.shutdown_grace_ms / 1000
+        departure.begin()
         for connection in tuple(door.open):
             connection.retire()
 

@@ -75,7 +75,7 @@ async def submit_one(call: Call) -> Response:
     """POST /v1/tx: the transaction's own bytes, or {"transaction": hex}."""
     limits = call.door.limits
     max_bytes = 2 * call.door.backend.genesis.params.max_transaction_bytes + limits.body_slack_bytes
-    async with body_of(call.request, max_bytes, limits, call.door.gauges) as body:
+    async with body_of(call.door, call.request, max_bytes) as body:
         transaction = body if _is_msgpack(call) else _hex(_json_field(body, "transaction"))
         (outcome,) = await _submit(call, (transaction,))
     if outcome.state == "rejected":
@@ -87,7 +87,7 @@ async def submit_one(call: Call) -> Response:
 async def submit_many(call: Call) -> Response:
     """POST /v1/txs: an array of transactions; one outcome each, in order."""
     limits = call.door.limits
-    async with body_of(call.request, limits.bulk_bytes_max, limits, call.door.gauges) as body:
+    async with body_of(call.door, call.request, limits.bulk_bytes_max) as body:
         transactions = _array(body, limits.bulk_transactions_max) if _is_msgpack(call) else _hexes(call, body)
         outcomes = await _submit(call, transactions)
     return call.answer(outcomes)
@@ -95,8 +95,7 @@ async def submit_many(call: Call) -> Response:
 
 async def _submit(call: Call, transactions: Sequence[bytes]) -> tuple[Outcome, ...]:
     door = call.door
-    if door.shutdown.is_set():
-        raise fault(Fault.SHUTTING_DOWN, "This node is stopping and takes nothing more.")
+    door.departure.require_stay()
     awaited = call.need(WAIT)
     if awaited is Wait.ADMITTED:
         return tuple(_outcome(item, None, None, "") for item in await _admit(call, transactions))

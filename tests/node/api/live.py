@@ -53,7 +53,7 @@ async def serving(
         serve_api,
         api.app,
         [listener],
-        shutdown=shutdown,
+        departure=api.departure,
         limits=limits,
         gauges=api.gauges,
         visitors=api.visitors,

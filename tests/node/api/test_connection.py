@@ -9,6 +9,7 @@ import pytest
 import trio
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from node.api.departure import Departure
 from node.api.gauges import Gauges
 from node.api.limits import ApiLimits
 from node.api.server import bind_listener, serve_api
@@ -30,7 +31,7 @@ async def asking(app: ASGIApp, shutdown: trio.Event | None = None) -> AsyncItera
         serve_api,
         app,
         [listener],
-        shutdown=shutdown,
+        departure=Departure(shutdown, limits.retry_after_ms),
         limits=limits,
         gauges=gauges,
         visitors=Visitors(limits, gauges),

@@ -9,6 +9,7 @@ import trio.testing
 from starlette.types import Message
 
 from node.api.call import Door
+from node.api.departure import Departure
 from node.api.events import Cursor, EventStream, read_events
 from node.api.gauges import Gauges
 from node.api.limits import ApiLimits
@@ -205,7 +206,9 @@ async def subscribe(
 ) -> tuple[list[str], Gauges]:
     """The lines that a subscriber gets who takes `seconds` for each write, until its stream ends."""
     gauges, shutdown = Gauges(), trio.Event()
-    door = Door(backend, limits, gauges, shutdown, trio.CapacityLimiter(1), Visitors(limits, gauges))
+    door = Door(
+        backend, limits, gauges, Departure(shutdown, 1_000), trio.CapacityLimiter(1), Visitors(limits, gauges)
+    )
     written: list[bytes] = []
 
     async def send(message: Message) -> None:

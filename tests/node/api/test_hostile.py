@@ -6,7 +6,6 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import httpx2
 import pytest
 import trio
 import trio.testing
@@ -17,7 +16,7 @@ from node.api.limits import ApiLimits
 from node.api.server import bind_listener, serve_api
 from node.config import ConfigError
 from tests.node.api.fake_backend import FakeBackend, put_record
-from tests.node.api.live import Live, ask_raw, read_answer, serving
+from tests.node.api.live import Live, ask_raw, serving
 
 HOST = b"host: 127.0.0.1\r\n"
 POST = b"POST /v1/tx HTTP/1.1\r\n" + HOST + b"content-type: application/msgpack\r\n"
@@ -324,41 +323,12 @@ async def test_of_two_nodes_that_bind_one_port_at_once_the_second_says_so_when_i
             await serve_api(
                 api.app,
                 [second],
-                shutdown=trio.Event(),
+                departure=api.departure,
                 limits=limits,
                 gauges=api.gauges,
                 visitors=api.visitors,
             )
         assert second.fileno() == -1
-
-
-async def test_stopping_ends_idle_connections_and_streams_and_finishes_answers() -> None:
-    backend = FakeBackend()
-    backend.hold = True
-    transaction = put_record(backend.genesis, "docs/a", 1)
-    answers = []
-
-    async def submit(url: str) -> None:
-        async with httpx2.AsyncClient(base_url=url) as http:
-            answer = await http.post("/v1/tx", json={"transaction": transaction.encoded.hex()})
-            answers.append(answer.json()["state"])
-
-    async with (
-        serving(backend) as live,
-        trio.open_nursery() as nursery,
-        await trio.open_tcp_stream("127.0.0.1", live.port) as idle,
-        await trio.open_tcp_stream("127.0.0.1", live.port) as stream,
-    ):
-        await stream.send_all(b"GET /v1/events HTTP/1.1\r\n" + HOST + b"\r\n")
-        nursery.start_soon(submit, live.url)
-        await backend.wait_submission()
-        await trio.testing.wait_all_tasks_blocked(0.02)
-        live.shutdown.set()
-        assert await idle.receive_some() == b""
-        rest = await read_answer(stream)
-        backend.commit()
-    assert b"event: end" in rest.body
-    assert answers == ["certified"]
 
 
 async def test_stopping_does_not_wait_for_a_reader_that_takes_nothing() -> None:

@@ -29,7 +29,12 @@ def served(backend: Backend, port: int = 0) -> Iterator[str]:
         api = build_api(backend, shutdown=shutdown, limits=limits)
         begun.set()
         await serve_api(
-            api.app, [listener], shutdown=shutdown, limits=limits, gauges=api.gauges, visitors=api.visitors
+            api.app,
+            [listener],
+            departure=api.departure,
+            limits=limits,
+            gauges=api.gauges,
+            visitors=api.visitors,
         )
 
     thread = threading.Thread(target=trio.run, args=(serve,), name="door")
