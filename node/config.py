@@ -7,7 +7,6 @@ outside a section: `ISTHMUS__NAME`). What every validator must agree on is not h
 """
 
 import difflib
-import ipaddress
 import re
 import tomllib
 from collections.abc import Mapping
@@ -111,9 +110,8 @@ class ApiSettings:
     @property
     def _name(self) -> str:
         """What this listens on as it stands in a URL; empty when that is every address."""
-        try:
-            address = ipaddress.ip_address(self.host)
-        except ValueError:
+        address = knobs.address_of(self.host)
+        if address is None:
             return self.host
         if address.is_unspecified:
             return "" if address.version == 4 else "[::1]"

@@ -97,6 +97,25 @@ def is_host(text: str) -> bool:
         return False
 
 
+def address_of(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address that a host is, None for a name. One of IPv4 that is written as one of IPv6
+    (::ffff:10.0.0.5, RFC 4291 section 2.5.5.2) is that of IPv4: whoever listens on it is reached by IPv4."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
+
+
+def plain_host(text: str) -> str:
+    """A host in the one form in which two are compared: lower case, an address as short as it can be written,
+    without brackets and without its scope, which programs leave out of what they send (RFC 6874)."""
+    text = text.lower().removeprefix("[").removesuffix("]")
+    address = address_of(text)
+    return text if address is None else str(address).partition("%")[0]
+
+
 def name(default: str, purpose: str) -> Any:
     """A name of the form that the ledger accepts too."""
     return _pattern(default, _NAME, "1 to 64 characters of a-z, 0-9, '.', '_', '-'", purpose)

@@ -29,6 +29,7 @@ from node.api.gauges import Gauges
 from node.api.limits import ApiLimits
 from node.api.routes import operations_of
 from node.api.visitors import Visitors
+from node.knobs import plain_host
 from node.storage import SnapshotExpired, SnapshotLimit
 
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
@@ -117,7 +118,7 @@ class Guard:
     def __init__(self, app: ASGIApp, hosts: tuple[str, ...], gauges: Gauges, visitors: Visitors) -> None:
         self._app = app
         self._visitors = visitors
-        self._hosts = frozenset(host.lower() for host in hosts)
+        self._hosts = frozenset(map(plain_host, hosts))
         self._gauges = gauges
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -159,4 +160,4 @@ class Guard:
             name = urlsplit(url).hostname or ""
         except ValueError:
             return False
-        return name in self._hosts or f"[{name}]" in self._hosts
+        return plain_host(name) in self._hosts

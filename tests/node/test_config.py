@@ -169,6 +169,9 @@ def test_a_mistake_in_the_environment_names_the_variable(variable: str, value: s
         ("0.0.0.0", "http://127.0.0.1:27601"),
         ("::", "http://[::1]:27601"),
         ("fd00::7", "http://[fd00::7]:27601"),
+        ("fe80::1%eth0", "http://[fe80::1%eth0]:27601"),
+        ("::ffff:10.0.0.5", "http://10.0.0.5:27601"),
+        ("::ffff:0.0.0.0", "http://127.0.0.1:27601"),
         ("node.example", "http://node.example:27601"),
     ],
 )
@@ -184,6 +187,8 @@ def test_who_listens_on_every_address_is_asked_on_loopback(host: str, url: str) 
         ("::", ("[::1]",)),
         ("fd00::07", ("[fd00::7]",)),
         ("10.0.0.5", ("10.0.0.5",)),
+        ("::ffff:10.0.0.5", ("10.0.0.5",)),
+        ("::ffff:0.0.0.0", ()),
     ],
 )
 def test_a_node_answers_under_the_address_it_listens_on(host: str, names: tuple[str, ...]) -> None:

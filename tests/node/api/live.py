@@ -42,13 +42,16 @@ class RawAnswer:
 
 @asynccontextmanager
 async def serving(
-    backend: FakeBackend, limits: ApiLimits | None = None, allowed_hosts: tuple[str, ...] = ()
+    backend: FakeBackend,
+    limits: ApiLimits | None = None,
+    allowed_hosts: tuple[str, ...] = (),
+    host: str = "127.0.0.1",
 ) -> AsyncIterator[Live]:
-    """Serve `backend` on a free port; the server must have ended soon after the block did."""
+    """Serve `backend` on a free port of `host`; the server must have ended soon after the block did."""
     limits = limits or ApiLimits()
     shutdown = trio.Event()
     api = build_api(backend, shutdown=shutdown, limits=limits, allowed_hosts=allowed_hosts)
-    listener = bind_listener("127.0.0.1", 0)
+    listener = bind_listener(host, 0)
     serve = partial(
         serve_api,
         api.app,

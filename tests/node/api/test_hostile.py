@@ -227,6 +227,8 @@ async def test_a_reader_that_takes_nothing_is_dropped(caplog: pytest.LogCaptureF
         (b"host: 127.0.0.1.evil.example\r\n", b"host-not-allowed"),
         (b"host: user@evil.example\r\n", b"host-not-allowed"),
         (b"host: [::1\r\n", b"host-not-allowed"),
+        (b"host: [fe80::2%eth0]\r\n", b"host-not-allowed"),
+        (b"host: [::ffff:10.0.0.6]\r\n", b"host-not-allowed"),
         (HOST + b"origin: http://evil.example\r\n", b"origin-not-allowed"),
         (HOST + b"origin: null\r\n", b"origin-not-allowed"),
     ],
@@ -249,10 +251,15 @@ async def test_another_host_or_origin_is_refused(headers: bytes, name: bytes) ->
         b"host: ledger.example:80\r\norigin: https://ledger.example\r\n",
         b"host: 10.0.0.5:27601\r\n",
         b"host: [fd00::7]:27601\r\norigin: http://[fd00::7]:27601\r\n",
+        b"host: [FD00:0::0007]:27601\r\n",
+        b"host: [::ffff:10.0.0.5]:27601\r\n",
+        b"host: [::ffff:127.0.0.1]:27601\r\n",
+        b"host: [fe80::1]:27601\r\n",
+        b"host: [fe80::1%25eth0]:27601\r\n",
     ],
 )
 async def test_our_own_names_are_let_in(headers: bytes) -> None:
-    names = ("ledger.example", "10.0.0.5", "[fd00::7]")
+    names = ("ledger.example", "10.0.0.5", "[fd00::7]", "[fe80::1%eth0]")
     async with serving(FakeBackend(), allowed_hosts=names) as live:
         answer = await ask_raw(live.port, b"GET /livez HTTP/1.1\r\n" + headers + b"connection: close\r\n\r\n")
     assert answer.status == 200
