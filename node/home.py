@@ -29,6 +29,10 @@ class KeyFileError(HomeError):
     """A key file is missing, readable by others, or not a key."""
 
 
+class KeyFileExposed(KeyFileError):
+    """A key file, or its folder, is whole and can be read by others: its mode is all there is to mend."""
+
+
 @dataclass(frozen=True, slots=True)
 class Home:
     """The paths of one node's folder; nothing is touched until `create`."""
@@ -178,4 +182,4 @@ def check_private(path: Path, remedy: str) -> None:
             f"{path} does not exist; `isthmus init` or `isthmus testnet` makes a node's keys"
         ) from None
     if mode & _OTHERS:
-        raise KeyFileError(f"{path} can be read by others (mode {mode:04o}); run: {remedy} {path}")
+        raise KeyFileExposed(f"{path} can be read by others (mode {mode:04o}); run: {remedy} {path}")

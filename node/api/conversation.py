@@ -30,6 +30,7 @@ from node.api.exchange import (
     read_error,
     read_file,
     read_view,
+    reasons_of,
     record_path,
     submission,
 )
@@ -285,8 +286,8 @@ class Conversation:
                 return
             if self.cluster.clock() >= deadline:
                 if isinstance(answer, Reply):
-                    reasons = answer.content.decode("utf-8", "replace").strip()[:1_000]
-                    raise ApiError(answer.status, 9015, "not-ready", f"{url} says: {reasons}.", "")
+                    words = f"{url} is not ready: {reasons_of(answer)}"
+                    raise ApiError(answer.status, 9015, "not-ready", words, "")
                 raise NotReachable(self.cluster.urls, "no answer" if answer is None else answer.reason)
             self.cluster.move_on()
             yield Pause(_AGAIN_MS)

@@ -21,6 +21,7 @@ _ANSWER_BYTES_MAX = 512 * 1024 * 1024
 _BACK_OFF_MS = (50, 100, 200, 400, 800, 1_600, 2_000)
 _TRY_LATER = (429, 502, 503, 504)
 _SILENT_ROUNDS_MAX = 4
+_REASONS_CHARACTERS_MAX = 1_000
 """A node that says busy is asked for longer than one that says nothing: people wait for the sentence."""
 
 
@@ -245,3 +246,16 @@ def _pause_ms(failure: Reply | NoReply, rounds: int) -> int:
     if isinstance(failure, Reply) and failure.retry_after is not None and failure.retry_after.isdigit():
         return min(max(back_off, 1_000 * int(failure.retry_after[:4])), 10_000)
     return back_off
+
+
+def reasons_of(reply: Reply) -> str:
+    """The sentences in an answer of /readyz; its beginning as it came where there are none."""
+    text = reply.content.decode("utf-8", "replace").strip()
+    try:
+        content = json.loads(text)
+    except ValueError:
+        content = None
+    reasons = content.get("reasons") if isinstance(content, dict) else None
+    if isinstance(reasons, list) and reasons and all(isinstance(reason, str) for reason in reasons):
+        text = "; ".join(reasons)
+    return text[:_REASONS_CHARACTERS_MAX]

@@ -10,9 +10,9 @@ from node.daemon.guardfile import GuardFile
 from node.daemon.keylock import KeyInUse, KeyLock
 from node.daemon.keyswap import roster_of_home
 from node.daemon.safetyfile import given_away
-from node.doctor.finding import Finding, fault, good, skipped, warning
+from node.doctor.finding import Finding, fault, good, is_full, skipped, warning
 from node.genesis import Genesis, GenesisError
-from node.home import Home, HomeError, read_key
+from node.home import Home, HomeError, KeyFileExposed, read_key
 from node.storage import StorageError
 from p2p import NodeIdentity
 
@@ -50,7 +50,10 @@ def _settings(home: Home, environ: Mapping[str, str], findings: list[Finding]) -
     try:
         loaded = load_config(home, environ)
     except ConfigError as error:
-        findings += [fault("config", problem, f"edit {home.config_file}") for problem in error.problems]
+        remedy = (
+            f"edit {home.config_file}" if home.config_file.exists() else "name a node's folder with --home"
+        )
+        findings += [fault("config", problem, remedy) for problem in error.problems]
         return None
     findings.append(good("config", f"{home.config_file} is in order ({len(loaded.origins)} overrides)"))
     return loaded.config
@@ -74,6 +77,9 @@ def _genesis(home: Home, findings: list[Finding]) -> Genesis | None:
 def _seed(check: str, path: Path, findings: list[Finding]) -> bytes | None:
     try:
         seed = read_key(path)
+    except KeyFileExposed as error:
+        findings.append(fault(check, str(error), "rotate the key if somebody may have read it meanwhile"))
+        return None
     except (HomeError, OSError) as error:
         findings.append(fault(check, str(error), "keys cannot be made again: restore them from your copy"))
         return None
@@ -90,7 +96,8 @@ def _is_running(home: Home, findings: list[Finding]) -> bool:
         findings.append(good("running", f"a node runs: {str(error).partition(':')[0]}"))
         return True
     except StorageError as error:
-        findings.append(fault("key-folder", str(error), f"make {home.keys_dir} yours: chown, chmod 700"))
+        remedy = "make room" if is_full(error.__cause__) else f"make {home.keys_dir} yours: chown, chmod 700"
+        findings.append(fault("key-folder", str(error), remedy))
     return False
 
 

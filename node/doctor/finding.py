@@ -1,5 +1,6 @@
 """What a check found: a grade, a sentence, and the way out."""
 
+import errno
 from dataclasses import dataclass
 from enum import Enum
 
@@ -44,3 +45,8 @@ def fault(check: str, words: str, remedy: str) -> Finding:
 def skipped(check: str, words: str) -> Finding:
     """It was not looked at."""
     return Finding(check, Grade.SKIPPED, words)
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether a disk had no room left: then neither an owner nor a mode is to be mended."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 
 from node.config import NodeConfig
-from node.doctor.finding import Finding, fault, good, skipped, warning
+from node.doctor.finding import Finding, fault, good, is_full, skipped, warning
 
 PACKAGES = ("consensus", "p2p", "node", "bench")
 DISTRIBUTION = "isthmus"
@@ -120,7 +120,8 @@ def disk(folder: Path) -> list[Finding]:
     try:
         took_ms = synced_write_ms(folder)
     except OSError as error:
-        return [found, fault("disk-sync", f"{folder} cannot be written: {error.strerror}", "check its owner")]
+        remedy = "make room" if is_full(error) else "check its owner"
+        return [found, fault("disk-sync", f"{folder} cannot be written: {error.strerror}", remedy)]
     words = f"one synced write takes {took_ms:.2f} ms"
     if took_ms > SYNC_WARNING_MS:
         return [found, warning("disk-sync", words, "use a local SSD; every round waits for two of them")]

@@ -14,6 +14,7 @@ from consensus import decode, digest, encode
 from node.anchoring import verify
 from node.api.backend import Busy
 from node.api.conversation import NotTrusted
+from node.api.exchange import Reply, reasons_of
 from node.api.limits import ApiLimits
 from node.api.server import bind_listener
 from node.api.transport import batches_of, trust_for
@@ -268,10 +269,16 @@ async def test_waiting_for_readiness_ends_with_the_reasons() -> None:
     backend = FakeBackend()
     backend.not_ready = ("2 of 3 peers are missing, so no quorum can be reached.",)
     async with talking(backend) as (client, _):
-        with pytest.raises(ApiError, match="2 of 3 peers are missing"):
+        with pytest.raises(ApiError, match="is not ready: 2 of 3 peers are missing") as refused:
             await client.wait_ready(timeout_ms=0)
+        assert "{" not in refused.value.message
         backend.not_ready = ()
         await client.wait_ready()
+
+
+@pytest.mark.parametrize("content", [b"busy", b"[]", b"{}", b'{"reasons": 3}', b'{"reasons": [1]}', b"\xff"])
+def test_a_refusal_of_readiness_by_something_else_is_shown_as_it_came(content: bytes) -> None:
+    assert reasons_of(Reply(503, content, None)) == content.decode("utf-8", "replace")
 
 
 async def test_something_else_behind_the_url_is_said_so() -> None:

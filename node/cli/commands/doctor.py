@@ -66,7 +66,10 @@ def _show(console: Console, findings: list[Finding], faults: int, warnings: int)
         console.print(f"{finding.check:14} {finding.words}", markup=False)
         if finding.remedy:
             console.print(f"{'':25}{finding.remedy}", markup=False, style="dim")
+    besides = f"{warnings} {'warning' if warnings == 1 else 'warnings'}"
     if faults:
-        console.print(f"{faults} faults, {warnings} warnings: it would not take part as it is.")
+        console.print(
+            f"{faults} {'fault' if faults == 1 else 'faults'}, {besides}: it would not take part as it is."
+        )
     else:
-        console.print(f"No faults, {warnings} warnings: it may start.")
+        console.print(f"No faults, {besides}: it may start.")

@@ -1,5 +1,6 @@
 """The doctor finds what would keep a node from starting or taking part, and changes nothing."""
 
+import errno
 import importlib.metadata
 import json
 import socket
@@ -72,6 +73,33 @@ def test_each_broken_thing_is_found_and_hides_no_other(testnet: Testnet) -> None
     assert found["node-key"] is Grade.GOOD
     home.validator_key_file.chmod(0o600)
     assert grades(home)["guard"] is Grade.FAULT
+
+
+def remedies(home: Home) -> dict[str, str]:
+    return {finding.check: finding.remedy for finding in look_at_home(home, {})[1]}
+
+
+def test_a_key_that_is_whole_is_not_to_be_restored(testnet: Testnet) -> None:
+    home = home_of(testnet)
+    home.validator_key_file.chmod(0o644)
+    assert "restore" not in remedies(home)["validator-key"]
+    home.validator_key_file.unlink()
+    assert "restore" in remedies(home)["validator-key"]
+
+
+def test_where_there_is_no_home_nothing_is_to_be_edited(tmp_path: Path) -> None:
+    assert "--home" in remedies(Home(tmp_path / "nowhere"))["config"]
+
+
+def test_a_full_disk_is_not_told_as_one_that_belongs_to_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(folder: Path) -> float:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(machine, "synced_write_ms", full)
+    (sync,) = [found for found in machine.disk(tmp_path) if found.check == "disk-sync"]
+    assert (sync.grade, sync.remedy) == (Grade.FAULT, "make room")
 
 
 def test_a_home_with_the_keys_of_another_is_found(testnet: Testnet) -> None:
