@@ -79,18 +79,26 @@ def _endpoint(door: Door, operation: Operation) -> Callable[[Request], Coroutine
     async def endpoint(request: Request) -> ASGIApp:
         call = Call(door, operation, request)
         door.gauges.requests_total += 1
-        try:
-            call.check_query()
-            return await operation.handler(call)
-        except ApiFault as error:
-            return fault_response(error)
-        except (SnapshotLimit, SnapshotExpired) as error:
-            return fault_response(door.busy(error))
-        except Exception:
-            _log.exception("%s failed", operation.name)
-            return fault_response(fault(Fault.INTERNAL, f"{operation.name} failed inside this node."))
+        answer = await _answer_to(call)
+        if call.found_no_room:
+            await door.rest()  # here nothing of the request is held any more, its body least of all
+        return answer
 
     return endpoint
+
+
+async def _answer_to(call: Call) -> ASGIApp:
+    name = call.operation.name
+    try:
+        call.check_query()
+        return await call.operation.handler(call)
+    except ApiFault as error:
+        return fault_response(error)
+    except (SnapshotLimit, SnapshotExpired) as error:
+        return fault_response(call.door.busy(error))
+    except Exception:
+        _log.exception("%s failed", name)
+        return fault_response(fault(Fault.INTERNAL, f"{name} failed inside this node."))
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:

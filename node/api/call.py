@@ -89,6 +89,11 @@ class Door:
         finally:
             self.gauges.reads -= 1
 
+    async def rest(self) -> None:
+        """What goes before the answer to a request that found no room; a node that stops does not wait."""
+        with trio.move_on_after(self.limits.no_room_pause_ms / 1000):
+            await self.departure.shutdown.wait()
+
     def busy(self, error: SnapshotLimit | SnapshotExpired) -> ApiFault:
         """The database's own limits as an answer."""
         self.gauges.refuse("busy")
@@ -120,6 +125,8 @@ class Call:
     door: Door
     operation: Operation
     request: Request
+    found_no_room: bool = False
+    """Whether something of it was refused for want of room."""
 
     def get(self, parameter: Parameter[T]) -> T | None:
         """The value of a parameter, or its default. Raises ApiFault BAD_PARAMETER."""

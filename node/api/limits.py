@@ -65,5 +65,8 @@ class ApiLimits:
     """For answers under way when the node stops; what waits, or sends a request, is answered at once."""
     shutdown_linger_ms: int = 100
     """The same as `linger_ms` then."""
+    no_room_pause_ms: int = 250
+    """How long the answer waits of which something was refused for want of room: whoever comes again at once
+    is served four times a second on each connection, however cheap refusing is."""
     retry_after_ms: int = 1_000
     """What a busy answer advises."""

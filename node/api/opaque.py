@@ -21,6 +21,7 @@ from node.api.submitting import (
     TIMEOUT,
     Wait,
     busy,
+    holds_no_room,
     receipts_of,
     refusal,
     state_of,
@@ -79,7 +80,9 @@ async def submit_opaque(call: Call) -> Response:
             try:
                 taken = await door.backend.submit_chunks(pieces, size, timeout_ms)
             except Busy as error:
+                call.found_no_room = True
                 raise busy(call, error) from error
+        call.found_no_room = holds_no_room(taken)
         if isinstance(taken[0], Rejected) and len(taken) == 1:
             raise refusal(taken[0], door.limits.retry_after_ms)
         names = tuple(item.tx_id for item in taken if isinstance(item, Submitted))

@@ -147,7 +147,9 @@ async def _admit(call: Call, transactions: Sequence[bytes]) -> tuple[Submitted |
     try:
         outcomes = await call.door.backend.submit(transactions)
     except Busy as error:
+        call.found_no_room = True
         raise busy(call, error) from error
+    call.found_no_room = holds_no_room(outcomes)
     forged = sum(isinstance(item, Rejected) and item.code == Code.BAD_SIGNATURE for item in outcomes)
     if forged and call.request.client is not None:
         call.door.visitors.charge(call.request.client.host, forged, int(trio.current_time() * 1000))
@@ -165,6 +167,11 @@ def busy(call: Call, error: Busy) -> ApiFault:
     """The node's back-pressure as an answer."""
     call.door.gauges.refuse("busy")
     return fault(Fault.BUSY, error.sentence, retry_after_ms=error.retry_after_ms)
+
+
+def holds_no_room(outcomes: Sequence[Submitted | Rejected]) -> bool:
+    """Whether one was refused for want of room."""
+    return any(isinstance(item, Rejected) and item.code == Code.POOL_FULL for item in outcomes)
 
 
 def _outcome(

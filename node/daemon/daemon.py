@@ -43,7 +43,6 @@ from node.daemon.watches import watch_disk, watch_links
 from node.daemon.whereabouts import Whereabouts
 from node.daemon.workers import Workers, open_workers
 from node.home import read_key
-from node.ledger.codes import Code
 from node.ledger.receipts import Receipt
 from node.pool.config import PoolConfig
 from node.storage import SnapshotExpired, SnapshotLimit
@@ -66,9 +65,6 @@ THREAD_SWITCH_SECONDS = 0.0005
 long, which a vote would wait."""
 GOODBYE_SECONDS = 5.0
 """What services get to finish what is under way once the node is ending."""
-REFUSED_PAUSE_SECONDS = 0.25
-"""How long a request of which something was refused for want of room waits for its answer: whoever comes
-again at once is served four times a second on each connection, however cheap refusing is."""
 TICKETS_MAX = 4096
 """Client requests between submission and answer."""
 
@@ -157,8 +153,6 @@ class Node:
         for outcome in outcomes:
             if isinstance(outcome, Refusal):
                 self.rejected[outcome.code] = self.rejected.get(outcome.code, 0) + 1
-        if any(isinstance(outcome, Refusal) and outcome.code == Code.POOL_FULL for outcome in outcomes):
-            await trio.sleep(REFUSED_PAUSE_SECONDS)
         return tuple(outcomes)
 
     async def submit_one(self, transaction: bytes) -> str | None:
