@@ -33,6 +33,9 @@ AT_ONCE_BYTES = 512 * 1024
 """Written in one go at most, however fast the peer reads: others have their turn then."""
 CONTROL_MAX_BYTES = 16 * 1024
 GOODBYE_MAX_BYTES = 256
+KEY_TWICE = "another process links with this node's key"
+"""What the process is told whose place another one with its key takes. A restarted node's old one is gone
+and hears nothing, so who hears this runs beside another one."""
 
 HELLO, GOODBYE, PING, PONG, ANNOUNCE, PULL = range(1, 7)
 """First byte of a control frame's body."""
@@ -175,6 +178,11 @@ class Connection:
             return
         self._writing_since_ms = int(trio.current_time() * 1000)
         self._wake.set()
+
+    def say_goodbye(self, words: str) -> None:
+        """Tells the peer why this connection ends next, as far as the socket takes it at once."""
+        self.send(0, CONTROL, (control(GOODBYE, words.encode()),))
+        self.write_now()
 
     def end(self, reason: P2PError) -> None:
         """Ends the connection; the first reason given is the one that is told."""

@@ -73,5 +73,9 @@ class PeerStatus:
     """The newest protocol version that it said it speaks; None when it never was linked."""
     protocol_version: int | None
     """The one in use on this link: the highest that both speak; None when not linked, or foreign."""
+    key_twice_ms_ago: int | None
+    """When it was last seen that two processes use its key; None when never."""
+    own_key_twice_ms_ago: int | None
+    """When it last said so of ours."""
     last_error: str
     """Why the latest connection or attempt ended; empty if it never did."""

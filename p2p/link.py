@@ -6,11 +6,11 @@ from collections.abc import Mapping
 import trio
 
 from p2p.config import P2PConfig, PeerAddress
-from p2p.connection import Connection
-from p2p.errors import P2PError, PeerError
+from p2p.connection import KEY_TWICE, Connection
+from p2p.errors import P2PError, PeerError, RefusedByPeer
 from p2p.events import PeerStatus, QueueStatus
 from p2p.identity import PeerId
-from p2p.peers import Backoff, Standing
+from p2p.peers import Backoff, KeyUse, Standing
 from p2p.realm import Realm
 
 
@@ -34,12 +34,14 @@ class Link:
             ban_base_ms=config.ban_base_ms,
             ban_max_ms=config.ban_max_ms,
         )
+        self.key_use = KeyUse()
         self.last_error = ""
         self.dialling = False
         """Set while a task keeps this peer dialled."""
         self.retired = False
         """Set when the peer is no longer a member: it is neither dialled nor admitted again."""
         self._stable_after_ms = config.stable_after_ms
+        self._own_key_twice_at_ms: int | None = None
         self._software = ""
         self._protocol_newest: int | None = None
         self._past_in: dict[int, int] = {}
@@ -75,12 +77,14 @@ class Link:
     def failed(self, reason: P2PError, now_ms: int) -> None:
         """Remembers why a connection or an attempt ended, and scores the peer if it is at fault."""
         self.last_error = str(reason)
+        if isinstance(reason, RefusedByPeer) and KEY_TWICE in self.last_error:
+            self._own_key_twice_at_ms = now_ms
         if isinstance(reason, PeerError) and reason.weight:
             self.standing.report(reason.weight, now_ms)
 
     def status(self, topic_names: Mapping[int, str], now_ms: int) -> PeerStatus:
         """A snapshot for operators."""
-        connection = self.connection
+        connection, own_twice = self.connection, self._own_key_twice_at_ms
         received, sent = dict(self._past_in), dict(self._past_out)
         lanes = connection.queue.lanes if connection is not None else ()
         if connection is not None:
@@ -109,6 +113,8 @@ class Link:
             software=self._software,
             protocol_newest=self._protocol_newest,
             protocol_version=None if connection is None else connection.protocol_version,
+            key_twice_ms_ago=self.key_use.twice_ms_ago(now_ms),
+            own_key_twice_ms_ago=None if own_twice is None else now_ms - own_twice,
             last_error=self.last_error,
         )
 

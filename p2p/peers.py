@@ -4,10 +4,12 @@ Pure: the clock (`now_ms`, any monotonic milliseconds) and the randomness are ar
 """
 
 import random
+from collections import deque
 from enum import Enum
 
 from p2p.identity import PeerId
 
+_INSTANCES_KEPT = 8
 _FINE = 60_000
 """Fine points in a point: a decay of n points a minute is exactly n fine points a millisecond."""
 
@@ -103,6 +105,31 @@ class Pace:
             self._owed[index] = owed
             wait_ms = max(wait_ms, -(-(owed - rate * 1000) // rate))
         return wait_ms
+
+
+class KeyUse:
+    """Which processes use one peer's key. Each start draws an instance, and what was restarted never speaks
+    again; so when an instance comes back after another one was heard, two processes run with the key."""
+
+    def __init__(self) -> None:
+        self._newest = b""
+        self._former: deque[bytes] = deque(maxlen=_INSTANCES_KEPT)
+        self._twice_at_ms: int | None = None
+
+    def heard(self, instance: bytes, now_ms: int) -> None:
+        """An authenticated hello of `instance`."""
+        if instance == self._newest:
+            return
+        if instance in self._former:
+            self._former.remove(instance)
+            self._twice_at_ms = now_ms
+        if self._newest:
+            self._former.append(self._newest)
+        self._newest = instance
+
+    def twice_ms_ago(self, now_ms: int) -> int | None:
+        """How long ago that was seen last; None when it never was."""
+        return None if self._twice_at_ms is None else now_ms - self._twice_at_ms
 
 
 class Choice(Enum):

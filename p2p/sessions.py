@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import trio
 
 from p2p.config import P2PConfig, Priority
-from p2p.connection import GOODBYE, Connection, control, exchange_hello
+from p2p.connection import GOODBYE, KEY_TWICE, Connection, control, exchange_hello
 from p2p.doorstep import Doorstep, address_group
 from p2p.errors import (
     ConnectionLost,
@@ -170,6 +170,7 @@ class Sessions:
                 stream, self._hello, link.name, speaks_first=not dialled_by_us
             )
             realm.check(theirs, self._hello, link.name)
+            link.key_use.heard(theirs.instance, now_ms())
         while (old := link.connection) is not None or not realm.inbox.room_for(link.peer, Priority.URGENT):
             if old is None:
                 await realm.inbox.wait_for_room(link.peer, Priority.URGENT)
@@ -186,6 +187,8 @@ class Sessions:
                 with self._deadline(link.name):
                     await _say_goodbye(stream, "duplicate connection")
                 raise DuplicateConnection("it is already connected", link.name)
+            if theirs.instance != old.hello.instance:
+                old.say_goodbye(KEY_TWICE)
             old.end(ConnectionLost("replaced by a newer connection", link.name))
             await old.gone.wait()
         if link.retired:

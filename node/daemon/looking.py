@@ -145,5 +145,7 @@ def _peer_facts(node: Node, key: bytes, name: str, weight: int, link: PeerStatus
         software="" if link is None else link.software,
         protocol_newest=None if link is None else link.protocol_newest,
         protocol_version=None if link is None else link.protocol_version,
+        key_twice_ms_ago=None if link is None else link.key_twice_ms_ago,
+        own_key_twice_ms_ago=None if link is None else link.own_key_twice_ms_ago,
         last_error=_UNSEEN if link is None else link.last_error,
     )

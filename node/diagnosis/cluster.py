@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from node.diagnosis.facts import NodeFacts, PeerFacts
-from node.diagnosis.links import BEHIND_HEIGHTS, clock_is_off
+from node.diagnosis.links import BEHIND_HEIGHTS, clock_is_off, is_used_twice
 from node.diagnosis.verdict import Rule, Verdict
 
 DISK_LOW_RESERVES = 8
@@ -60,6 +60,11 @@ def _own_clock(scene: Scene) -> str | None:
     if 2 * len(agree) <= len(known) or not clock_is_off(middle, scene.node.clock_tolerance_ms):
         return None
     return f"its clock is about {abs(middle)} ms {'behind' if middle > 0 else 'ahead of'} the others'"
+
+
+def _key_twice(scene: Scene) -> str | None:
+    tell = [peer.name for peer in scene.peers if is_used_twice(peer.own_key_twice_ms_ago)]
+    return f"another process links with this node's key, as {', '.join(tell)} told it" if tell else None
 
 
 def _catching_up(scene: Scene) -> str | None:
@@ -142,6 +147,14 @@ NODE_RULES: tuple[Rule[Scene], ...] = (
         "There is too little room: clients are refused so that agreement can go on.",
         "make room: `isthmus db prune --keep BLOCKS` on the stopped node, or a larger disk",
         _disk_full,
+    ),
+    Rule(
+        "own-key-used-twice",
+        Verdict.FAULT,
+        "Another process runs with this node's key, so neither stays linked; if both sign, that is evidence "
+        "against it.",
+        "stop one of the two: a copy of this home runs somewhere; `isthmus safety` moves a validator",
+        _key_twice,
     ),
     Rule(
         "own-clock",

@@ -45,6 +45,10 @@ class PeerFacts:
     """The newest protocol version that it speaks, as it said; None when it never was linked."""
     protocol_version: int | None
     """The one in use with it; None when it is not linked."""
+    key_twice_ms_ago: int | None
+    """When two processes were last seen to use its node key."""
+    own_key_twice_ms_ago: int | None
+    """When it last said so of this node's key."""
     last_error: str
 
     @property

@@ -16,6 +16,7 @@ MISSED_ATTESTATIONS = 3
 QUEUE_BYTES = 4 * 1024 * 1024
 SCORE = 40
 """Points of misbehaviour that do not decay at once; 100 end a link."""
+KEY_TWICE_MS = 60_000
 CLOCK_SLACK_MS = 1_000
 """How much later than it was made a proposal may arrive before its maker's clock is suspected."""
 
@@ -28,6 +29,11 @@ class Seen:
     node: NodeFacts
 
 
+def is_used_twice(seen_ms_ago: int | None) -> bool:
+    """Whether two processes with one key took each other's place lately; they do so in seconds."""
+    return seen_ms_ago is not None and seen_ms_ago <= KEY_TWICE_MS
+
+
 def clock_is_off(skew_ms: int | None, tolerance_ms: int) -> bool:
     """Whether proposals with this skew are held back or come as if from the past."""
     return skew_ms is not None and not -(tolerance_ms + CLOCK_SLACK_MS) <= skew_ms <= tolerance_ms
@@ -36,6 +42,12 @@ def clock_is_off(skew_ms: int | None, tolerance_ms: int) -> bool:
 def _reason(peer: PeerFacts) -> str:
     """Why the last attempt or link ended, without the name that begins it."""
     return peer.last_error.removeprefix(f"{peer.name}: ")
+
+
+def _key_twice(seen: Seen) -> str | None:
+    if not is_used_twice(seen.peer.key_twice_ms_ago):
+        return None
+    return f"two processes use the node key of {seen.peer.name}, and take each other's place on this link"
 
 
 def _other_cluster(seen: Seen) -> str | None:
@@ -195,6 +207,14 @@ def _in_order(seen: Seen) -> str | None:
 
 
 PEER_RULES: tuple[Rule[Seen], ...] = (
+    Rule(
+        "key-used-twice",
+        Verdict.FAULT,
+        "Two processes run with the other node's key, so neither stays linked; if both sign, that is "
+        "evidence against it.",
+        "its operator must stop one of the two: a copy of its home runs somewhere",
+        _key_twice,
+    ),
     Rule(
         "other-genesis",
         Verdict.FAULT,

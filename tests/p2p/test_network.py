@@ -130,6 +130,29 @@ async def test_a_restarted_node_is_found_again_and_nothing_is_kept_for_it_meanwh
                 assert (await next_delivery(second)).body == b"fresh"
 
 
+async def test_a_restart_is_not_taken_for_two_processes_with_one_key() -> None:
+    async with make_places(2) as [one, two], running(one, allowed=[two]) as first:
+        for name in ("started", "started again", "and again"):
+            async with running(Place(two.identity, await bind(), name), [one]) as second:
+                await connected(first)
+                await connected(second)
+            await disconnected(first)
+        (status,) = first.status()
+        assert (status.key_twice_ms_ago, status.own_key_twice_ms_ago) == (None, None)
+
+
+async def test_two_processes_with_one_key_are_seen_by_the_others_and_told_so_themselves() -> None:
+    async with make_places(2) as [one, two], running(one, allowed=[two]) as first:
+        copy = Place(two.identity, await bind(), "copy")
+        async with running(two, [one]) as original, running(copy, [one]) as twin:
+            await eventually(lambda: original.status()[0].own_key_twice_ms_ago is not None)
+            await eventually(lambda: twin.status()[0].own_key_twice_ms_ago is not None)
+            await eventually(lambda: first.status()[0].key_twice_ms_ago is not None)
+            assert first.status()[0].own_key_twice_ms_ago is None
+            assert original.status()[0].key_twice_ms_ago is None
+        await copy.listener.aclose()
+
+
 async def test_a_queued_message_is_replaced_by_the_next_one_of_its_key() -> None:
     async with make_places(2) as [one, two], running(one, [two]) as first, running(two, [one]) as second:
         await connected(first)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2p.identity import PeerId
-from p2p.peers import Backoff, Choice, Standing, choose
+from p2p.peers import Backoff, Choice, KeyUse, Standing, choose
 
 SMALL, LARGE = PeerId(b"\x01" * 32), PeerId(b"\x02" * 32)
 
@@ -119,3 +119,15 @@ def test_of_two_simultaneous_connections_the_same_one_survives_whichever_came_fi
             )
             kept.append(second if choice is Choice.REPLACE else first)
         assert kept == [by_small, by_small]
+
+
+def test_an_instance_that_comes_back_shows_two_processes_and_new_ones_never_do() -> None:
+    use = KeyUse()
+    for number in range(100):
+        use.heard(b"%8d" % number, number)
+        use.heard(b"%8d" % number, number)
+    assert use.twice_ms_ago(1_000) is None
+    use.heard(b"%8d" % 98, 2_000)
+    assert use.twice_ms_ago(2_500) == 500
+    use.heard(b"%8d" % 99, 3_000)
+    assert use.twice_ms_ago(3_000) == 0

@@ -67,5 +67,7 @@ A_PEER = PeerFacts(
     software="isthmus 0.1.0",
     protocol_newest=3,
     protocol_version=3,
+    key_twice_ms_ago=None,
+    own_key_twice_ms_ago=None,
     last_error="",
 )

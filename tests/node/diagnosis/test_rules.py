@@ -36,6 +36,9 @@ OF_A_PEER: list[tuple[str, dict[str, Any], str]] = [
     ("keys-not-pinned", {"connected": False, "last_error": "its node key is unknown"}, "node key"),
     ("unreachable", {"connected": False, "last_error": "no route"}, "127.0.0.1:27610 is not connected: no"),
     ("unreachable", {"connected": False, "address": ""}, "expects to dial in"),
+    ("key-used-twice", {"key_twice_ms_ago": 60_000}, "two processes use the node key of node-1"),
+    ("key-used-twice", {"key_twice_ms_ago": 9, "connected": False}, "take each other's place"),
+    ("in-order", {"key_twice_ms_ago": 60_001}, "takes part"),
     ("silent", {"heard_ms_ago": 12_000}, "nothing for 12 s"),
     ("clock-skew", {"clock_skew_ms": 501}, "501 ms ahead of"),
     ("clock-skew", {"clock_skew_ms": -1_501}, "1501 ms behind"),
@@ -192,6 +195,14 @@ def test_who_would_stop_at_a_proposed_feature_is_named() -> None:
     assert [found[place].code for place in (2, 4, 5)] == ["in-order"] * 3
 
 
+def test_a_node_that_is_told_of_another_process_with_its_key_says_who_told_it() -> None:
+    told, late = replace(PEERS[0], own_key_twice_ms_ago=500), replace(PEERS[1], own_key_twice_ms_ago=60_001)
+    found = diagnose(A_NODE, (told, late, PEERS[2]))
+    check(found[1], "own-key-used-twice", "as node-1 told it")
+    assert [item.code for item in found[2:]] == ["in-order"] * 3
+    assert diagnose(A_NODE, (late,))[1].code == "well"
+
+
 def test_the_worst_cause_is_told_first() -> None:
     bad = replace(A_NODE, is_diverged=True, never_signs=True, disk_free_bytes=0, sync_target=900)
     assert diagnose(bad, PEERS)[1].code == "ledger-diverged"
@@ -205,5 +216,5 @@ def test_every_rule_is_shown_here_and_has_a_code_of_its_own() -> None:
     assert len(set(codes)) == len(codes)
     shown = {case[0] for cases in (OF_A_PEER, OF_THE_NODE, OF_THE_CLUSTER) for case in cases}
     shown |= {case[0] for case in OF_A_HOME} | {"no-quorum", "weakened", "own-clock"}
-    shown |= {"leader-left-out", "would-stop"}
+    shown |= {"leader-left-out", "would-stop", "own-key-used-twice"}
     assert shown == set(codes)
