@@ -119,9 +119,9 @@ from consensus.messages import (
     Timeout,
     TimeoutReason,
     Vote,
-    decode_message,
     encode_message,
 )
+from consensus.reading import decode_message
 from consensus.replica import Replica, ReplicaView
 from consensus.reservation import GuardRecord
 from consensus.safety import NO_SEAT, SafetyRecord, SafetyRules

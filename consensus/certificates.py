@@ -8,6 +8,7 @@ Sources: Jolteon (arXiv 2106.10362) section 3; DiemBFT v4; consensus.md C6, C10,
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 
 from consensus.codec import Value, as_array, as_bytes, as_digest, as_int, as_tuple, encode_trusted
 from consensus.errors import InvalidCertificate
@@ -28,6 +29,8 @@ _HEADER_DOMAIN = "isthmus/header-signature/v1"
 _GENESIS_DOMAIN = "isthmus/epoch-root/v1"
 _BITMAP_BYTES_MAX = (VALIDATORS_MAX + 7) // 8
 _SIGNATURES_BYTES_MAX = VALIDATORS_MAX * SIGNATURE_BYTES
+_DIGESTS_KEPT = 256
+"""All who agree sign one digest, which is worked out once and not for each of them."""
 
 
 def vote_digest(
@@ -41,12 +44,12 @@ def vote_digest(
 ) -> Digest:
     """What a vote signs: functions of the block only (C5, C21); `commit_id` is what its QC commits."""
     fields = (cluster_id, epoch, round, block_id, parent_id, parent_round, commit_id)
-    return digest(_VOTE_DOMAIN, encode_trusted(fields))
+    return _signed(_VOTE_DOMAIN, fields)
 
 
 def timeout_digest(cluster_id: bytes, epoch: int, round: int, hqc_round: int) -> Digest:
     """What a timeout signs: the round it gives up and the round of the highest QC it holds."""
-    return digest(_TIMEOUT_DOMAIN, encode_trusted((cluster_id, epoch, round, hqc_round)))
+    return _signed(_TIMEOUT_DOMAIN, (cluster_id, epoch, round, hqc_round))
 
 
 def header_digest(
@@ -55,7 +58,12 @@ def header_digest(
     """What a header signature signs. Height and incarnation stand in the clear, so that two signed
     headers of one height convict a key without the headers themselves (C3)."""
     fields = (cluster_id, incarnation, epoch, height, block_id, header_hash)
-    return digest(_HEADER_DOMAIN, encode_trusted(fields))
+    return _signed(_HEADER_DOMAIN, fields)
+
+
+@lru_cache(maxsize=_DIGESTS_KEPT)
+def _signed(domain: str, fields: tuple[Value, ...]) -> Digest:
+    return digest(domain, encode_trusted(fields))
 
 
 @immutable(frozen=True, slots=True)
@@ -281,8 +289,9 @@ def verify_signatures(
         raise InvalidCertificate(
             f"{what}-weight", f"weight {weight} of {validators.total_weight} is no quorum"
         )
+    members, verify = validators.validators, cache.verify
     for position, index in enumerate(indices):
         start = position * SIGNATURE_BYTES
         signature = signatures[start : start + SIGNATURE_BYTES]
-        if not cache.verify(validators.validators[index].public_key, message_of(position), signature):
+        if not verify(members[index].public_key, message_of(position), signature):
             raise InvalidCertificate(f"{what}-signature", f"the signature of validator {index} is wrong")

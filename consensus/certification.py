@@ -107,9 +107,11 @@ class Certification:
 
     def count(self, signed: HeaderSignature) -> None:
         """A verified signature, ours when it is durable (C2)."""
-        if signed.height <= self._lowest:
+        lowest = self._lowest
+        if signed.height <= lowest:
             return
-        self._tally.prune(Height(self._lowest + 1))
+        if not self._tally.holds(signed.height):
+            self._tally.prune(Height(lowest + 1))
         certificate = self._tally.add(signed)
         self._compare(signed.height)
         if certificate is not None:

@@ -62,6 +62,7 @@ class ReplicaCore:
         self._exact_writes = ExactWrites()
         self._leader: tuple[QuorumCertificate | TimeoutCertificate, ValidatorIndex] | None = None
         self._commit_proof: QuorumCertificate | None = None
+        self._verified_header: HeaderCertificate | None = None  # of this epoch and incarnation
         self._prune_due = False
         self._forget_below: Digest | None = None
 
@@ -189,11 +190,15 @@ class ReplicaCore:
             tc.verify(self.config.cluster_id, self.validators, self.signatures)
 
     def verify_header(self, certificate: HeaderCertificate) -> None:
-        """Raises InvalidCertificate; the one we hold is known to be good, unless the epoch began with it."""
+        """Raises InvalidCertificate; the one we hold is known to be good, unless the epoch began with it, and
+        the one that was checked last: every proposal carries it again until there is a higher one."""
+        if certificate == self._verified_header:
+            return
         if certificate != self.certified or certificate.epoch != self.validators.epoch:
             certificate.verify(self.config.cluster_id, self.validators, self.signatures)
             if certificate.incarnation != self.config.incarnation:
                 raise InvalidCertificate("header-incarnation", f"incarnation {certificate.incarnation}")
+        self._verified_header = certificate
 
     def adopt_qc(self, qc: QuorumCertificate) -> None:
         """Take a verified QC: it may open a round, and it may commit (P1, S9)."""
@@ -206,6 +211,12 @@ class ReplicaCore:
         """Take a verified TC; the highest QC is at least its `max_hqc_round` by the caller's check."""
         if self.pacemaker.on_tc(tc):
             self.outbox.stage_tc(tc)
+
+    @property
+    def known(self) -> tuple[QuorumCertificate, HeaderCertificate | None, Diverged | None]:
+        """All that a vote or a header signature can change but the tallies: where this stays the same, there
+        is nothing to do that there was not before."""
+        return self.pacemaker.hqc, self.certified, self.diverged
 
     # --- commits ------------------------------------------------------------------------------
 

@@ -346,8 +346,8 @@ def encode_message(message: Message) -> bytes:
     return encode_trusted(fields)
 
 
-def decode_message(data: bytes) -> Message:
-    """The message these bytes encode; raises MalformedMessage (without a peer: the caller knows it)."""
+def decode_whole(data: bytes) -> Message:
+    """What `reading.decode_message` does, for any message, from its first byte to its last."""
     try:
         value = decode(data, max_bytes=MESSAGE_BYTES_MAX, max_items=_ITEMS_MAX)
         if type(value) is not tuple or not value:

@@ -121,17 +121,22 @@ class Replica:
 
         Raises LocalError when a local invariant is broken, and nothing that a peer can cause.
         """
-        self._core.now_ms = now_ms
-        self._core.pace_guard()
+        core = self._core
+        core.now_ms = now_ms
         message = event.message if isinstance(event, Received) else None
         if not isinstance(message, BlocksRequest):  # E16: who let it through saw the block here
-            self._core.prune()
-        hqc = self._core.pacemaker.hqc
-        self._learn(event)
-        is_vote = isinstance(message, Vote)
-        if not is_vote or self._core.pacemaker.hqc is not hqc:
-            self._settle()  # nothing follows from a vote that completes no QC: the hot path ends here
-        return self._core.outbox.flush()
+            core.prune()
+        if type(message) is Vote or type(message) is HeaderSignature:
+            known = core.known
+            self._learn(event)
+            if core.known == known:
+                return core.outbox.flush()  # nothing follows from what completes nothing: the hot path ends
+            core.pace_guard()
+        else:
+            core.pace_guard()
+            self._learn(event)
+        self._settle()
+        return core.outbox.flush()
 
     def _learn(self, event: Event) -> None:
         """Change what is known."""

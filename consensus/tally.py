@@ -21,11 +21,12 @@ def _joined(signatures: Mapping[ValidatorIndex, Signature]) -> bytes:
 class VoteTally:
     """Votes by round and author."""
 
-    __slots__ = ("_by_round", "_validators")
+    __slots__ = ("_by_round", "_validators", "_weights")
 
     def __init__(self, validators: ValidatorSet) -> None:
         self._validators = validators
         self._by_round: dict[Round, dict[ValidatorIndex, Vote]] = {}
+        self._weights: dict[Round, int] = {}  # of all votes of a round, whatever they are for
 
     def get(self, round: Round, author: ValidatorIndex) -> Vote | None:
         """The author's first vote of a round."""
@@ -37,7 +38,9 @@ class VoteTally:
         if vote.author in votes:  # one entry an author: repetition adds no weight
             return None
         votes[vote.author] = vote
-        if not self._validators.is_quorum(self._validators.weight_of(votes)):
+        weight = self._weights.get(vote.round, 0) + self._validators.validators[vote.author].weight
+        self._weights[vote.round] = weight
+        if not self._validators.is_quorum(weight):
             return None  # not even if all of them agree
         block_id, parent_round = vote.block_id, vote.parent_round
         agreeing = {
@@ -70,6 +73,7 @@ class VoteTally:
         """Forget rounds before `below`."""
         for round in [known for known in self._by_round if known < below]:
             del self._by_round[round]
+            del self._weights[round]
 
     def __len__(self) -> int:
         return sum(len(votes) for votes in self._by_round.values())
@@ -145,16 +149,21 @@ class TimeoutTally:
 class HeaderTally:
     """Header signatures by height and author."""
 
-    __slots__ = ("_by_height", "_hashes", "_validators")
+    __slots__ = ("_by_height", "_hashes", "_validators", "_weights")
 
     def __init__(self, validators: ValidatorSet) -> None:
         self._validators = validators
         self._by_height: dict[Height, dict[ValidatorIndex, HeaderSignature]] = {}
         self._hashes: dict[Height, dict[Digest, None]] = {}
+        self._weights: dict[Height, int] = {}  # of all signatures of a height, whatever they are of
 
     def get(self, height: Height, author: ValidatorIndex) -> HeaderSignature | None:
         """The author's first signature of a height."""
         return self._by_height.get(height, {}).get(author)
+
+    def holds(self, height: Height) -> bool:
+        """Whether anybody's signature of a height is kept."""
+        return height in self._by_height
 
     def add(self, signed: HeaderSignature) -> HeaderCertificate | None:
         """Count a verified signature, the author's first of its height; the certificate it completes."""
@@ -163,7 +172,9 @@ class HeaderTally:
             return None
         signatures[signed.author] = signed
         self._hashes.setdefault(signed.height, {})[signed.header_hash] = None
-        if not self._validators.is_quorum(self._validators.weight_of(signatures)):
+        weight = self._weights.get(signed.height, 0) + self._validators.validators[signed.author].weight
+        self._weights[signed.height] = weight
+        if not self._validators.is_quorum(weight):
             return None  # not even if all of them agree
         agreeing = {
             author: other.signature
@@ -206,6 +217,7 @@ class HeaderTally:
         for height in [known for known in self._by_height if known < below]:
             del self._by_height[height]
             del self._hashes[height]
+            del self._weights[height]
 
     def __len__(self) -> int:
         return sum(len(signatures) for signatures in self._by_height.values())
