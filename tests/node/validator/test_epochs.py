@@ -1,5 +1,6 @@
 """A cluster changes its validators while clients go on: nothing is lost, nothing waits for a timeout (C4)."""
 
+from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
 
@@ -60,7 +61,11 @@ class Changing:
 
     def failed_rounds(self) -> int:
         """Own timeouts of all hosts in their current epoch."""
-        views = (host.validator.replica.view() for host in self.world.hosts)
+        return self.failed_rounds_of(self.world.hosts)
+
+    def failed_rounds_of(self, hosts: Sequence[Host]) -> int:
+        """The same of these."""
+        views = (host.validator.replica.view() for host in hosts)
         return sum(count for view in views for _, count in view.timeouts_by_reason)
 
 
@@ -86,6 +91,22 @@ def test_the_pause_of_a_healthy_crossing_is_far_below_a_timeout() -> None:
     headers = changing.world.checkers.headers
     times = [unpack(headers[height])[7] for height in sorted(headers)[2:]]
     assert max(later - earlier for earlier, later in pairwise(times)) < 300
+
+
+def test_a_dead_validator_costs_one_round_in_each_epoch_because_nothing_of_who_failed_crosses() -> None:
+    """Who enters an epoch by its link alone could not know it (E14)."""
+    changing = Changing(seed=5)
+    live = changing.world.hosts[:3]
+    changing.world.hosts[3].crash()
+    changing.keep_submitting(120, every_ms=40, places=(0, 1, 2))
+    changing.world.run(1_500)
+    for epoch, weight in ((1, 2), (2, 1)):
+        changing.operators.decide(Reweigh("v0", weight))
+        changing.world.run(1_500)
+        assert [host.validator.term.epoch for host in live] == [epoch] * 3
+        assert changing.failed_rounds_of(live) == 3
+    changing.world.hosts[3].start()
+    changing.settle(2)
 
 
 def test_validators_join_and_leave_under_load() -> None:
