@@ -31,6 +31,9 @@ class Sighting:
     timeout_reason: TimeoutReason | None = None
     passed_before: int = 0
     """How many rounds had passed here when it voted last, or when its link came up."""
+    fresh_above: Round | None = None
+    """Its round when its link came up or it entered the epoch; None until it has told. What it
+    proposes up to there may be sent again, with the time of before: of its clock that says nothing."""
     skews_ms: deque[int] = field(default_factory=lambda: deque(maxlen=_SKEWS))
 
     @property
@@ -42,7 +45,7 @@ class Sighting:
         """The peer is in a later epoch; nothing that passed before was its to vote for."""
         self.epoch = epoch
         self.passed_before = passed
-        self.round = self.vote_round = self.timeout_round = self.timeout_reason = None
+        self.round = self.vote_round = self.timeout_round = self.timeout_reason = self.fresh_above = None
 
 
 class Sightings:
@@ -70,6 +73,7 @@ class Sightings:
             seen = self._begin(node_key, 0)
         seen.passed_before = self._passed
         seen.has_told = False
+        seen.fresh_above = None
 
     def note(self, node_key: bytes, message: Message, now_ms: int, certified_round: Round) -> None:
         """A message of agreement came over the link of `node_key`; `certified_round` is the highest here."""
@@ -87,9 +91,12 @@ class Sightings:
             seen.round = seen.vote_round = message.round
             seen.passed_before = self._passed
         elif isinstance(message, Proposal):
-            if seen.round is None or message.block.round >= seen.round:  # not one that is sent again
+            least, at = seen.fresh_above, seen.round or Round(0)
+            if least is not None and message.block.round > least and message.block.round >= at:
                 seen.skews_ms.append(message.block.time_ms - now_ms)
         elif isinstance(message, Status):
+            if seen.fresh_above is None:
+                seen.fresh_above = message.round
             seen.round, seen.certified_height, seen.has_told = message.round, message.certified_height, True
         elif isinstance(message, Timeout):
             seen.timeout_round, seen.timeout_reason = message.round, message.reason

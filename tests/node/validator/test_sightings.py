@@ -86,3 +86,24 @@ def test_rounds_count_as_missed_only_when_others_voted_in_them_while_the_link_wa
     assert world.run(2_000, lambda: len(watcher.validator.directory.links()) == 3)
     missed = watcher.validator.sightings.missed_rounds
     assert [missed(host.peer) <= 2 for host in world.hosts[1:]] == [True] * 3, "a start accuses nobody"
+
+
+def test_after_a_restart_of_all_nobodys_clock_is_judged_by_what_was_proposed_before() -> None:
+    world = world_of(idle_interval_ms=10_000).start()
+    assert world.stored(world.submit(0), 5_000)
+    world.run(12_000)
+    for host in world.hosts:
+        host.crash()
+    world.run(20_000)
+    for host in world.hosts:
+        host.start()
+    for _ in range(30):
+        world.run(100)
+        seen = [host.validator.sightings.of(other.peer) for host in world.hosts for other in world.hosts]
+        skews = [one.clock_skew_ms for one in seen if one is not None and one.clock_skew_ms is not None]
+        assert all(abs(skew) < 1_000 for skew in skews), skews
+    for turn in range(12):
+        assert world.stored(world.submit(turn % 4), 5_000)
+    first = world.hosts[0].validator.sightings
+    known = [first.of(host.peer) for host in world.hosts[1:]]
+    assert all(one is not None and one.clock_skew_ms is not None for one in known)
