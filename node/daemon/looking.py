@@ -105,20 +105,24 @@ def _proposed(node: Node) -> tuple[ProposedFeature, ...]:
 def _all_peers(node: Node) -> tuple[PeerFacts, ...]:
     links = {bytes(status.peer): status for status in node.network.status()}
     own, facts = bytes(node.opened.identity.peer_id), []
+    missed = missed_attestations(node.validator)
     for record in node.validator.term.roster.validators:
         key = bytes(record.node_key)
         if key != own:
-            facts.append(_peer_facts(node, key, record.name, record.weight, links.pop(key, None)))
+            link = links.pop(key, None)
+            facts.append(_peer_facts(node, key, record.name, record.weight, link, missed.get(key)))
     facts += [
-        _peer_facts(node, key, status.name or key.hex()[:12], 0, status) for key, status in links.items()
+        _peer_facts(node, key, status.name or key.hex()[:12], 0, status, missed.get(key))
+        for key, status in links.items()
     ]
     return tuple(facts)
 
 
-def _peer_facts(node: Node, key: bytes, name: str, weight: int, link: PeerStatus | None) -> PeerFacts:
+def _peer_facts(
+    node: Node, key: bytes, name: str, weight: int, link: PeerStatus | None, missed: Missed | None
+) -> PeerFacts:
     seen = node.validator.sightings.of(key) or Sighting(0)
     reason = seen.timeout_reason
-    missed = missed_attestations(node.validator).get(key)
     return PeerFacts(
         name=name,
         node_key=key,
