@@ -6,6 +6,7 @@ taken it once.
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import trio
@@ -15,7 +16,7 @@ from node.anchoring.cluster.identity import ClusterIdentity
 from node.anchoring.lanes.messages import Mode
 from node.api.federation_queries import ClusterAnswer, LaneAnswer
 from node.api.federation_talk import explanation_of, federation, lanes_of
-from node.client import ClientError
+from node.client import ClientError, NotReachable
 from node.genesis import Genesis
 from node.home import read_key
 from node.ledger.federation.changes import AdmitCluster, FederationChange, SetLanePolicy
@@ -126,6 +127,12 @@ async def all_acknowledged(
 
 
 async def held(at: RunningCluster) -> tuple[ClusterAnswer, ...]:
-    """How the others are held, in the order of their admission."""
-    async with client_of(at, "node0") as client:
-        return (await client.look(federation())).clusters
+    """How the others are held, in the order of their admission: as far as any node that is up shows, so that
+    what one of them told before is in it."""
+    heights: list[int] = []
+    for name in at.names:
+        with suppress(NotReachable):
+            async with client_of(at, name) as client:
+                heights.append((await client.status()).certified_height)
+    async with client_of(at) as client:
+        return (await client.look(federation(min_height=max(heights)))).clusters

@@ -1,11 +1,9 @@
 """The command: sweeps that are killed go on, shards add up, a failure is written down and replays."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -19,6 +17,22 @@ from bench.sim.twins.sweep import CHUNK, Sweep, Tally, play_range
 from tests.bench.twins.broken import quorum_of_half
 
 SWEEP = Sweep(Space(rounds=2))
+
+
+_KILLED_AFTER_ITS_FIRST_CHUNK = """
+import os, signal
+from bench.sim.twins import command
+from bench.sim.twins.checkpoint import Checkpoint
+
+def save_and_die(checkpoint, path, save=Checkpoint.save):
+    save(checkpoint, path)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+command.SAVE_EVERY_S = 0
+Checkpoint.save = save_and_die
+command.command()
+"""
+"""A sweep that nobody has to kill in time."""
 
 
 def run(*arguments: str | Path) -> Result:
@@ -42,16 +56,10 @@ def test_a_sweep_plays_its_space_and_counts_it() -> None:
 def test_a_killed_sweep_goes_on_where_it_was(tmp_path: Path) -> None:
     file, last = tmp_path / "checkpoint.json", 4 * CHUNK - 1
     options = ["--rounds", "3", "--shard", f"0..{last}", "--resume", str(file), "--json"]
-    starter = "from bench.sim.twins.command import command; command()"
-    process = subprocess.Popen([sys.executable, "-c", starter, *options], stdout=subprocess.DEVNULL)
-    try:
-        while not file.exists() and process.poll() is None:
-            time.sleep(0.05)
-    finally:
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+    process = subprocess.run([sys.executable, "-c", _KILLED_AFTER_ITS_FIRST_CHUNK, *options], check=False)
+    assert process.returncode == -signal.SIGKILL
     killed = Checkpoint.load(file)
-    assert 0 < killed.played < 4 * CHUNK
+    assert killed.played == CHUNK
     result = run(*options)
     assert result.exit_code == 0, result.output
     resumed = Checkpoint.load(file)
