@@ -24,6 +24,7 @@ from bench.cluster.screen import Screen
 from bench.machine import NOISE_RULE, Machine, Noise, describe_machine, probe_noise
 from bench.recordoption import record_option
 from bench.results import append, record_now
+from bench.scale.alone import NotRepeated
 from bench.scale.arithmetic import quorum_of
 from bench.scale.daemons import NoRounds, RealRounds, measure_daemons
 from bench.scale.findings import Finding
@@ -146,7 +147,7 @@ def command(
         with _progress(wanted) as advance:
             findings = [_find(n, payload, rounds, advance) for n in nodes for payload in (False, True)]
             shares = _profile(profiled, rounds, advance)
-    except (Stalled, Violation) as error:
+    except (Stalled, NotRepeated, Violation) as error:
         raise click.ClickException(f"The simulated cluster broke: {error}") from error
     real = _measure_processes(wanted, machine, noise)
     figures = _figures(wanted, cost, findings, real, shares)

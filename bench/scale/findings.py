@@ -60,8 +60,8 @@ class Finding:
             inside = 0.0 if proposals is None else found.per_round(proposals.verifies)
             sentences.append(
                 f"{more:.1f} more signatures are checked than a round needs: "
-                f"{max(0.0, inside - 1):.1f} of them in proposals, whose certificates carry signatures that "
-                "had not arrived here"
+                f"{max(0.0, inside - 1):.1f} of them in proposals, whose certificates are made of what "
+                "reached their leaders first and not of what was checked here"
             )
         rest = sorted(found.kinds.items(), key=lambda item: -item[1].rest_seconds)[:_DEAREST]
         parts = ", ".join(

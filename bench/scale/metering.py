@@ -76,6 +76,10 @@ class Meter:
         if self.profiler is not None:
             self.profiler.clear()
 
+    def rest(self) -> None:
+        """What is checked and signed until the next step counts for nothing."""
+        self._now = Cost()
+
     def total(self) -> Cost:
         """Of all kinds."""
         total = Cost()

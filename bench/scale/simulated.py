@@ -1,7 +1,8 @@
 """A cluster of n shipped validators in virtual time, some of them measured, for a number of rounds.
 
-The measured replicas check every signature themselves; the others share a memory of what is good, which
-changes nothing that anybody says (`bench.sim.remembered`), so that a hundred validators fit one core.
+While the cluster runs, all share a memory of which signatures are good, which changes nothing that anybody
+says (`bench.sim.remembered`), so that a hundred validators fit one core. What some of them were told is then
+repeated under the clock, one replica after the other, each checking every signature itself (`alone`).
 """
 
 from collections import Counter
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.micro.sampling import without_collection
+from bench.scale.alone import Notes, repeat
 from bench.scale.metering import Cost, Meter, message_kind
 from bench.sim.network import Quality
 from bench.sim.remembered import remembered
@@ -98,19 +100,21 @@ def simulate(
     on_round: Callable[[int], None] = lambda number: None,
 ) -> Simulated:
     """Run past the warm-up and `rounds` more. `with_payload`: one transaction is submitted each round, so
-    that most blocks yield a header. Raises Stalled, bench.sim.violation.Violation."""
+    that most blocks yield a header. Raises Stalled, NotRepeated, bench.sim.violation.Violation."""
     setting = make_setting(nodes, remembered(), params=Params(created_ms=CREATED_MS, idle_interval_ms=0))
     meter, chosen = Meter(profiler), measured_of(nodes)
-    parts = meter.parts(chosen, [key.public_key for key in setting.validators])
-    world = World(setting, quality=QUALITY, pace=PACE, parts=parts)
+    notes = Notes([setting.validators[index].public_key for index in chosen])
+    world = World(setting, quality=QUALITY, pace=PACE, parts=notes.parts())
     run = _Run(world, with_payload, on_round)
     with without_collection():
         world.start()
         run.until(WARMUP_ROUNDS)
-        meter.reset()
+        notes.begin()
         first, headers, began_us = run.round, run.headers, world.clock.now_us
         world.network.watch = run.watch
         run.until(first + rounds)
+        for noted in notes.noted:
+            repeat(noted, meter)
     done = run.round - first
     return Simulated(
         nodes,
