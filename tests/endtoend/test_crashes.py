@@ -3,7 +3,6 @@
 One cluster for all of it, hurt again and again: what a test leaves broken, the next one finds.
 """
 
-import os
 import shutil
 import signal
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ import trio
 from node.daemon.durability import BLOCK_BYTES
 from node.daemon.failpoints import NAMES, VARIABLE
 from node.daemon.journal import Journal
-from node.daemon.segment import DATA_START, padded_group_bytes, read_header, scan_groups
+from node.daemon.segment import DATA_START, encode_group, padded_group_bytes, read_header, scan_groups
 from tests.endtoend.running import OWN_MACHINES, STOP_SECONDS, RunningCluster
 from tests.endtoend.talk import (
     PATIENCE_SECONDS,
@@ -164,20 +163,27 @@ async def test_a_torn_tail_of_the_journal_is_cut_and_told(
     async with writing(cluster, acknowledged):
         await acknowledged.grow_by(FEW)
         cluster.kill("node3")
-        last = max(cluster.node("node3").home.journal_dir.glob("journal-*.seg"))
-        fd = os.open(last, os.O_RDWR)
-        try:
-            groups = list(scan_groups(fd, read_header(fd)))
-            assert groups[-1].offset > DATA_START
-            os.ftruncate(fd, groups[-1].end - 5)
-        finally:
-            os.close(fd)
+        tear(max(cluster.node("node3").home.journal_dir.glob("journal-*.seg")))
         said = len(cluster.log("node3"))
         cluster.start("node3")
         await log_where(cluster, "node3", "journal_torn_tail", said)
         await all_ready(cluster)
         await acknowledged.grow_by(FEW)
     await all_agree(cluster, acknowledged)
+
+
+def tear(segment: Path) -> None:
+    """The next group is begun, and the file ends in its midst: as after a power cut, whatever came before."""
+    with segment.open("r+b") as file:
+        header = read_header(file.fileno())
+        end, next_seq = DATA_START, header.first_seq
+        for group in scan_groups(file.fileno(), header):
+            end, next_seq = group.end, group.next_seq
+        begun = b"".join(encode_group(header, next_seq, [bytes(BLOCK_BYTES)]))[:-BLOCK_BYTES]
+        assert end + len(begun) <= header.size_bytes
+        file.truncate(end)
+        file.seek(end)
+        file.write(begun)
 
 
 def nearly_fill(directory: Path) -> None:
