@@ -3,6 +3,8 @@
 // was written by others: nothing of it can become an element, a script or a link elsewhere.
 
 const SVG = "http://www.w3.org/2000/svg";
+/** Characters that show nothing or turn the direction of what follows, so that `exe.jpg` may be `gpj.exe`. */
+const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 const LINKS = /^(#|blob:)/;
 
 /** An element: `el("p", { class: "calm", on: { click } }, "text", child, [more])`; null children are left out. */
@@ -32,9 +34,14 @@ function append(element, children) {
     if (Array.isArray(child)) append(element, child);
     else if (child instanceof Node) element.append(child);
     else if (child !== null && child !== undefined && child !== false) {
-      element.append(document.createTextNode(String(child)));
+      element.append(document.createTextNode(seen(String(child))));
     }
   }
+}
+
+/** `text` with each of the unseen as its code. */
+function seen(text) {
+  return text.replace(UNSEEN, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
 /** Give `element` these children instead of its own. */

@@ -13,6 +13,7 @@ from tests.node.ledger.federation.cluster import Cluster, federate, settle
 from tests.node.ledger.federation.test_judging import accuse, forked
 
 HOSTILE_RECORD = "docs/hostile"
+TURNED = "bill-\u202egpj.exe\u2066\x1b[2J"
 MARKUP = '<img src=x onerror="window.isOwned=1"><script>window.isOwned=1</script>'
 HOSTILE_LINK = "javascript:window.isOwned=1"
 HOSTILE_LABEL = "</dt><svg onload='window.isOwned=1'>"
@@ -55,7 +56,7 @@ def args(record_id: str) -> tuple[Value, ...]:
 
 def hostile() -> tuple[Value, ...]:
     """A record whose texts would like to be markup."""
-    labels = ((HOSTILE_LABEL, MARKUP), ("note", MARKUP))
+    labels = ((HOSTILE_LABEL, MARKUP), ("note", MARKUP), ("turned", TURNED))
     return (HOSTILE_RECORD, bytes(32), 1, MARKUP, HOSTILE_LINK, ("docs/manifest-0",), labels)
 
 

@@ -16,6 +16,7 @@ from tests.node.explorer.showcase import (
     HOSTILE_LINK,
     HOSTILE_RECORD,
     MARKUP,
+    TURNED,
     RECORDS,
     VALIDATORS_EVIDENCE_ID,
     Showcase,
@@ -135,6 +136,17 @@ def test_a_hostile_record_is_text_and_nothing_else(
     assert browser.run("return document.querySelectorAll('main img, main script, main iframe').length") == 0
     targets = browser.run("return [...document.querySelectorAll('a')].map((a) => a.getAttribute('href'))")
     assert all(target.startswith("#") for target in targets)
+
+
+@pytest.mark.parametrize("page", ["record", "tx"])
+def test_no_text_turns_its_own_direction_or_hides_what_it_holds(
+    page: str, browser: Browser, url: str, showcase: Showcase
+) -> None:
+    browser.visit(url, f"#/tx/{hostile_id(showcase)}" if page == "tx" else "#/record/docs%2Fhostile")
+    text = browser.text("main")
+    assert "bill-" in text
+    assert r"\u202egpj.exe\u2066\u001b[2J" in text
+    assert not set(text) & set(TURNED) & {"\u202e", "\u2066", "\x1b"}
 
 
 def hostile_id(showcase: Showcase) -> str:
