@@ -16,8 +16,8 @@ from tests.node.explorer.showcase import (
     HOSTILE_LINK,
     HOSTILE_RECORD,
     MARKUP,
-    TURNED,
     RECORDS,
+    TURNED,
     VALIDATORS_EVIDENCE_ID,
     Showcase,
 )
