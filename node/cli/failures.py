@@ -15,6 +15,8 @@ EXITS: dict[str, Exit] = {
     "node.home.HomeError": Exit.CONFIGURATION,
     "node.home.KeyFileError": Exit.KEYS,
     "node.storage.StorageError": Exit.STORAGE,
+    "node.storage.StoreForeign": Exit.CONFIGURATION,
+    "node.daemon.segment.JournalForeign": Exit.CONFIGURATION,
     "node.daemon.keylock.KeyInUse": Exit.KEYS,
     "node.daemon.keylock.KeyUnreadable": Exit.KEYS,
     "node.daemon.guardfile.GuardMissing": Exit.KEYS,
@@ -88,11 +90,17 @@ def explain(error: BaseException) -> Told | None:
         exit_code = EXITS.get(f"{base.__module__}.{base.__qualname__}")
         if exit_code is not None:
             message, hint = str(error) or "interrupted", str(getattr(error, "hint", ""))
-            return Told(exit_code, message, "" if hint in message else hint)
+            return Told(exit_code, message, "" if hint in message else hint, _name_of(error))
     fault = file_fault(error) if isinstance(error, OSError) else None
     if isinstance(error, OSError) and fault is not None:
         return Told(fault.exit_code, sentence(error, fault), fault.way_out, fault.name)
     return None
+
+
+def _name_of(error: BaseException) -> str:
+    """The name under which the catalogue knows it: what its code says where that is a word."""
+    words = (getattr(error, attribute, None) for attribute in ("code", "name"))
+    return next((word.replace("_", "-") for word in words if isinstance(word, str)), "")
 
 
 def root_of(error: BaseException) -> BaseException:

@@ -123,7 +123,8 @@ def _bug(error: BaseException) -> Told:
 
 
 def _tell(told: Told, arguments: list[str]) -> int:
-    sentence = tame(f"isthmus: {told.message}\n" + (f"  {told.hint}\n" if told.hint else ""))
+    name = f" ({told.name})" if told.name and told.name not in told.message else ""
+    sentence = tame(f"isthmus: {told.message}{name}\n" + (f"  {told.hint}\n" if told.hint else ""))
     if "--json" in arguments:
         try:
             sys.stdout.write(tame_json(json.dumps(told.as_json(), indent=2, ensure_ascii=False)) + "\n")

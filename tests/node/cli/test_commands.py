@@ -16,14 +16,19 @@ import click
 import pytest
 
 from node.api.exchange import ApiError
-from node.cli import main
+from node.cli import catalogue, main
 from node.cli.exits import Exit
 from node.cli.failures import EXITS, Failure, explain, root_of
 from node.cli.main import COMMANDS, run
 from node.config import ConfigError, load_config
+from node.daemon.guardfile import GuardForeign
+from node.daemon.journal import JournalCorrupt
+from node.daemon.segment import JournalForeign
+from node.daemon.startup import StartupError
 from node.home import KeyFileError
 from node.local.ports import fixed_ports
 from node.local.testnet import Testnet, write_testnet
+from node.storage import StoreForeign
 
 
 @pytest.fixture
@@ -185,6 +190,33 @@ def test_a_failure_has_its_own_sentence_and_hint() -> None:
     both = explain(ConfigError(("one", "two")))
     assert both is not None
     assert both.message == "one\ntwo"
+
+
+@pytest.mark.parametrize(
+    ("error", "exit_code", "name"),
+    [
+        (JournalForeign("the journal has format 3"), Exit.CONFIGURATION, "journal-foreign"),
+        (StoreForeign("the database has format 4"), Exit.CONFIGURATION, "store-foreign"),
+        (GuardForeign("the guard is newer"), Exit.KEYS, "guard-foreign"),
+        (JournalCorrupt("it is damaged"), Exit.STORAGE, "journal-corrupt"),
+        (StartupError("journal-behind", "it is older"), Exit.CONFIGURATION, "journal-behind"),
+        (ApiError(503, 9021, "shutting-down", "It stops.", ""), Exit.REFUSED, "shutting-down"),
+    ],
+)
+def test_a_cause_is_told_under_the_name_that_the_catalogue_explains(
+    capsys: pytest.CaptureFixture[str], command_that: Any, error: Exception, exit_code: Exit, name: str
+) -> None:
+    @click.command()
+    @click.option("--json", is_flag=True)
+    def fails(**_: object) -> None:
+        raise error
+
+    command_that(fails)
+    code, text = told(capsys, "status")
+    assert (code, text.splitlines()[0]) == (exit_code, f"isthmus: {error} ({name})")
+    code, document = answered(capsys, "status", "--json")
+    assert (code, document["error"]["name"]) == (exit_code, name)
+    assert name in {entry.name for entry in catalogue.entries()}
 
 
 def test_a_way_out_that_the_sentence_names_already_is_not_told_twice() -> None:
