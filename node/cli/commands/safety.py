@@ -14,7 +14,7 @@ from node.cli.options import home_option, json_option
 from node.cli.output import Output, program
 from node.config import load_config
 from node.daemon.keylock import KeyLock
-from node.daemon.safetyfile import MOVE_BYTES, export_safety, import_safety, read_safety
+from node.daemon.safetyfile import MOVE_BYTES, export_safety, given_away, import_safety, read_safety
 from node.daemon.startup import signing_floor
 from node.genesis import Genesis
 from node.home import Home
@@ -41,7 +41,7 @@ def export(file: Path, home: Home, output: Output) -> None:
         raise Failure(Exit.USAGE, f"there is no folder {file.absolute().parent}", "make it, or name another")
     cluster_id = _cluster_of(home)
     with KeyLock.acquire(home.keys_dir):
-        floor = signing_floor(config)
+        floor, before = signing_floor(config), given_away(home)
         made = export_safety(
             home,
             config.name,
@@ -50,6 +50,10 @@ def export(file: Path, home: Home, output: Output) -> None:
             file.absolute(),
             time.time_ns() // 1_000_000,
             os.urandom(MOVE_BYTES),
+        )
+    if before:
+        output.remark(
+            f"WARNING: it was given away before, {before}: see to it that only one file is imported, once"
         )
     document = {
         "file": str(file),

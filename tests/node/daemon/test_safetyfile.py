@@ -82,6 +82,15 @@ def guard_of(home: Home) -> GuardRecord:
         guard.close()
 
 
+def test_who_gives_a_validator_away_again_is_warned_of_the_file_before(move: Move) -> None:
+    code, err = move.export(move.old.home)
+    assert (code, "WARNING" in err) == (Exit.OK, False)
+    code, err = move.export(move.old.home, move.file.with_name("again.json"))
+    assert code == Exit.OK
+    assert "it was given away before" in err
+    assert move.file.name in "".join(err.split())
+
+
 def test_the_new_home_signs_above_what_was_signed_and_the_old_one_starts_no_more(move: Move) -> None:
     _, signed = record_of(move.old)
     assert move.export(move.old.home) == (Exit.OK, "")
