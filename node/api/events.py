@@ -190,7 +190,8 @@ class EventStream:
                 lambda snapshot: read_events(snapshot, self._at, limits.stream_batch_events)
             )
         except ApiFault:
-            await trio.sleep(limits.retry_after_ms / 1000)
+            with trio.move_on_after(limits.retry_after_ms / 1000):
+                await self._door.departure.shutdown.wait()
             return True
         if events:
             return await self._write_batch(send, events, beyond)

@@ -3,6 +3,8 @@
 No timeout of these doors is ever over, so a server that ends has waited for none of them.
 """
 
+from dataclasses import replace
+
 import httpx2
 import pytest
 import trio
@@ -85,6 +87,17 @@ async def test_an_event_stream_ends_with_the_reason_and_the_place_to_resume_from
     assert b"event: end" in answer.body
     assert b'"name":"shutting-down"' in answer.body
     assert b'"resume_from":' in answer.body
+
+
+async def test_an_event_stream_that_waits_for_a_busy_database_ends_as_well() -> None:
+    backend = FakeBackend()
+    backend.snapshots_refused = 2**30
+    limits = replace(PATIENT, retry_after_ms=NEVER_MS)
+    async with serving(backend, limits) as live, await trio.open_tcp_stream("127.0.0.1", live.port) as stream:
+        await stream.send_all(get(b"/v1/events?from=0:0"))
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        live.shutdown.set()
+        assert b"event: end" in (await read_answer(stream)).body
 
 
 async def test_half_a_header_is_refused_and_an_idle_connection_closed() -> None:
