@@ -6,13 +6,16 @@ the attackers themselves take of it.
 
 *Consensus latency* is two figures, as the node sees them that the client asks: how long a round takes, and
 how long a block with payload takes from its proposal to its commit. What the client waits for is more:
-admission, its place among others, execution, the certificate. Each is shown beside what it was in calm.
+admission, its place among others, execution, the certificate. Each is shown beside what it was in calm, and
+beside what the processors did. What one busy process without any network does to the same figures is a row of
+its own (`burner`): so much of an attack is the machine, and not ours to mend.
 """
 
 import contextlib
 import json
 import os
 import ssl
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -26,7 +29,7 @@ import httpx2
 import trio
 
 from bench.local import make_record
-from bench.processes import machine
+from bench.processes import ProcessTable, machine
 from consensus import SigningKey, encode
 from node.client import AsyncClient, Wallet
 from node.home import read_key
@@ -40,13 +43,14 @@ _BATCH = 200
 _STOCK_FROM = 1_000_000_000
 _LIFE_MS = 500_000
 _PAYLOAD_BYTES = 100
-_OFFERED_PER_SECOND = 1_000
-"""Valid transactions in stock, for each node and second of a phase: four nodes on two cores carry less."""
+_OFFERED_PER_SECOND = 1_500
+"""Valid transactions in stock, for each node and second of a phase: more than two cores answer."""
 _HANDSHAKES_AT_ONCE = 8
 _SLOW_CONNECTIONS = 32
 """Half-sent requests kept open at each node: below the bound, for loopback has no share of its own."""
 _DRIP_SECONDS = 1.0
 _PROBE_PAYLOAD_BYTES = 0
+_BURNER = "while True: pass"
 _UNLIMITED = "transactions_per_second = 0"
 
 
@@ -66,6 +70,10 @@ class Phase:
     """Transactions, the attackers' too."""
     attacks: int
     """Transactions, handshakes or connections that the attackers brought."""
+    attackers_cores: float
+    """What the attackers and the honest client took of the processors: they are one process."""
+    nodes_cores: float
+    """What all nodes together took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +92,21 @@ _COUNTED = (
     "isthmus_consensus_commit_ms_total",
     "isthmus_transactions_certified_total",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """CPU seconds since the processes began: of this one, and of everything it has started."""
+
+    here: float
+    nodes: float
+
+    @staticmethod
+    def now(burner: int | None) -> "Taken":
+        """`burner` is a process that is neither."""
+        table = ProcessTable.read()
+        nodes = [pid for pid in table.family(os.getpid())[1:] if pid != burner]
+        return Taken(time.process_time(), sum(table.usage(pid).cpu_seconds for pid in nodes))
 
 
 @dataclass(slots=True)
@@ -174,11 +197,14 @@ class Attacked:
         ):
             for node in self.testnet.nodes if name in kinds else ():
                 nursery.start_soon(kinds[name], node)
-            before, began = await self._seen(), time.perf_counter()
+            burner = await _start_burner(nursery) if name == "burner" else None
+            before, took, began = await self._seen(), Taken.now(burner), time.perf_counter()
             samples = await self._probe(client, seconds)
-            after = await self._seen()
+            after, taken = await self._seen(), Taken.now(burner)
             elapsed_ms = (time.perf_counter() - began) * 1000
             nursery.cancel_scope.cancel()
+        if name == "valid" and not self.stock:
+            raise click.ClickException("all transactions of the flood were sent before its phase was over")
         cuts = quantiles(samples, n=100) if len(samples) > 1 else samples * 99
         return Phase(
             name,
@@ -189,6 +215,8 @@ class Attacked:
             (after.commit_ms - before.commit_ms) / max(1, after.blocks - before.blocks),
             after.certified - before.certified,
             attack.made,
+            (taken.here - took.here) * 1000 / elapsed_ms,
+            (taken.nodes - took.nodes) * 1000 / elapsed_ms,
         )
 
     async def _seen(self) -> Seen:
@@ -238,6 +266,12 @@ def _stock(wallet: Wallet, count: int) -> list[tuple[bytes, ...]]:
     return [tuple(made[start : start + _BATCH]) for start in range(0, count, _BATCH)]
 
 
+async def _start_burner(nursery: trio.Nursery) -> int:
+    """The process id of a program that computes and does nothing else, until the nursery is cancelled."""
+    process: trio.Process = await nursery.start(trio.run_process, [sys.executable, "-c", _BURNER])
+    return process.pid
+
+
 def _die(death: ProgramDied) -> None:
     raise SystemExit(str(death))
 
@@ -260,7 +294,16 @@ def command(nodes: int, seconds: float, key_rate: int, as_json: bool) -> None:
         with tempfile.TemporaryDirectory(prefix="isthmus-bench-") as folder:
             flood = round(_OFFERED_PER_SECOND * nodes * seconds)
             async with attacked_cluster(Path(folder) / "net", nodes, key_rate, flood) as cluster:
-                names = ("warm", "calm", "slow-headers", "handshakes", "forged", "valid", "calm again")
+                names = (
+                    "warm",
+                    "calm",
+                    "burner",
+                    "slow-headers",
+                    "handshakes",
+                    "forged",
+                    "valid",
+                    "calm again",
+                )
                 return [await cluster.phase(name, seconds) for name in names]
 
     phases = trio.run(run)[1:]
@@ -270,7 +313,7 @@ def command(nodes: int, seconds: float, key_rate: int, as_json: bool) -> None:
         return
     click.echo(
         f"{'':<14}{'round ms':>10}{'x calm':>8}{'commit ms':>11}{'x calm':>8}{'client p50':>12}{'x calm':>8}"
-        f"{'p99 ms':>9}{'receipts':>10}{'certified':>11}{'attacks':>9}"
+        f"{'p99 ms':>9}{'receipts':>10}{'certified':>11}{'attacks':>9}{'attackers':>10}{'nodes':>7}"
     )
     calm = phases[0]
     for phase in phases:
@@ -279,6 +322,8 @@ def command(nodes: int, seconds: float, key_rate: int, as_json: bool) -> None:
             f"{phase.commit_ms:>11.1f}{phase.commit_ms / calm.commit_ms:>8.2f}"
             f"{phase.p50_ms:>12.1f}{phase.p50_ms / calm.p50_ms:>8.2f}{phase.p99_ms:>9.1f}"
             f"{phase.receipts:>10}{phase.certified:>11}{phase.attacks:>9}"
+            f"{phase.attackers_cores:>10.2f}{phase.nodes_cores:>7.2f}"
         )
-    click.echo("round: until the next; commit: of a block, from its proposal; client: until the receipt.")
+    click.echo("round: until the next; commit: of a block, from its proposal; client: until the receipt;")
+    click.echo("attackers, nodes: cores they took; burner: one process that computes, and no attack at all.")
     click.echo(f"{nodes} nodes, {key_rate} transactions a second of a key, on {machine()}")

@@ -25,10 +25,10 @@ class PoolConfig:
     author_bytes_max: int = 16 * 1024 * 1024
     """Unordered batches held of one author; the author itself stops sealing at half of it."""
     author_batches_max: int = 2048
-    commit_target_ms: int = 50
-    """Own batches are slow that take longer from sealing to execution, and three times the least; then fewer
+    commit_target_ms: int = 30
+    """Own batches are slow that take longer from sealing to execution, and twice what one needs; then fewer
     may be under way (`window.py`). 0: throughput before latency, any number."""
-    window_bytes_min: int = 4 * 1024
+    window_bytes_min: int = 1024
     """Own batches that may be under way however long they take; at most half of `author_bytes_max`."""
     window_bytes_first: int = 16 * 1024
     window_step_bytes: int = 4 * 1024

@@ -6,7 +6,7 @@ that is far above what a batch needs, the window shrinks, once for each time und
 something back, it grows: twofold in each time under way while nothing was slow lately, else by a step. What
 it holds back waits in the fair queue. What all authors have under way bounds a block, and so a round.
 
-A batch is slow that takes longer than the target and three times what one needs: the least that an own one
+A batch is slow that takes longer than the target and twice what one needs: the least that an own one
 took, or four times the least that a round of our own took (`node/validator/ownrounds.py`), for that is known
 before our first batch, which may fall into a flood. A slow one shows a queue if none came back fast all the
 while it was under way, and as long before as is slow: times that scatter, and single stalls, are not made
@@ -26,8 +26,8 @@ from node.pool.batches import BatchContent
 from node.pool.config import PoolConfig
 from node.pool.shelf import Shelf
 
-SLOW_FACTOR = 3
-"""Times what a batch needs; agreement and the disk vary by less."""
+SLOW_FACTOR = 2
+"""Times what a batch needs: what a flood may make of consensus latency."""
 BATCH_ROUNDS = 4
 """From a proposal to the certificate on it are two message delays. A batch that meets no queue needs eight at
 most: to everybody, acknowledged, two of a round that has begun without it, four from its proposal to the
@@ -161,7 +161,7 @@ class Window:
         if self.is_narrow(elapsed_ms):
             # Each batch brings its share of what all that are under way together bring.
             step = self._config.window_step_bytes + self.bytes_max // _GROWTH
-            size = max(1, step * size // self.bytes_max)
+            size = max(1, min(size, step * size // self.bytes_max))
         self.bytes_max = min(self._most, self.bytes_max + size)
 
     def _judge(self, took_ms: int, under_way: int, since_ms: int, elapsed_ms: int) -> bool:

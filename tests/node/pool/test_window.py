@@ -91,7 +91,7 @@ def test_while_batches_are_slow_it_shrinks_once_in_each_time_under_way_and_no_fu
         author.turn(15)
     widths = [author.window.bytes_max]
     for _ in range(80):
-        author.turn(80)
+        author.turn(50)
         widths.append(author.window.bytes_max)
     assert all(after >= before * 3 // 4 for before, after in pairwise(widths))
     assert widths == sorted(widths, reverse=True)
@@ -206,7 +206,7 @@ def scattered(least_ms: int, most_ms: int, seconds: int) -> tuple[Author, int]:
 
 
 def test_times_that_scatter_are_no_queue() -> None:
-    author, done = scattered(10, 110, seconds=5)
+    author, done = scattered(10, 70, seconds=5)
     assert author.window.bytes_max > 16 * FIRST
     assert done > 100 * FIRST
 
@@ -250,9 +250,9 @@ def test_where_all_stays_slow_in_the_smallest_window_the_least_is_taken_anew() -
     for _ in range(PATIENCE_MS // 6_000):
         author.turn(6_000)
     assert (author.window.bytes_max, author.window.slow_ms) == (SMALLEST, CONFIG.commit_target_ms)
-    for _ in range(10):
+    for _ in range(12):
         author.turn(6_000)
-    assert author.window.slow_ms == 18_000
+    assert author.window.slow_ms == SLOW_FACTOR * 6_000
     assert author.window.bytes_max > SMALLEST
 
 
