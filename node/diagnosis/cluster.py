@@ -237,6 +237,13 @@ def _no_quorum(scene: Scene) -> str | None:
     )
 
 
+def _not_followed(scene: Scene) -> str | None:
+    if scene.node.weight or any(peer.connected for peer in scene.peers):
+        return None
+    height = scene.node.stored_height
+    return f"nothing is heard of the cluster: nobody is linked, and this node stays at height {height}"
+
+
 def _stalled(scene: Scene) -> str | None:
     node = scene.node
     if node.failed_rounds < FAILED_ROUNDS:
@@ -288,6 +295,13 @@ CLUSTER_RULES: tuple[Rule[Scene], ...] = (
         "Validators with too little weight are reachable: nothing can be committed, nothing is lost.",
         "start or reconnect the missing validators; it goes on by itself once enough are back",
         _no_quorum,
+    ),
+    Rule(
+        "not-followed",
+        Verdict.FAULT,
+        "A node that only follows has no link to anybody, so it learns nothing.",
+        "those that it dials must list its key under p2p.allowed (no restart); below is why each link fails",
+        _not_followed,
     ),
     Rule(
         "rounds-fail",

@@ -29,6 +29,12 @@ class Seen:
     node: NodeFacts
 
 
+def _both_vote(seen: Seen) -> bool:
+    """Validators tell each other where they are each second; who follows is told of certified heights alone,
+    and needs one link, not all."""
+    return seen.node.weight > 0 and seen.peer.is_validator
+
+
 def is_used_twice(seen_ms_ago: int | None) -> bool:
     """Whether two processes with one key took each other's place lately; they do so in seconds."""
     return seen_ms_ago is not None and seen_ms_ago <= KEY_TWICE_MS
@@ -83,16 +89,22 @@ def _stranger(seen: Seen) -> str | None:
 
 
 def _unreachable(seen: Seen) -> str | None:
+    return _not_linked(seen) if _both_vote(seen) else None
+
+
+def _not_linked(seen: Seen) -> str | None:
     peer = seen.peer
     if peer.connected:
         return None
+    if not _both_vote(seen) and not peer.address:
+        return f"{peer.name} is not linked with this node, which does not dial it"
     where = f" at {peer.address}" if peer.address else ", which this node expects to dial in,"
     return f"{peer.name}{where} is not connected{': ' + _reason(peer) if peer.last_error else ''}"
 
 
 def _silent(seen: Seen) -> str | None:
     heard = seen.peer.heard_ms_ago
-    if heard is None or heard <= SILENT_MS:
+    if heard is None or heard <= SILENT_MS or not _both_vote(seen):
         return None
     return f"{seen.peer.name} is connected and has said nothing for {heard // 1000} s"
 
@@ -126,14 +138,14 @@ def _refuses(seen: Seen) -> str | None:
 
 def _behind(seen: Seen) -> str | None:
     height = seen.peer.certified_height
-    if height is None or height + BEHIND_HEIGHTS > seen.node.certified_height:
+    if height is None or height + BEHIND_HEIGHTS > seen.node.certified_height or not _both_vote(seen):
         return None
     return f"{seen.peer.name} is at height {height}, {seen.node.certified_height - height} behind this node"
 
 
 def _round_behind(seen: Seen) -> str | None:
     at = seen.peer.round
-    if at is None or at + BEHIND_ROUNDS > seen.node.round:
+    if at is None or at + BEHIND_ROUNDS > seen.node.round or not _both_vote(seen):
         return None
     return f"{seen.peer.name} is in round {at}, {seen.node.round - at} behind this node"
 
@@ -249,6 +261,13 @@ PEER_RULES: tuple[Rule[Seen], ...] = (
         "There is no link to the other node.",
         "is it started, is the address right, does a firewall stand between? `isthmus doctor` there tells",
         _unreachable,
+    ),
+    Rule(
+        "not-linked",
+        Verdict.WARNING,
+        "There is no link between this node and another one, of which at least one only follows.",
+        "nothing waits for it while who follows has another link; else start it, or correct its address",
+        _not_linked,
     ),
     Rule(
         "silent",

@@ -74,6 +74,7 @@ class Sightings:
         seen.passed_before = self._passed
         seen.has_told = False
         seen.fresh_above = None
+        seen.skews_ms.clear()  # it may have been stopped to set its clock
 
     def note(self, node_key: bytes, message: Message, now_ms: int, certified_round: Round) -> None:
         """A message of agreement came over the link of `node_key`; `certified_round` is the highest here."""

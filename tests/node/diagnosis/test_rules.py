@@ -155,9 +155,29 @@ def test_a_lost_quorum_names_who_is_missing_and_a_weakened_cluster_what_it_can_s
 
 
 def test_who_only_follows_needs_no_link_to_a_quorum() -> None:
+    node = replace(A_NODE, weight=0, reachable_weight=1)
+    fed, dialled = PEERS[0], replace(PEERS[1], connected=False, last_error="no route")
+    undialled = replace(PEERS[2], connected=False, address="")
+    found = diagnose(node, (fed, dialled, undialled))
+    check(found[0], CLUSTER_RULES[-1].code, "followed to height 500")
+    check(found[3], "not-linked", "node-2 at 127.0.0.1:27610 is not connected: no route")
+    check(found[4], "not-linked", "node-3 is not linked with this node, which does not dial it")
+    assert not any(item.verdict is Verdict.FAULT for item in found)
+
+
+def test_who_only_follows_and_has_no_link_at_all_learns_nothing() -> None:
     node = replace(A_NODE, weight=0, reachable_weight=0)
-    found = diagnose(node, (replace(A_PEER, connected=False),))[0]
-    check(found, CLUSTER_RULES[-1].code, "followed to height 500")
+    found = diagnose(node, tuple(replace(peer, connected=False) for peer in PEERS))
+    check(found[0], "not-followed", "stays at height 500")
+
+
+def test_nobody_expects_of_who_only_follows_what_validators_tell_each_other_each_second() -> None:
+    quiet: dict[str, Any] = {"heard_ms_ago": 3_600_000, "round": 1, "certified_height": 0}
+    watcher = replace(A_PEER, name="watcher", weight=0, **quiet)
+    assert diagnose(A_NODE, (*PEERS, watcher))[-1].code == "in-order"
+    assert diagnose(A_NODE, (*PEERS, replace(watcher, connected=False)))[-1].code == "not-linked"
+    follower = replace(A_NODE, weight=0, reachable_weight=1)
+    assert diagnose(follower, (replace(PEERS[0], **quiet),))[2].code == "in-order"
 
 
 def test_the_own_clock_is_blamed_when_most_others_agree_against_it() -> None:
@@ -216,5 +236,5 @@ def test_every_rule_is_shown_here_and_has_a_code_of_its_own() -> None:
     assert len(set(codes)) == len(codes)
     shown = {case[0] for cases in (OF_A_PEER, OF_THE_NODE, OF_THE_CLUSTER) for case in cases}
     shown |= {case[0] for case in OF_A_HOME} | {"no-quorum", "weakened", "own-clock"}
-    shown |= {"leader-left-out", "would-stop", "own-key-used-twice"}
+    shown |= {"leader-left-out", "would-stop", "own-key-used-twice", "not-linked", "not-followed"}
     assert shown == set(codes)

@@ -107,3 +107,14 @@ def test_after_a_restart_of_all_nobodys_clock_is_judged_by_what_was_proposed_bef
     first = world.hosts[0].validator.sightings
     known = [first.of(host.peer) for host in world.hosts[1:]]
     assert all(one is not None and one.clock_skew_ms is not None for one in known)
+
+
+def test_a_clock_is_judged_anew_when_the_link_comes_up_again() -> None:
+    seen = Sightings()
+    seen.note(PEER, status(7, 5), 1_000, NO_ROUND)
+    found = seen.of(PEER)
+    assert found is not None
+    found.skews_ms.append(7_000)
+    assert found.clock_skew_ms == 7_000
+    seen.on_link_up(PEER)
+    assert found.clock_skew_ms is None
