@@ -13,7 +13,11 @@ from node.cli.output import Output, document_of, table
 from node.cli.seen import PEER_HEADINGS, peer_row
 
 
-@click.command("peers", help="The other validators as a node sees them; exit code 1 when one is not linked.")
+@click.command(
+    "peers",
+    help="The other validators as a node sees them; exit code 1 when one is not linked, or, of a node that "
+    "only follows, none.",
+)
 @access_options
 @json_option
 def command(output: Output, **options: Any) -> int:
@@ -40,5 +44,6 @@ def command(output: Output, **options: Any) -> int:
                 console.print(f"{peer.name}: {words}", markup=False)
 
     output.answer(document, for_people)
-    is_whole = all(peer.connected for peer in answer.peers if peer.is_validator)
+    linked = [peer.connected for peer in answer.peers if peer.is_validator or not answer.node.weight]
+    is_whole = all(linked) if answer.node.weight else any(linked)
     return Exit.OK if is_whole else Exit.NEGATIVE

@@ -53,6 +53,27 @@ async def test_a_cluster_in_order_has_a_line_for_everybody_and_exit_code_0(
         assert "node-3" in out
 
 
+class FollowingBackend(FakeBackend):
+    """The fake node as an observer, with `linked` of its three peers."""
+
+    linked = 1
+
+    def look(self) -> tuple[NodeFacts, tuple[PeerFacts, ...]]:
+        node, peers = super().look()
+        seen = (replace(peer, connected=place < self.linked) for place, peer in enumerate(peers))
+        return replace(node, weight=0, reachable_weight=self.linked), tuple(seen)
+
+
+async def test_an_observer_needs_one_link_and_not_all(capsys: pytest.CaptureFixture[str]) -> None:
+    backend = FollowingBackend()
+    async with serving(backend) as live:
+        for command in ("why", "peers"):
+            assert (await ask(capsys, command, "--url", live.url))[0] == Exit.OK
+        backend.linked = 0
+        for command in ("why", "peers"):
+            assert (await ask(capsys, command, "--url", live.url))[0] == Exit.NEGATIVE
+
+
 async def test_a_missing_validator_is_named_with_a_remedy(capsys: pytest.CaptureFixture[str]) -> None:
     async with serving(TroubledBackend()) as live:
         code, out = await ask(capsys, "why", "--url", live.url)

@@ -162,7 +162,7 @@ def test_who_only_follows_needs_no_link_to_a_quorum() -> None:
     check(found[0], CLUSTER_RULES[-1].code, "followed to height 500")
     check(found[3], "not-linked", "node-2 at 127.0.0.1:27610 is not connected: no route")
     check(found[4], "not-linked", "node-3 is not linked with this node, which does not dial it")
-    assert not any(item.verdict is Verdict.FAULT for item in found)
+    assert not any(item.verdict == Verdict.FAULT.value for item in found)
 
 
 def test_who_only_follows_and_has_no_link_at_all_learns_nothing() -> None:
