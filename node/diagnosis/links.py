@@ -94,10 +94,8 @@ def _unreachable(seen: Seen) -> str | None:
 
 def _not_linked(seen: Seen) -> str | None:
     peer = seen.peer
-    if peer.connected:
+    if peer.connected or (not peer.address and not _both_vote(seen)):
         return None
-    if not _both_vote(seen) and not peer.address:
-        return f"{peer.name} is not linked with this node, which does not dial it"
     where = f" at {peer.address}" if peer.address else ", which this node expects to dial in,"
     return f"{peer.name}{where} is not connected{': ' + _reason(peer) if peer.last_error else ''}"
 
@@ -210,6 +208,11 @@ def _scored(seen: Seen) -> str | None:
     if seen.peer.score < SCORE:
         return None
     return f"{seen.peer.name} breaks rules: {seen.peer.score} points of 100"
+
+
+def _not_dialled(seen: Seen) -> str | None:
+    peer = seen.peer
+    return None if peer.connected else f"{peer.name} is not linked with this node, which does not dial it"
 
 
 def _in_order(seen: Seen) -> str | None:
@@ -362,6 +365,13 @@ PEER_RULES: tuple[Rule[Seen], ...] = (
         "The other node sent what it must not send.",
         "look for peer_fault in this node's log; at 100 points the link ends",
         _scored,
+    ),
+    Rule(
+        "not-dialled",
+        Verdict.GOOD,
+        "There is no link with the other node, and none is expected: one of the two only follows.",
+        "",
+        _not_dialled,
     ),
     Rule("in-order", Verdict.GOOD, "Nothing is the matter with the other node.", "", _in_order),
 )

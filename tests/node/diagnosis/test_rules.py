@@ -161,7 +161,7 @@ def test_who_only_follows_needs_no_link_to_a_quorum() -> None:
     found = diagnose(node, (fed, dialled, undialled))
     check(found[0], CLUSTER_RULES[-1].code, "followed to height 500")
     check(found[3], "not-linked", "node-2 at 127.0.0.1:27610 is not connected: no route")
-    check(found[4], "not-linked", "node-3 is not linked with this node, which does not dial it")
+    check(found[4], "not-dialled", "node-3 is not linked with this node, which does not dial it")
     assert not any(item.verdict == Verdict.FAULT.value for item in found)
 
 
@@ -175,7 +175,13 @@ def test_nobody_expects_of_who_only_follows_what_validators_tell_each_other_each
     quiet: dict[str, Any] = {"heard_ms_ago": 3_600_000, "round": 1, "certified_height": 0}
     watcher = replace(A_PEER, name="watcher", weight=0, **quiet)
     assert diagnose(A_NODE, (*PEERS, watcher))[-1].code == "in-order"
-    assert diagnose(A_NODE, (*PEERS, replace(watcher, connected=False)))[-1].code == "not-linked"
+    gone = replace(watcher, connected=False)
+    assert diagnose(A_NODE, (*PEERS, gone))[-1].code == "not-linked"
+    assert diagnose(A_NODE, (*PEERS, replace(gone, address="")))[-1].code == "not-dialled"
+    assert (
+        diagnose(A_NODE, (*PEERS[:2], replace(PEERS[2], connected=False, address="")))[-1].code
+        == "unreachable"
+    )
     follower = replace(A_NODE, weight=0, reachable_weight=1)
     assert diagnose(follower, (replace(PEERS[0], **quiet),))[2].code == "in-order"
 
@@ -236,5 +242,12 @@ def test_every_rule_is_shown_here_and_has_a_code_of_its_own() -> None:
     assert len(set(codes)) == len(codes)
     shown = {case[0] for cases in (OF_A_PEER, OF_THE_NODE, OF_THE_CLUSTER) for case in cases}
     shown |= {case[0] for case in OF_A_HOME} | {"no-quorum", "weakened", "own-clock"}
-    shown |= {"leader-left-out", "would-stop", "own-key-used-twice", "not-linked", "not-followed"}
+    shown |= {
+        "leader-left-out",
+        "would-stop",
+        "own-key-used-twice",
+        "not-linked",
+        "not-followed",
+        "not-dialled",
+    }
     assert shown == set(codes)
