@@ -34,7 +34,7 @@ class PoolConfig:
     window_step_bytes: int = 4 * 1024
     sender_windows: int = 4
     """What one sender may have admitted and not executed, in windows, while batches are slow: enough to fill
-    the next ones."""
+    the next ones. No less than the first window."""
     unsealed_bytes_max: int = 16 * 1024 * 1024
     """Transactions admitted and neither executed nor expired; beyond it, clients are told to wait."""
     unsealed_count_max: int = 65_536

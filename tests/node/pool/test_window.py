@@ -441,3 +441,17 @@ def test_one_sender_may_have_a_few_windows_waiting_while_batches_are_slow() -> N
     n.now_ms += NARROW_MS
     n.perform(n.pool.on_tick(n.now_ms))
     assert n.pool.sealer.sender_bytes_max == CONFIG.unsealed_bytes_max
+
+
+def test_however_small_the_window_a_sender_may_have_as_much_waiting_as_the_first_one_holds() -> None:
+    n = Node(0, validator_set())
+    window = n.pool.sealer.window
+    window.on_own_round(1)
+    for number in range(8):
+        n.submit(transaction(2 * number), transaction(2 * number + 1, size=12_000))
+        n.now_ms += 500
+        n.commit(committed(block(naming(*pushed(n)[-2:]), round=number + 1), number + 1))
+        settle(n)
+        n.execute_all()
+    assert CONFIG.sender_windows * window.bytes_max < FIRST
+    assert n.pool.sealer.sender_bytes_max == FIRST
