@@ -92,7 +92,7 @@ class ApiSettings:
     host: str = knobs.host("127.0.0.1", "address to listen on; anything but loopback is your decision")
     port: int = knobs.integer(27601, 1, 65535, "TCP port to listen on")
     allowed_hosts: tuple[str, ...] = knobs.hosts(
-        "names, beside loopback and host itself, under which browsers may reach the API"
+        "names, beside loopback and host itself, by which anybody may ask the API"
     )
 
     @property

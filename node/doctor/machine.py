@@ -16,6 +16,7 @@ from statistics import median
 
 from node.config import NodeConfig
 from node.doctor.finding import Finding, fault, good, is_full, skipped, warning
+from node.knobs import address_of
 
 PACKAGES = ("consensus", "p2p", "node", "bench")
 DISTRIBUTION = "isthmus"
@@ -44,6 +45,7 @@ def look_at_machine(config: NodeConfig, *, is_running: bool) -> list[Finding]:
         map_size(config),
         open_files(config),
         *ports(config, is_running=is_running),
+        *reach(config),
     ]
 
 
@@ -179,6 +181,35 @@ def ports(config: NodeConfig, *, is_running: bool) -> list[Finding]:
         _port("p2p-port", config.p2p.host, config.p2p.port, is_running=is_running),
         _port("api-port", config.api.host, config.api.port, is_running=is_running),
     ]
+
+
+def reach(config: NodeConfig) -> list[Finding]:
+    """Whether other machines can come to what this node listens on; nothing where it is in order."""
+    found = []
+    if _is_loopback(config.p2p.host) and any(not _is_loopback(peer.host) for peer in config.p2p.peers):
+        found.append(
+            warning(
+                "p2p-host",
+                f"it listens for nodes on {config.p2p.host} alone, where no other machine reaches it",
+                'set p2p.host, to "0.0.0.0" for every address; else each link has to be dialled from here',
+            )
+        )
+    address = address_of(config.api.host)
+    if address is not None and address.is_unspecified and not config.api.allowed_hosts:
+        found.append(
+            warning(
+                "api-names",
+                "the API listens on every address and answers to loopback's names alone: whoever asks by "
+                "another is refused (host-not-allowed)",
+                "set api.allowed_hosts to what clients, probes and Prometheus ask for",
+            )
+        )
+    return found
+
+
+def _is_loopback(host: str) -> bool:
+    address = address_of(host)
+    return host == "localhost" if address is None else address.is_loopback
 
 
 def _port(check: str, host: str, port: int, *, is_running: bool) -> Finding:

@@ -156,6 +156,20 @@ def test_a_full_disk_and_a_read_only_one_are_found(tmp_path: Path, monkeypatch: 
     assert by_check(machine.disk(Path("/proc")))["disk-sync"] is Grade.FAULT
 
 
+def test_what_other_machines_cannot_reach_is_told(testnet: Testnet) -> None:
+    config = load_config(home_of(testnet), {}).config
+    assert machine.reach(config) == []
+    away = replace(config.p2p.peers[0], host="quay.example")
+    elsewhere = replace(config, p2p=replace(config.p2p, peers=(away,)))
+    assert by_check(machine.reach(elsewhere)) == {"p2p-host": Grade.WARNING}
+    everywhere = replace(elsewhere, p2p=replace(elsewhere.p2p, host="0.0.0.0"))
+    assert machine.reach(everywhere) == []
+    for host in ("0.0.0.0", "::"):
+        nameless = replace(config, api=replace(config.api, host=host))
+        assert by_check(machine.reach(nameless)) == {"api-names": Grade.WARNING}
+        assert machine.reach(replace(nameless, api=replace(nameless.api, allowed_hosts=("a.example",)))) == []
+
+
 def test_another_distribution_with_one_of_our_packages_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     assert machine.python_packages().grade is Grade.GOOD
     monkeypatch.setattr(
