@@ -318,6 +318,11 @@ class Replica:
         core = self._core
         return core.pacemaker.round, core.pacemaker.hqc.round, core.tree.committed.round
 
+    @property
+    def certified_round(self) -> Round:
+        """The highest certified round."""
+        return self._core.pacemaker.hqc.round
+
     def view(self) -> ReplicaView:
         """A snapshot of where this replica is."""
         core = self._core

@@ -4,6 +4,7 @@ Nothing is decided here. Effects of one step leave in their order; an answer tha
 is queued and handled after them, so an `Append` stays a barrier for everything that follows from it.
 """
 
+from collections import deque
 from typing import assert_never
 
 import consensus as agreement
@@ -37,6 +38,16 @@ from node.validator.term import Term, Terms
 
 _TIMER_NAMES = {kind: f"consensus-{kind.name.lower()}" for kind in TimerKind}
 _NO_ROOM = "this node's disk or database is full, its log says which; use another node"
+_BALLOTS = frozenset((agreement.Vote, agreement.HeaderSignature))
+
+
+def _is_ballot(events: deque[agreement.Event]) -> bool:
+    """Whether a step is about a vote or header signature and nothing else. Of a hundred validators come a
+    hundred of each a round, most of which lead to nothing: then no part has to do what it had not before."""
+    if len(events) != 1:
+        return False
+    event = events[0]
+    return isinstance(event, agreement.Received) and type(event.message) in _BALLOTS
 
 
 def timer_name(kind: TimerKind, epoch: int) -> str:
@@ -80,17 +91,19 @@ class Validator:
         self._dispatch(item)
         if self._crossing.is_due:
             self._enter_next()
+        leads_on = not _is_ballot(mail.events)
         while mail.events:
             event = mail.events.popleft()
             if not self._crossing.under_way:  # C4: nobody lives in the epoch that was left
                 for effect in self.replica.step(event, now_ms):
                     self._carry_out(effect)
+                    leads_on = True
         if type(item) is inputs.Start:
             self.data.line.keep_found()
-        self._own_rounds.certified(self.replica.rounds()[1], self.data.pool, now_ms)
-        certified = self.data.follow_up()
-        if certified is not None:
-            self.feeding.on_certified(*certified)
+        if leads_on:
+            self._own_rounds.certified(self.replica.certified_round, self.data.pool, now_ms)
+            if (certified := self.data.follow_up()) is not None:
+                self.feeding.on_certified(*certified)
         return mail.take()
 
     @property
@@ -237,16 +250,19 @@ class Validator:
             self._mail.punish(identity, error, gossip)
 
     def _on_agreement(self, identity: bytes, message: agreement.Message, frame: inputs.Frame) -> None:
-        mail, data = self._mail, self.data
-        self.sightings.note(frame.peer, message, mail.now_ms, self.replica.rounds()[1])
+        mail, data, term = self._mail, self.data, self.term
+        epoch = agreement.epoch_of(message)
+        self.sightings.note(frame.peer, message, mail.now_ms, self.replica.certified_round)
+        if type(message) in _BALLOTS and epoch == term.epoch and term.me is not None:
+            mail.events.append(agreement.Received(identity, message))
+            return
         if isinstance(message, agreement.Status):
             data.serve_catchup(data.catchup.on_peer_height(identity, message.certified_height, mail.now_ms))
-        if isinstance(message, agreement.Certificates) and self.term.me is None:
+        if isinstance(message, agreement.Certificates) and term.me is None:
             if message.certified is not None:
                 self.feeding.on_told(identity, message.certified)
             return
-        epoch = agreement.epoch_of(message)
-        if epoch is not None and epoch != self.term.epoch:
+        if epoch is not None and epoch != term.epoch:
             answer = self._border.answer(frame, message, self.term.epoch, self.replica.view)
             if answer is not None:
                 mail.put(outputs.SendFrame(frame.peer, *wire.frame_of_agreement(answer)))
