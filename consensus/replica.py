@@ -54,6 +54,9 @@ from consensus.validators import Epoch, Height, Round, ValidatorIndex, Validator
 from consensus.votes import Votes
 
 
+_BALLOTS = frozenset((Vote, HeaderSignature))
+
+
 @dataclass(frozen=True, slots=True)
 class ReplicaView:
     """A snapshot for status pages, metrics and `why`: plain facts, no way back in."""
@@ -123,17 +126,17 @@ class Replica:
         """
         core = self._core
         core.now_ms = now_ms
-        message = event.message if isinstance(event, Received) else None
-        if not isinstance(message, BlocksRequest):  # E16: who let it through saw the block here
+        if isinstance(event, Received) and type(event.message) in _BALLOTS:
             core.prune()
-        if type(message) is Vote or type(message) is HeaderSignature:
             known = core.known
-            self._learn(event)
+            self._on_received(event.peer, event.message)
             if core.known == known:
                 return core.outbox.flush()  # nothing follows from what completes nothing: the hot path ends
             core.pace_guard()
         else:
             core.pace_guard()
+            if not isinstance(event, Received) or not isinstance(event.message, BlocksRequest):
+                core.prune()  # E16: who let a request through saw the block here
             self._learn(event)
         self._settle()
         return core.outbox.flush()

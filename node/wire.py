@@ -48,6 +48,8 @@ class Code(IntEnum):
     FEDERATION = 30
 
 
+AGREEMENT_TOPICS = frozenset((Code.AGREEMENT, Code.BLOCKS))
+"""Those of messages of agreement."""
 TOPICS = (
     Topic(Code.AGREEMENT, "agreement", Priority.URGENT, BLOCK_BYTES_MAX + 64 * _KIB),
     Topic(Code.BLOCKS, "blocks", Priority.NORMAL, AGREEMENT_BYTES_MAX),

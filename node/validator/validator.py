@@ -241,7 +241,7 @@ class Validator:
             if frame.gossip_id is not None:
                 if self._on_gossip(identity, frame):
                     self._mail.put(outputs.ForwardGossip(frame.peer, frame.topic, frame.gossip_id))
-            elif frame.topic in (wire.Code.AGREEMENT, wire.Code.BLOCKS):
+            elif frame.topic in wire.AGREEMENT_TOPICS:
                 self._on_agreement(identity, wire.agreement_message(frame.topic, frame.body), frame)
             else:
                 self._on_pool_message(identity, frame)
