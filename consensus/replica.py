@@ -53,7 +53,6 @@ from consensus.standing import Standing
 from consensus.validators import Epoch, Height, Round, ValidatorIndex, ValidatorSet
 from consensus.votes import Votes
 
-
 _BALLOTS = frozenset((Vote, HeaderSignature))
 
 
