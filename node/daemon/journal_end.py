@@ -4,7 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from consensus import LocalError, SafetyRecord
-from node.daemon.segment import JournalForeign, UnreadableHeader, read_header, scan_groups
+from node.daemon.segment import (
+    DATA_START,
+    JournalForeign,
+    UnreadableHeader,
+    find_group_behind,
+    read_header,
+    scan_groups,
+)
 from node.validator.records import PersistRecord, decode_record
 
 
@@ -16,6 +23,8 @@ class JournalEnd:
     words: str
     is_closed: bool
     record: SafetyRecord | None
+    damage: str = ""
+    """Why no start would accept it: what follows the last readable record is no interrupted write."""
 
 
 def read_end(directory: Path) -> JournalEnd:
@@ -32,18 +41,22 @@ def read_end(directory: Path) -> JournalEnd:
 
 def _end_of(fd: int) -> JournalEnd:
     record: SafetyRecord | None = None
-    last_seq, is_closed = 0, False
-    for group in scan_groups(fd, read_header(fd)):
+    last_seq, is_closed, header, end = 0, False, read_header(fd), DATA_START
+    for group in scan_groups(fd, header):
+        end = group.end
         is_closed = group.record_count == 0
         for seq, data in group.records():
             decoded = decode_record(data)
             last_seq = seq
             if isinstance(decoded, PersistRecord) and decoded.record is not None:
                 record = decoded.record
+    damage = ""
+    if find_group_behind(fd, header, end) is not None:
+        damage = f"records from {last_seq + 1} on cannot be read, though intact ones follow"
     if record is None:
-        return JournalEnd(f"the journal goes to record {last_seq}", is_closed, None)
+        return JournalEnd(f"the journal goes to record {last_seq}", is_closed, None, damage)
     words = (
         f"the journal goes to record {last_seq}: epoch {record.epoch}, signed up to round "
         f"{record.highest_signed_round} and height {record.last_signed_height}"
     )
-    return JournalEnd(words, is_closed, record)
+    return JournalEnd(words, is_closed, record, damage)

@@ -171,7 +171,11 @@ def open_store(config: NodeConfig, genesis: Genesis) -> Store:
     if config.home.chain_dir.exists():
         problems = verify_files(config.home.data_dir)
         if problems:
-            raise StartupError("database-damaged", f"{problems[0]}; see `isthmus db check`")
+            raise StartupError(
+                "database-damaged",
+                f"the database in {config.home.data_dir} is damaged: {problems[0]}; move the data folder "
+                "away (never keys) and start: the node fetches everything. `isthmus db check` tells all",
+            )
     store = Store.open(config.home.data_dir, map_bytes=config.storage.map_bytes, fsync=config.storage.fsync)
     reader = store.reader()
     if is_empty(reader):

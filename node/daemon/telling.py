@@ -5,7 +5,7 @@ import sys
 
 import structlog
 
-from consensus import Round
+from consensus import Round, StartKind
 from node.config import NodeConfig
 from node.daemon.startup import OpenedHome
 
@@ -32,7 +32,8 @@ def tell_start(opened: OpenedHome) -> None:
             "counts, with a full reservation on top. Check the disk",
         )
     if floor is not None:
-        _log.info("signing", kind=floor.kind.value, detail=floor.explanation)
+        say = _log.warning if floor.kind is StartKind.NO_GUARD else _log.info
+        say("signing", kind=floor.kind.value, detail=floor.explanation)
 
 
 def configure_log(config: NodeConfig) -> None:

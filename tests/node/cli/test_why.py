@@ -12,6 +12,8 @@ import trio
 
 from node.cli.exits import Exit
 from node.cli.main import run
+from node.daemon.durability import BLOCK_BYTES
+from node.daemon.segment import DATA_START
 from node.daemon.startup import open_home
 from node.daemon.store import verify_files
 from node.diagnosis import NodeFacts, PeerFacts
@@ -132,6 +134,28 @@ def test_a_killed_node_is_told_with_the_end_of_its_log(
     _, found = told(capsys, str(testnet.directory))
     assert found["code"] == "ended-abruptly"
     assert "its log ends: the last words" in found["words"]
+
+
+def test_damaged_data_is_not_told_as_a_node_that_only_has_to_be_started(
+    testnet: Testnet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = testnet.nodes[0].home
+    for _ in range(3):
+        open_home(config_of(testnet)).close()
+    (segment,) = home.journal_dir.glob("journal-*.seg")
+    whole = segment.read_bytes()
+    with segment.open("r+b") as file:
+        file.seek(DATA_START)
+        file.write(b"rot")
+    code, found = told(capsys, "--home", str(home.path))
+    assert (code, found["code"]) == (Exit.NOT_REACHABLE, "would-not-start")
+    assert "intact ones follow" in found["words"]
+    assert "never keys" in found["words"]
+    segment.write_bytes(whole)
+    assert told(capsys, "--home", str(home.path))[1]["code"] == "stopped"
+    with (home.state_dir / "data.mdb").open("r+b") as file:
+        file.truncate(BLOCK_BYTES)
+    assert told(capsys, "--home", str(home.path))[1]["code"] == "would-not-start"
 
 
 def test_a_missing_genesis_and_a_wrong_address_are_told(
