@@ -173,8 +173,8 @@ class Sealer:
         self, author: ValidatorIndex, created_ms: int, elapsed_ms: int, *, idle: bool, room_bytes: int
     ) -> list[tuple[Batch, list[Item]]]:
         """Full batches always, a part-filled one when `idle` (nothing of ours in flight) or overdue; none
-        beyond `room_bytes`, nor beyond the window but the express one. Transactions expired at `created_ms`
-        are left out."""
+        beyond `room_bytes`, nor beyond the window but the express one, which waits for no company.
+        Transactions expired at `created_ms` are left out."""
         batches: list[tuple[Batch, list[Item]]] = []
         rules, window = self._config.batch, self.window
         due = self.due_ms(elapsed_ms)
@@ -186,7 +186,7 @@ class Sealer:
             if not full and not flush:
                 break
             is_express = not window.has_room(min(before, bytes_max))
-            if is_express and not (flush and self._may_express()):
+            if is_express and not self._may_express():
                 break
             items = self._waiting.take_light(TURN_BYTES) if is_express else self._heads(bytes_max)
             taken = _distinct(items, created_ms)

@@ -419,6 +419,17 @@ def test_one_batch_of_those_who_send_little_is_under_way_at_a_time() -> None:
     assert [len(b.transactions) for b in pushed(n)[len(first) :]] == [1, 4]
 
 
+def test_who_sends_little_waits_for_no_company_beside_a_full_window() -> None:
+    n, first = flooded()
+    n.submit(transaction(1_000, key=HONEST))
+    express = pushed(n)[len(first) :]
+    n.commit(committed(block(naming(*express))))
+    settle(n)
+    n.now_ms += 1
+    n.submit(transaction(1_001, key=HONEST))
+    assert [len(b.transactions) for b in pushed(n)[len(first) :]] == [1, 1]
+
+
 def test_one_sender_may_have_a_few_windows_waiting_while_batches_are_slow() -> None:
     n = Node(0, validator_set())
     assert n.pool.sealer.sender_bytes_max == CONFIG.unsealed_bytes_max
