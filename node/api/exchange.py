@@ -159,6 +159,7 @@ class Cluster:
         failure: Reply | NoReply = NoReply("not tried")
         silent = 0
         for attempt in range(self.attempts_max):
+            asked = self._current
             url = self.url + ask.path + (f"?{urlencode(ask.query)}" if ask.query else "")
             answer = yield Send(ask.method, url, ask.content, self.timeout_ms + ask.wait_ms)
             if isinstance(answer, Reply) and answer.status not in _TRY_LATER:
@@ -167,7 +168,8 @@ class Cluster:
             silent = silent + 1 if isinstance(failure, NoReply) else 0
             if silent >= _SILENT_ROUNDS_MAX * len(self.urls):
                 break
-            self.move_on()
+            if self._current == asked:  # else another request that failed there has moved on already
+                self.move_on()
             if (attempt + 1) % len(self.urls) == 0 and attempt + 1 < self.attempts_max:
                 yield Pause(_pause_ms(failure, attempt // len(self.urls)))
         if isinstance(failure, Reply):

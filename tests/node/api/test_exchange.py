@@ -79,6 +79,17 @@ def test_a_silent_node_is_passed_over_at_once_and_the_next_one_is_kept() -> None
     assert drive(cluster.ask(ASK), [GOOD])[1] == ["http://b/v1/status"]
 
 
+def test_requests_that_fail_together_at_one_node_all_go_to_the_next() -> None:
+    """If each moved on from where the one before had come to, the last would be back at the first node."""
+    cluster = cluster_of("a", "b", "c")
+    flows = [cluster.ask(ASK) for _ in range(3)]
+    first = [next(flow) for flow in flows]
+    second = [flow.send(NoReply("gone")) for flow in flows]
+    third = [flow.send(busy("1")) for flow in flows]
+    hosts = [[step.url[7] for step in steps if isinstance(step, Send)] for steps in (first, second, third)]
+    assert hosts == [["a"] * 3, ["b"] * 3, ["c"] * 3]
+
+
 def test_all_nodes_are_tried_before_a_pause_and_pauses_grow() -> None:
     answers: list[Reply | NoReply] = [*[NoReply("x")] * 6, GOOD]
     _, done = drive(cluster_of("a", "b").ask(ASK), answers)
