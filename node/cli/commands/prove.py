@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 import click
 from rich.console import Console
 
+from consensus import CodecError
+from node.anchoring import Bundle, StateStatement
 from node.anchoring.bundles.message import verify_message
 from node.anchoring.lanes.messages import Mode
 from node.api.asking_talk import message_proof_of
@@ -66,7 +68,18 @@ def record(record_id: str, out: Path, checkpoint: int | None, output: Output, **
     access = _access(options)
     with access.client() as client:
         bundle = client.prove_record(record_id, checkpoint=checkpoint)
+    is_absence = _is_absence(bundle)
     _save(bundle, out, access, output)
+    if is_absence:
+        output.remark(f"there is no record {record_id}: the file proves its absence")
+
+
+def _is_absence(bundle: bytes) -> bool:
+    try:
+        statement = Bundle.decode(bundle).statement
+    except CodecError as error:
+        raise Failure(Exit.NOT_REACHABLE, f"what the node sent is no bundle: {error}") from error
+    return isinstance(statement, StateStatement) and statement.value is None
 
 
 @command.command("message", help="Prove that message SEQ to CLUSTER was sent, and what became of it.")

@@ -233,6 +233,15 @@ async def test_a_proof_is_never_written_over_a_file(desk: Desk, paper: Path) -> 
     assert paper.read_text() == "the first words"
 
 
+async def test_a_proof_of_absence_is_told_as_one(desk: Desk, paper: Path) -> None:
+    await desk.put("docs/paper", paper)
+    code, _, err = await desk.run("prove", "record", "docs/never", "--out", desk.folder / "never.bundle")
+    assert code == 0
+    assert "there is no record docs/never: the file proves its absence" in " ".join(err.split())
+    _, _, err = await desk.run("prove", "record", "docs/paper", "--out", desk.folder / "paper.bundle")
+    assert "absence" not in err
+
+
 async def test_damaged_and_foreign_proofs_are_exit_1_with_the_step_that_failed(
     desk: Desk, paper: Path
 ) -> None:
