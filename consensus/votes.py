@@ -71,8 +71,12 @@ class Votes:
         if qc is not None:
             core.adopt_qc(qc)
 
-    def compare_lock(self, timeout: Timeout) -> None:
-        """C20: a timeout must not claim less than its author's earlier vote has locked."""
+    def belies(self, timeout: Timeout) -> bool:
+        """C20: whether a timeout claims less than its author's earlier vote has locked."""
         vote = self._locking.get(timeout.author)
-        if vote is not None and vote.parent_round > timeout.hqc_round:
-            self._core.accuse(vote, TimeoutClaim.of(timeout))
+        return vote is not None and vote.parent_round > timeout.hqc_round
+
+    def compare_lock(self, timeout: Timeout) -> None:
+        """Accuse the author of a verified timeout that its own vote belies."""
+        if self.belies(timeout):
+            self._core.accuse(self._locking[timeout.author], TimeoutClaim.of(timeout))

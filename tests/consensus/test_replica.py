@@ -49,6 +49,7 @@ from consensus import (
     Send,
     Started,
     Status,
+    Timeout,
     Timer,
     TimerFired,
     TimerKind,
@@ -361,6 +362,66 @@ def test_conflicting_messages_leave_portable_evidence_once(offence: Offence) -> 
     found = evidence_in(give(replica, second, sender))
     assert [evidence.offence for evidence in found] == [offence]
     assert evidence_in(give(replica, second, sender)) == []
+
+
+def checks(replica: Replica) -> tuple[int, int]:
+    view = replica.view()
+    return view.signature_cache_hits, view.signature_cache_misses
+
+
+def test_a_timeout_of_a_round_that_is_over_is_answered_and_not_checked() -> None:
+    replica = replica_of()
+    for author in (1, 2, 3):
+        give(replica, timeout(1, author), author)
+    assert replica.view().round == 2
+    before = checks(replica)
+    forged = replace(timeout(1, 1), signature=timeout(1, 2).signature)
+    for late, sender in ((timeout(1, 2), 2), (forged, 1)):
+        effects = give(replica, late, sender)
+        assert [type(sent.message) for sent in effects if isinstance(sent, Send)] == [Certificates]
+        assert blame(effects) == []
+    assert checks(replica) == before
+    assert replica.view().round == 2
+
+
+def test_a_late_timeout_still_brings_a_higher_certificate() -> None:
+    replica = replica_of()
+    for author in (1, 2, 3):
+        give(replica, timeout(2, author, certify(FIRST)), author)
+    give(replica, Certificates(None, give_up(5, (1, 1, 1)), None))
+    assert (replica.view().round, replica.view().hqc.round) == (6, 1)
+    assert blame(give(replica, timeout(4, 1, certify(THIRD)), 1)) == []
+    assert replica.view().hqc.round == 3
+
+
+def test_a_late_timeout_that_hides_a_lock_is_checked_and_is_evidence() -> None:  # C20
+    replica = replica_of()
+    first, second, sender = OFFENCES[Offence.LOCK_VIOLATION]
+    give(replica, first, sender)
+    give(replica, Certificates(certify(THIRD), None, None))
+    assert replica.view().round == 4
+    assert isinstance(second, Timeout)
+    forged = give(replica, replace(second, signature=second.signature[:-1] + b"\0"), sender)
+    assert (blame(forged), evidence_in(forged)) == (["timeout-signature"], [])
+    (found,) = evidence_in(give(replica, second, sender))
+    assert found.offence is Offence.LOCK_VIOLATION
+
+
+def test_signatures_are_checked_until_a_quorum_is_there_and_then_no_more() -> None:
+    replica = replica_of()
+    give(replica, propose(FIRST))
+    replica.step(PayloadChecked(FIRST.id, Verdict.AVAILABLE, None, ""), NOW)
+    replica.step(Persisted(1), NOW)  # our own, which nobody checks
+    before = checks(replica)[1]
+    for author in (1, 2, 3):
+        forged = vote(FIRST, 3, KEYS[2])  # nobody needs it
+        assert blame(give(replica, vote(FIRST, author) if author < 3 else forged, author)) == []
+    assert replica.view().hqc.round == 1
+    assert checks(replica)[1] == before + 2
+    for author in (1, 2, 3, 3):
+        give(replica, header(1, author, FIRST.id), author)
+    assert replica.view().certified_height == 1
+    assert checks(replica)[1] == before + 5
 
 
 # --- durability (C1, C2, C23) --------------------------------------------------------------------------
