@@ -39,6 +39,9 @@ from node.api.limits import ApiLimits
 
 NO_GUESSING = ("x-content-type-options", "nosniff")
 """Sent with every answer: what members wrote is never run as a page or a script (WHATWG Fetch, nosniff)."""
+_TAKEN_BYTES = 8 * 1024
+"""So much a reader for whom we wait has to take within the write timeout: slower is as good as never. Who is
+slow and goes on is told so where it matters (`events.py`)."""
 _log = logging.getLogger("isthmus.api")
 
 
@@ -197,14 +200,15 @@ class Connection:
             await self._begin_close()
 
     async def _send(self, data: bytes) -> None:
-        """Every piece must be taken within the write timeout, or the connection ends."""
+        """Of what the socket does not take at once each piece must be taken within the write timeout, or the
+        connection ends."""
         sent = 0 if self._writing.locked() else self._send_nowait(data)
         if sent == len(data):
             return
         async with self._writing:
             view = memoryview(data)[sent:]
             while view:
-                piece, view = view[: self._limits.write_piece_bytes], view[self._limits.write_piece_bytes :]
+                piece, view = view[:_TAKEN_BYTES], view[_TAKEN_BYTES:]
                 with trio.move_on_after(self._limits.write_timeout_ms / 1000) as scope:
                     try:
                         await self._stream.send_all(piece)

@@ -43,7 +43,7 @@ class ApiLimits:
     body_piece_bytes: int = 256 * _KIB
     """Read at once while a request is under way: each piece of a body costs its way through the server."""
     write_timeout_ms: int = 10_000
-    """For each piece of an answer of at most `write_piece_bytes` until the reader's system took it."""
+    """For each 8 KiB of an answer until the reader's system took them."""
     write_piece_bytes: int = 64 * _KIB
     linger_ms: int = 1_000
     """How long a connection closed early is still read and thrown away, so that the answer arrives."""

@@ -1,12 +1,14 @@
 """What one HTTP connection makes of the application's messages: heads, bodies, and what ends between them."""
 
 import os
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
 import pytest
 import trio
+import trio.testing
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from node.api.departure import Departure
@@ -20,7 +22,9 @@ RECEIVE_BYTES = 1024 * 1024
 
 
 @asynccontextmanager
-async def asking(app: ASGIApp, shutdown: trio.Event | None = None) -> AsyncIterator[trio.SocketStream]:
+async def asking(
+    app: ASGIApp, shutdown: trio.Event | None = None, *, patience_s: int = 20, receive_buffer: int = 0
+) -> AsyncIterator[trio.SocketStream]:
     """A client of an application that answers as it likes; its first request is on its way. The server ends
     with `shutdown`, or with the block."""
     limits, gauges = ApiLimits(shutdown_grace_ms=100), Gauges()
@@ -36,10 +40,14 @@ async def asking(app: ASGIApp, shutdown: trio.Event | None = None) -> AsyncItera
         gauges=gauges,
         visitors=Visitors(limits, gauges),
     )
-    with trio.fail_after(20):
+    with trio.fail_after(patience_s):
         async with trio.open_nursery() as nursery:
             await nursery.start(serve)
-            async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+            raw = socket.socket()
+            if receive_buffer:
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+            raw.connect(("127.0.0.1", port))
+            async with trio.SocketStream(trio.socket.from_stdlib_socket(raw)) as stream:
                 await stream.send_all(REQUEST)
                 yield stream
             shutdown.set()
@@ -143,3 +151,29 @@ async def test_whose_answer_is_not_there_when_the_server_ends_is_told_nothing() 
         except trio.BrokenResourceError:
             pass
         assert answer == b""
+
+
+async def test_a_reader_that_is_slow_and_goes_on_is_no_reader_that_stopped(
+    mock_clock: trio.testing.MockClock,
+) -> None:
+    size = 8 * 1024 * 1024
+    per_turn, turn_s = 32 * 1024, 6
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(head(size))
+        await send(piece(bytes(size)))
+
+    async with asking(app, patience_s=10_000, receive_buffer=4_096) as client:
+        await trio.testing.wait_all_tasks_blocked(0.01)  # what the system's buffers take has left
+        for _ in range(40):
+            taken = 0
+            while taken < per_turn:
+                part = await client.receive_some(per_turn - taken)
+                assert part, "it was cut off between two pieces, each of which it took in time"
+                taken += len(part)
+            await trio.testing.wait_all_tasks_blocked(0.005)
+            mock_clock.jump(turn_s)
+        left = size - 40 * per_turn
+        while left > 0 and (part := await client.receive_some(RECEIVE_BYTES)):
+            left -= len(part)
+        assert left <= 0
