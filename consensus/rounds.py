@@ -85,8 +85,9 @@ class Rounds:
         if known is not None and known.hqc_round >= timeout.hqc_round:
             return
         hqc, tc = timeout.hqc, timeout.tc
-        if self._is_over(timeout) and not self._votes.belies(timeout):
-            self._answer(peer)  # who gives up a round after a quorum did is not counted, so not checked
+        is_late = timeout.round < core.pacemaker.round and hqc.round <= core.pacemaker.hqc.round
+        if is_late and not self._votes.belies(timeout):
+            self._answer(peer)  # its sender has missed what ended that round; nobody counts it, so unchecked
             return
         core.require_signature(timeout, "timeout")
         if hqc.round > core.pacemaker.hqc.round:  # free-standing: what we know already is not verified
@@ -100,11 +101,6 @@ class Rounds:
             self.count(timeout)
         elif timeout.round < core.pacemaker.round:
             self._answer(peer)  # its sender has missed what ended that round
-
-    def _is_over(self, timeout: Timeout) -> bool:
-        """Whether it is of a round that is left here, and what it carries is not above what we hold."""
-        pacemaker = self._core.pacemaker
-        return timeout.round < pacemaker.round and timeout.hqc.round <= pacemaker.hqc.round
 
     def count(self, timeout: Timeout) -> None:
         """A verified timeout of the current round, ours when it is durable (L2, C2)."""
