@@ -87,8 +87,7 @@ class Rounds:
         hqc, tc = timeout.hqc, timeout.tc
         is_late = timeout.round < core.pacemaker.round and hqc.round <= core.pacemaker.hqc.round
         if is_late and not self._votes.belies(timeout):
-            self._answer(peer)  # its sender has missed what ended that round; nobody counts it, so unchecked
-            return
+            return self._answer(peer)  # its sender missed what ended that round; nobody counts it
         core.require_signature(timeout, "timeout")
         if hqc.round > core.pacemaker.hqc.round:  # free-standing: what we know already is not verified
             core.verify_qc(hqc)
