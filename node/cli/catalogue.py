@@ -111,6 +111,8 @@ DOCTOR: dict[str, str] = {
     "open-files": "Enough files may be open (ulimit -n).",
     "p2p-port": "The port for other nodes can be listened on.",
     "api-port": "The port of the API can be listened on.",
+    "journal": "The journal of a node that is down is whole, or ends as an interrupted write does.",
+    "database": "The files of the databases of a node that is down are whole.",
     "p2p-host": "Other machines can come to the address on which the node listens for nodes.",
     "api-names": "Who comes to the API from elsewhere finds a name by which it may be asked.",
     "peers": "The other nodes are found, let this one in, and are of the same cluster.",
