@@ -318,6 +318,13 @@ def test_without_a_target_nothing_is_held_back() -> None:
     assert author.window.batch_bytes_max == CONFIG.batch.batch_bytes_max
 
 
+def test_a_pool_takes_over_what_was_known_in_the_epoch_before() -> None:
+    before, after = Node(0, validator_set()), Node(0, validator_set())
+    before.pool.sealer.window.on_own_round(100)
+    after.pool.succeed(before.pool, {})
+    assert after.pool.sealer.window.slow_ms == SLOW_FACTOR * BATCH_ROUNDS * 100
+
+
 # --- in a pool --------------------------------------------------------------------------------------------
 
 
