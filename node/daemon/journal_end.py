@@ -24,7 +24,9 @@ class JournalEnd:
     is_closed: bool
     record: SafetyRecord | None
     damage: str = ""
-    """Why no start would accept it: what follows the last readable record is no interrupted write."""
+    """Why no start would accept it: this is no interrupted write."""
+    foreign: str = ""
+    """Why a start of this release would not accept it, though nothing is damaged."""
 
 
 def read_end(directory: Path) -> JournalEnd:
@@ -35,7 +37,11 @@ def read_end(directory: Path) -> JournalEnd:
     try:
         with segments[0].open("rb") as file:
             return _end_of(file.fileno())
-    except (OSError, UnreadableHeader, JournalForeign, LocalError) as error:
+    except JournalForeign as error:
+        return JournalEnd("the journal is another release's", False, None, foreign=str(error))
+    except UnreadableHeader as error:
+        return JournalEnd("the journal cannot be read", False, None, f"of {segments[0].name} {error}")
+    except (OSError, LocalError) as error:
         return JournalEnd(f"the journal cannot be read: {error}", False, None)
 
 

@@ -16,6 +16,7 @@ from node.home import Home
 from node.storage import StorageError
 
 _MOVE_AWAY = "move the data folder away (never keys) and start: the node fetches everything from the others"
+_OTHER_RELEASE = "install the release that wrote it (deploy/UPGRADE.md: going back)"
 _TAIL_BYTES = 64 * 1024
 
 
@@ -50,6 +51,7 @@ def look_at_downed(
 def _damage(home: Home, end: JournalEnd) -> list[Finding]:
     """What a start would refuse of the data, as far as it is seen without opening it."""
     found = [fault("journal", f"it is damaged: {end.damage}", _MOVE_AWAY)] if end.damage else []
+    found += [fault("journal", end.foreign, _OTHER_RELEASE)] if end.foreign else []
     try:
         problems = verify_files(home.data_dir) if home.chain_dir.exists() else []
     except StorageError as error:

@@ -13,7 +13,7 @@ import trio
 from node.cli.exits import Exit
 from node.cli.main import run
 from node.daemon.durability import BLOCK_BYTES
-from node.daemon.segment import DATA_START
+from node.daemon.segment import DATA_START, FORMAT, read_header
 from node.daemon.startup import open_home
 from node.daemon.store import verify_files
 from node.diagnosis import NodeFacts, PeerFacts
@@ -156,6 +156,23 @@ def test_damaged_data_is_not_told_as_a_node_that_only_has_to_be_started(
     with (home.state_dir / "data.mdb").open("r+b") as file:
         file.truncate(BLOCK_BYTES)
     assert told(capsys, "--home", str(home.path))[1]["code"] == "would-not-start"
+
+
+def test_the_journal_of_a_newer_release_is_not_told_as_damaged(
+    testnet: Testnet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = testnet.nodes[0].home
+    open_home(config_of(testnet)).close()
+    (segment,) = home.journal_dir.glob("journal-*.seg")
+    whole = segment.read_bytes()
+    with segment.open("rb") as file:
+        newer = replace(read_header(file.fileno()), format=FORMAT + 1)
+    segment.write_bytes(newer.encode() + whole[DATA_START:])
+    code, found = told(capsys, "--home", str(home.path))
+    assert (code, found["code"]) == (Exit.NOT_REACHABLE, "would-not-start")
+    assert "nothing is damaged" in found["words"]
+    assert "install the release that wrote it" in found["words"]
+    assert "move" not in found["words"]
 
 
 def test_a_missing_genesis_and_a_wrong_address_are_told(

@@ -116,7 +116,13 @@ def test_a_journal_of_a_newer_format_is_not_called_damaged_and_nothing_of_it_is_
         _open(tmp_path)
     assert refused.value.code == "journal_foreign"
     assert path.read_bytes() == newer
-    assert "format 3" in read_end(tmp_path).words
+    told = read_end(tmp_path)
+    assert "format 3" in told.foreign
+    assert not told.damage
+    path.write_bytes(b"rot" + newer[3:])
+    told = read_end(tmp_path)
+    assert "it does not start with a journal header" in told.damage
+    assert not told.foreign
 
 
 def test_a_body_that_is_not_made_of_its_records_is_no_group(tmp_path: Path) -> None:
