@@ -102,13 +102,17 @@ async def _answer_to(call: Call) -> ASGIApp:
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
-    """What the router itself refuses."""
+    """What the router itself refuses, without a look at the request's body: the connection is not used again
+    where one comes, and its client is told so instead of finding it closed under its next request."""
     path = request.url.path[:200]
+    headers: tuple[tuple[str, str], ...] = ()
+    if {"content-length", "transfer-encoding"} & set(request.headers):
+        headers = (("connection", "close"),)
     if isinstance(error, HTTPException) and error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "")
         message = f"{path} takes {allowed}, not {request.method}."
-        return fault_response(ApiFault(Fault.METHOD.value, message, headers=(("allow", allowed),)))
-    return fault_response(fault(Fault.UNKNOWN_ROUTE, f"There is no route {path}."))
+        return fault_response(ApiFault(Fault.METHOD.value, message, headers=(("allow", allowed), *headers)))
+    return fault_response(ApiFault(Fault.UNKNOWN_ROUTE.value, f"There is no route {path}.", headers=headers))
 
 
 def _never_guessed(send: Send) -> Send:

@@ -183,6 +183,19 @@ async def test_requests_sent_ahead_are_answered_in_turn() -> None:
     assert answer.body.count(b"alive") == 5
 
 
+@pytest.mark.parametrize(("path", "status"), [(b"/v1/none", 404), (b"/v1/status", 405)])
+async def test_who_sends_a_body_where_none_is_taken_is_told_that_the_connection_ends(
+    path: bytes, status: int
+) -> None:
+    async with door() as live:
+        for header in (b"content-length: 9\r\n", b"transfer-encoding: chunked\r\n"):
+            answer = await ask_raw(live.port, b"POST " + path + b" HTTP/1.1\r\n" + HOST + header + b"\r\n")
+            assert answer.status == status
+            assert "connection: close" in answer.headers.lower()
+        answer = await ask_raw(live.port, b"GET /v1/none HTTP/1.1\r\n" + HOST + b"connection: close\r\n\r\n")
+        assert answer.status == 404
+
+
 async def test_one_connection_too_many_is_told_so() -> None:
     async with (
         door(ApiLimits(connections_max=1)) as live,
