@@ -30,11 +30,13 @@ class PoolConfig:
     may be under way (`window.py`). 0: throughput before latency, any number."""
     window_bytes_min: int = 1024
     """Own batches that may be under way however long they take; at most half of `author_bytes_max`."""
-    window_bytes_first: int = 16 * 1024
+    window_bytes_first: int = 4 * 1024
     window_step_bytes: int = 4 * 1024
     sender_windows: int = 4
     """What one sender may have admitted and not executed, in windows, while batches are slow: enough to fill
-    the next ones. No less than the first window."""
+    the next ones."""
+    sender_bytes_min: int = 16 * 1024
+    """What one sender may have admitted and not executed however small the window is."""
     unsealed_bytes_max: int = 16 * 1024 * 1024
     """Transactions admitted and neither executed nor expired; beyond it, clients are told to wait."""
     unsealed_count_max: int = 65_536

@@ -119,7 +119,7 @@ class Sealer:
         is taken in beyond it takes the time in which the cluster could agree."""
         config, window = self._config, self.window
         if window.is_narrow(self._ran_ms):
-            most = max(config.window_bytes_first, config.sender_windows * window.bytes_max)
+            most = max(config.sender_bytes_min, config.sender_windows * window.bytes_max)
             return min(config.unsealed_bytes_max, most)
         return config.unsealed_bytes_max
 

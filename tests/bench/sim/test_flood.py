@@ -20,8 +20,8 @@ def test_a_round_takes_at_most_twice_as_long_in_a_flood_and_far_longer_without_c
 
 def test_a_lone_client_waits_at_most_twice_as_long_in_a_flood_because_batches_are_watched() -> None:
     offered = overload_of(4, 10)
-    watched = wait(4, 2_000, 10, offered, LimitSettings().commit_target_ms)
-    unwatched = wait(4, 2_000, 10, offered, 0)
+    watched = wait(4, 3_000, 10, offered, LimitSettings().commit_target_ms)
+    unwatched = wait(4, 3_000, 10, offered, 0)
     assert watched.calm_ms == unwatched.calm_ms
     assert watched.slower <= SLOWER_MAX
     assert unwatched.slower > SLOWER_MAX, "it is a flood"
