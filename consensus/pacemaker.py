@@ -61,6 +61,7 @@ class Pacemaker:
         "_measured",
         "hqc",
         "htc",
+        "last_good",
         "round",
     )
 
@@ -76,6 +77,8 @@ class Pacemaker:
         self._base_max_ms = min(BASE_GROWTH * base_ms, max_ms)
         self._longest_us = 0
         self._measured = 0
+        self.last_good = Round(0), 0
+        """The last round that was waited for and ended by its QC, and how many ms it took."""
         self._failed = 0
 
     @property
@@ -118,6 +121,7 @@ class Pacemaker:
     def on_good_round(self, took_ms: int) -> None:
         """A round whose timer ran ended by its QC, so long after that was set. What is longer than the base
         may become tells of a clock that was set, and counts as no more than that."""
+        self.last_good = self.hqc.round, max(0, took_ms)
         took_us = 1_000 * max(0, min(took_ms, self._base_max_ms))
         self._longest_us = max(took_us, self._longest_us - self._longest_us // FORGETTING)
         self._measured += 1

@@ -325,6 +325,11 @@ class Replica:
         """The highest certified round."""
         return self._core.pacemaker.hqc.round
 
+    @property
+    def last_good_round(self) -> tuple[Round, int]:
+        """The last round that was waited for here and ended by its QC, and how many ms it took."""
+        return self._core.pacemaker.last_good
+
     def view(self) -> ReplicaView:
         """A snapshot of where this replica is."""
         core = self._core

@@ -8,12 +8,13 @@ it holds back waits in the fair queue. What all authors have under way bounds a 
 
 A batch is slow that takes longer than the target and twice what one needs: the least that an own one
 took, or four times the least that a round of our own took (`node/validator/ownrounds.py`), for that is known
-before our first batch, which may fall into a flood. A slow one shows a queue if none came back fast all the
-while it was under way, and as long before as is slow: times that scatter, and single stalls, are not made
-better by having less under way. Others' batches tell nothing: one may come here long after it was sealed,
-from a liar, over a new link or out of the journal, and all of ours would be slow beside it. Where not even
-the smallest window has a fast batch for a minute, the cluster has become slower or farther away, or a batch
-needs more than rounds tell: then the least is taken anew, and from batches alone.
+before our first batch, which may fall into a flood; but no less than the longest round of a turn of all
+leaders, the least over turns, for who is far away leads too. A slow one shows a queue if none came back fast
+all the while it was under way, and as long before as is slow: times that scatter, and single stalls, are not
+made better by having less under way. Others' batches tell nothing: one may come here long after it was
+sealed, from a liar, over a new link or out of the journal, and all of ours would be slow beside it. Where not
+even the smallest window has a fast batch for a minute, the cluster has become slower or farther away, or a
+batch needs more than rounds tell: then the least is taken anew, and from batches alone.
 Sources: additive increase and multiplicative decrease, Chiu and Jain, Computer Networks and ISDN Systems 17,
 1989; judging a queue by how long things are in it, not by how many they are, CoDel, RFC 8289; the slow start,
 RFC 5681.
@@ -51,6 +52,7 @@ class Window:
         self._under_way: dict[Digest, tuple[int, int]] = {}  # bytes, and since when
         self._least_ms: int | None = None
         self._round_ms: int | None = None  # the least from an own proposal to the certificate on it
+        self._turn_ms: int | None = None  # the least, over turns, of the longest round of one
         self._rounds_tell = True  # what a batch needs
         self._slow_at_ms: int | None = None  # when a queue was last seen
         self._fast_at_ms: int | None = None  # when a batch last came back that was not slow
@@ -118,6 +120,10 @@ class Window:
         if self._rounds_tell:
             self._round_ms = took_ms if self._round_ms is None else min(self._round_ms, took_ms)
 
+    def on_turn(self, longest_ms: int) -> None:
+        """All have led in turn, and the longest of their rounds took so long."""
+        self._turn_ms = longest_ms if self._turn_ms is None else min(self._turn_ms, longest_ms)
+
     def forget(self, name: Digest) -> None:
         """This batch is under way no more, and shows nothing: catching up brought it."""
         size, _ = self._under_way.pop(name, (0, 0))
@@ -149,7 +155,9 @@ class Window:
         if self._round_ms is not None:
             by_rounds_ms = BATCH_ROUNDS * self._round_ms
             least_ms = by_rounds_ms if least_ms is None else min(least_ms, by_rounds_ms)
-        return None if least_ms is None else max(self._config.commit_target_ms, SLOW_FACTOR * least_ms)
+        if least_ms is None:
+            return None
+        return max(self._config.commit_target_ms, SLOW_FACTOR * max(least_ms, self._turn_ms or 0))
 
     def limits(self) -> tuple[tuple[str, int, int], ...]:
         """`(name, current, bound)` for metrics; the window within the bound is a gauge of its own."""

@@ -3,6 +3,9 @@ delays, which are known in calm before any client comes, and which nobody's queu
 
 No liar makes it shorter than the way to a quorum and back. Only the least counts (`node/pool/window.py`), so
 rounds that wait for somebody do no harm.
+
+And how long the rounds of all take in turn: a batch waits for whoever leads, also for one that is far away
+while a quorum is near. The longest of a whole turn counts, and of turns the one where that was least.
 """
 
 from consensus import Broadcast, Proposal, Round, Send
@@ -12,10 +15,12 @@ from node.pool.pool import BatchPool
 class OwnRounds:
     """The last proposal, while it is not certified; times are the wall clock's."""
 
-    __slots__ = ("_proposed",)
+    __slots__ = ("_good", "_proposed", "_turn_ms")
 
     def __init__(self) -> None:
         self._proposed: tuple[Round, int] | None = None
+        self._good = Round(0)
+        self._turn_ms: list[int] = []
 
     def said(self, said: Send | Broadcast, now_ms: int) -> None:
         """This leaves now. Who proposes a second time sends the same proposal again."""
@@ -34,3 +39,17 @@ class OwnRounds:
         self._proposed = None
         if round == ours and now_ms >= since_ms:
             pool.sealer.window.on_own_round(now_ms - since_ms)
+
+    def good(self, round: Round, took_ms: int, validators: int, pool: BatchPool) -> None:
+        """The last round that was waited for and did not fail; told again and again. As many in a row as
+        there are `validators` are a turn, behind one that may have begun before anybody waited."""
+        if round == self._good:
+            return
+        follows, self._good = round == self._good + 1, round
+        if not follows:
+            self._turn_ms.clear()
+            return
+        self._turn_ms.append(took_ms)
+        if len(self._turn_ms) >= validators:
+            pool.sealer.window.on_turn(max(self._turn_ms))
+            self._turn_ms.clear()

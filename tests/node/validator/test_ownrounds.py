@@ -11,9 +11,11 @@ from node.ledger.params import Params
 from node.pool.window import BATCH_ROUNDS, SLOW_FACTOR
 from node.validator import Tuning
 from node.validator.ownrounds import OwnRounds
-from tests.node.pool.world import START_MS, Node, block, validator_set
+from tests.node.pool.world import CONFIG, START_MS, Node, block, validator_set
 
 FACTOR = SLOW_FACTOR * BATCH_ROUNDS
+SLOW_MS = CONFIG.commit_target_ms
+"""Whatever a batch needs."""
 
 
 class Leader:
@@ -31,6 +33,10 @@ class Leader:
     def certified(self, round: int, now_ms: int) -> None:
         """A certificate of this round is here."""
         self.rounds.certified(Round(round), self.pool, START_MS + now_ms)
+
+    def good(self, round: int, took_ms: int) -> None:
+        """This round of four validators, for which somebody waited, took so long."""
+        self.rounds.good(Round(round), took_ms, 4, self.pool)
 
     @property
     def slow_ms(self) -> int | None:
@@ -100,3 +106,49 @@ def test_an_observer_knows_nothing_of_it_and_needs_nothing() -> None:
     for round, now_ms in pairwise(range(5)):
         observer.certified(round, now_ms)
     assert observer.slow_ms is None
+
+
+def test_who_is_far_away_leads_too_and_what_waits_for_it_is_not_slow() -> None:
+    leader = Leader()
+    leader.propose(1, 0)
+    leader.certified(1, 2)
+    assert leader.slow_ms == SLOW_MS
+    for round, took_ms in enumerate((1, 4, 5, 300, 4, 4, 5, 100, 6, 4, 5, 200, 7), start=2):
+        leader.good(round, took_ms)
+        leader.good(round, took_ms)
+    assert leader.slow_ms == SLOW_FACTOR * 100
+
+
+def test_rounds_with_one_missing_between_them_are_no_turn() -> None:
+    """The one that is missing may be that of who is far away."""
+    leader = Leader()
+    leader.propose(1, 0)
+    leader.certified(1, 2)
+    for first in (2, 7, 12, 17):
+        for round in range(first, first + 4):
+            leader.good(round, 50)
+    assert leader.slow_ms == SLOW_MS
+    leader.good(21, 50)
+    assert leader.slow_ms == SLOW_FACTOR * 50
+
+
+def test_a_validator_that_is_far_away_does_not_make_a_queue_of_what_the_others_carry() -> None:
+    params = Params(created_ms=CREATED_MS, idle_interval_ms=500)
+    world = World(make_setting(4, KEYED_HASH, params=params), 0, quality=Quality((1_000, 2_000)))
+    for near in range(3):
+        world.network.worsen(near, 3, Quality((50_000, 52_000)))
+        world.network.worsen(3, near, Quality((50_000, 52_000)))
+    world.start()
+    world.run(1_000)
+
+    def ask() -> None:
+        world.submit(0, 10, size=500)
+        world.after(20, ask)
+
+    ask()
+    world.run(2_000)
+    before = len(world.checkers.acknowledged)
+    world.run(1_000)
+    assert len(world.checkers.acknowledged) - before >= 400  # of 500 that are asked for
+    window = world.hosts[0].validator.data.pool.sealer.window
+    assert 2 * 100 <= (window.slow_ms or 0) <= 2 * 120
