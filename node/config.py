@@ -146,7 +146,7 @@ class LimitSettings:
         2_000, 0, 1_000_000, "transactions of one key taken in here, ten seconds' at once; 0: any number"
     )
     commit_target_ms: int = knobs.integer(
-        30, 0, 60_000, "commits slower than this hold clients back; 0: throughput before latency"
+        16, 0, 60_000, "commits slower than this hold clients back; 0: throughput before latency"
     )
     event_streams: int = knobs.integer(64, 1, 65536, "open event streams of the API")
     waiting_requests: int = knobs.integer(4_096, 16, 1_000_000, "requests that wait for a receipt")

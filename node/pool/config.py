@@ -25,7 +25,7 @@ class PoolConfig:
     author_bytes_max: int = 16 * 1024 * 1024
     """Unordered batches held of one author; the author itself stops sealing at half of it."""
     author_batches_max: int = 2048
-    commit_target_ms: int = 30
+    commit_target_ms: int = 16
     """Own batches are slow that take longer from sealing to execution, and twice what one needs; then fewer
     may be under way (`window.py`). 0: throughput before latency, any number."""
     window_bytes_min: int = 1024

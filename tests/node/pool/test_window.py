@@ -29,7 +29,7 @@ FIRST = CONFIG.window_bytes_first
 SMALLEST = CONFIG.window_bytes_min
 WIDEST = CONFIG.author_bytes_max // 2
 SLOW_MS = CONFIG.commit_target_ms
-"""Where a batch that nobody disturbs takes 15 ms."""
+"""Where a batch that nobody disturbs takes 8 ms."""
 FLOODER, HONEST = SigningKey(bytes([31]) * 32), SigningKey(bytes([32]) * 32)
 
 
@@ -78,7 +78,7 @@ class Author:
 def test_while_batches_are_fast_the_window_opens_to_its_bound() -> None:
     author = Author()
     for _ in range(20):
-        author.turn(15)
+        author.turn(8)
     assert author.window.bytes_max == WIDEST
     assert not author.window.is_narrow(author.now_ms)
 
@@ -88,10 +88,10 @@ def test_while_batches_are_slow_it_shrinks_once_in_each_time_under_way_and_no_fu
 ):
     author = Author()
     for _ in range(8):
-        author.turn(15)
+        author.turn(8)
     widths = [author.window.bytes_max]
     for _ in range(80):
-        author.turn(50)
+        author.turn(30)
         widths.append(author.window.bytes_max)
     assert all(after >= before * 3 // 4 for before, after in pairwise(widths))
     assert widths == sorted(widths, reverse=True)
@@ -102,7 +102,7 @@ def test_while_batches_are_slow_it_shrinks_once_in_each_time_under_way_and_no_fu
 def test_far_too_slow_halves_it() -> None:
     author = Author()
     for _ in range(8):
-        author.turn(15)
+        author.turn(8)
     author.pause()
     before = author.window.bytes_max
     author.turn(500)
@@ -112,7 +112,7 @@ def test_far_too_slow_halves_it() -> None:
 def test_a_window_that_was_not_half_used_shrinks_to_twice_of_what_was() -> None:
     author = Author()
     for _ in range(20):
-        author.turn(15)
+        author.turn(8)
     author.pause()
     made = author.seal_one(2 * FIRST)
     author.now_ms += 150
@@ -122,7 +122,7 @@ def test_a_window_that_was_not_half_used_shrinks_to_twice_of_what_was() -> None:
 
 def test_a_slow_machine_does_not_close_the_window_of_who_hardly_uses_it() -> None:
     author = Author()
-    author.turn(15)
+    author.turn(8)
     for _ in range(10):
         made = author.seal_one(200)
         author.now_ms += 150
@@ -133,22 +133,22 @@ def test_a_slow_machine_does_not_close_the_window_of_who_hardly_uses_it() -> Non
 
 def test_when_nothing_was_slow_for_a_while_it_opens_fast_again() -> None:
     author = Author()
-    for took_ms in [15] + 20 * [500] + [15] * 3:
+    for took_ms in [8] + 20 * [500] + [8] * 3:
         author.turn(took_ms)
     author.now_ms += NARROW_MS
     before = author.window.bytes_max
-    author.turn(15)
+    author.turn(8)
     assert author.window.bytes_max == 2 * before
 
 
 def test_when_batches_are_fast_again_it_grows_by_a_step_at_a_time() -> None:
     author = Author()
-    author.turn(15)
+    author.turn(8)
     for _ in range(10):
         author.turn(500)
     before = author.window.bytes_max
-    author.turn(15)
-    author.turn(15)
+    author.turn(8)
+    author.turn(8)
     step = CONFIG.window_step_bytes
     assert before < author.window.bytes_max <= before + 2 * step + step // 2
 
@@ -157,14 +157,14 @@ def test_what_nothing_was_held_back_by_does_not_grow() -> None:
     author = Author()
     for _ in range(50):
         made = author.seal_one()
-        author.now_ms += 15
+        author.now_ms += 8
         author.executed(made)
     assert author.window.bytes_max == FIRST
 
 
 def test_a_batch_that_is_not_back_in_time_shrinks_it_before_it_is_back() -> None:
     author = Author()
-    author.turn(15)
+    author.turn(8)
     author.pause()
     author.seal()
     before = author.window.bytes_max
@@ -206,14 +206,14 @@ def scattered(least_ms: int, most_ms: int, seconds: int) -> tuple[Author, int]:
 
 
 def test_times_that_scatter_are_no_queue() -> None:
-    author, done = scattered(10, 70, seconds=5)
+    author, done = scattered(10, 40, seconds=5)
     assert author.window.bytes_max > 16 * FIRST
     assert done > 100 * FIRST
 
 
 def test_among_batches_that_are_all_slow_a_fast_one_shows_that_there_is_no_queue() -> None:
     author = Author()
-    author.turn(15)
+    author.turn(8)
     slow, other = author.seal_one(), author.seal_one()
     author.now_ms += 20
     author.executed(other)
@@ -237,7 +237,7 @@ def test_others_batches_do_not_tell_what_a_batch_needs_for_they_may_have_come_la
 
 def test_clients_are_held_back_for_a_while_after_the_last_slow_batch() -> None:
     author = Author()
-    author.turn(15)
+    author.turn(8)
     author.pause()
     author.turn(500)
     assert author.window.is_narrow(author.now_ms + NARROW_MS - 1)
@@ -246,7 +246,7 @@ def test_clients_are_held_back_for_a_while_after_the_last_slow_batch() -> None:
 
 def test_where_all_stays_slow_in_the_smallest_window_the_least_is_taken_anew() -> None:
     author = Author()
-    author.turn(15)
+    author.turn(8)
     for _ in range(PATIENCE_MS // 6_000):
         author.turn(6_000)
     assert (author.window.bytes_max, author.window.slow_ms) == (SMALLEST, CONFIG.commit_target_ms)
@@ -352,7 +352,7 @@ def test_what_the_window_holds_back_leaves_when_what_is_under_way_is_executed_no
     assert sum(len(data) for b in first for data in b.transactions) <= FIRST
     n.commit(committed(block(naming(*first))))
     assert pushed(n) == first
-    n.now_ms += 15
+    n.now_ms += 8
     settle(n)
     assert len(pushed(n)) > len(first)
 
@@ -441,7 +441,7 @@ def test_one_sender_may_have_a_few_windows_waiting_while_batches_are_slow() -> N
     n = Node(0, validator_set())
     assert n.pool.sealer.sender_bytes_max == CONFIG.unsealed_bytes_max
     n.submit(transaction(1))
-    n.now_ms += 15
+    n.now_ms += 8
     n.commit(committed(block(naming(*pushed(n)))))
     settle(n)
     n.execute_all()
