@@ -47,6 +47,7 @@ from consensus import (
     Round,
     SafetyRecord,
     Send,
+    SetTimer,
     Started,
     Status,
     Timeout,
@@ -100,6 +101,11 @@ def blame(effects: list[Effect]) -> list[str]:
 
 def of_kind(effects: list[Effect], kind: type[Effect]) -> list[Effect]:
     return [effect for effect in effects if isinstance(effect, kind)]
+
+
+def timers_in(effects: list[Effect]) -> list[TimerKind]:
+    """Those that are set."""
+    return [effect.timer.kind for effect in effects if isinstance(effect, SetTimer)]
 
 
 # --- bad input ---------------------------------------------------------------------------------------
@@ -564,6 +570,22 @@ def test_a_quorum_of_header_signatures_certifies_and_commits() -> None:  # C25
         effects += give(replica, header(1, author, FIRST.id), author)
     assert [e.certificate.height for e in effects if isinstance(e, Certified)] == [1]
     assert [c.block.id for e in effects if isinstance(e, Commit) for c in e.blocks] == [FIRST.id]
+
+
+def test_what_a_signature_or_vote_completes_is_acted_upon_in_the_same_step() -> None:
+    """Most end their step early; nobody can know when the next event comes."""
+    replica = replica_of()
+    for author in (1, 2):
+        assert give(replica, header(1, author, FIRST.id), author) == []
+    completed = give(replica, header(1, 3, FIRST.id), 3)
+    assert TimerKind.RESEND in timers_in(completed)  # it has to fetch the block
+    leader = replica_of(2)
+    give(leader, propose(FIRST))
+    for author in (0, 1):
+        assert give(leader, vote(FIRST, author), author) == []
+    completed = give(leader, vote(FIRST, 3), 3)
+    said = [effect.message for effect in completed if isinstance(effect, Broadcast)]
+    assert [type(message) for message in said] == [Proposal, Vote]  # it has a round to lead
 
 
 def test_no_header_is_signed_below_a_certificate() -> None:  # C25
