@@ -9,7 +9,18 @@ from bench.sim.network import Quality
 from bench.sim.remembered import remembered
 from bench.sim.setting import make_setting
 from bench.sim.world import World
-from consensus import Certificates, Digest, HeaderCertificate, decode
+from consensus import (
+    Certificates,
+    Digest,
+    HeaderCertificate,
+    HeaderSignature,
+    Height,
+    Round,
+    Signature,
+    ValidatorIndex,
+    Vote,
+    decode,
+)
 from node import wire
 from node.pool.messages import Follow, SyncItem, SyncResponse
 from node.storage import ChainTable
@@ -202,6 +213,21 @@ def test_a_false_certificate_is_its_tellers_fault() -> None:
     )
     follower.feed(Frame(world.hosts[1].peer, *wire.frame_of_agreement(Certificates(None, None, false))))
     assert [fault.code for fault in follower.punished] == ["told-certificate"]
+
+
+def test_a_vote_or_header_signature_sent_to_who_has_no_seat_is_not_looked_at() -> None:
+    world = observed(1)
+    assert world.stored(world.submit(0), 5_000)
+    follower = followers_of(world)[0]
+    seen, nothing, unsigned = follower.validator.replica.view(), Digest(bytes(32)), Signature(bytes(64))
+    vote = Vote(
+        seen.epoch, Round(seen.round + 1), nothing, nothing, Round(0), None, ValidatorIndex(1), unsigned
+    )
+    height = Height(seen.certified_height + 1)
+    header = HeaderSignature(0, seen.epoch, height, nothing, nothing, ValidatorIndex(1), unsigned)
+    for ballot in (vote, header):
+        follower.feed(Frame(world.hosts[1].peer, *wire.frame_of_agreement(ballot)))
+    assert not follower.punished
 
 
 def test_a_follower_is_asked_no_more_than_its_share() -> None:
