@@ -6,20 +6,22 @@ that is far above what a batch needs, the window shrinks, once for each time und
 something back, it grows: twofold in each time under way while nothing was slow lately, else by a step. What
 it holds back waits in the fair queue. What all authors have under way bounds a block, and so a round.
 
-A batch is slow that takes longer than the target and twice what one needs: the least that an own one
-took, or four times the least that a round of our own took (`node/validator/ownrounds.py`), for that is known
+A batch is slow that takes longer than the target and twice what one needs: the least that an own one took,
+or four times the least that a round of our own took (`node/validator/ownrounds.py`), for that is known
 before our first batch, which may fall into a flood; but no less than the longest round of a turn of all
-leaders, the least over turns, for who is far away leads too. A slow one shows a queue if none came back fast
-all the while it was under way, and as long before as is slow: times that scatter, and single stalls, are not
-made better by having less under way. Others' batches tell nothing: one may come here long after it was
-sealed, from a liar, over a new link or out of the journal, and all of ours would be slow beside it. Where not
-even the smallest window has a fast batch for a minute, the cluster has become slower or farther away, or a
-batch needs more than rounds tell: then the least is taken anew, and from batches alone.
+leaders, the least of the last turns, for who is far away leads too. A slow one shows a queue if none came
+back fast all the while it was under way, and as long before as is slow: times that scatter, and single
+stalls, are not made better by having less under way. Others' batches tell nothing: one may come here long
+after it was sealed, from a liar, over a new link or out of the journal, and all of ours would be slow
+beside it. Where not even the smallest window has a fast batch for a minute, the cluster has become slower
+or farther away, or a batch needs more than rounds tell: then the least is taken anew, and from batches
+alone.
 Sources: additive increase and multiplicative decrease, Chiu and Jain, Computer Networks and ISDN Systems 17,
 1989; judging a queue by how long things are in it, not by how many they are, CoDel, RFC 8289; the slow start,
 RFC 5681.
 """
 
+from collections import deque
 from collections.abc import Iterable
 
 from consensus import Digest
@@ -33,6 +35,9 @@ BATCH_ROUNDS = 4
 """From a proposal to the certificate on it are two message delays. A batch that meets no queue needs eight at
 most: to everybody, acknowledged, two of a round that has begun without it, four from its proposal to the
 commit."""
+TURNS = 8
+"""Turns of all leaders that tell what rounds take: single stalls do not, and who was left out for a while and
+leads again soon does."""
 NARROW_MS = 2_000
 """How long after a slow batch clients are held back: longer than the window takes to grow until the next."""
 _GROWTH = 16
@@ -52,7 +57,7 @@ class Window:
         self._under_way: dict[Digest, tuple[int, int]] = {}  # bytes, and since when
         self._least_ms: int | None = None
         self._round_ms: int | None = None  # the least from an own proposal to the certificate on it
-        self._turn_ms: int | None = None  # the least, over turns, of the longest round of one
+        self._turns_ms: deque[int] = deque(maxlen=TURNS)  # the longest round of each
         self._rounds_tell = True  # what a batch needs
         self._slow_at_ms: int | None = None  # when a queue was last seen
         self._fast_at_ms: int | None = None  # when a batch last came back that was not slow
@@ -122,7 +127,7 @@ class Window:
 
     def on_turn(self, longest_ms: int) -> None:
         """All have led in turn, and the longest of their rounds took so long."""
-        self._turn_ms = longest_ms if self._turn_ms is None else min(self._turn_ms, longest_ms)
+        self._turns_ms.append(longest_ms)
 
     def forget(self, name: Digest) -> None:
         """This batch is under way no more, and shows nothing: catching up brought it."""
@@ -157,7 +162,7 @@ class Window:
             least_ms = by_rounds_ms if least_ms is None else min(least_ms, by_rounds_ms)
         if least_ms is None:
             return None
-        return max(self._config.commit_target_ms, SLOW_FACTOR * max(least_ms, self._turn_ms or 0))
+        return max(self._config.commit_target_ms, SLOW_FACTOR * max(least_ms, min(self._turns_ms, default=0)))
 
     def limits(self) -> tuple[tuple[str, int, int], ...]:
         """`(name, current, bound)` for metrics; the window within the bound is a gauge of its own."""

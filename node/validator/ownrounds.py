@@ -5,7 +5,7 @@ No liar makes it shorter than the way to a quorum and back. Only the least count
 rounds that wait for somebody do no harm.
 
 And how long the rounds of all take in turn: a batch waits for whoever leads, also for one that is far away
-while a quorum is near. The longest of a whole turn counts, and of turns the one where that was least.
+while a quorum is near. The longest of a whole turn counts, and of the last turns that where it was least.
 """
 
 from consensus import Broadcast, Proposal, Round, Send

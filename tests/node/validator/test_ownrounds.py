@@ -8,7 +8,7 @@ from bench.sim.setting import CREATED_MS, make_setting
 from bench.sim.world import World
 from consensus import Broadcast, Proposal, Round, Send, Signature
 from node.ledger.params import Params
-from node.pool.window import BATCH_ROUNDS, SLOW_FACTOR
+from node.pool.window import BATCH_ROUNDS, SLOW_FACTOR, TURNS
 from node.validator import Tuning
 from node.validator.ownrounds import OwnRounds
 from tests.node.pool.world import CONFIG, START_MS, Node, block, validator_set
@@ -116,6 +116,18 @@ def test_who_is_far_away_leads_too_and_what_waits_for_it_is_not_slow() -> None:
     for round, took_ms in enumerate((1, 4, 5, 300, 4, 4, 5, 100, 6, 4, 5, 200, 7), start=2):
         leader.good(round, took_ms)
         leader.good(round, took_ms)
+    assert leader.slow_ms == SLOW_FACTOR * 100
+
+
+def test_who_was_left_out_for_a_while_and_leads_again_counts_soon() -> None:
+    leader = Leader()
+    leader.propose(1, 0)
+    leader.certified(1, 2)
+    for round in range(1, 41):
+        leader.good(round, 3)
+    for round in range(41, 41 + 4 * TURNS):
+        assert leader.slow_ms == SLOW_MS
+        leader.good(round, 3 if round % 4 else 100)
     assert leader.slow_ms == SLOW_FACTOR * 100
 
 
