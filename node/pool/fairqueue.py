@@ -16,7 +16,7 @@ TURN_BYTES = 4096
 
 
 _LIGHT_ITEMS = 16
-"""Of a sender that sends little, at most."""
+"""Of a sender that sends little, at most, and a turn's bytes."""
 _LOOKED_AT = 64
 """Senders that are looked at for it at a time, from whose turn it is."""
 
@@ -108,18 +108,19 @@ class FairQueue(Generic[ItemT]):
             flow.credit -= size
         return item
 
-    def take_light(self, bytes_max: int) -> list[ItemT]:
-        """Take out all items of senders that have little waiting, of as many as fit into `bytes_max`. Looks
+    def take_light(self, bytes_max: int, items_max: int) -> list[ItemT]:
+        """Take out all items of senders that have little waiting, of as many as fit into the bounds. Looks
         at a bounded number of senders, those first whose turn comes first."""
         taken: list[ItemT] = []
         for flow in list(islice(self._turns, _LOOKED_AT)):
-            if len(flow.items) > _LIGHT_ITEMS:
+            count = len(flow.items)
+            if count > min(_LIGHT_ITEMS, items_max - len(taken)):
                 continue
             size = sum(len(item.encoded) for item in flow.items)
-            if size <= bytes_max:
+            if size <= min(TURN_BYTES, bytes_max):
                 bytes_max -= size
                 taken += flow.items
-                self._count -= len(flow.items)
+                self._count -= count
                 self.bytes -= size
                 self._turns.remove(flow)
                 del self._flows[flow.sender]

@@ -19,7 +19,7 @@ from node.pool.batches import Batch, BatchContent
 from node.pool.chunks import CHUNKS_MAX, Chunk, batch_items
 from node.pool.config import PoolConfig
 from node.pool.effects import ChunksAnswered, PoolEffect
-from node.pool.fairqueue import TURN_BYTES, FairQueue
+from node.pool.fairqueue import FairQueue
 from node.pool.shelf import HeldBatch, Shelf
 from node.pool.spreading import Spreading
 from node.pool.window import Window
@@ -188,7 +188,7 @@ class Sealer:
             is_express = not window.has_room(min(before, bytes_max))
             if is_express and not self._may_express():
                 break
-            items = self._waiting.take_light(TURN_BYTES) if is_express else self._heads(bytes_max)
+            items = self._light() if is_express else self._heads(bytes_max)
             taken = _distinct(items, created_ms)
             if is_express and before == self.waiting_bytes:
                 break
@@ -206,6 +206,11 @@ class Sealer:
 
     def _may_express(self) -> bool:
         return self._express is None or self._express not in self.window
+
+    def _light(self) -> list[Item]:
+        """What senders of little have waiting, as much as a batch holds: it is who sends much that is held
+        back, and not a load of many, however slow it is."""
+        return self._waiting.take_light(self._config.batch.batch_bytes_max, self._items_max)
 
     def _heads(self, bytes_max: int) -> Iterator[Item]:
         """What one batch holds, taken out as it is asked for."""

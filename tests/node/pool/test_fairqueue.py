@@ -94,17 +94,30 @@ def test_those_who_have_little_waiting_can_be_taken_out_from_between_the_others(
     light = [transaction(number, key=HONEST) for number in range(3)]
     large = transaction(1, size=TURN_BYTES, key=THIRD)
     queue = filled(*flood, *light, large)
-    assert queue.take_light(TURN_BYTES) == light
-    assert queue.take_light(TURN_BYTES) == []
+    assert queue.take_light(TURN_BYTES, 1_000) == light
+    assert queue.take_light(TURN_BYTES, 1_000) == []
     assert (len(queue), queue.flows) == (101, 2)
     assert queue.bytes == sum(len(item.encoded) for item in [*flood, large])
     assert sorted(item.id for item in drained(queue)) == sorted(item.id for item in [*flood, large])
 
 
+def test_few_transactions_that_are_more_than_a_turn_are_not_little() -> None:
+    queue = filled(*(transaction(number, size=TURN_BYTES // 2, key=FLOODER) for number in range(2)))
+    assert queue.take_light(16 * TURN_BYTES, 1_000) == []
+    assert len(queue) == 2
+
+
 def test_what_is_taken_of_those_with_little_is_bounded_in_all() -> None:
     senders = [SigningKey(bytes([number + 50]) * 32) for number in range(100)]
     queue = filled(*(transaction(1, size=1_000, key=key) for key in senders))
-    taken = queue.take_light(TURN_BYTES)
+    taken = queue.take_light(TURN_BYTES, 1_000)
     assert len(taken) == 3
     assert sum(len(item.encoded) for item in taken) <= TURN_BYTES
     assert len({item.sender for item in drained(queue)} | {item.sender for item in taken}) == 100
+
+
+def test_no_more_is_taken_of_those_with_little_than_a_batch_may_hold() -> None:
+    senders = [SigningKey(bytes([number + 50]) * 32) for number in range(10)]
+    queue = filled(*(transaction(number, key=key) for key in senders for number in range(3)))
+    assert len(queue.take_light(1_000_000, 10)) == 9
+    assert len(queue) == 21

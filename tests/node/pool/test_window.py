@@ -8,6 +8,7 @@ from itertools import pairwise
 from consensus import SigningKey
 from node.pool.batches import Batch
 from node.pool.config import PoolConfig
+from node.pool.fairqueue import TURN_BYTES
 from node.pool.messages import PushBatch
 from node.pool.shelf import FOREIGN, Shelf
 from node.pool.window import BATCH_ROUNDS, NARROW_MS, PATIENCE_MS, SLOW_FACTOR, Window
@@ -424,6 +425,20 @@ def test_one_batch_of_those_who_send_little_is_under_way_at_a_time() -> None:
     n.now_ms += CONFIG.seal_delay_ms * 8
     n.tick()
     assert [len(b.transactions) for b in pushed(n)[len(first) :]] == [1, 4]
+
+
+def test_however_many_send_little_they_do_not_wait_for_the_room_of_who_sends_much() -> None:
+    n, first = flooded()
+    light = [transaction(1_000, key=SigningKey(bytes([number + 40]) * 32)) for number in range(60)]
+    assert sum(len(each.encoded) for each in light) > 2 * TURN_BYTES
+    n.submit(light[0])
+    n.submit(*light[1:])
+    express = pushed(n)[len(first) :]
+    n.commit(committed(block(naming(*express))))
+    settle(n)
+    n.now_ms += CONFIG.seal_delay_ms * 8
+    n.tick()
+    assert [len(b.transactions) for b in pushed(n)[len(first) :]] == [1, 59]
 
 
 def test_who_sends_little_waits_for_no_company_beside_a_full_window() -> None:
