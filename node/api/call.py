@@ -103,6 +103,12 @@ class Door:
     def waiting(self) -> Iterator[None]:
         """One of the bounded number of waits, ended when the node stops. Raises ApiFault BUSY,
         SHUTTING_DOWN."""
+        with self.place_to_wait(), self.departure.until():
+            yield
+
+    @contextmanager
+    def place_to_wait(self) -> Iterator[None]:
+        """One of the bounded number of waits. Raises ApiFault BUSY."""
         if self.gauges.waits >= self.limits.waits_max:
             self.gauges.refuse("busy")
             raise fault(
@@ -112,8 +118,7 @@ class Door:
             )
         self.gauges.waits += 1
         try:
-            with self.departure.until():
-                yield
+            yield
         finally:
             self.gauges.waits -= 1
 
@@ -160,8 +165,12 @@ class Call:
     def answer(self, view: object, *, status: int = 200) -> Response:
         """The view in the form the caller accepts. Raises ApiFault NOT_ACCEPTABLE."""
         if self._wants_msgpack():
-            return Response(encode_trusted(to_value(view)), status_code=status, media_type=MSGPACK)
-        return json_response(to_json(view), status)
+            response = Response(encode_trusted(to_value(view)), status_code=status, media_type=MSGPACK)
+        else:
+            response = json_response(to_json(view), status)
+        if self.door.departure.has_begun:
+            response.headers["connection"] = "close"
+        return response
 
     def _wants_msgpack(self) -> bool:
         accepted = [

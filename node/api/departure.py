@@ -40,16 +40,24 @@ class Departure:
     @contextmanager
     def until(self, seconds: float = math.inf) -> Iterator[trio.CancelScope]:
         """A wait of at most `seconds`: the scope says whether they are over. Raises ApiFault SHUTTING_DOWN
-        when the node stops before or meanwhile."""
+        when the node stops before or meanwhile; so not for what was taken already, for this says that nothing
+        was."""
         self.require_stay()
-        with trio.move_on_after(seconds) as scope:
+        with self.cut(seconds) as scope:
+            yield scope
+        if scope.cancelled_caught and self.has_begun:
+            raise self.fault("This node is stopping and waits no longer.")
+
+    @contextmanager
+    def cut(self, seconds: float = math.inf) -> Iterator[trio.CancelScope]:
+        """A wait of at most `seconds` that is over as well when the node stops, or has begun to: the scope
+        says whether it was cut."""
+        with trio.move_on_after(0 if self.has_begun else seconds) as scope:
             self._waits[scope] = None
             try:
                 yield scope
             finally:
                 del self._waits[scope]
-        if scope.cancelled_caught and self.has_begun:
-            raise self.fault("This node is stopping and waits no longer; what it took is not lost.")
 
     def fault(self, message: str) -> ApiFault:
         """SHUTTING_DOWN: the caller asks another node, or this one later, over another connection."""

@@ -73,7 +73,7 @@ async def submit_opaque(call: Call) -> Response:
     if kind != OCTETS:
         raise fault(Fault.MEDIA_TYPE, f"Content-Type {kind[:80]!r} is not understood here; send {OCTETS}.")
     batch_bytes = door.backend.genesis.params.batch_bytes_max
-    with door.waiting():
+    with door.place_to_wait():
         async with body_of(door, call.request, PIECES_MAX * batch_bytes) as body:
             pieces = pieces_of(body, max(size, batch_bytes - batch_bytes % size))
             counts = [len(piece) // size for piece in pieces]
@@ -86,8 +86,10 @@ async def submit_opaque(call: Call) -> Response:
         if isinstance(taken[0], Rejected) and len(taken) == 1:
             raise refusal(taken[0], door.limits.retry_after_ms)
         names = tuple(item.tx_id for item in taken if isinstance(item, Submitted))
+        places: tuple[Location | None, ...] = (None,) * len(names)
         try:
-            places = await wait_for(door, call.need(WAIT), names, timeout_ms)
+            with door.departure.cut():
+                places = await wait_for(door, call.need(WAIT), names, timeout_ms)
         except Busy as error:
             raise busy(call, error) from error
     known = dict(zip(names, places, strict=True))

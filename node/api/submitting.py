@@ -100,14 +100,18 @@ async def _submit(call: Call, transactions: Sequence[bytes]) -> tuple[Outcome, .
     if awaited is Wait.ADMITTED:
         return tuple(_outcome(item, None, None, "") for item in await _admit(call, transactions))
     timeout_ms = wait_ms(call)
-    with door.waiting():
+    with door.place_to_wait():
         taken = await _admit(call, transactions)
         ids = tuple(item.tx_id for item in taken if isinstance(item, Submitted))
+        places: tuple[Location | None, ...] = (None,) * len(ids)
+        late = f"Taken, but not {awaited.value} within {timeout_ms} ms"
         try:
-            places = await wait_for(door, awaited, ids, timeout_ms) if ids else ()
-            late = f"Taken, but not {awaited.value} within {timeout_ms} ms"
+            with door.departure.cut() as scope:
+                places = await wait_for(door, awaited, ids, timeout_ms) if ids else ()
+            if scope.cancelled_caught:
+                late = "Taken, but not waited for: this node is stopping. Ask another node"
         except Busy as error:
-            places, late = (None,) * len(ids), f"Taken, but not waited for: {error.sentence}"
+            late = f"Taken, but not waited for: {error.sentence}"
     known = dict(zip(ids, places, strict=True))
     found = [known.get(item.tx_id) if isinstance(item, Submitted) else None for item in taken]
     receipts = await receipts_of(door, found)

@@ -3,6 +3,7 @@
 No timeout of these doors is ever over, so a server that ends has waited for none of them.
 """
 
+import json
 from dataclasses import replace
 
 import httpx2
@@ -10,6 +11,7 @@ import pytest
 import trio
 import trio.testing
 
+from consensus import encode
 from node.api.app import build_api
 from node.api.limits import ApiLimits
 from tests.node.api.fake_backend import FakeBackend, put_record
@@ -58,11 +60,20 @@ def expect_sent_on(answer: RawAnswer) -> None:
     assert "connection: close" in answer.headers
 
 
-async def test_who_waits_for_a_certificate_is_sent_on_and_what_was_taken_stays_taken() -> None:
+@pytest.mark.parametrize("path", [b"/v1/tx", b"/v1/txs"])
+async def test_who_waits_for_a_certificate_is_told_that_it_was_taken_and_to_ask_another_node(
+    path: bytes,
+) -> None:
     backend = FakeBackend()
     backend.hold = True
     transaction = put_record(backend.genesis, "docs/a", 1)
-    expect_sent_on(await answer_at_the_end(backend, post(transaction.encoded)))
+    body = transaction.encoded if path == b"/v1/tx" else encode((transaction.encoded,))
+    answer = await answer_at_the_end(backend, post(body, path=path))
+    told = json.loads(answer.body)
+    outcome = told if path == b"/v1/tx" else told[0]
+    assert (answer.status, outcome["state"]) == (202 if path == b"/v1/tx" else 200, "admitted")
+    assert "this node is stopping. Ask another node" in outcome["message"]
+    assert "connection: close" in answer.headers
     backend.commit()
     assert (await backend.wait_certified((transaction.id,), 0))[0] is not None
 
