@@ -113,6 +113,8 @@ async def test_an_interrupted_run_ends_all_its_nodes_and_says_what_it_kept(tmp_p
 async def test_nodes_that_are_stopped_do_not_outlive_a_killed_run(tmp_path: Path) -> None:
     directory = tmp_path / "kept"
     with started_command(directory, " stopped") as process:
-        assert any(row.startswith("T") for row in processes_of(directory))
+        with trio.fail_after(PATIENCE_SECONDS):  # what is said comes before the signal is obeyed
+            while not any(row.startswith("T") for row in processes_of(directory)):
+                await trio.sleep(0.01)
         process.kill()
         await gone(directory)
