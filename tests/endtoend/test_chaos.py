@@ -99,6 +99,14 @@ async def gone(directory: Path) -> None:
             await trio.sleep(0.1)
 
 
+async def one_stopped(directory: Path) -> None:
+    """Until one of them is stopped: that is said before the signal is obeyed."""
+    with trio.fail_after(PATIENCE_SECONDS):
+        while not any(row.startswith("T") for row in (running := processes_of(directory))):
+            assert running
+            await trio.sleep(0.01)
+
+
 async def test_an_interrupted_run_ends_all_its_nodes_and_says_what_it_kept(tmp_path: Path) -> None:
     directory = tmp_path / "kept"
     with started_command(directory, " stopped") as process:
@@ -113,8 +121,6 @@ async def test_an_interrupted_run_ends_all_its_nodes_and_says_what_it_kept(tmp_p
 async def test_nodes_that_are_stopped_do_not_outlive_a_killed_run(tmp_path: Path) -> None:
     directory = tmp_path / "kept"
     with started_command(directory, " stopped") as process:
-        with trio.fail_after(PATIENCE_SECONDS):  # what is said comes before the signal is obeyed
-            while not any(row.startswith("T") for row in processes_of(directory)):
-                await trio.sleep(0.01)
+        await one_stopped(directory)
         process.kill()
         await gone(directory)
