@@ -102,8 +102,8 @@ async def gone(directory: Path) -> None:
 async def one_stopped(directory: Path) -> None:
     """Until one of them is stopped: that is said before the signal is obeyed."""
     with trio.fail_after(PATIENCE_SECONDS):
-        while not any(row.startswith("T") for row in (running := processes_of(directory))):
-            assert running
+        while "T" not in {row[0] for row in processes_of(directory)}:
+            assert processes_of(directory)
             await trio.sleep(0.01)
 
 
