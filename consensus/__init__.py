@@ -121,7 +121,7 @@ from consensus.messages import (
     Vote,
     encode_message,
 )
-from consensus.reading import decode_message
+from consensus.reading import BALLOTS, decode_message
 from consensus.replica import Replica, ReplicaView
 from consensus.reservation import GuardRecord
 from consensus.safety import NO_SEAT, SafetyRecord, SafetyRules
@@ -142,6 +142,7 @@ from consensus.validators import (
 from consensus.values import immutable
 
 __all__ = [
+    "BALLOTS",
     "BLOCKS_BYTES_MAX",
     "BLOCKS_COUNT_MAX",
     "BLOCK_BYTES_MAX",

@@ -17,6 +17,8 @@ from consensus.keys import SIGNATURE_BYTES, Signature
 from consensus.messages import HeaderSignature, Message, Vote, decode_whole
 from consensus.validators import ValidatorIndex
 
+BALLOTS = frozenset((Vote, HeaderSignature))
+"""The two kinds. Of a hundred validators come a hundred of each a round, most of which complete nothing."""
 _SIGNATURE_HEADER = bytes((0xC4, SIGNATURE_BYTES))
 _SIGNED_BYTES = len(_SIGNATURE_HEADER) + SIGNATURE_BYTES
 _TAIL_BYTES = 1 + _SIGNED_BYTES

@@ -47,13 +47,12 @@ from consensus.messages import (
     Vote,
 )
 from consensus.ordering import Ordering
+from consensus.reading import BALLOTS
 from consensus.rounds import Rounds
 from consensus.safety import SafetyRules
 from consensus.standing import Standing
 from consensus.validators import Epoch, Height, Round, ValidatorIndex, ValidatorSet
 from consensus.votes import Votes
-
-_BALLOTS = frozenset((Vote, HeaderSignature))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +124,7 @@ class Replica:
         """
         core = self._core
         core.now_ms = now_ms
-        if isinstance(event, Received) and type(event.message) in _BALLOTS:
+        if isinstance(event, Received) and type(event.message) in BALLOTS:
             core.prune()
             known = core.known
             self._on_received(event.peer, event.message)

@@ -2,7 +2,8 @@
 
 What a request waits for (a certificate, a height, the rest of its own body) may come, but whoever stops a
 node waits too, and another node answers the same question now. So such waits are entered here, and end
-together with a typed answer that sends the caller on. What needs no waiting is still answered.
+together: what was taken is told as taken, all else is refused with the way on. What needs no waiting is still
+answered.
 """
 
 import math

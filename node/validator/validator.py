@@ -38,16 +38,15 @@ from node.validator.term import Term, Terms
 
 _TIMER_NAMES = {kind: f"consensus-{kind.name.lower()}" for kind in TimerKind}
 _NO_ROOM = "this node's disk or database is full, its log says which; use another node"
-_BALLOTS = frozenset((agreement.Vote, agreement.HeaderSignature))
 
 
 def _is_ballot(events: deque[agreement.Event]) -> bool:
-    """Whether a step is about a vote or header signature and nothing else. Of a hundred validators come a
-    hundred of each a round, most of which lead to nothing: then no part has to do what it had not before."""
+    """Whether a step is about a vote or header signature and nothing else. Where that leads to nothing, no
+    part has to do what it had not before."""
     if len(events) != 1:
         return False
     event = events[0]
-    return isinstance(event, agreement.Received) and type(event.message) in _BALLOTS
+    return isinstance(event, agreement.Received) and type(event.message) in agreement.BALLOTS
 
 
 def timer_name(kind: TimerKind, epoch: int) -> str:
@@ -254,7 +253,7 @@ class Validator:
         mail, data, term = self._mail, self.data, self.term
         epoch = agreement.epoch_of(message)
         self.sightings.note(frame.peer, message, mail.now_ms, self.replica.certified_round)
-        if type(message) in _BALLOTS and epoch == term.epoch and term.me is not None:
+        if type(message) in agreement.BALLOTS and epoch == term.epoch and term.me is not None:
             mail.events.append(agreement.Received(identity, message))
             return
         if isinstance(message, agreement.Status):

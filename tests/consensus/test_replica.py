@@ -572,6 +572,19 @@ def test_a_quorum_of_header_signatures_certifies_and_commits() -> None:  # C25
     assert [c.block.id for e in effects if isinstance(e, Commit) for c in e.blocks] == [FIRST.id]
 
 
+def test_who_signs_behind_a_vote_paces_its_guard_as_in_every_step() -> None:
+    leader = replica_of(2)
+    give(leader, propose(FIRST))
+    for author in (0, 1):
+        give(leader, vote(FIRST, author), author)
+    safety = leader._core.safety
+    assert safety is not None
+    safety.reserves_ahead = True  # of a step before; an exact one can be afforded now
+    completed = give(leader, vote(FIRST, 3), 3)
+    assert any(isinstance(effect, Broadcast) for effect in completed)
+    assert not safety.reserves_ahead
+
+
 def test_what_a_signature_or_vote_completes_is_acted_upon_in_the_same_step() -> None:
     """Most end their step early; nobody can know when the next event comes."""
     replica = replica_of()
