@@ -72,6 +72,7 @@ class Door:
     departure: Departure
     reading: trio.CapacityLimiter
     visitors: Visitors
+    operations: tuple[Operation, ...]
 
     async def read(
         self,

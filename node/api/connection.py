@@ -1,47 +1,36 @@
-"""One HTTP connection: anycorn's protocol machine between a bounded socket and the application.
+"""One HTTP connection: h11's machine between a bounded socket and the application.
 
-anycorn's own connection loop shields every send from cancellation, so that one reader who stops reading
-holds a task for ever, through a shutdown even; its read timeout also ends requests that rightly wait for
-an answer. So its HTTP/1.1 machine is driven from here, where each phase has its own deadline: between
-requests, in a request's header, in a send, and in a close (the peer is read and thrown away for a moment,
-because closing with unread bytes resets the connection and destroys the answer, RFC 9112 section 9.6).
-Bodies have theirs where they are read (`bodies.py`).
+Each phase has its own deadline: between requests, in a request's header, in a send, and in a close (the peer
+is read and thrown away for a moment, because closing with unread bytes resets the connection and destroys the
+answer, RFC 9112 section 9.6). Bodies have theirs where they are read (`bodies.py`). Whoever goes away ends
+what it asked for.
 
 An answer leaves in one write, without a turn of the scheduler, where the socket takes it: under load each
-turn costs its client the time of everything else that this node has to do.
+turn costs its client the time of everything else that this node has to do. For the same reason there is no
+server of somebody else's between h11 and the application: a submission's way through one cost as much as all
+that agreement had to do for a transaction.
 """
 
 import json
 import logging
 import math
 import os
-from collections.abc import Callable
 from enum import Enum
 
+import h11
 import trio
-from anycorn.app_wrappers import ASGIWrapper
-from anycorn.config import Config
-from anycorn.events import Closed, Event, RawData, Updated
-from anycorn.protocol.h11 import H2CProtocolRequiredError, H2ProtocolAssumedError, H11Protocol
-from anycorn.task_group import TaskGroup
-from anycorn.typing import (
-    ASGIReceiveCallable,
-    ASGISendCallable,
-    ASGISendEvent,
-    ConnectionState,
-    Scope,
-)
-from anycorn.worker_context import WorkerContext
+from starlette.types import ASGIApp
 
+from node.api.asgi import NO_GUESSING, BadTarget, Exchange, scope_of
+from node.api.departure import Departure
 from node.api.faults import Fault
 from node.api.gauges import Gauges
 from node.api.limits import ApiLimits
 
-NO_GUESSING = ("x-content-type-options", "nosniff")
-"""Sent with every answer: what members wrote is never run as a page or a script (WHATWG Fetch, nosniff)."""
 _TAKEN_BYTES = 8 * 1024
 """So much a reader for whom we wait has to take within the write timeout: slower is as good as never. Who is
 slow and goes on is told so where it matters (`events.py`)."""
+_VERSIONS = (b"1.0", b"1.1")
 _log = logging.getLogger("isthmus.api")
 
 
@@ -60,18 +49,24 @@ class Connection:
     def __init__(
         self,
         stream: trio.SocketStream,
-        app: ASGIWrapper,
-        config: Config,
-        context: WorkerContext,
+        app: ASGIApp,
+        departure: Departure,
         limits: ApiLimits,
         gauges: Gauges,
     ) -> None:
         self._stream = stream
         self._app = app
-        self._config = config
-        self._context = context
+        self._departure = departure
         self._limits = limits
         self._gauges = gauges
+        # Of the next request as much may have come as is read at once; headers have a limit before that.
+        incomplete_max = limits.body_piece_bytes + 2 * limits.header_bytes_max
+        self._machine = h11.Connection(h11.SERVER, max_incomplete_event_size=incomplete_max)
+        self._client = _address(stream.socket.getpeername())
+        self._server = _address(stream.socket.getsockname())
+        self._exchange: Exchange | None = None
+        self._requests = 0
+        self._turned = trio.Event()
         self._scope = trio.CancelScope()
         self._reading = trio.CancelScope()
         self._writing = trio.Lock()
@@ -83,28 +78,14 @@ class Connection:
             _Phase.CLOSING: limits.linger_ms / 1000,
         }
         self._header_bytes = 0
-        self._head_waits = False
-        self._head = b""
 
     async def run(self) -> None:
         """Serve requests until the connection ends; the stream is closed afterwards."""
         self._set_phase(_Phase.IDLE)
         try:
             with self._scope:
-                async with TaskGroup() as group:
-                    protocol = H11Protocol(
-                        self._call,
-                        self._config,
-                        self._context,
-                        group,
-                        ConnectionState({}),
-                        _address(self._stream.socket.getpeername()),
-                        _address(self._stream.socket.getsockname()),
-                        self._handle_output,
-                        None,
-                    )
-                    await self._read(protocol)
-                    await protocol.handle(Closed())
+                async with trio.open_nursery() as nursery:
+                    await self._read(nursery)
                     self._scope.cancel()
         finally:
             await trio.aclose_forcefully(self._stream)
@@ -119,7 +100,7 @@ class Connection:
         if self._phase in (_Phase.IDLE, _Phase.HEADER):
             self._scope.cancel()
 
-    async def _read(self, protocol: H11Protocol) -> None:
+    async def _read(self, nursery: trio.Nursery) -> None:
         while True:
             data = b""
             with trio.CancelScope(deadline=self._deadline) as self._reading:
@@ -137,18 +118,92 @@ class Connection:
                 self._header_bytes = 0
                 self._set_phase(_Phase.HEADER)
             self._header_bytes += len(data)
-            try:
-                await protocol.handle(RawData(data))
-            except (H2CProtocolRequiredError, H2ProtocolAssumedError):
-                self._gauges.refuse("host")
-                await self._refuse(Fault.HTTP_VERSION, "This node speaks HTTP/1.1 only.")
-                continue
+            self._machine.receive_data(data)
+            await self._take_events(nursery)
             if self._phase is _Phase.HEADER and self._header_bytes > self._limits.header_bytes_max:
                 self._gauges.refuse("too-large")
                 limit = self._limits.header_bytes_max
                 await self._refuse(
                     Fault.HEADER_TOO_LARGE, f"The request header exceeds the limit of {limit} bytes."
                 )
+
+    async def _take_events(self, nursery: trio.Nursery) -> None:
+        """What the machine makes of what was read, until it needs more or the connection closes."""
+        while self._phase is not _Phase.CLOSING:
+            try:
+                event = self._machine.next_event()
+            except h11.RemoteProtocolError as error:
+                await self._reject(error)
+                return
+            if isinstance(event, h11.Request):
+                await self._begin(event, nursery)
+            elif isinstance(event, h11.Data):
+                await self._feed(event.data)
+            elif isinstance(event, h11.EndOfMessage):
+                if self._exchange is not None:
+                    self._exchange.end()
+            elif event is h11.PAUSED:  # the next request came before this one is answered
+                self._turned = trio.Event()
+                await self._turned.wait()
+            else:
+                return
+
+    async def _begin(self, request: h11.Request, nursery: trio.Nursery) -> None:
+        """A request has come with its whole header: the application answers it in a task of its own, so that
+        this one sees the peer go away."""
+        self._set_phase(_Phase.BUSY)
+        if request.http_version not in _VERSIONS or any(name == b"upgrade" for name, _ in request.headers):
+            self._gauges.refuse("host")
+            await self._refuse(Fault.HTTP_VERSION, "This node speaks HTTP/1.1 only.")
+            return
+        try:
+            scope = scope_of(request, self._client, self._server)
+        except BadTarget as error:
+            await self._refuse(Fault.MALFORMED_REQUEST, str(error))
+            return
+        self._requests += 1
+        self._exchange = Exchange(scope, self._machine, self._send, self._on_answered, self._is_last)
+        nursery.start_soon(self._answer, self._exchange)
+
+    async def _feed(self, piece: bytes | bytearray) -> None:
+        exchange = self._exchange
+        if exchange is not None:
+            await exchange.has_room()
+            exchange.feed(piece)
+
+    async def _answer(self, exchange: Exchange) -> None:
+        with exchange.cut:
+            await self._app(exchange.scope, exchange.receive, exchange.send)
+            if not exchange.is_answered:  # nothing can follow what was left unfinished
+                await exchange.give_up()
+                await self._begin_close()
+
+    def _is_last(self) -> bool:
+        return self._departure.has_begun or self._requests >= self._limits.connection_requests_max
+
+    async def _on_answered(self) -> None:
+        """All of an answer was sent: the next request has its turn, or the connection ends."""
+        machine, self._exchange = self._machine, None
+        self._turned.set()
+        if self._phase is _Phase.CLOSING:
+            return
+        if machine.our_state is h11.DONE is machine.their_state and not self._is_last():
+            machine.start_next_cycle()
+            self._set_phase(_Phase.IDLE)
+            return
+        await self._begin_close()
+
+    async def _reject(self, error: h11.RemoteProtocolError) -> None:
+        """What came is no HTTP: say so, unless an answer is on its way."""
+        if self._exchange is not None and self._exchange.has_begun:
+            await self._begin_close()
+            return
+        if self._exchange is not None:
+            self._exchange.cut.cancel()
+        if error.error_status_hint == Fault.HEADER_TOO_LARGE.value.status:
+            await self._refuse(Fault.HEADER_TOO_LARGE, f"{error}.")
+        else:
+            await self._refuse(Fault.MALFORMED_REQUEST, f"{error}.")
 
     @property
     def _piece_bytes(self) -> int:
@@ -160,44 +215,6 @@ class Connection:
         self._gauges.refuse("too-slow")
         limit = self._limits.header_timeout_ms
         await self._refuse(Fault.HEADER_TOO_SLOW, f"The request header did not arrive within {limit} ms.")
-
-    async def _call(
-        self,
-        scope: Scope,
-        receive: ASGIReceiveCallable,
-        send: ASGISendCallable,
-        sync_spawn: Callable[..., object],
-        call_soon: Callable[..., object],
-    ) -> None:
-        """The application. The head of an answer of known length waits for its body, which comes at once; an
-        event stream has no length, and its head does not wait."""
-
-        async def send_joined(message: ASGISendEvent) -> None:
-            self._head_waits = message["type"] == "http.response.start" and any(
-                name == b"content-length" for name, _ in message["headers"]
-            )
-            await send(message)
-
-        await self._app(scope, receive, send_joined, sync_spawn, call_soon)
-
-    async def _handle_output(self, event: Event) -> None:
-        """What the protocol machine wants done; called by the reader and by the application's task."""
-        if isinstance(event, RawData):
-            if self._head_waits:
-                self._head += event.data
-                return
-            data, self._head = self._head + event.data, b""
-            await self._send(data)
-            return
-        if self._head:
-            head, self._head, self._head_waits = self._head, b"", False
-            await self._send(head)
-        if isinstance(event, Updated):
-            self._set_phase(_Phase.IDLE if event.idle else _Phase.BUSY)
-            if event.idle and self._context.terminated.is_set():
-                self._scope.cancel()
-        elif isinstance(event, Closed):
-            await self._begin_close()
 
     async def _send(self, data: bytes) -> None:
         """Of what the socket does not take at once each piece must be taken within the write timeout, or the
@@ -239,6 +256,7 @@ class Connection:
         if self._phase is _Phase.CLOSING:
             return
         self._set_phase(_Phase.CLOSING)
+        self._turned.set()
         try:
             await self._stream.send_eof()
         except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):

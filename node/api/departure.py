@@ -62,5 +62,5 @@ class Departure:
 
     def fault(self, message: str) -> ApiFault:
         """SHUTTING_DOWN: the caller asks another node, or this one later, over another connection."""
-        kind, close = Fault.SHUTTING_DOWN.value, (("connection", "close"),)
-        return ApiFault(kind, message, retry_after_ms=self._retry_after_ms, headers=close)
+        kind = Fault.SHUTTING_DOWN.value
+        return ApiFault(kind, message, retry_after_ms=self._retry_after_ms).closing()

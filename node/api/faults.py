@@ -68,6 +68,7 @@ class Fault(Enum):
     PRUNED = FaultKind(
         9022, "pruned", 410, "Ask a node that keeps the whole history; state and headers are proven here."
     )
+    MALFORMED_REQUEST = FaultKind(9025, "malformed-request", 400, "Send requests as HTTP/1.1 has them.")
     QUESTION_DENIED = FaultKind(
         9041,
         "question-denied",
@@ -128,6 +129,11 @@ class ApiFault(Exception):
         self.message = message
         self.retry_after_ms = retry_after_ms
         self.headers = headers
+
+    def closing(self) -> "ApiFault":
+        """The same, as the last answer of its connection."""
+        headers = (*self.headers, ("connection", "close"))
+        return ApiFault(self.kind, self.message, retry_after_ms=self.retry_after_ms, headers=headers)
 
 
 def fault(kind: Fault, message: str, *, retry_after_ms: int | None = None) -> ApiFault:

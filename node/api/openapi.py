@@ -47,8 +47,7 @@ def document_path(operation: Operation) -> str:
 
 async def get_document(call: Call) -> Response:
     """GET /openapi.json."""
-    operations: Sequence[Operation] = call.request.app.state.operations
-    return json_response(document(operations, call.door.backend.status().version))
+    return json_response(document(call.door.operations, call.door.backend.status().version))
 
 
 def _operation(operation: Operation) -> dict[str, object]:

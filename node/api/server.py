@@ -1,22 +1,17 @@
-"""The listening side of the HTTP door, and the one place that knows which server speaks HTTP.
+"""The listening side of the HTTP door.
 
 Sockets are bound first, so that a busy port is one sentence before anything else is started. They listen
 once there is somebody to answer: a node that still recovers refuses its clients, who then ask another one,
 and does not keep them waiting. Accepting, the bound on connections and the shutdown are Trio's; HTTP/1.1 is
-anycorn's (`connection.py`).
+h11's (`connection.py`).
 """
 
 import errno
 import logging
 import socket
 from collections.abc import Sequence
-from typing import cast
 
 import trio
-from anycorn.app_wrappers import ASGIWrapper
-from anycorn.config import Config
-from anycorn.typing import ASGIFramework
-from anycorn.worker_context import WorkerContext
 from starlette.types import ASGIApp
 
 from node.api.connection import Connection, refusal_bytes
@@ -99,15 +94,7 @@ async def serve_api(
     is cut. Nothing a peer sends ends this call. Raises PortInUse.
     """
     _listen(listeners)
-    config = Config()
-    config.errorlog = _log
-    config.accesslog = None
-    config.include_server_header = False
-    config.keep_alive_max_requests = limits.connection_requests_max
-    # Of the next request as much may have come as is read at once; headers have their own limit before that.
-    config.h11_max_incomplete_size = limits.body_piece_bytes + 2 * limits.header_bytes_max
-    context = WorkerContext(None)
-    door = _Door(ASGIWrapper(cast(ASGIFramework, app)), config, context, limits, gauges, visitors)
+    door = _Door(app, departure, limits, gauges, visitors)
     async with trio.open_nursery() as connections:
         async with trio.open_nursery() as accepting:
             streams = [trio.SocketListener(trio.socket.from_stdlib_socket(item)) for item in listeners]
@@ -116,7 +103,6 @@ async def serve_api(
             task_status.started()
             await departure.shutdown.wait()
             accepting.cancel_scope.cancel()
-        await context.terminated.set()
         connections.cancel_scope.deadline = trio.current_time() + limits.shutdown_grace_ms / 1000
         departure.begin()
         for connection in tuple(door.open):
@@ -134,17 +120,15 @@ class _Door:
 
     def __init__(
         self,
-        app: ASGIWrapper,
-        config: Config,
-        context: WorkerContext,
+        app: ASGIApp,
+        departure: Departure,
         limits: ApiLimits,
         gauges: Gauges,
         visitors: Visitors,
     ) -> None:
         self._app = app
+        self._departure = departure
         self._visitors = visitors
-        self._config = config
-        self._context = context
         self._limits = limits
         self._gauges = gauges
         self._refusing = 0
@@ -170,7 +154,7 @@ class _Door:
             self._visitors.leave(host)
 
     async def _serve(self, stream: trio.SocketStream) -> None:
-        connection = Connection(stream, self._app, self._config, self._context, self._limits, self._gauges)
+        connection = Connection(stream, self._app, self._departure, self._limits, self._gauges)
         self.open[connection] = None
         self._gauges.connections = len(self.open)
         try:

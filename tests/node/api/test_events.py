@@ -206,9 +206,8 @@ async def subscribe(
 ) -> tuple[list[str], Gauges]:
     """The lines that a subscriber gets who takes `seconds` for each write, until its stream ends."""
     gauges, shutdown = Gauges(), trio.Event()
-    door = Door(
-        backend, limits, gauges, Departure(shutdown, 1_000), trio.CapacityLimiter(1), Visitors(limits, gauges)
-    )
+    departure, visitors = Departure(shutdown, 1_000), Visitors(limits, gauges)
+    door = Door(backend, limits, gauges, departure, trio.CapacityLimiter(1), visitors, ())
     written: list[bytes] = []
 
     async def send(message: Message) -> None:
