@@ -133,6 +133,71 @@ async def test_a_body_larger_than_any_buffer_arrives_whole_and_in_order() -> Non
         assert answer.partition(b"\r\n\r\n")[2] == body
 
 
+async def test_a_body_comes_piece_by_piece_and_no_faster_than_it_is_taken() -> None:
+    body = os.urandom(1024 * 1024)
+    pieces: list[int] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        taken, more = b"", True
+        while more:
+            await trio.testing.wait_all_tasks_blocked(0.005)
+            message = await receive()
+            pieces.append(len(message["body"]))
+            taken, more = taken + message["body"], message["more_body"]
+        await send(head(1))
+        await send(piece(b"=" if taken == body else b"#"))
+
+    async with asking(app) as client:
+        assert (await client.receive_some(RECEIVE_BYTES)).endswith(b"\r\n\r\n#")
+        await client.send_all(b"POST / HTTP/1.1\r\ncontent-length: %d\r\nhost: a\r\n\r\n" % len(body) + body)
+        assert (await client.receive_some(RECEIVE_BYTES)).endswith(b"\r\n\r\n=")
+    assert max(pieces) <= 2 * ApiLimits().body_piece_bytes
+
+
+@pytest.mark.parametrize("has_begun", [False, True])
+async def test_who_fails_in_the_middle_of_an_answer_ends_its_connection_and_no_other(
+    has_begun: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = 0
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            if has_begun:
+                await send(head(None))
+            raise ZeroDivisionError
+        await send(head(4))
+        await send(piece(b"good"))
+
+    async with asking(app) as client:
+        answer = b""
+        while part := await client.receive_some(RECEIVE_BYTES):
+            answer += part
+        assert answer.startswith(b"HTTP/1.1 200 ") == has_begun
+        name = client.socket.getpeername()
+        async with await trio.open_tcp_stream(*name) as other:
+            await other.send_all(REQUEST)
+            assert (await other.receive_some(RECEIVE_BYTES)).endswith(b"good")
+    assert "a connection failed inside this node" in caplog.text
+
+
+async def test_who_answers_without_a_look_at_a_body_that_goes_on_is_heard() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(head(2))
+        await send(piece(b"no"))
+
+    async with asking(app) as client:
+        assert (await client.receive_some(RECEIVE_BYTES)).endswith(b"no")
+        await client.send_all(
+            b"POST / HTTP/1.1\r\ncontent-length: 9000000\r\nhost: a\r\n\r\n" + bytes(600_000)
+        )
+        answer = b""
+        while part := await client.receive_some(RECEIVE_BYTES):
+            answer += part
+        assert answer.endswith(b"no")
+
+
 async def test_whose_answer_is_not_there_when_the_server_ends_is_told_nothing() -> None:
     """A connection that ends without an answer is tried again at another node; an error would be believed."""
     arrived, shutdown = trio.Event(), trio.Event()

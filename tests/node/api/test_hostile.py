@@ -304,6 +304,50 @@ async def test_what_is_no_request_of_ours_ends_its_connection_and_nothing_else(r
         assert b" 200 " not in data.split(b"\r\n", 1)[0]
 
 
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"GET\r\n\r\n",
+        b"GET /%f HTTP/1.1\r\n" + HOST + b"\r\n",
+        b"GET /%ff%fe HTTP/1.1\r\n" + HOST + b"\r\n",
+        POST + b"transfer-encoding: chunked\r\n\r\n2\r\nab\r\nzz\r\n",
+    ],
+    ids=["no version", "half an escape", "no text", "behind a good piece of a body"],
+)
+async def test_what_is_no_http_is_told_so_and_what_it_began_ends(request_bytes: bytes) -> None:
+    async with door() as live:
+        answer = await ask_raw(live.port, request_bytes)
+        assert answer.status == 400
+        assert answer.json()["name"] == "malformed-request"
+        assert live.api.gauges.bodies_bytes == 0
+        assert live.api.gauges.refused_total["crash"] == 0
+
+
+async def test_who_asks_first_sends_its_body_when_it_is_wanted_and_not_otherwise() -> None:
+    asking = b"expect: 100-continue\r\ncontent-length: "
+    async with door() as live:
+        async with await trio.open_tcp_stream("127.0.0.1", live.port) as stream:
+            await stream.send_all(POST + asking + b"1\r\n\r\n")
+            assert (await stream.receive_some()).startswith(b"HTTP/1.1 100 ")
+            await stream.send_all(b"\xc1")
+            assert (await stream.receive_some()).startswith(b"HTTP/1.1 400 ")
+        answer = await ask_raw(live.port, POST + asking + b"99999999\r\n\r\n")
+        assert answer.status == 413
+
+
+async def test_a_head_has_the_length_of_the_answer_and_no_body() -> None:
+    async with door() as live:
+        answer = await ask_raw(live.port, b"HEAD /livez HTTP/1.1\r\n" + HOST + b"connection: close\r\n\r\n")
+    assert (answer.status, answer.body) == (200, b"")
+
+
+async def test_the_last_request_of_a_connection_is_told_that_it_is() -> None:
+    async with door(ApiLimits(connection_requests_max=2)) as live:
+        answer = await ask_raw(live.port, (GET + b"\r\n") * 3)
+    assert answer.body.count(b"alive") == 2
+    assert (answer.headers + str(answer.body).lower()).count("connection: close") == 1
+
+
 async def test_a_client_that_goes_away_ends_its_wait() -> None:
     backend = FakeBackend()
     backend.hold = True
