@@ -53,7 +53,11 @@ class Connection:
         departure: Departure,
         limits: ApiLimits,
         gauges: Gauges,
+        room: memoryview,
     ) -> None:
+        """`room` is where what is read stands for a moment, shared by all connections of one thread: of a
+        large piece more than the most of it would be made and thrown away for every small one."""
+        self._room = room
         self._stream = stream
         self._app = app
         self._departure = departure
@@ -102,13 +106,15 @@ class Connection:
 
     async def _read(self, nursery: trio.Nursery) -> None:
         while True:
-            data = b""
             with trio.CancelScope(deadline=self._deadline) as self._reading:
-                data = await self._stream.receive_some(self._piece_bytes)
+                await trio.lowlevel.wait_readable(self._stream.socket)
             if self._reading.cancelled_caught:
                 if self._phase is not _Phase.HEADER:
                     return
                 await self._refuse_slow_header()
+                continue
+            data = self._take_read()
+            if data is None:
                 continue
             if not data:
                 return
@@ -126,6 +132,16 @@ class Connection:
                 await self._refuse(
                     Fault.HEADER_TOO_LARGE, f"The request header exceeds the limit of {limit} bytes."
                 )
+
+    def _take_read(self) -> bytes | None:
+        """What the socket has, as much as is read at once; empty at its end, None if nothing."""
+        try:
+            count = os.readv(self._stream.socket.fileno(), (self._room[: self._piece_bytes],))
+        except BlockingIOError:
+            return None  # readable no more: the kernel may say so in vain
+        except OSError:
+            return b""  # the peer is gone
+        return bytes(self._room[:count])
 
     async def _take_events(self, nursery: trio.Nursery) -> None:
         """What the machine makes of what was read, until it needs more or the connection closes."""

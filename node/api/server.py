@@ -132,6 +132,7 @@ class _Door:
         self._limits = limits
         self._gauges = gauges
         self._refusing = 0
+        self._room = memoryview(bytearray(max(limits.body_piece_bytes, limits.header_bytes_max)))
         self.open: dict[Connection, None] = {}
 
     async def admit(self, stream: trio.SocketStream) -> None:
@@ -154,7 +155,7 @@ class _Door:
             self._visitors.leave(host)
 
     async def _serve(self, stream: trio.SocketStream) -> None:
-        connection = Connection(stream, self._app, self._departure, self._limits, self._gauges)
+        connection = Connection(stream, self._app, self._departure, self._limits, self._gauges, self._room)
         self.open[connection] = None
         self._gauges.connections = len(self.open)
         try:
