@@ -65,7 +65,7 @@ meanwhile shares two syncs. Nobody who reads waits for it (recent.py)."""
 FLUSH_BUSY_WRITES = 256
 """Entries that came in such a pause, above which more come soon and are waited for: a flush of ten times the
 size costs half as much an entry, because entries share pages of the database."""
-FLUSH_BUSY_PAUSE_SECONDS = 0.2
+FLUSH_BUSY_PAUSE_SECONDS = 0.5
 FLUSH_GROUP_MAX = 8
 """Flushes that are not waited beyond when busy: half of those that may be under way."""
 FULL_RETRY_SECONDS = 2.0
