@@ -87,9 +87,10 @@ def open_namespaces(nodes: int) -> Iterator[Namespaces]:
     with ExitStack() as stack:
         try:
             home = _descriptor(stack)
-            stack.callback(_enter, home)
-            apart = tuple(_new(stack) for _ in range(nodes))
-            opened = Namespaces(apart, _new(stack))
+            hub = _new(stack)
+            stack.callback(_enter, home)  # from here on: who may make none may not enter its own again either
+            opened = Namespaces(tuple(_new(stack) for _ in range(nodes)), hub)
+            _enter(hub)
         except OSError as error:
             raise NamespaceError(f"no network namespace could be made: {error.strerror}") from error
         opened.wire()

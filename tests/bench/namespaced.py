@@ -15,13 +15,16 @@ with open_wiring(BY_NAME["lossy-link"]) as (links, wiring):
 
 
 @cache
-def _obstacle() -> str:
-    """Asked in a process of its own, which may go where it likes."""
-    asked = subprocess.run((sys.executable, "-c", _ASK), capture_output=True, text=True, check=True)
+def asked_for_means(through: tuple[str, ...] = ()) -> str:
+    """Why it is the proxy, empty when it is not; asked in a process of its own, which may go where it likes,
+    started `through` another program."""
+    command = (*through, sys.executable, "-c", _ASK)
+    asked = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert asked.returncode == 0, asked.stderr
     return asked.stdout.strip()
 
 
 def require_namespaces() -> None:
     """Skip the test, saying why, where the proxy would be taken."""
-    if reason := _obstacle():
+    if reason := asked_for_means():
         pytest.skip(f"no packets can be lost here: {reason}")

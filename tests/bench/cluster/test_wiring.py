@@ -1,6 +1,7 @@
 """What this machine can do is found out by trying, and nothing of the trial is left behind."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from bench.cluster.links import Links, Means
 from bench.cluster.scenarios import BY_NAME
 from bench.cluster.wiring import look_around, open_wiring
-from tests.bench.namespaced import require_namespaces
+from tests.bench.namespaced import asked_for_means, require_namespaces
 
 LOSSY = BY_NAME["lossy-link"]
 
@@ -19,6 +20,16 @@ def test_without_tools_it_is_the_proxy(monkeypatch: pytest.MonkeyPatch, tmp_path
     with open_wiring(LOSSY) as (links, wiring):
         assert links.means is Means.PROXIES
         assert wiring is None
+
+
+@pytest.mark.parametrize("lacking", ["sys_admin", "net_admin"])
+def test_a_root_that_may_not_is_the_reason(lacking: str) -> None:
+    """As in a container; what may not make a namespace may not enter its own either."""
+    require_namespaces()
+    if shutil.which("setpriv") is None:
+        pytest.skip("setpriv is not installed")
+    asked = asked_for_means(("setpriv", "--bounding-set", f"-{lacking}", "--inh-caps", f"-{lacking}"))
+    assert asked.endswith("Operation not permitted")
 
 
 def test_what_the_kernel_refuses_is_the_reason(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
