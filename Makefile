@@ -22,7 +22,7 @@ SOURCES := consensus p2p node bench tests
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install browser demo demo-federation test check lock wheel clean
+.PHONY: help install browser nftables demo demo-federation test check lock wheel clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,17 @@ browser: ## give the explorer's tests their Chromium (Debian, as root); without 
 	echo "Installing Chromium and its driver ..."; \
 	{ timeout 60 apt-get update -qq && DEBIAN_FRONTEND=noninteractive timeout 180 apt-get install -y -qq --no-install-recommends chromium chromium-driver >/dev/null; } \
 	|| echo "They could not be installed: the explorer's browser tests will be skipped."; \
+	fi
+
+nftables: ## give the tests of lost packets their tools (Debian, as root); without them they are skipped
+	@if command -v nft >/dev/null && command -v ip >/dev/null && command -v nsenter >/dev/null; then \
+	echo "nftables, iproute2 and util-linux are here."; \
+	elif ! command -v apt-get >/dev/null || test "$$(id -u)" != 0; then \
+	echo "No nft, ip or nsenter here, and only root on Debian can install them: the tests of lost packets will be skipped."; \
+	else \
+	echo "Installing nftables, iproute2 and util-linux ..."; \
+	{ timeout 60 apt-get update -qq && DEBIAN_FRONTEND=noninteractive timeout 120 apt-get install -y -qq --no-install-recommends nftables iproute2 util-linux >/dev/null; } \
+	|| echo "They could not be installed: the tests of lost packets will be skipped."; \
 	fi
 
 demo: $(STAMP) ## start four validators, publish real data, verify it: make demo [DATA=folder]

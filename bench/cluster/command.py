@@ -8,8 +8,9 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,9 @@ from bench.cluster.outcome import Outcome
 from bench.cluster.scenarios import Scenario
 from bench.cluster.screen import Screen, show_one, show_rates
 from bench.cluster.session import Place, Search, Session, open_session
+from bench.cluster.wiring import open_wiring, told
 from bench.machine import Machine, Noise, describe_machine, probe_noise
+from bench.namespaces import NamespaceError
 from bench.results import Record, append, record_now
 from node.cli.failures import root_of
 from node.client import ClientError
@@ -88,13 +91,13 @@ def _carry_out(task: _Task, *, as_json: bool, record: Path | None) -> int:
     done, problem = None, ""
     with Screen() as screen:
 
-        async def measure() -> _Done:
-            async with open_session(task.place, task.scenario, screen, machine, noise) as session:
+        async def measure(place: Place, scenario: Scenario) -> _Done:
+            async with open_session(place, scenario, screen, machine, noise) as session:
                 session.per_request = task.per_request
                 return await _measure(session, task)
 
         try:
-            done = trio.run(until_interrupted, measure)
+            done = _in_its_links(task, screen, measure)
             problem = "interrupted; there are no figures" if done is None else ""
         except* (
             ChildFailed,
@@ -102,6 +105,7 @@ def _carry_out(task: _Task, *, as_json: bool, record: Path | None) -> int:
             GroundError,
             HomeError,
             KeyFileError,
+            NamespaceError,
             TestnetError,
             OSError,
         ) as group:
@@ -120,6 +124,18 @@ def _carry_out(task: _Task, *, as_json: bool, record: Path | None) -> int:
     else:
         _show(task, done)
     return 0 if figures["success"] else 1
+
+
+def _in_its_links(
+    task: _Task, screen: Screen, measure: Callable[[Place, Scenario], Awaitable[_Done]]
+) -> _Done | None:
+    """Run it where a fault in a link can be done; None when it was interrupted."""
+    if not task.scenario.fault.is_in_a_link:
+        return trio.run(until_interrupted, partial(measure, task.place, task.scenario))
+    with open_wiring(task.scenario) as (links, wiring):
+        screen.say(f"The lossy link: through {links.means.value} ({links.why}).")
+        scenario = told(task.scenario, links)
+        return trio.run(until_interrupted, partial(measure, replace(task.place, wiring=wiring), scenario))
 
 
 def _record(machine: Machine, noise: Noise, figures: dict[str, Any]) -> Record:

@@ -15,9 +15,13 @@ from pathlib import Path
 import trio
 
 from bench.cables import lay_cables
+from bench.cluster.links import Means
 from bench.cluster.scenarios import COMMIT_TARGET_MS, Mode, Scenario
+from bench.cluster.wiring import Wiring
+from bench.packetloss import PacketLoss
 from bench.ports import unused_ports
 from bench.proxies import Mesh
+from bench.wires import lay_wires
 from consensus import SigningKey
 from node.cli.failures import root_of
 from node.client import AsyncClient, ClientError
@@ -25,8 +29,9 @@ from node.home import SEED_BYTES, read_key
 from node.ledger.members import Member
 from node.ledger.params import OPAQUE, Params
 from node.local.cluster import wait_ready
-from node.local.supervisor import ProgramDied, Supervisor, open_supervisor
-from node.local.testnet import Testnet, write_testnet
+from node.local.ports import NodePorts
+from node.local.supervisor import Program, ProgramDied, Supervisor, open_supervisor
+from node.local.testnet import LocalNode, Testnet, write_testnet
 
 READY_MS = 60_000
 _THROUGHPUT = {"ISTHMUS_LIMITS__COMMIT_TARGET_MS": str(COMMIT_TARGET_MS)}
@@ -40,11 +45,13 @@ class GroundError(Exception):
 
 @dataclass(slots=True)
 class Daemons:
-    """The processes of a cluster on this machine; `mesh` is in the path of all links, if there is one."""
+    """The processes of a cluster on this machine; in the path of all links there is `mesh`, or in one of them
+    `loss`, or nothing."""
 
     testnet: Testnet
     supervisor: Supervisor
     mesh: Mesh | None
+    loss: PacketLoss | None
     deaths: list[ProgramDied] = field(default_factory=list)
     """Of daemons that ended although nobody killed them."""
 
@@ -72,12 +79,20 @@ class Ground:
 
 
 @asynccontextmanager
-async def open_local(scenario: Scenario, directory: Path) -> AsyncIterator[Ground]:
-    """A new cluster for a scenario in `directory`, ready. Raises GroundError, ClientError, OSError."""
+async def open_local(
+    scenario: Scenario, directory: Path, wiring: Wiring | None = None
+) -> AsyncIterator[Ground]:
+    """A new cluster for a scenario in `directory`, ready; `wiring` is for a scenario that says so.
+
+    Raises GroundError, ClientError, OSError.
+    """
     seeds = tuple(os.urandom(SEED_BYTES) for _ in range(scenario.clients))
-    testnet = _write(scenario, directory, seeds)
+    ports = unused_ports(scenario.nodes) if wiring is None else wiring.namespaces.ports
+    testnet = _write(scenario, directory, seeds, ports)
     mesh = None
-    if scenario.fault.needs_proxies:
+    if wiring is not None:
+        lay_wires(testnet, wiring.namespaces)
+    elif scenario.means is Means.PROXIES:
         mesh = Mesh(tuple(node.ports.p2p for node in testnet.nodes))
         await mesh.bind()
         lay_cables(testnet, mesh)
@@ -86,17 +101,23 @@ async def open_local(scenario: Scenario, directory: Path) -> AsyncIterator[Groun
         if mesh is not None:
             nursery.start_soon(mesh.run)
         async with open_supervisor(deaths.append) as supervisor:
-            for node in testnet.nodes:
-                program = node.program()
-                await supervisor.start(replace(program, environment=_environment(scenario)))
+            for number, node in enumerate(testnet.nodes):
+                await supervisor.start(_program(node, number, scenario, wiring))
             try:
                 await wait_ready(testnet, READY_MS)
             except* ClientError as errors:
                 reason = deaths[0] if deaths else root_of(errors)
                 raise GroundError(f"the cluster did not become ready: {reason}") from errors
             urls = {node.name: node.url for node in testnet.nodes}
-            yield Ground(urls, testnet.cluster_id, seeds, Daemons(testnet, supervisor, mesh, deaths))
+            loss = None if wiring is None else wiring.loss
+            yield Ground(urls, testnet.cluster_id, seeds, Daemons(testnet, supervisor, mesh, loss, deaths))
         nursery.cancel_scope.cancel()
+
+
+def _program(node: LocalNode, number: int, scenario: Scenario, wiring: Wiring | None) -> Program:
+    program = node.program()
+    through = () if wiring is None else wiring.namespaces.through(number)
+    return replace(program, command=(*through, *program.command), environment=_environment(scenario))
 
 
 def _environment(scenario: Scenario) -> dict[str, str]:
@@ -104,7 +125,9 @@ def _environment(scenario: Scenario) -> dict[str, str]:
     return _THROUGHPUT | fsync | (_CERTIFICATES if scenario.verification_certificates else {})
 
 
-def _write(scenario: Scenario, directory: Path, seeds: Sequence[bytes]) -> Testnet:
+def _write(
+    scenario: Scenario, directory: Path, seeds: Sequence[bytes], ports: tuple[NodePorts, ...]
+) -> Testnet:
     now_ms = time.time_ns() // 1_000_000
     params = Params(now_ms, apps=(OPAQUE,)) if scenario.mode is Mode.OPAQUE else Params(now_ms)
     if scenario.idle_interval_ms is not None:
@@ -115,7 +138,6 @@ def _write(scenario: Scenario, directory: Path, seeds: Sequence[bytes]) -> Testn
         Member(SigningKey(seed).public_key, "org0", ("client",), f"bench-{number}")
         for number, seed in enumerate(seeds)
     ]
-    ports = unused_ports(scenario.nodes)
     return write_testnet(directory, "bench", ports, now_ms, os.urandom, params=params, members=members)
 
 

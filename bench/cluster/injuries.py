@@ -1,4 +1,4 @@
-"""What a fault does to the daemons: signals and proxies, from its begin until it is cancelled."""
+"""What a fault does to the daemons: signals, proxies, packets; from its begin until it is cancelled."""
 
 import signal
 from collections.abc import Sequence
@@ -18,7 +18,10 @@ _SEED = 1
 
 
 async def injure(fault: Fault, daemons: Daemons) -> tuple[str, ...]:
-    """Do it; the names of the nodes that were killed. Goes on until cancelled where it is no single blow."""
+    """Do it; the names of the nodes that were killed. Goes on until cancelled where it is no single blow.
+
+    Raises NamespaceError when packets cannot be lost after all.
+    """
     nodes = daemons.testnet.nodes
     match fault:
         case Fault.NONE:
@@ -31,9 +34,12 @@ async def injure(fault: Fault, daemons: Daemons) -> tuple[str, ...]:
         case Fault.SLOW_NODE:
             await _slow(daemons, nodes[-1].name)
         case Fault.LOSSY_LINK:
-            if daemons.mesh is None:
-                raise ValueError("a lossy link needs a cluster with proxies in its links")
-            await _lose(daemons.mesh, Random(_SEED))
+            if daemons.loss is not None:
+                await daemons.loss.last()
+            elif daemons.mesh is not None:
+                await _stall(daemons.mesh, Random(_SEED))
+            else:
+                raise ValueError("a lossy link needs a cluster with something in its links")
     return ()
 
 
@@ -60,7 +66,7 @@ async def _slow(daemons: Daemons, name: str) -> None:
         daemons.signal(name, signal.SIGCONT)
 
 
-async def _lose(mesh: Mesh, rng: Random) -> None:
+async def _stall(mesh: Mesh, rng: Random) -> None:
     """Stalls of a retransmission's length at random, as an application sees lost packets."""
     try:
         while True:

@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.cluster.figures import LATE_US, OUTCOME_NAMES, Aftermath
+from bench.cluster.links import Means
 from bench.cluster.readings import BENCH, NodeWork, Work
-from bench.cluster.scenarios import COMMIT_TARGET_MS, FAULT_WORDS, Fault, Scenario
+from bench.cluster.scenarios import COMMIT_TARGET_MS, Fault, Scenario
 from bench.cluster.shapes import ClosedLoop, NoLoad, OpenLoop
 from bench.cluster.trial import Trial
 from bench.machine import Machine, Noise
@@ -105,7 +106,8 @@ def figures_of(scenario: Scenario, trial: Trial) -> dict[str, Any]:
         "batch_bytes": scenario.batch_bytes,
         "fsync": scenario.fsync,
         "commit_target_ms": None if "attached" in scenario.changed else COMMIT_TARGET_MS,
-        "proxied": scenario.fault.needs_proxies,
+        "proxied": scenario.means is Means.PROXIES,
+        "namespaced": scenario.means is Means.NAMESPACES,
         "throughput_tps": traffic.throughput_tps,
         "sent_tps": traffic.sent_tps,
         "latency_ms": latency,
@@ -156,7 +158,10 @@ def _fault(scenario: Scenario, trial: Trial) -> dict[str, Any] | None:
     longest = None if after is None or after.longest is None else after.longest.length_ms
     return {
         "kind": scenario.fault.value,
-        "words": FAULT_WORDS[scenario.fault],
+        "words": scenario.fault_words,
+        "means": None if scenario.means is None else scenario.means.value,
+        "means_why": None if scenario.means is None else scenario.links.why,
+        "packets": None if trial.lost is None else asdict(trial.lost),
         "at_s": trial.fault_at_s,
         "killed": list(trial.killed),
         "pause_ms": longest,

@@ -7,6 +7,7 @@ change single values, and the figures then say which.
 from dataclasses import dataclass
 from enum import Enum
 
+from bench.cluster.links import Links, Means
 from bench.cluster.shapes import ClosedLoop, NoLoad, OpenLoop, Shape, per_request_for
 
 IN_FLIGHT = 512
@@ -76,8 +77,8 @@ class Fault(Enum):
     LOSSY_LINK = "lossy-link"
 
     @property
-    def needs_proxies(self) -> bool:
-        """Whether a proxy must stand in the path of all links from the start."""
+    def is_in_a_link(self) -> bool:
+        """Whether there must be something in the path of all links from the start."""
         return self is Fault.LOSSY_LINK
 
 
@@ -88,6 +89,9 @@ FAULT_WORDS = {
     Fault.SLOW_NODE: "one node gets the processor for a quarter of the time (stopped 150 ms, runs 50 ms)",
     Fault.LOSSY_LINK: "one link stalls for 200 ms at random, a tenth of the time, as when packets are lost",
 }
+LOSS_WORDS = "one link loses one packet in twenty at random, both ways"
+"""The lossy link between network namespaces."""
+_UNASKED = Links(Means.PROXIES, "nobody asked for anything else")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,8 @@ class Scenario:
     clients: int = 64
     payload_bytes: int = 0
     fault: Fault = Fault.NONE
+    links: Links = _UNASKED
+    """By what means a fault in a link is done, where there is one."""
     mode: Mode = Mode.HONEST
     promise: Promise = Promise.CERTIFIED
     idle_interval_ms: int | None = None
@@ -118,6 +124,16 @@ class Scenario:
     def label(self) -> str:
         """The name, and what is different: only runs of one label can be compared."""
         return " ".join((self.name, *self.changed))
+
+    @property
+    def means(self) -> Means | None:
+        """By what means its links are made lossy; None of the faults that are in no link."""
+        return self.links.means if self.fault.is_in_a_link else None
+
+    @property
+    def fault_words(self) -> str:
+        """What goes wrong, for people."""
+        return LOSS_WORDS if self.means is Means.NAMESPACES else FAULT_WORDS[self.fault]
 
 
 def at_rate(rate: int, per_request: int | None = None, mode: Mode = Mode.HONEST) -> OpenLoop:

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.cluster.outcome import Outcome, code_name, cpu_us_per_transaction, pause_words, rounds_per_second
-from bench.cluster.scenarios import FAULT_WORDS, MODE_MARKS, PROMISE_MARKS, Fault
+from bench.cluster.scenarios import MODE_MARKS, PROMISE_MARKS, Fault
 from bench.machine import NOISE_RULE
 
 _NOTHING_YET: Mapping[str, Any] = {"sent": 0, "certified": 0, "p99_ms": None}
@@ -110,7 +110,11 @@ def show_one(outcome: Outcome) -> None:
         if trial.aftermath is not None:
             table.add_row("pause after the fault", pause_words(trial.aftermath))
         killed = f" ({', '.join(trial.killed)})" if trial.killed else ""
-        table.add_row("fault", f"{at}{FAULT_WORDS[scenario.fault]}{killed}")
+        table.add_row("fault", f"{at}{scenario.fault_words}{killed}")
+    if scenario.means is not None:
+        table.add_row("links", f"through {scenario.means.value}: {scenario.links.why}")
+    if trial.lost is not None:
+        table.add_row("packets lost", f"{trial.lost.lost:,} of {trial.lost.sent:,}")
     if trial.refusals:
         table.add_row(
             "not now", ", ".join(f"{count:,} {code_name(code)}" for code, count in trial.refusals.items())
@@ -175,8 +179,8 @@ def _marks(outcome: Outcome) -> str:
     marks = [MODE_MARKS[outcome.scenario.mode], *PROMISE_MARKS[outcome.scenario.promise]]
     if not outcome.scenario.fsync:
         marks.append("NO FSYNC")
-    if outcome.scenario.fault.needs_proxies:
-        marks.append("through proxies")
+    if outcome.scenario.means is not None:
+        marks.append(f"through {outcome.scenario.means.value}")
     if outcome.attached:
         marks.append("cluster elsewhere")
     if outcome.noise.is_noisy:

@@ -12,6 +12,7 @@ from bench.cluster.outcome import Outcome
 from bench.cluster.scenarios import Fault, Mode, Scenario, at_rate, rate_name
 from bench.cluster.shapes import ClosedLoop, OpenLoop
 from bench.cluster.trial import Watcher, run_trial, settle
+from bench.cluster.wiring import Wiring
 from bench.machine import Machine, Noise
 
 _LONE_TPS_MAX = 500
@@ -32,11 +33,12 @@ class Search:
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where to measure: `attach` are URLs of a running cluster with the keys of members, else a new one is
-    made in `directory`."""
+    made in `directory`, in the namespaces of `wiring` if there are any."""
 
     directory: Path
     attach: tuple[str, ...] = ()
     keys: tuple[Path, ...] = ()
+    wiring: Wiring | None = None
 
 
 @dataclass(slots=True)
@@ -126,7 +128,7 @@ async def open_session(
     opened = (
         open_attached(place.attach, place.keys, scenario.mode)
         if place.attach
-        else open_local(scenario, place.directory / "net")
+        else open_local(scenario, place.directory / "net", place.wiring)
     )
     async with opened as ground:
         shown = replace(scenario, nodes=len(ground.urls), clients=len(ground.seeds))

@@ -20,6 +20,7 @@ from bench.cluster.scenarios import Fault, Mode, Scenario
 from bench.cluster.shapes import ClosedLoop, NoLoad, OpenLoop, Share, timetable
 from bench.cluster.signing import SigningPlan
 from bench.machine import usable_cores
+from bench.packetloss import Lost
 
 LIFETIME_MS = 590_000
 """Of a transaction, from its signing: within the ten minutes that a cluster allows by default."""
@@ -61,6 +62,8 @@ class Trial:
     aftermath: Aftermath | None
     """What the fault did; None without one."""
     deaths: tuple[str, ...]
+    lost: Lost | None = None
+    """Packets of the lossy link, where they were really lost."""
 
 
 @dataclass(slots=True)
@@ -110,7 +113,9 @@ async def run_trial(
     if scenario.fault is not Fault.NONE:
         fault_at_s = scenario.seconds / 2
         aftermath = aftermath_of(gathered.samples, window, window.begin_us + int(fault_at_s * _SECOND_US))
-    deaths = () if ground.daemons is None else tuple(str(death) for death in ground.daemons.deaths)
+    daemons = ground.daemons
+    deaths = () if daemons is None else tuple(str(death) for death in daemons.deaths)
+    loss = None if daemons is None else daemons.loss
     return Trial(
         traffic_of(gathered.samples, window, weight=_weight(scenario)),
         work_between(before, after),
@@ -121,6 +126,7 @@ async def run_trial(
         fault_at_s,
         aftermath,
         deaths,
+        None if loss is None else loss.lost,
     )
 
 

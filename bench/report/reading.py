@@ -65,6 +65,7 @@ class Trial:
     """A transaction's in all daemons together; None where they cannot be seen."""
     fsync: bool
     proxied: bool
+    namespaced: bool
     attached: bool
     promise: str
     """What clients waited for: certified, as all did of whom older lines tell, or committed."""
@@ -99,6 +100,7 @@ class Trial:
             None if cpu is None else cpu.number("daemons"),
             fields.truth("fsync"),
             fields.truth("proxied"),
+            "namespaced" in fields and fields.truth("namespaced"),
             fields.truth("attached"),
             fields.text("promise") if "promise" in fields else CERTIFIED,
         )
@@ -111,6 +113,7 @@ class Trial:
             (f"{self.promise.upper()}, not certified", self.promise != CERTIFIED),
             ("NO FSYNC", not self.fsync),
             ("through proxies", self.proxied),
+            ("through namespaces", self.namespaced),
             ("cluster elsewhere", self.attached),
             ("NOT CARRIED", not self.success),
         )

@@ -23,6 +23,7 @@ class FakeDaemons:
             nodes=[LocalNode(f"node{n}", Any, ports) for n, ports in enumerate(free_ports(nodes))]  # type: ignore[arg-type]  # no home
         )
         self.mesh = mesh
+        self.loss = None
         self.signals: list[tuple[float, str, signal.Signals]] = []
 
     def signal(self, name: str, number: signal.Signals) -> None:

@@ -67,8 +67,10 @@ def test_what_is_not_like_other_runs_is_marked() -> None:
     told = ("OPAQUE", "NO FSYNC", "through proxies", "cluster elsewhere", "NOT CARRIED")
     assert run_of(unlike).marks == told
     assert run_of(cluster_run(LONE, promise="committed")).marks == ("COMMITTED, not certified",)
+    assert run_of(cluster_run(LONE, namespaced=True)).marks == ("through namespaces",)
     older = cluster_run(LONE)
     del older.figures["promise"]  # type: ignore[attr-defined]  # a line from before there was a choice
+    del older.figures["namespaced"]  # type: ignore[attr-defined]  # and from before packets could be lost
     assert run_of(older) == replace(run_of(cluster_run(LONE)), record=older)
     dirty = replace(cluster_run(LONE), machine=replace(MACHINE, commit=None, dirty=True))
     assert run_of(dirty).marks == ("changed sources", "no commit")
