@@ -16,7 +16,8 @@ T = TypeVar("T")
 
 _HEAD_BYTES_MAX = 16 * 1024
 _BODY_BYTES_MAX = 64 * 1024 * 1024
-_CHUNK_BYTES = 256 * 1024
+_CHUNK_BYTES = 64 * 1024
+"""Objects of 128 KiB and more are made and taken back by the system itself, however little is read."""
 _HEAD_END = b"\r\n\r\n"
 _JOINED_BYTES_MAX = 32 * 1024
 """A smaller body goes with its head; to copy a larger one costs more than a second call."""
