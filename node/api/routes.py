@@ -249,4 +249,4 @@ OPERATIONS: tuple[Operation, ...] = (
 def operations_of(params: Params) -> tuple[Operation, ...]:
     """What a node of a cluster with these parameters answers: `/v1/opaque` exists on benchmark clusters, and
     stands first there, because routes are tried in order."""
-    return (OPAQUE_OPERATION, *OPERATIONS) if params.is_opaque else OPERATIONS
+    return OPERATIONS if params.benchmark is None else (OPAQUE_OPERATION, *OPERATIONS)

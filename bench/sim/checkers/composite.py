@@ -77,7 +77,7 @@ class Checkers:
         self.durability = Durability(self._blocks)
         self.validity: Validity | OpaqueValidity = (
             OpaqueValidity(genesis.state_root, self._blocks)
-            if genesis.params.is_opaque
+            if genesis.params.benchmark is not None
             else Validity(genesis.cluster_id, genesis.params.replay_cap_ms, setting.scheme, self._blocks)
         )
         self.chain = Headers(header)

@@ -202,7 +202,7 @@ async def test_a_benchmark_cluster_says_what_it_is_and_is_not_measured_as_anythi
 
 def test_a_testnet_is_never_a_benchmark_cluster(tmp_path: Path) -> None:
     testnet = write_testnet(tmp_path / "net", "plain", (NodePorts(1, 2),), 1, lambda size: os.urandom(size))
-    assert not Genesis.from_json(testnet.genesis_file.read_text()).params.is_opaque
+    assert Genesis.from_json(testnet.genesis_file.read_text()).params.benchmark is None
 
 
 @pytest.mark.parametrize(
