@@ -119,7 +119,8 @@ OPTIONS: Sequence[Callable[[Callable[..., None]], Callable[..., None]]] = (
         "keys",
         multiple=True,
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        help="With --attach: the key file of a member who may publish; may be given several times.",
+        help="With --attach: the key file of a member who may publish (in signed mode anybody's); may be "
+        "given several times.",
     ),
     click.option("--json", "as_json", is_flag=True, help="One object instead of tables."),
     click.option(

@@ -10,7 +10,7 @@ from bench.sim.world import World
 from node.ledger.codes import Code
 from node.ledger.params import Benchmark
 from node.pool.signedchunks import signed_transaction
-from node.validator import ChunkSubmitted, Refusal
+from node.validator import ChunkChecked, ChunkSubmitted, Refusal
 from tests.node.validator.test_opaque import RECOVERY_MS, counted, holds, name_of, opaque_world
 
 SIZE = 512
@@ -59,6 +59,23 @@ def test_one_bad_signature_is_refused_and_the_cluster_goes_on() -> None:
     assert world.run(10_000, lambda: all(holds(host, [name]) for host in world.hosts))
     world.settle(RECOVERY_MS)
     assert [counted(host) for host in world.hosts] == [20] * 4
+
+
+def test_what_a_validator_vouches_for_unseen_is_ordered_by_nobody() -> None:
+    """Its own chunk is called good before it was looked at: the others refuse the batch."""
+    world = signed_world().start()
+    world.run(500)
+    liar, good = world.hosts[3], chunk(world, 200)
+    ticket = send(liar, good[:-1] + bytes((good[-1] ^ 1,)))
+    liar.feed(ChunkChecked(ticket, None))
+    assert world.run(1_000, lambda: ticket in liar.answers)
+    name = name_of(liar, ticket)
+    world.run(3_000)
+    assert not any(holds(host, [name]) for host in world.hosts)
+    taken = send(world.hosts[0], good)
+    assert world.run(10_000, lambda: taken in world.hosts[0].answers)
+    kept = name_of(world.hosts[0], taken)
+    assert world.run(10_000, lambda: all(holds(host, [kept]) for host in world.hosts[:3]))
 
 
 @pytest.mark.parametrize("seed", range(2))
