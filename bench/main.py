@@ -14,7 +14,7 @@ COMMANDS: dict[str, Entry] = {
     ),
     "cluster": Entry(
         "bench.cluster.command",
-        "Throughput and latency of real daemons under honest or opaque load, with what it costs.",
+        "Throughput and latency of real daemons under honest, signed or opaque load, with what it costs.",
     ),
     "epochs": Entry(
         "bench.epochs",

@@ -62,7 +62,7 @@ def _with_options(function: Callable[..., None]) -> Callable[..., None]:
 @click.command("cluster", epilog=described())
 @_with_options
 def command(**options: Any) -> None:
-    """Throughput and latency of real daemons under honest or opaque load, with what it costs.
+    """Throughput and latency of real daemons under honest, signed or opaque load, with what it costs.
 
     Without --rate the cluster sets the rate: a bounded number of transactions is always under way. Latency
     counts from the time at which a transaction should have been sent to its certified receipt.

@@ -27,7 +27,7 @@ from node.cli.failures import root_of
 from node.client import AsyncClient, ClientError
 from node.home import SEED_BYTES, read_key
 from node.ledger.members import Member
-from node.ledger.params import OPAQUE, Params
+from node.ledger.params import Params
 from node.local.cluster import wait_ready
 from node.local.ports import NodePorts
 from node.local.supervisor import Program, ProgramDied, Supervisor, open_supervisor
@@ -129,7 +129,9 @@ def _write(
     scenario: Scenario, directory: Path, seeds: Sequence[bytes], ports: tuple[NodePorts, ...]
 ) -> Testnet:
     now_ms = time.time_ns() // 1_000_000
-    params = Params(now_ms, apps=(OPAQUE,)) if scenario.mode is Mode.OPAQUE else Params(now_ms)
+    params = Params(now_ms)
+    if scenario.mode.benchmark is not None:
+        params = replace(params, apps=(scenario.mode.benchmark.value,))
     if scenario.idle_interval_ms is not None:
         params = replace(params, idle_interval_ms=scenario.idle_interval_ms)
     if scenario.batch_bytes is not None:
@@ -157,8 +159,8 @@ async def open_attached(
             await client.wait_ready(READY_MS)
         if status.node_name in named:
             raise GroundError(f"{url} and {named[status.node_name]} are one node, {status.node_name}")
-        if (mode is Mode.OPAQUE) != (status.benchmark == OPAQUE):
-            kind = "a benchmark cluster" if status.benchmark else "no benchmark cluster"
+        if status.benchmark != ("" if mode.benchmark is None else mode.benchmark.value):
+            kind = f"a benchmark cluster ({status.benchmark})" if status.benchmark else "no benchmark cluster"
             raise GroundError(f"{url} belongs to {kind}; it cannot be measured in {mode.value} mode")
         named[status.node_name] = url.rstrip("/")
         clusters.add(status.cluster_id)

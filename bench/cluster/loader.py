@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import cycle
 from pathlib import Path
 
 import trio
@@ -21,8 +22,9 @@ from bench.cluster.delivery import Refusals, Signed, deliver
 from bench.cluster.figures import UNREADABLE, percentile
 from bench.cluster.opaque import bodies, deliver_opaque
 from bench.cluster.pacing import Pacer
-from bench.cluster.scenarios import Promise
+from bench.cluster.scenarios import Mode, Promise
 from bench.cluster.shapes import ClosedLoop, OpenLoop, Share, timetable
+from bench.cluster.signedbodies import read_bodies
 from bench.cluster.signing import read_signed
 from node.api.exchange import MSGPACK, Cluster
 from node.api.opaque import OCTETS
@@ -46,20 +48,27 @@ class LoadPlan:
     timeout_ms: int
     transactions_file: str
     samples_file: str
-    opaque_bytes: int = 0
-    """Of one transaction of a benchmark cluster; 0: signed transactions from the file."""
+    mode: Mode = Mode.HONEST
+    chunk_transaction_bytes: int = 0
+    """Of one transaction of a benchmark cluster; 0 in honest mode."""
     promise: Promise = Promise.CERTIFIED
-    """What opaque transactions wait for; signed ones wait for the certificate."""
+    """What transactions of a benchmark cluster wait for; honest ones wait for the certificate."""
 
     @property
-    def is_opaque(self) -> bool:
-        """Whether requests are bodies of opaque bytes, with one sample each."""
-        return self.opaque_bytes > 0
+    def has_bodies(self) -> bool:
+        """Whether requests are bodies of joined transactions, with one sample each."""
+        return self.mode is not Mode.HONEST
+
+    @property
+    def body_bytes(self) -> int:
+        """Of such a request."""
+        return self.chunk_transaction_bytes * self.shape.per_request
 
     def to_json(self) -> str:
         """One line."""
         kind = "open" if isinstance(self.shape, OpenLoop) else "closed"
-        return json.dumps(asdict(self) | {"kind": kind, "promise": self.promise.value})
+        chosen = {"kind": kind, "promise": self.promise.value, "mode": self.mode.value}
+        return json.dumps(asdict(self) | chosen)
 
     @staticmethod
     def from_json(text: str) -> "LoadPlan":
@@ -67,7 +76,7 @@ class LoadPlan:
         fields = json.loads(text)
         kind = OpenLoop if fields.pop("kind") == "open" else ClosedLoop
         fields |= {"shape": kind(**fields["shape"]), "share": Share(**fields["share"])}
-        fields["promise"] = Promise(fields["promise"])
+        fields |= {"promise": Promise(fields["promise"]), "mode": Mode(fields["mode"])}
         return LoadPlan(**(fields | {"urls": tuple(fields["urls"])}))
 
 
@@ -75,9 +84,9 @@ class _Loader:
     def __init__(self, plan: LoadPlan, begin_us: int, items: Iterator[Signed] | Iterator[bytes]) -> None:
         self._plan = plan
         self._begin_us = begin_us
-        self._connections = Connections(OCTETS if plan.is_opaque else MSGPACK)
+        self._connections = Connections(OCTETS if plan.has_bodies else MSGPACK)
         self._refusals = Refusals()
-        weight = plan.shape.per_request if plan.is_opaque else 1
+        weight = plan.shape.per_request if plan.has_bodies else 1
         self._pacer: Pacer[Signed | bytes] = Pacer(self._deliver, items, plan.share, self._clock_us, weight)
 
     def _clock_us(self) -> int:
@@ -86,7 +95,7 @@ class _Loader:
     async def run(self) -> None:
         """Offer the load and report; ends when all is answered."""
         plan, pacer = self._plan, self._pacer
-        items = 1 if plan.is_opaque else plan.shape.per_request
+        items = 1 if plan.has_bodies else plan.shape.per_request
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._report)
             match plan.shape:
@@ -123,7 +132,12 @@ class _Loader:
                 [
                     await self._connections.drive(
                         deliver_opaque(
-                            cluster, body, plan.opaque_bytes, plan.timeout_ms, refusals, plan.promise
+                            cluster,
+                            body,
+                            plan.chunk_transaction_bytes,
+                            plan.timeout_ms,
+                            refusals,
+                            plan.promise,
                         )
                     )
                     for body in batch
@@ -167,16 +181,22 @@ async def _run(loader: _Loader) -> None:
         nursery.cancel_scope.cancel()
 
 
+def _items(plan: LoadPlan) -> tuple[Iterator[Signed] | Iterator[bytes], int]:
+    """What is sent, and how many transactions that is, 0 where it goes round."""
+    match plan.mode:
+        case Mode.OPAQUE:
+            return bodies(plan.share.number, plan.body_bytes), 0
+        case Mode.SIGNED:
+            return cycle(read_bodies(Path(plan.transactions_file), plan.body_bytes)), 0
+        case Mode.HONEST:
+            signed = read_signed(Path(plan.transactions_file))
+            return iter(signed), len(signed)
+
+
 def main() -> None:
     """Read the plan, get ready, wait for the time, offer the load."""
     plan = LoadPlan.from_json(sys.stdin.readline())
-    items: Iterator[Signed] | Iterator[bytes]
-    if plan.is_opaque:
-        items = bodies(plan.share.number, plan.opaque_bytes * plan.shape.per_request)
-        count = 0
-    else:
-        signed = read_signed(Path(plan.transactions_file))
-        items, count = iter(signed), len(signed)
+    items, count = _items(plan)
     gc.freeze()  # the transactions stay until the end: looking at them again and again costs pauses
     _say({"event": "ready", "transactions": count})
     start = sys.stdin.readline()

@@ -1,7 +1,8 @@
-"""The load of a benchmark cluster: bodies of opaque bytes that are made once, before the clock runs.
+"""The load of a benchmark cluster: bodies of bytes that are made once, before the clock runs.
 
 A load process would measure itself if it made transactions one by one. Here a request is a whole number of
-transactions of random bytes, one sample stands for all of them, and a few different bodies go round.
+transactions, of random bytes or signed ones (`signedbodies.py`), one sample stands for all of them, and a few
+different bodies go round.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,14 +18,15 @@ from node.api.faults import Fault
 from node.api.opaque import OpaqueOutcome
 from node.ledger.receipts import Receipt
 
-_BODIES = 16
+BODIES = 16
+"""Different ones, which go round: a benchmark cluster deduplicates nothing."""
 _BUSY = (*BACK_PRESSURE, Fault.BUSY.value.code, Fault.NOT_READY.value.code)
 
 
 def bodies(seed: int, body_bytes: int) -> Iterator[bytes]:
     """Bodies without end."""
     random = Random(seed)
-    return cycle([random.randbytes(body_bytes) for _ in range(_BODIES)])
+    return cycle([random.randbytes(body_bytes) for _ in range(BODIES)])
 
 
 def deliver_opaque(

@@ -10,8 +10,8 @@ import click
 from bench.cluster.knee import RATE_MAX
 from bench.cluster.scenarios import (
     BY_NAME,
+    CHUNK_TRANSACTIONS,
     DEFAULT_OF,
-    OPAQUE_CHUNK,
     SCENARIOS,
     Fault,
     Mode,
@@ -25,6 +25,7 @@ from bench.results import HISTORY
 from node.api.opaque import PIECES_MAX
 from node.ledger.params import RANGES, Params
 from node.local.testnet import NODES_MAX
+from node.pool.signedchunks import SIGNED_BYTES_MIN
 
 _CLIENTS_MAX = 2_000
 _RATES_MAX = 32
@@ -66,13 +67,14 @@ OPTIONS: Sequence[Callable[[Callable[..., None]], Callable[..., None]]] = (
     click.option(
         "--scenario",
         type=click.Choice(tuple(BY_NAME)),
-        help=f"By default {DEFAULT_OF[Mode.HONEST]}, in opaque mode {DEFAULT_OF[Mode.OPAQUE]}.",
+        help=f"By default {DEFAULT_OF[Mode.HONEST]}; in other modes {DEFAULT_OF[Mode.SIGNED]} and "
+        f"{DEFAULT_OF[Mode.OPAQUE]}.",
     ),
     click.option(
         "--mode",
         type=click.Choice(tuple(mode.value for mode in Mode)),
-        help="What a transaction is: a record that is signed, verified and executed, or opaque bytes that "
-        "are none of it, on a benchmark cluster.",
+        help="What a transaction is: a record that is signed, verified and executed; or, on a benchmark "
+        "cluster, bytes that are signed and verified and not executed, or opaque ones that are none of it.",
     ),
     click.option("--nodes", type=click.IntRange(1, NODES_MAX), help="Daemons on this machine."),
     click.option("--rate", type=click.IntRange(1, RATE_MAX), help="Transactions a second at fixed times."),
@@ -117,7 +119,8 @@ OPTIONS: Sequence[Callable[[Callable[..., None]], Callable[..., None]]] = (
         "keys",
         multiple=True,
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        help="With --attach: the key file of a member who may publish; may be given several times.",
+        help="With --attach: the key file of a member who may publish (in signed mode anybody's); may be "
+        "given several times.",
     ),
     click.option("--json", "as_json", is_flag=True, help="One object instead of tables."),
     click.option(
@@ -155,7 +158,8 @@ def refuse_contradictions(options: dict[str, Any]) -> None:
             if options["keys"]:
                 raise click.UsageError("Nobody signs opaque transactions; leave --key out.")
         elif not options["keys"]:
-            raise click.UsageError("--attach needs --key FILE, the key of a member who may publish.")
+            whose = "of a member who may publish" if scenario.mode.is_executed else "that signs, anybody's"
+            raise click.UsageError(f"--attach needs --key FILE, the key {whose}.")
     elif options["keys"]:
         raise click.UsageError("--key is for --attach; a cluster made here gets keys of its own.")
 
@@ -201,8 +205,9 @@ def scenario_of(options: dict[str, Any]) -> Scenario:
     scenario = replace(scenario, **different, changed=changed)
     if scenario.mode is Mode.OPAQUE and options["clients"]:
         raise click.UsageError("Nobody signs opaque transactions; leave --clients out.")
-    if scenario.mode is Mode.OPAQUE and options["verification_certificates"]:
-        raise click.UsageError("Nobody signs opaque transactions; leave --verification-certificates out.")
+    if scenario.mode is not Mode.HONEST and options["verification_certificates"]:
+        why = "Nobody signs opaque transactions" if scenario.mode is Mode.OPAQUE else "Every node verifies"
+        raise click.UsageError(f"{why}; leave --verification-certificates out.")
     _refuse_bodies(scenario)
     is_hurt = scenario.fault is not Fault.NONE
     if is_hurt and scenario.nodes < _NODES_MIN_FOR_A_FAULT:
@@ -215,9 +220,14 @@ def scenario_of(options: dict[str, Any]) -> Scenario:
 
 
 def _refuse_bodies(scenario: Scenario) -> None:
-    """Raises UsageError for requests of opaque bytes that no node takes."""
-    if scenario.mode is not Mode.OPAQUE or isinstance(scenario.shape, NoLoad):
+    """Raises UsageError for requests to a benchmark cluster that no node takes."""
+    if scenario.mode is Mode.HONEST or isinstance(scenario.shape, NoLoad):
         return
+    if scenario.mode is Mode.SIGNED and scenario.payload_bytes < SIGNED_BYTES_MIN:
+        raise click.UsageError(
+            f"A signed transaction has at least {SIGNED_BYTES_MIN} bytes, a key and a signature among them; "
+            "raise --payload-bytes."
+        )
     if not scenario.payload_bytes:
         raise click.UsageError("An opaque transaction has at least 1 byte; raise --payload-bytes.")
     count, each = scenario.shape.per_request, scenario.payload_bytes
@@ -238,7 +248,7 @@ def _shaped(scenario: Scenario, options: dict[str, Any]) -> Scenario:
         scenario = _offering(scenario, offered, name, f"rate={rate}")
     elif options["outstanding"]:
         most = options["outstanding"]
-        bulk = _BULK if scenario.mode is Mode.HONEST else OPAQUE_CHUNK
+        bulk = _BULK if scenario.mode is Mode.HONEST else CHUNK_TRANSACTIONS
         closed = ClosedLoop(most, per_request or min(bulk, most))
         prefix = "" if scenario.mode is Mode.HONEST else f"{scenario.mode.value}-"
         scenario = _offering(scenario, closed, f"{prefix}outstanding-{most}", f"outstanding={most}")

@@ -94,7 +94,7 @@ def figures_of(scenario: Scenario, trial: Trial) -> dict[str, Any]:
         "scenario": scenario.label,
         "mode": scenario.mode.value,
         "promise": scenario.promise.value,
-        "signed": scenario.mode.is_executed,
+        "signed": scenario.mode.is_signed,
         "executed": scenario.mode.is_executed,
         "load": _load(scenario),
         "nodes": scenario.nodes,

@@ -9,18 +9,22 @@ from enum import Enum
 
 from bench.cluster.links import Links, Means
 from bench.cluster.shapes import ClosedLoop, NoLoad, OpenLoop, Shape, per_request_for
+from node.ledger.params import Benchmark
 
 IN_FLIGHT = 512
 OUTSTANDING = 2_000
 _BULK = 50
-OPAQUE_BYTES = 512
-"""Of one opaque transaction, as the HotStuff benchmarks have it."""
-OPAQUE_CHUNK = 512
-"""Opaque transactions in one request at a rate: what fills a batch of 256 KiB."""
+CHUNK_TRANSACTION_BYTES = 512
+"""Of one opaque transaction, as the HotStuff benchmarks have it, and of a signed one as well."""
+CHUNK_TRANSACTIONS = 512
+"""Transactions of a benchmark cluster in one request at a rate: what fills a batch of 256 KiB."""
 OPAQUE_LOOP = ClosedLoop(24_576, 2_048)
 OPAQUE_BATCH_BYTES = 524_288
 """Of a batch under a load that saturates: twice the usual size costs a quarter less CPU a transaction, and
 there is no latency to lose."""
+
+SIGNED_LOOP = ClosedLoop(8_192, 512)
+"""What nodes verify in a second or so: more outstanding only waits."""
 
 COMMIT_TARGET_MS = 0
 """limits.commit_target_ms of the nodes of every scenario: what is measured is what a cluster carries, so
@@ -28,24 +32,41 @@ nothing is held back for the sake of latency. `isthmus-bench hostile` measures w
 
 
 class Mode(Enum):
-    """What a transaction is; counted in both when the client has what was promised, the certified receipt.
+    """What a transaction is; counted in each when the client has what was promised, the certified receipt.
 
-    HONEST: signed by many clients, verified, executed, certified, on disk. OPAQUE: random bytes that nobody
-    signs, verifies or executes, on a benchmark cluster that orders, certifies and stores them: the workload
-    of the classic HotStuff benchmarks, which tells what agreement and the data plane carry, and nothing else.
+    HONEST: signed by many clients, verified, executed, certified, on disk. SIGNED: bytes that many clients
+    sign and every node verifies, on a benchmark cluster that executes nothing: beside HONEST it tells what
+    execution costs, beside OPAQUE what signatures cost. OPAQUE: random bytes that nobody signs, verifies or
+    executes, on a benchmark cluster that orders, certifies and stores them: the workload of the classic
+    HotStuff benchmarks, which tells what agreement and the data plane carry, and nothing else.
     """
 
     HONEST = "honest"
+    SIGNED = "signed"
     OPAQUE = "opaque"
 
     @property
+    def is_signed(self) -> bool:
+        """Whether clients sign transactions and every node verifies them."""
+        return self is not Mode.OPAQUE
+
+    @property
     def is_executed(self) -> bool:
-        """Whether transactions are signed, verified and executed: all of it, or nothing."""
+        """Whether transactions are executed."""
         return self is Mode.HONEST
+
+    @property
+    def benchmark(self) -> Benchmark | None:
+        """What the genesis of its clusters enables; None for a ledger."""
+        return _BENCHMARK_OF[self]
+
+
+_BENCHMARK_OF = {Mode.HONEST: None, Mode.SIGNED: Benchmark.SIGNED, Mode.OPAQUE: Benchmark.OPAQUE}
 
 
 MODE_MARKS = {
     Mode.HONEST: "honest mode",
+    Mode.SIGNED: "SIGNED, NOT EXECUTED: signatures are verified, nothing is executed",
     Mode.OPAQUE: "OPAQUE MODE: nothing is signed, verified or executed",
 }
 """What stands beside every figure."""
@@ -98,7 +119,7 @@ _UNASKED = Links(Means.PROXIES, "nobody asked for anything else")
 class Scenario:
     """A named measurement. `idle_interval_ms` and `batch_bytes` are genesis parameters, None for the
     cluster's defaults; `payload_bytes` is added to a signed record of about 230 bytes, and is the whole of an
-    opaque transaction."""
+    transaction of the other modes."""
 
     name: str
     words: str
@@ -138,7 +159,7 @@ class Scenario:
 
 def at_rate(rate: int, per_request: int | None = None, mode: Mode = Mode.HONEST) -> OpenLoop:
     """The open loop of a rate."""
-    usual = per_request_for(rate) if mode is Mode.HONEST else min(per_request_for(rate), OPAQUE_CHUNK)
+    usual = per_request_for(rate) if mode is Mode.HONEST else min(per_request_for(rate), CHUNK_TRANSACTIONS)
     return OpenLoop(rate, per_request or usual, IN_FLIGHT)
 
 
@@ -147,7 +168,7 @@ def rate_name(rate: int, mode: Mode, promise: Promise = Promise.CERTIFIED) -> st
     if mode is Mode.HONEST:
         name = f"steady-{rate}"
     else:
-        name = f"opaque-{rate // 1_000}k" if rate % 1_000 == 0 else f"opaque-{rate}"
+        name = f"{mode.value}-{rate // 1_000}k" if rate % 1_000 == 0 else f"{mode.value}-{rate}"
     return name if promise is Promise.CERTIFIED else f"{name}-{promise.value}"
 
 
@@ -163,7 +184,7 @@ def _opaque(
         words,
         shape,
         clients=1,
-        payload_bytes=OPAQUE_BYTES,
+        payload_bytes=CHUNK_TRANSACTION_BYTES,
         mode=Mode.OPAQUE,
         promise=promise,
         batch_bytes=batch_bytes,
@@ -196,7 +217,14 @@ SCENARIOS: tuple[Scenario, ...] = (
         at_rate(60_000, mode=Mode.OPAQUE),
         promise=Promise.COMMITTED,
     ),
+    Scenario(
+        "signed-saturate",
+        "bytes that are signed and verified and not executed, as much as it takes",
+        SIGNED_LOOP,
+        payload_bytes=CHUNK_TRANSACTION_BYTES,
+        mode=Mode.SIGNED,
+    ),
 )
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
 DEFAULT = "saturate"
-DEFAULT_OF = {Mode.HONEST: DEFAULT, Mode.OPAQUE: "opaque-saturate"}
+DEFAULT_OF = {Mode.HONEST: DEFAULT, Mode.SIGNED: "signed-saturate", Mode.OPAQUE: "opaque-saturate"}

@@ -194,7 +194,7 @@ def _show_conditions(console: Console, outcomes: Sequence[Outcome]) -> None:
     if outcome.noise.is_noisy:
         console.print(f"NOISY: {outcome.noise}; {NOISE_RULE}.", soft_wrap=True, markup=False)
     scenario, size = outcome.scenario, outcome.trial.transaction_bytes
-    clients = f"{scenario.clients} clients, " if scenario.mode.is_executed else ""
+    clients = f"{scenario.clients} clients, " if scenario.mode.is_signed else ""
     load = f"{clients}{size} B a transaction, " if size else ""
     measured = f"{scenario.seconds:g} s measured after {scenario.warmup_seconds:g} s"
     console.print(f"{scenario.nodes} nodes, {load}{measured}", soft_wrap=True)

@@ -15,9 +15,11 @@ from bench.cluster.figures import Aftermath, Samples, Traffic, Window, aftermath
 from bench.cluster.ground import Ground
 from bench.cluster.injuries import injure
 from bench.cluster.loader import LoadPlan
+from bench.cluster.opaque import BODIES
 from bench.cluster.readings import Reading, Work, take_reading, work_between
 from bench.cluster.scenarios import Fault, Mode, Scenario
 from bench.cluster.shapes import ClosedLoop, NoLoad, OpenLoop, Share, timetable
+from bench.cluster.signedbodies import BodiesPlan
 from bench.cluster.signing import SigningPlan
 from bench.machine import usable_cores
 from bench.packetloss import Lost
@@ -85,12 +87,15 @@ async def run_trial(
     duration = scenario.warmup_seconds + scenario.seconds
     shares = _shares(scenario)
     counts = [_count(scenario, share, duration, ceiling_tps) for share in shares]
-    is_opaque = scenario.mode is Mode.OPAQUE
-    if is_opaque:
-        size = scenario.payload_bytes
-    else:
+    size = scenario.payload_bytes
+    if scenario.mode is Mode.HONEST:
         watcher.phase(f"signing {sum(counts):,} transactions", 0)
         size = await _sign(ground, scenario, name, directory, counts)
+    elif scenario.mode is Mode.SIGNED and not isinstance(scenario.shape, NoLoad):
+        watcher.phase(f"signing {BODIES * scenario.shape.per_request:,} transactions", 0)
+        await _sign_bodies(
+            ground, scenario, scenario.shape, directory, _transactions_file(directory, name, shares[0])
+        )
     gathered = _Gathered()
     async with AsyncExitStack() as stack:
         loaders = []
@@ -107,7 +112,7 @@ async def run_trial(
         before, after = await _watch(ground, scenario, loaders, pids, begin_us, gathered, watcher)
     for share in shares:
         gathered.samples.extend(_read(_samples_file(directory, name, share)))
-        _transactions_file(directory, name, share).unlink(missing_ok=is_opaque)
+        _transactions_file(directory, name, share).unlink(missing_ok=not scenario.mode.is_signed)
     window = Window(int(scenario.warmup_seconds * _SECOND_US), int(duration * _SECOND_US))
     fault_at_s, aftermath = None, None
     if scenario.fault is not Fault.NONE:
@@ -143,14 +148,14 @@ async def settle(ground: Ground, watcher: Watcher) -> None:
 
 def _weight(scenario: Scenario) -> int:
     """Transactions that one sample stands for."""
-    if scenario.mode is Mode.OPAQUE and not isinstance(scenario.shape, NoLoad):
+    if scenario.mode is not Mode.HONEST and not isinstance(scenario.shape, NoLoad):
         return scenario.shape.per_request
     return 1
 
 
 def _shares(scenario: Scenario) -> tuple[Share, ...]:
     """One load process for what one does easily, two for more."""
-    if scenario.mode is Mode.OPAQUE:
+    if scenario.mode is not Mode.HONEST:
         return (Share(0, 1),)
     match scenario.shape:
         case NoLoad():
@@ -184,7 +189,8 @@ def _load_plan(
         TIMEOUT_MS,
         str(_transactions_file(directory, name, share)),
         str(_samples_file(directory, name, share)),
-        scenario.payload_bytes if scenario.mode is Mode.OPAQUE else 0,
+        scenario.mode,
+        0 if scenario.mode is Mode.HONEST else scenario.payload_bytes,
         scenario.promise,
     )
 
@@ -208,6 +214,32 @@ async def _sign(ground: Ground, scenario: Scenario, name: str, directory: Path, 
         for number, count in enumerate(counts):
             nursery.start_soon(sign, number, count)
     return max(sizes, default=0)
+
+
+async def _sign_bodies(
+    ground: Ground, scenario: Scenario, shape: OpenLoop | ClosedLoop, directory: Path, file: Path
+) -> None:
+    """Have the bodies of a load signed, side by side on all cores, into one file."""
+    step = min(usable_cores(), BODIES)
+
+    async def sign(number: int) -> None:
+        plan = BodiesPlan(
+            ground.cluster_id,
+            ground.seeds,
+            number,
+            step,
+            BODIES,
+            shape.per_request,
+            scenario.payload_bytes,
+            str(file),
+        )
+        module, child_name = "bench.cluster.signedbodies", f"signer{number}"
+        async with open_child(module, child_name, plan.to_json(), directory) as child:
+            await child.expect("signed")
+
+    async with trio.open_nursery() as nursery:
+        for number in range(step):
+            nursery.start_soon(sign, number)
 
 
 async def _watch(

@@ -12,7 +12,7 @@ from bench.cluster.delivery import Refusals
 from bench.cluster.figures import CERTIFIED
 from bench.cluster.opaque import bodies, deliver_opaque
 from bench.cluster.outcome import code_name
-from bench.cluster.scenarios import OPAQUE_BATCH_BYTES, OPAQUE_BYTES, OPAQUE_LOOP, Mode
+from bench.cluster.scenarios import CHUNK_TRANSACTION_BYTES, OPAQUE_BATCH_BYTES, OPAQUE_LOOP, Mode
 from bench.local import Running, make_record
 from node.api.exchange import Cluster
 from node.api.opaque import OCTETS
@@ -92,7 +92,7 @@ async def _submit_to(cluster: Running, url: str, numbers: "count[int]", progress
 async def _opaque(cluster: Running, progress: Progress) -> None:
     """What `isthmus-bench cluster --scenario opaque-saturate` offers."""
     connections = Connections(OCTETS)
-    items = bodies(0, OPAQUE_LOOP.per_request * OPAQUE_BYTES)
+    items = bodies(0, OPAQUE_LOOP.per_request * CHUNK_TRANSACTION_BYTES)
     try:
         async with trio.open_nursery() as nursery:
             for lane in range(OPAQUE_LOOP.outstanding // OPAQUE_LOOP.per_request):
@@ -111,7 +111,7 @@ async def _send_bodies(
     for number in count(lane):
         first = number % len(urls)
         ordered = Cluster(urls[first:] + urls[:first], clock=_clock_ms, timeout_ms=_TIMEOUT_MS)
-        flow = deliver_opaque(ordered, next(items), OPAQUE_BYTES, _TIMEOUT_MS, refusals)
+        flow = deliver_opaque(ordered, next(items), CHUNK_TRANSACTION_BYTES, _TIMEOUT_MS, refusals)
         try:
             code = await connections.drive(flow)
         except BadAnswer as error:

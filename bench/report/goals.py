@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from bench.report.reading import CERTIFIED, OPAQUE, ClusterRun, OtherRun, Run, ScaleRun, Trial
+from bench.report.reading import CERTIFIED, HONEST, OPAQUE, ClusterRun, OtherRun, Run, ScaleRun, Trial
 
 
 class Better(Enum):
@@ -156,7 +156,7 @@ def _leader_killed(run: Run) -> Found | None:
 
 def _named(name: str) -> Wanted:
     def wanted(trial: Trial) -> bool:
-        return (trial.mode != OPAQUE, trial.promise, trial.label.split()[0]) == (True, CERTIFIED, name)
+        return (trial.mode == HONEST, trial.promise, trial.label.split()[0]) == (True, CERTIFIED, name)
 
     return wanted
 

@@ -9,6 +9,7 @@ from bench.results import HistoryError, Record, read_history
 from bench.strictjson import Fields
 
 OPAQUE, HONEST = "opaque", "honest"
+_MODE_MARKS = {OPAQUE: ("OPAQUE",), "signed": ("SIGNED, NOT EXECUTED",)}
 CERTIFIED = "certified"
 Point: TypeAlias = tuple[float, float]
 
@@ -109,7 +110,6 @@ class Trial:
     def marks(self) -> tuple[str, ...]:
         """What must stand beside its figures."""
         told = (
-            ("OPAQUE", self.mode == OPAQUE),
             (f"{self.promise.upper()}, not certified", self.promise != CERTIFIED),
             ("NO FSYNC", not self.fsync),
             ("through proxies", self.proxied),
@@ -117,7 +117,7 @@ class Trial:
             ("cluster elsewhere", self.attached),
             ("NOT CARRIED", not self.success),
         )
-        return tuple(mark for mark, holds in told if holds)
+        return (*_MODE_MARKS.get(self.mode, ()), *(mark for mark, holds in told if holds))
 
     @property
     def is_usual(self) -> bool:
@@ -217,9 +217,8 @@ class ProfileRun:
     @property
     def marks(self) -> tuple[str, ...]:
         """What must stand beside its figures."""
-        opaque = ("OPAQUE",) if self.mode == OPAQUE else ()
         thin = ("FEW SAMPLES",) if self.is_thin else ()
-        return (*opaque, *thin, *_marks_of_place(self.record))
+        return (*_MODE_MARKS.get(self.mode, ()), *thin, *_marks_of_place(self.record))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,15 @@ from node import wire
 from node.daemon.serving import blocks_answer, sync_answer
 from node.ledger.transactions import check_signature
 from node.pool.batches import verify_batch
+from node.pool.signedchunks import verify_chunk
 from node.storage import ChainTable
 from node.validator import (
     BatchChecked,
     BatchLoaded,
     CheckBatch,
+    CheckChunk,
     CheckSignatures,
+    ChunkChecked,
     Flush,
     Flushed,
     LoadBatch,
@@ -58,6 +61,10 @@ def work(host: "Host", output: Output) -> None:
             scheme = world.setting.scheme
             valid = tuple(check_signature(transaction, scheme) for transaction in transactions)
             host.later(delay_us, lambda: host.feed(SignaturesChecked(ticket, valid)))
+        case CheckChunk(ticket, chunk, transaction_bytes):
+            rules = world.pool_config.batch
+            found = verify_chunk(chunk, transaction_bytes, rules.cluster_id, rules.scheme) or None
+            host.later(delay_us, lambda: host.feed(ChunkChecked(ticket, found)))
         case LoadBatch(digest):
             reader = host.disk.store.reader()
             host.later(

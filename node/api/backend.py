@@ -103,7 +103,7 @@ class NodeStatus:
     pending_transactions: int
     peers: tuple[PeerStatus, ...]
     benchmark: str = ""
-    """`opaque` on a benchmark cluster, whose ledger is none; empty everywhere else."""
+    """`opaque` or `signed` on a benchmark cluster, whose ledger is none; empty everywhere else."""
     pruned_below: int = 0
     """Transactions below this height were pruned here; 0 when none were."""
     sync_from: int | None = None
@@ -162,7 +162,7 @@ class Backend(Protocol):
     async def submit_chunks(
         self, chunks: Sequence[bytes], transaction_bytes: int, timeout_ms: int
     ) -> tuple[Submitted | Rejected, ...]:
-        """Take opaque bytes on a benchmark cluster; `Submitted` names the batch that a chunk was sealed in.
+        """Take bytes on a benchmark cluster; `Submitted` names the batch that a chunk was sealed in.
 
         Raises Busy when none was taken, or not all were sealed in time: then they may be sealed later.
         """

@@ -34,7 +34,6 @@ from node.daemon.waiters import Found, TooManyWaiters
 from node.diagnosis import NodeFacts, PeerFacts
 from node.genesis import Genesis
 from node.ledger.codes import Code
-from node.ledger.params import OPAQUE
 from node.storage import Snapshot, SnapshotExpired, SnapshotLimit
 from node.validator import Refusal
 
@@ -88,7 +87,7 @@ class LiveBackend:
     async def submit_chunks(
         self, chunks: Sequence[bytes], transaction_bytes: int, timeout_ms: int
     ) -> tuple[Submitted | Rejected, ...]:
-        """Take opaque bytes on a benchmark cluster. Raises Busy."""
+        """Take a body's pieces on a benchmark cluster. Raises Busy."""
         outcomes: tuple[Digest | Refusal, ...] = ()
         try:
             with trio.move_on_after(timeout_ms / 1000):
@@ -227,7 +226,8 @@ def _taken(outcomes: Sequence[Digest | Refusal]) -> tuple[Submitted | Rejected, 
 
 
 def _benchmark(genesis: Genesis) -> str:
-    return OPAQUE if genesis.params.is_opaque else ""
+    kind = genesis.params.benchmark
+    return "" if kind is None else kind.value
 
 
 def _location(found: Found | None) -> Location | None:

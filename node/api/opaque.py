@@ -2,9 +2,11 @@
 for who asks for that, committed and executed here: what the classic HotStuff benchmarks measure.
 
 There only where the genesis enables it; elsewhere the path is as unknown as any other. The body is a whole
-number of transactions of `transaction_bytes` each; nobody signs, checks or looks at them. A body larger than
-a batch is cut into pieces, each for a batch of its own, because a request costs as much as the rest of a
-batch's way through a node.
+number of transactions of `transaction_bytes` each; nobody signs, checks or looks at them. On a cluster of
+signed transactions (`node/pool/signedchunks.py`) the signatures are checked first: a piece with a forged one
+is refused as a ledger refuses a transaction, under the code `bad-signature`. A body larger than a batch is
+cut into pieces, each for a batch of its own, because a request costs as much as the rest of a batch's way
+through a node.
 """
 
 from collections.abc import Sequence
@@ -122,7 +124,7 @@ OPERATION = Operation(
     "POST",
     "/v1/opaque",
     "submitOpaque",
-    "Benchmark clusters only: store opaque bytes and wait until their batches are certified, or committed.",
+    "Benchmark clusters only: store bytes and wait until their batches are certified, or committed.",
     submit_opaque,
     (TRANSACTION_BYTES, WAIT, TIMEOUT),
     tuple[OpaqueOutcome, ...],

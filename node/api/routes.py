@@ -248,4 +248,4 @@ OPERATIONS: tuple[Operation, ...] = (
 
 def operations_of(params: Params) -> tuple[Operation, ...]:
     """What a node of a cluster with these parameters answers: `/v1/opaque` exists on benchmark clusters."""
-    return (*OPERATIONS, OPAQUE_OPERATION) if params.is_opaque else OPERATIONS
+    return OPERATIONS if params.benchmark is None else (*OPERATIONS, OPAQUE_OPERATION)

@@ -73,7 +73,7 @@ class NodeCollector(Collector):
         )
         for name, words, value in gauges:
             yield GaugeMetricFamily(f"isthmus_{name}", words, value=float(value))
-        if not node.opened.genesis.params.is_opaque:  # opaque bytes are admitted by nobody: 0 would mislead
+        if node.opened.genesis.params.benchmark is None:  # chunks are admitted by nobody: 0 would mislead
             pending = len(data.desk.admission)
             yield GaugeMetricFamily(
                 "isthmus_transactions_pending", "Admitted here and not stored yet.", value=float(pending)

@@ -31,7 +31,9 @@ from node.validator import (
     BatchLoaded,
     BroadcastFrame,
     CheckBatch,
+    CheckChunk,
     CheckSignatures,
+    ChunkChecked,
     DiskLow,
     EnterEpoch,
     Flush,
@@ -161,7 +163,7 @@ class Performer:
                 self._start(output)
 
     def _start(
-        self, output: CheckBatch | CheckSignatures | Flush | LoadBatch | ServeSync | ServeBlocks
+        self, output: CheckBatch | CheckSignatures | CheckChunk | Flush | LoadBatch | ServeSync | ServeBlocks
     ) -> None:
         start = self._nursery.start_soon
         match output:
@@ -177,6 +179,8 @@ class Performer:
                     start(self._check_signatures, output)
                 else:
                     self._postbox.put(SignaturesChecked(ticket, valid))
+            case CheckChunk():
+                start(self._check_chunk, output)
             case Flush():
                 self._begin_flush(output)
             case LoadBatch():
@@ -205,6 +209,10 @@ class Performer:
     async def _check_signatures(self, item: CheckSignatures) -> None:
         valid = await self._workers.check_signatures(item.transactions)
         self._postbox.put(SignaturesChecked(item.ticket, valid))
+
+    async def _check_chunk(self, item: CheckChunk) -> None:
+        fault = await self._workers.check_chunk(item.chunk, item.transaction_bytes)
+        self._postbox.put(ChunkChecked(item.ticket, fault))
 
     # --- storage ---------------------------------------------------------------------------------------
 

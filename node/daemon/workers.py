@@ -6,7 +6,7 @@ hop to a worker and back is checked in the loop, and so is everything until a pr
 verifies: no start waits for a second interpreter. No end waits for one either.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 
@@ -18,6 +18,7 @@ from consensus import LocalError, SigningKey
 from node.daemon.verifying import Signed, check_signatures, judge_batch, pace_garbage_collection
 from node.ledger.transactions import Transaction
 from node.pool.batches import BatchReport, BatchRules, examine_batch, verify_batch
+from node.pool.signedchunks import examine_chunk, verify_chunk
 from node.validator import BatchChecked
 
 _log = structlog.get_logger("isthmus")
@@ -40,6 +41,20 @@ def _answer(report: BatchReport) -> BatchChecked:
 
 def _signed(transactions: tuple[Transaction, ...]) -> tuple[Signed, ...]:
     return tuple((transaction.sender, transaction.id, transaction.signature) for transaction in transactions)
+
+
+async def _in_slices(steps: Generator[None, None, _T]) -> _T:
+    """What these steps come to, a signature each, with turns of everything else in between."""
+    count = 0
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            answer: _T = end.value
+            return answer
+        count += 1
+        if count % SLICE_TRANSACTIONS == 0:
+            await trio.lowlevel.checkpoint()
 
 
 class Workers:
@@ -82,7 +97,7 @@ class Workers:
                 self._lost(error)
             else:
                 return _answer(report)
-        return _answer(await self._examined_in_slices(data))
+        return _answer(await _in_slices(examine_batch(data, self._rules)))
 
     async def check_signatures(self, transactions: tuple[Transaction, ...]) -> tuple[bool, ...]:
         """One bool a transaction."""
@@ -96,24 +111,21 @@ class Workers:
                 return valid
         return await self._checked_in_slices(signed)
 
+    async def check_chunk(self, chunk: bytes, transaction_bytes: int) -> str | None:
+        """The first fault of a benchmark cluster's signed chunk in words, None when it has none."""
+        asked = (chunk, transaction_bytes, self._rules.cluster_id, self._rules.scheme)
+        if self.proven.is_set() and len(chunk) > INLINE_BYTES_MAX:
+            try:
+                return await self._run(verify_chunk, *asked) or None
+            except trio_parallel.BrokenWorkerError as error:
+                self._lost(error)
+        return await _in_slices(examine_chunk(*asked)) or None
+
     def _lost(self, error: Exception) -> None:
         """A worker was killed, by the kernel for want of memory perhaps: this check is made in the loop, the
         next one gets a new process."""
         self.deaths += 1
         _log.warning("verification_worker_died", detail=str(error))
-
-    async def _examined_in_slices(self, data: bytes) -> BatchReport:
-        steps = examine_batch(data, self._rules)
-        count = 0
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                report: BatchReport = end.value
-                return report
-            count += 1
-            if count % SLICE_TRANSACTIONS == 0:
-                await trio.lowlevel.checkpoint()
 
     async def _checked_in_slices(self, signed: tuple[Signed, ...]) -> tuple[bool, ...]:
         valid: list[bool] = []

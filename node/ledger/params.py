@@ -5,13 +5,26 @@ timing or a root. Everything else is local configuration.
 """
 
 from dataclasses import dataclass, fields
+from enum import Enum
 
 from consensus import CodecError, Value, as_array, as_int, as_text, as_tuple
 
 APPS_MAX = 64
-OPAQUE = "opaque"
-"""The application of benchmark clusters, which has no methods: see `node/ledger/opaque.py`."""
 _NAME_MAX = 64
+
+
+class Benchmark(Enum):
+    """What a benchmark cluster stores and does not execute (`node/ledger/opaque.py`). The value is the name
+    of an application without methods, the only one of its genesis."""
+
+    OPAQUE = "opaque"
+    """Bytes that nobody signs and nobody looks at."""
+    SIGNED = "signed"
+    """Transactions whose signatures every validator verifies, and nothing more."""
+
+
+OPAQUE, SIGNED = Benchmark.OPAQUE.value, Benchmark.SIGNED.value
+_BENCHMARKS: dict[tuple[str, ...], Benchmark] = {(kind.value,): kind for kind in Benchmark}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +71,18 @@ class Params:
             )
         if len(self.apps) > APPS_MAX or list(self.apps) != sorted(set(self.apps)):
             raise ValueError(f"apps must be at most {APPS_MAX} different names in alphabetical order")
-        if OPAQUE in self.apps and not self.is_opaque:
-            others = ", ".join(app for app in self.apps if app != OPAQUE)
+        alone = next((app for app in self.apps if (app,) in _BENCHMARKS), None)
+        if alone is not None and self.benchmark is None:
+            others = ", ".join(app for app in self.apps if app != alone)
             raise ValueError(
-                f"apps: {OPAQUE} is the whole ledger of a benchmark cluster and stands alone; remove it, or "
+                f"apps: {alone} is the whole ledger of a benchmark cluster and stands alone; remove it, or "
                 f"remove {others}"
             )
 
     @property
-    def is_opaque(self) -> bool:
-        """Whether this is a benchmark cluster, which stores batches of bytes and executes nothing."""
-        return self.apps == (OPAQUE,)
+    def benchmark(self) -> Benchmark | None:
+        """What a benchmark cluster stores, which executes nothing; None for every ledger."""
+        return _BENCHMARKS.get(self.apps)
 
     def to_value(self) -> tuple[Value, ...]:
         """The fields in the order of their definition."""

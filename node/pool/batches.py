@@ -28,7 +28,8 @@ from consensus import (
 )
 from node.ledger.codes import RejectedTransaction
 from node.ledger.transactions import Transaction, check_signature
-from node.pool.chunks import check_items
+from node.pool.chunks import check_items, sized_chunks
+from node.pool.signedchunks import SIGNED_BYTES_MIN, examine_chunk
 
 BATCH_VERSION = 1
 _BATCH_DOMAIN = "isthmus/batch/v1"
@@ -45,6 +46,18 @@ class BatchContent(Enum):
     """Signed by their senders; `verify_batch` looks at each."""
     CHUNKS = 2
     """Opaque bytes of a benchmark cluster (`chunks.py`): what decodes is valid."""
+    SIGNED_CHUNKS = 3
+    """The same of transactions that are signed (`signedchunks.py`); `verify_batch` looks at each."""
+
+    @property
+    def is_chunks(self) -> bool:
+        """Whether it is the content of a benchmark cluster, whose batches hold a manifest and chunks."""
+        return self is not BatchContent.TRANSACTIONS
+
+    @property
+    def least_bytes(self) -> int:
+        """Of one transaction in a chunk."""
+        return SIGNED_BYTES_MIN if self is BatchContent.SIGNED_CHUNKS else 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +151,12 @@ class Batch:
             raise CodecError("an empty batch")
         if not _is_of_bytes(transactions) or max(map(len, transactions)) > rules.transaction_bytes_max:
             raise CodecError(f"every transaction must be at most {rules.transaction_bytes_max} bytes")
-        opaque = rules.content is BatchContent.CHUNKS
-        size = check_items(transactions) if opaque else sum(map(len, transactions))
+        content = rules.content
+        size = (
+            check_items(transactions, content.least_bytes)
+            if content.is_chunks
+            else sum(map(len, transactions))
+        )
         if size > rules.batch_bytes_max:
             raise CodecError(f"{size} bytes of transactions exceed the limit of {rules.batch_bytes_max}")
         return Batch(
@@ -194,8 +211,9 @@ def examine_batch(data: bytes, rules: BatchRules) -> Generator[None, None, Batch
         batch = Batch.decode(data, rules, name)
     except CodecError as error:
         return BatchReport(name, False, str(error))
-    if rules.content is BatchContent.CHUNKS:
-        return BatchReport(name, True, "")
+    if rules.content.is_chunks:
+        fault = "" if rules.content is BatchContent.CHUNKS else (yield from _signature_fault(batch, rules))
+        return BatchReport(name, not fault, fault)
     opened: dict[Digest, Transaction] = {}
     for position, encoded in enumerate(batch.transactions):
         fault = _transaction_fault(encoded, batch, rules, opened)
@@ -203,6 +221,14 @@ def examine_batch(data: bytes, rules: BatchRules) -> Generator[None, None, Batch
             return BatchReport(name, False, f"transaction {position}: {fault}")
         yield
     return BatchReport(name, True, "", tuple(opened.values()))
+
+
+def _signature_fault(batch: Batch, rules: BatchRules) -> Generator[None, None, str]:
+    for position, (size, chunk) in enumerate(sized_chunks(batch.transactions)):
+        fault = yield from examine_chunk(chunk, size, rules.cluster_id, rules.scheme)
+        if fault:
+            return f"chunk {position}, {fault}"
+    return ""
 
 
 def _transaction_fault(

@@ -1,4 +1,4 @@
-"""What a batch of a benchmark cluster carries instead of transactions: chunks of opaque bytes.
+"""What a batch of a benchmark cluster carries instead of transactions: chunks of bytes.
 
 A chunk is what one client sent in one request: a whole number of transactions of one size, joined. A batch
 holds a manifest and then its chunks:
@@ -6,11 +6,12 @@ holds a manifest and then its chunks:
     manifest = sequence (u64) | bytes of one transaction (u32) of each chunk, all big-endian
 
 The sequence number is its author's, so that two batches of equal bytes have different names. Nobody signed
-a chunk and nothing looks into it, so a batch is valid by its shape alone, at every validator alike.
+an opaque chunk and nothing looks into it, so such a batch is valid by its shape alone, at every validator
+alike. Of the other kind every transaction is signed (`signedchunks.py`).
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from consensus import CodecError
@@ -35,11 +36,18 @@ class Chunk:
     expires_at_ms: int = NEVER_MS
 
     @staticmethod
-    def make(ticket: int, data: bytes, transaction_bytes: int, bytes_max: int) -> "Chunk":
-        """Raises RejectedTransaction for what no batch of at most `bytes_max` bytes can hold."""
+    def make(
+        ticket: int, data: bytes, transaction_bytes: int, bytes_max: int, least_bytes: int = 1
+    ) -> "Chunk":
+        """Raises RejectedTransaction for what no batch of at most `bytes_max` bytes can hold; `least_bytes`
+        is the size of the smallest transaction."""
         if len(data) > bytes_max:
             raise RejectedTransaction(Code.OVERSIZED, f"{len(data)} bytes, a batch holds at most {bytes_max}")
-        if not data or transaction_bytes < 1 or len(data) % transaction_bytes:
+        if transaction_bytes < least_bytes:
+            raise RejectedTransaction(
+                Code.MALFORMED, f"no transaction has {transaction_bytes} bytes, the smallest {least_bytes}"
+            )
+        if not data or len(data) % transaction_bytes:
             raise RejectedTransaction(
                 Code.MALFORMED, f"{len(data)} bytes are no transactions of {transaction_bytes} bytes each"
             )
@@ -52,22 +60,31 @@ def batch_items(sequence: int, chunks: Sequence[Chunk]) -> tuple[bytes, ...]:
     return (_SEQUENCE.pack(sequence) + sizes, *(chunk.encoded for chunk in chunks))
 
 
-def check_items(items: tuple[bytes, ...]) -> int:
-    """The bytes of all chunks together. Raises CodecError for what is no manifest with its chunks."""
+def check_items(items: tuple[bytes, ...], least_bytes: int = 1) -> int:
+    """The bytes of all chunks together. Raises CodecError for what is no manifest with its chunks, of
+    transactions of `least_bytes` at least."""
     chunks = items[1:]
     if not 1 <= len(chunks) <= CHUNKS_MAX:
         raise CodecError(f"a batch holds 1 to {CHUNKS_MAX} chunks, not {len(chunks)}")
     for size, chunk in zip(_sizes(items), chunks, strict=True):
-        if not chunk or not size or len(chunk) % size:
+        if size < least_bytes:
+            raise CodecError(
+                f"a chunk is no transactions of {size} bytes each: the smallest has {least_bytes}"
+            )
+        if not chunk or len(chunk) % size:
             raise CodecError(f"a chunk of {len(chunk)} bytes is no transactions of {size} bytes each")
     return sum(map(len, chunks))
 
 
 def count_transactions(items: tuple[bytes, ...]) -> tuple[int, int]:
     """(transactions, bytes) of a batch that passed `check_items`; one division a chunk."""
-    chunks = items[1:]
-    count = sum(len(chunk) // size for size, chunk in zip(_sizes(items), chunks, strict=True))
-    return count, sum(map(len, chunks))
+    count = sum(len(chunk) // size for size, chunk in sized_chunks(items))
+    return count, sum(map(len, items[1:]))
+
+
+def sized_chunks(items: tuple[bytes, ...]) -> Iterator[tuple[int, bytes]]:
+    """(bytes of one transaction, chunk) of each chunk of a batch that passed `check_items`."""
+    return zip(_sizes(items), items[1:], strict=True)
 
 
 def _sizes(items: tuple[bytes, ...]) -> tuple[int, ...]:

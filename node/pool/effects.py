@@ -49,6 +49,16 @@ class VerifyBatch:
 
 
 @immutable(frozen=True, slots=True)
+class VerifyChunk:
+    """Have `verify_chunk` check a client's signed chunk off the critical path; answer
+    `on_chunk_verified(ticket, fault)`."""
+
+    ticket: int
+    chunk: bytes
+    transaction_bytes: int
+
+
+@immutable(frozen=True, slots=True)
 class PersistBatch:
     """Make durable; answer `on_persisted((digest, ...))`, one call for a drained group. A barrier."""
 
@@ -113,6 +123,7 @@ PoolEffect: TypeAlias = (
     Send
     | Broadcast
     | VerifyBatch
+    | VerifyChunk
     | PersistBatch
     | ReadBatch
     | ForgetBatches

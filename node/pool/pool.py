@@ -65,17 +65,8 @@ class BatchPool:
         self.attesting = Attesting(
             config, validators, me, self._shelf, self._ordered, self._verdicts, self._spreading.connected
         )
-        self.arrivals = Arrivals(
-            config,
-            validators,
-            self._shelf,
-            self._ordered,
-            self._checks,
-            self._fetcher,
-            self._delivery,
-            self._spreading,
-            self.attesting,
-        )
+        rooms = (self._shelf, self._ordered, self._checks, self._fetcher, self._delivery, self._spreading)
+        self.arrivals = Arrivals(config, validators, *rooms, self.attesting)
         self._exclusions = Exclusions(config.exclusion_base_ms, config.exclusion_max_ms)
         self.sealer = Sealer(config, me, validators.epoch, self._shelf, self._spreading)
         self._committed_ms = 0
@@ -91,9 +82,14 @@ class BatchPool:
         return self._finish([], now_ms)
 
     def on_chunk(self, ticket: int, data: bytes, transaction_bytes: int, now_ms: int) -> list[PoolEffect]:
-        """A client's opaque bytes, on a benchmark cluster: answered once sealed (`ChunksAnswered`)."""
+        """A client's bytes, on a benchmark cluster: answered once sealed (`ChunksAnswered`)."""
         self._alarm.advance(now_ms)
         return self._finish(self.sealer.add_chunk(ticket, data, transaction_bytes), now_ms)
+
+    def on_chunk_verified(self, ticket: int, fault: str | None, now_ms: int) -> list[PoolEffect]:
+        """The answer to `VerifyChunk`: `fault` is None when every signature is good."""
+        self._alarm.advance(now_ms)
+        return self._finish(self.sealer.chunk_verified(ticket, fault), now_ms)
 
     def on_message(self, peer: bytes, message: PoolMessage, now_ms: int) -> list[PoolEffect]:
         """A message of the batch protocol from the link of `peer` (catch-up has its own machine)."""

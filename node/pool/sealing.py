@@ -18,7 +18,7 @@ from node.ledger.transactions import Transaction
 from node.pool.batches import Batch, BatchContent
 from node.pool.chunks import CHUNKS_MAX, Chunk, batch_items
 from node.pool.config import PoolConfig
-from node.pool.effects import ChunksAnswered, PoolEffect
+from node.pool.effects import ChunksAnswered, PoolEffect, VerifyChunk
 from node.pool.fairqueue import FairQueue
 from node.pool.shelf import HeldBatch, Shelf
 from node.pool.spreading import Spreading
@@ -33,7 +33,7 @@ BACKLOG_STEP = 4
 and every validator checks, holds and names a small batch at nearly the cost of a large one."""
 BACKLOG_DELAYS_MAX = 8
 _NO_SENDER = b""
-"""Chunks wait in the order they came: nobody signed them."""
+"""Chunks wait in the order they came: none is one sender's."""
 
 
 class Sealer:
@@ -56,8 +56,10 @@ class Sealer:
         self.window = Window(config, shelf)
         self._ran_ms = 0
         self._express: Digest | None = None  # the batch of those who send little
-        self._is_opaque = config.batch.content is BatchContent.CHUNKS
-        self._items_max = CHUNKS_MAX if self._is_opaque else config.batch.transactions_max
+        self._has_chunks = config.batch.content.is_chunks
+        self._items_max = CHUNKS_MAX if self._has_chunks else config.batch.transactions_max
+        self._unchecked: dict[int, Chunk] = {}  # by ticket
+        self._unchecked_bytes = 0
         self._sequence = 0
         self._flushed_ms: int | None = None  # when a part-filled batch was sealed last
 
@@ -80,35 +82,54 @@ class Sealer:
             add(transaction.sender, transaction)
 
     def add_chunk(self, ticket: int, data: bytes, transaction_bytes: int) -> list[PoolEffect]:
-        """Queue opaque bytes of a benchmark cluster's client, or say at once why not."""
+        """Queue what a benchmark cluster's client sent, once its signatures are good where there are any, or
+        say at once why not."""
         try:
-            self._waiting.add(_NO_SENDER, self._admitted(ticket, data, transaction_bytes))
+            chunk = self._admitted(ticket, data, transaction_bytes)
         except RejectedTransaction as rejection:
             return [ChunksAnswered((ticket,), rejection)]
+        if self._config.batch.content is BatchContent.SIGNED_CHUNKS:
+            self._unchecked[ticket] = chunk
+            self._unchecked_bytes += len(data)
+            return [VerifyChunk(ticket, data, transaction_bytes)]
+        self._waiting.add(_NO_SENDER, chunk)
+        return []
+
+    def chunk_verified(self, ticket: int, fault: str | None) -> list[PoolEffect]:
+        """The answer to `VerifyChunk`; of an epoch that is over there is nothing to answer."""
+        chunk = self._unchecked.pop(ticket, None)
+        if chunk is None:
+            return []
+        self._unchecked_bytes -= len(chunk.encoded)
+        if fault is not None:
+            return [ChunksAnswered((ticket,), RejectedTransaction(Code.BAD_SIGNATURE, fault))]
+        self._waiting.add(_NO_SENDER, chunk)
         return []
 
     def _admitted(self, ticket: int, data: bytes, transaction_bytes: int) -> Chunk:
         config = self._config
-        if not self._is_opaque:
+        if not self._has_chunks:
             raise RejectedTransaction(Code.UNKNOWN_APP, "this is no benchmark cluster")
         if self._me is None:
             raise RejectedTransaction(Code.NOT_READY, "an observer seals no batches")
         bytes_max, count_max = config.unsealed_bytes_max, config.unsealed_count_max
-        if self.waiting_bytes + len(data) > bytes_max or len(self._waiting) >= count_max:
+        count, size = len(self._waiting) + len(self._unchecked), self.waiting_bytes + self._unchecked_bytes
+        if size + len(data) > bytes_max or count >= count_max:
             raise RejectedTransaction(
                 Code.POOL_FULL,
-                f"{len(self._waiting)} chunks with {self.waiting_bytes} bytes are waiting (limits "
-                f"{count_max}, {bytes_max})",
+                f"{count} chunks with {size} bytes are waiting (limits {count_max}, {bytes_max})",
             )
-        return Chunk.make(ticket, data, transaction_bytes, config.batch.batch_bytes_max)
+        rules = config.batch
+        return Chunk.make(ticket, data, transaction_bytes, rules.batch_bytes_max, rules.content.least_bytes)
 
     def limits(self) -> tuple[tuple[str, int, int], ...]:
         """`(name, current, bound)` for metrics; expired batches of ours may come back on top of what was let
         in."""
         config = self._config
         count_max = config.unsealed_count_max + config.author_batches_max * config.batch.transactions_max
+        size = self.waiting_bytes + self._unchecked_bytes
         return (
-            ("pool_unsealed_bytes", self.waiting_bytes, config.unsealed_bytes_max + config.author_bytes_max),
+            ("pool_unsealed_bytes", size, config.unsealed_bytes_max + config.author_bytes_max),
             ("pool_unsealed_senders", self._waiting.flows, count_max),
             *self.window.limits(),
         )
@@ -131,7 +152,7 @@ class Sealer:
     def take_back(self, held: HeldBatch) -> None:
         """A batch of ours expired before it was ordered: what lives longer in it is sealed anew. Of chunks
         nothing does: who sent them was told a name, and has given up waiting for it."""
-        if self._is_opaque:
+        if self._has_chunks:
             return
         limit = self._config.batch.transaction_bytes_max
         self.add(Transaction.decode(data, limit) for data in held.batch.transactions)
@@ -224,7 +245,7 @@ class Sealer:
 
     def _sealed(self, author: ValidatorIndex, items: list[Item], created_ms: int) -> Batch:
         rules = self._config.batch
-        if self._is_opaque:
+        if self._has_chunks:
             self._sequence += 1
             chunks = [item for item in items if isinstance(item, Chunk)]
             contents = batch_items(self._sequence, chunks)

@@ -1,6 +1,6 @@
 """What becomes of a batch once somebody looked at its bytes: acknowledged, or its author's fault.
 
-On a benchmark cluster nobody need look: what was decoded is valid.
+On a benchmark cluster of opaque bytes nobody need look: what was decoded is valid.
 """
 
 from consensus import InvalidMessage, ValidatorIndex, ValidatorSet

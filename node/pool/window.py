@@ -25,7 +25,6 @@ from collections import deque
 from collections.abc import Iterable
 
 from consensus import Digest
-from node.pool.batches import BatchContent
 from node.pool.config import PoolConfig
 from node.pool.shelf import Shelf
 
@@ -52,8 +51,8 @@ class Window:
     def __init__(self, config: PoolConfig, shelf: Shelf) -> None:
         self._config = config
         self._shelf = shelf
-        # Opaque bytes of a benchmark cluster have no senders to be fair to.
-        self._is_open = not config.commit_target_ms or config.batch.content is BatchContent.CHUNKS
+        # Chunks of a benchmark cluster have no senders to be fair to.
+        self._is_open = not config.commit_target_ms or config.batch.content.is_chunks
         self._under_way: dict[Digest, tuple[int, int]] = {}  # bytes, and since when
         self._least_ms: int | None = None
         self._round_ms: int | None = None  # the least from an own proposal to the certificate on it

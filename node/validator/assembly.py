@@ -21,7 +21,7 @@ from node.ledger.execution import Ledger
 from node.ledger.features import names_known
 from node.ledger.governance.app import NAME as GOVERNANCE
 from node.ledger.governance.door import require_known
-from node.ledger.params import Params
+from node.ledger.params import Benchmark, Params
 from node.ledger.replay import id_key, replay_id
 from node.ledger.state import Space, StateReader
 from node.ledger.transactions import Transaction
@@ -65,6 +65,9 @@ class Tuning:
     """From sealing to execution; own batches that take longer let fewer be under way. 0: any number."""
 
 
+_CHUNKS_OF = {Benchmark.OPAQUE: BatchContent.CHUNKS, Benchmark.SIGNED: BatchContent.SIGNED_CHUNKS}
+
+
 class StateView:
     """The ledger's reader over the database."""
 
@@ -85,8 +88,9 @@ def pool_config(genesis: Genesis, tuning: Tuning, scheme: SignatureScheme = ED25
         transaction_bytes_max=params.max_transaction_bytes,
         scheme=scheme,
     )
-    if params.is_opaque:
-        rules = replace(rules, content=BatchContent.CHUNKS, transaction_bytes_max=params.batch_bytes_max)
+    if params.benchmark is not None:
+        content = _CHUNKS_OF[params.benchmark]
+        rules = replace(rules, content=content, transaction_bytes_max=params.batch_bytes_max)
     return PoolConfig(
         rules,
         PayloadRules(inline_bytes_max=params.inline_bytes_max),

@@ -20,7 +20,7 @@ from consensus import (
     Proposal,
 )
 from node import wire
-from node.ledger.codes import Code, RejectedTransaction
+from node.ledger.codes import RejectedTransaction
 from node.ledger.execution import Tip
 from node.ledger.transactions import Transaction
 from node.pool import effects as asked
@@ -99,6 +99,8 @@ class DataPlane:
                     mail.events.append(event)
                 case asked.VerifyBatch(digest, data):
                     mail.put(outputs.CheckBatch(digest, data))
+                case asked.VerifyChunk(ticket, chunk, transaction_bytes):
+                    mail.put(outputs.CheckChunk(ticket, chunk, transaction_bytes))
                 case asked.ReadBatch(digest):
                     mail.put(outputs.LoadBatch(digest))
                 case asked.BlockReady():
@@ -115,13 +117,6 @@ class DataPlane:
                     mail.put(outputs.StartTimer(POOL_TIMER, delay_ms))
                 case _:
                     assert_never(effect)
-
-    def submit_chunk(self, ticket: int, chunk: bytes, transaction_bytes: int) -> None:
-        """A client's opaque bytes, on a benchmark cluster."""
-        if self.desk.closed is not None:
-            self._mail.put(outputs.Answer(ticket, (outputs.Refusal(Code.POOL_FULL, self.desk.closed),)))
-        else:
-            self.serve_pool(self.pool.on_chunk(ticket, chunk, transaction_bytes, self._mail.now_ms))
 
     def _on_block_ready(self, ready: asked.BlockReady) -> None:
         committed = ready.block

@@ -95,12 +95,20 @@ class Submitted:
 
 @immutable(frozen=True, slots=True)
 class ChunkSubmitted:
-    """A client's opaque bytes on a benchmark cluster: transactions of `transaction_bytes` each. Answered by
+    """A client's bytes on a benchmark cluster: transactions of `transaction_bytes` each. Answered by
     `Answer` with the same ticket: the name of the batch that holds them, once it is sealed."""
 
     ticket: int
     chunk: bytes
     transaction_bytes: int
+
+
+@immutable(frozen=True, slots=True)
+class ChunkChecked:
+    """The answer to `CheckChunk`: `fault` is None when every signature is good."""
+
+    ticket: int
+    fault: str | None
 
 
 @immutable(frozen=True, slots=True)
@@ -131,6 +139,7 @@ Input: TypeAlias = (
     | BatchLoaded
     | Submitted
     | ChunkSubmitted
+    | ChunkChecked
     | SignaturesChecked
     | DiskLow
 )
@@ -138,6 +147,7 @@ Input: TypeAlias = (
 __all__ = [
     "BatchChecked",
     "BatchLoaded",
+    "ChunkChecked",
     "ChunkSubmitted",
     "DiskLow",
     "Flushed",

@@ -200,7 +200,7 @@ class ExecutionLine:
 
     def _open(self) -> bool:
         """Decode another slice of the next block's transactions; True once the ledger has begun it."""
-        if self._ledger.params.is_opaque:
+        if self._ledger.params.benchmark is not None:
             committed, batches = self._waiting.popleft()
             self._begin(committed, tuple(map(_named, batches)))
             return True

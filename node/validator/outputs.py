@@ -104,6 +104,16 @@ class CheckSignatures:
 
 
 @immutable(frozen=True, slots=True)
+class CheckChunk:
+    """Have a worker check the signatures of a benchmark cluster's chunk, transactions of `transaction_bytes`
+    each; answer `ChunkChecked`."""
+
+    ticket: int
+    chunk: bytes
+    transaction_bytes: int
+
+
+@immutable(frozen=True, slots=True)
 class Refusal:
     """Why a transaction was not admitted: a code of `node.ledger.codes` and a sentence."""
 
@@ -198,4 +208,5 @@ Output: TypeAlias = (
     | Resume
     | Tell
     | EnterEpoch
+    | CheckChunk
 )

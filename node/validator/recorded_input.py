@@ -9,6 +9,7 @@ from consensus import CodecError, Digest, Value, as_array, as_bytes, as_int, as_
 from node.validator.inputs import (
     BatchChecked,
     BatchLoaded,
+    ChunkChecked,
     ChunkSubmitted,
     DiskLow,
     Flushed,
@@ -39,7 +40,8 @@ from node.validator.inputs import (
     _SIGNATURES_CHECKED,
     _DISK_LOW,
     _CHUNK_SUBMITTED,
-) = range(1, 15)
+    _CHUNK_CHECKED,
+) = range(1, 16)
 _TRANSACTIONS_MAX = 2**20
 _TEXT_MAX = 2**16
 
@@ -65,12 +67,12 @@ def input_value(item: Input) -> tuple[Value, ...]:
             return (_SUBMITTED, ticket, transactions)
         case ChunkSubmitted(ticket, chunk, transaction_bytes):
             return (_CHUNK_SUBMITTED, ticket, chunk, transaction_bytes)
+        case ChunkChecked(ticket, fault):
+            return (_CHUNK_CHECKED, ticket, fault)
         case SignaturesChecked(ticket, valid):
             return (_SIGNATURES_CHECKED, ticket, bytes(valid))
-        case LinkUp(peer):
-            return (_LINK_UP, peer)
-        case LinkDown(peer):
-            return (_LINK_DOWN, peer)
+        case LinkUp(peer) | LinkDown(peer):
+            return (_LINK_UP if isinstance(item, LinkUp) else _LINK_DOWN, peer)
         case DiskLow(low):
             return (_DISK_LOW, int(low))
         case Start():
@@ -83,7 +85,7 @@ def input_from(value: Value) -> Input:
     """The inverse of `input_value`; raises CodecError."""
     if type(value) is not tuple or not value:
         raise CodecError("an input is a non-empty array")
-    kind = as_int(value[0], "input kind", low=_START, high=_CHUNK_SUBMITTED)
+    kind = as_int(value[0], "input kind", low=_START, high=_CHUNK_CHECKED)
     if kind in (_START, _RESUMED):
         as_tuple(value, 1, "input")
         return Start() if kind == _START else Resumed()
@@ -100,11 +102,12 @@ def input_from(value: Value) -> Input:
         )
     _, key, content = as_tuple(value, 3, "input")
     if kind == _BATCH_CHECKED:
-        fault = None if content is None else as_text(content, "fault", max_length=_TEXT_MAX)
-        return BatchChecked(_digest(key), fault)
+        return BatchChecked(_digest(key), _fault(content))
     if kind == _BATCH_LOADED:
         return BatchLoaded(_digest(key), None if content is None else as_bytes(content, "batch"))
     ticket = as_int(key, "ticket")
+    if kind == _CHUNK_CHECKED:
+        return ChunkChecked(ticket, _fault(content))
     if kind == _SUBMITTED:
         transactions = as_array(content, _TRANSACTIONS_MAX, "transactions")
         return Submitted(ticket, tuple(as_bytes(item, "transaction") for item in transactions))
@@ -127,6 +130,10 @@ def _of_one_field(kind: int, field: Value) -> Input:
 
 def _digest(value: Value) -> Digest:
     return Digest(as_bytes(value, "digest", length=32))
+
+
+def _fault(value: Value) -> str | None:
+    return None if value is None else as_text(value, "fault", max_length=_TEXT_MAX)
 
 
 def _booleans(data: bytes) -> tuple[bool, ...]:

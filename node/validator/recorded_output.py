@@ -17,6 +17,7 @@ from node.validator.outputs import (
     Append,
     BroadcastFrame,
     CheckBatch,
+    CheckChunk,
     CheckSignatures,
     EnterEpoch,
     Flush,
@@ -61,6 +62,7 @@ _KINDS: tuple[type[Output], ...] = (
     Resume,
     Tell,
     EnterEpoch,
+    CheckChunk,
 )
 """A kind's number in the format is its place here, counted from 1; new ones go to the end."""
 _NUMBER_OF = {kind: number for number, kind in enumerate(_KINDS, 1)}
@@ -149,6 +151,7 @@ def _rarer_fields(
     output: Flush
     | CheckBatch
     | CheckSignatures
+    | CheckChunk
     | Answer
     | PublishFrame
     | ForwardGossip
@@ -166,6 +169,8 @@ def _rarer_fields(
             return (digest, data)
         case CheckSignatures(ticket, transactions):
             return (ticket, tuple(transaction.encoded for transaction in transactions))
+        case CheckChunk(ticket, chunk, transaction_bytes):
+            return (ticket, chunk, transaction_bytes)
         case Answer(ticket, outcomes):
             return (ticket, tuple(_outcome(outcome) for outcome in outcomes))
         case PublishFrame(topic, body):

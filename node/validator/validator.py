@@ -22,6 +22,7 @@ from node.pool.effects import PoolEffect
 from node.pool.messages import Fed, Follow, SyncRequest, SyncResponse
 from node.validator import inputs, outputs
 from node.validator.border import Border
+from node.validator.chunkdesk import take_chunk
 from node.validator.committimes import CommitTimes
 from node.validator.crossing import Crossing
 from node.validator.dataplane import CATCHUP_TIMER, POOL_TIMER, DataPlane
@@ -150,8 +151,8 @@ class Validator:
                 self._crossing.leave(self.term)
             case inputs.Submitted(ticket, transactions):
                 self._mail.put(data.desk.submit(ticket, transactions, now_ms))
-            case inputs.ChunkSubmitted(ticket, chunk, transaction_bytes):
-                data.submit_chunk(ticket, chunk, transaction_bytes)
+            case inputs.ChunkSubmitted() | inputs.ChunkChecked():
+                take_chunk(item, data, self._mail)
             case inputs.SignaturesChecked(ticket, valid):
                 admitted, answer = data.desk.checked(ticket, valid, now_ms)
                 self._mail.put(answer)

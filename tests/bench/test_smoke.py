@@ -15,7 +15,7 @@ MINUTES_MAX = 3
 NODES = ("node0", "node1", "node2", "node3")
 
 
-@pytest.mark.parametrize(("mode", "transaction_bytes"), [("honest", 200), ("opaque", 512)])
+@pytest.mark.parametrize(("mode", "transaction_bytes"), [("honest", 200), ("signed", 512), ("opaque", 512)])
 def test_a_cluster_of_four_is_measured_for_two_seconds(
     mode: str, transaction_bytes: int, tmp_path: Path
 ) -> None:
@@ -49,3 +49,4 @@ def test_a_cluster_of_four_is_measured_for_two_seconds(
     assert run.trial.throughput_tps == figures["throughput_tps"]
     assert run.trial.transaction_bytes == figures["transaction_bytes"]
     assert ("OPAQUE" in run.marks) == (mode == "opaque")
+    assert ("SIGNED, NOT EXECUTED" in run.marks) == (mode == "signed")

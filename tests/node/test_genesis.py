@@ -1,6 +1,7 @@
 """Genesis: one identity for one content, and errors that say what to write instead."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from consensus import LocalError, digest, encode, root_id
 from node.genesis import Genesis, GenesisError
 from node.ledger.beginning import begin, state_root_of
 from node.ledger.members import Member, find_member
-from node.ledger.params import RANGES, Params
+from node.ledger.params import RANGES, Benchmark, Params
 from node.ledger.policy import Policy
 from node.ledger.roster import ValidatorRecord
 from node.ledger.state import Space
@@ -107,6 +108,16 @@ def test_validators_keep_the_order_of_the_document() -> None:
     assert GENESIS.validator_set().epoch == 0
 
 
+@pytest.mark.parametrize("kind", Benchmark, ids=lambda kind: kind.value)
+def test_a_benchmark_cluster_is_told_by_its_genesis_and_by_no_other(kind: Benchmark) -> None:
+    assert GENESIS.params.benchmark is None
+    params = replace(GENESIS.params, apps=(kind.value,))
+    genesis = Genesis.new(GENESIS.name, params, GENESIS.validators, GENESIS.members)
+    read = Genesis.from_json(genesis.to_json())
+    assert (read.params.benchmark, read.params.apps) == (kind, (kind.value,))
+    assert read.cluster_id == genesis.cluster_id != GENESIS.cluster_id
+
+
 def set_at(*path: Any) -> Any:
     """A document with the last item of `path` at the place that the others name."""
     changed = document()
@@ -144,6 +155,9 @@ def set_at(*path: Any) -> Any:
         (set_at("params", "replay_cap_ms", 1_000), "invalid", "at least replay_bucket_ms"),
         (set_at("params", "batch_bytes_max", 16_384), "invalid", "largest would never fit"),
         (set_at("params", "apps", ["recorsd"]), "unknown-app", "'recorsd' is not available"),
+        (set_at("params", "apps", ["sealed"]), "unknown-app", "there are: opaque, signed, records"),
+        (set_at("params", "apps", ["opaque", "signed"]), "invalid", "opaque is the whole ledger"),
+        (set_at("params", "apps", ["records", "signed"]), "invalid", "signed is the whole ledger"),
         (set_at("params", "apps", ["records", "records"]), "invalid", "different names"),
         (set_at("params", "apps", "records"), "type", "list of texts"),
         (set_at("version", 2), "version", "version 2 is not 1"),

@@ -25,6 +25,7 @@ from bench.sim.setting import Setting
 from bench.sim.violation import Violation
 from consensus import CodecError, Digest, PeerError
 from node import wire
+from node.ledger.params import Benchmark
 from node.ledger.transactions import Transaction
 from node.pool.config import PoolConfig
 from node.storage import StateTable
@@ -76,8 +77,13 @@ class Checkers:
         self.signing = Signing(self.rosters.number_of)
         self.durability = Durability(self._blocks)
         self.validity: Validity | OpaqueValidity = (
-            OpaqueValidity(genesis.state_root, self._blocks)
-            if genesis.params.is_opaque
+            OpaqueValidity(
+                genesis.cluster_id,
+                genesis.state_root,
+                self._blocks,
+                setting.scheme if genesis.params.benchmark is Benchmark.SIGNED else None,
+            )
+            if genesis.params.benchmark is not None
             else Validity(genesis.cluster_id, genesis.params.replay_cap_ms, setting.scheme, self._blocks)
         )
         self.chain = Headers(header)

@@ -1,5 +1,5 @@
 """On a benchmark cluster: every batch that a block orders is one leaf, once, its receipt counts what is in
-it, and the state stays what genesis made it.
+it, the state stays what genesis made it, and where transactions are signed none is forged.
 
 The counterpart of `validity.py`, with as little in common with the product: leaves are compared with what the
 blocks order, and receipts with the bytes of the batches that the database holds.
@@ -12,19 +12,25 @@ from bench.sim.checkers.merkle import list_root, map_root
 from bench.sim.checkers.reading import BlockReader, tagged, unpack
 from bench.sim.checkers.stored import StoredChain, StoredHeight
 from bench.sim.violation import Violation
+from consensus import SignatureScheme
 from node.storage import ChainTable, StateTable
 
 if TYPE_CHECKING:
     from bench.sim.host import Host
 
 _BATCH_DOMAIN = "isthmus/batch/v1"
+_SIGNED_DOMAIN = "isthmus/benchmark-transaction/v1"
 _NO_WRITES = tagged("isthmus/writes/v1", b"\x90")
 
 
 class OpaqueValidity:
-    """`executed` is (height, index) of every batch."""
+    """`executed` is (height, index) of every batch. `scheme` is None where nobody signs."""
 
-    def __init__(self, state_root: bytes, blocks: BlockReader) -> None:
+    def __init__(
+        self, cluster_id: bytes, state_root: bytes, blocks: BlockReader, scheme: SignatureScheme | None
+    ) -> None:
+        self._cluster_id = cluster_id
+        self._scheme = scheme
         self.executed: dict[bytes, tuple[int, int]] = {}
         self._state_root = state_root
         self._blocks = blocks
@@ -84,8 +90,20 @@ class OpaqueValidity:
             sizes = [int.from_bytes(manifest[at : at + 4], "big") for at in range(8, len(manifest), 4)]
             count = sum(len(chunk) // size for chunk, size in zip(chunks, sizes, strict=True))
             result = (count, sum(map(len, chunks)))
+            if any(map(self._is_forged, sizes, chunks)):
+                _wrong(host, stored.height, f"batch {index} holds a transaction that nobody signed")
             if unpack(receipt) != (1, leaves[index], stored.height, index, 0, result, _NO_WRITES):
                 _wrong(host, stored.height, f"receipt {index} is not of its batch")
+
+    def _is_forged(self, size: int, chunk: bytes) -> bool:
+        if self._scheme is None:
+            return False
+        for start in range(0, len(chunk), size):
+            one = chunk[start : start + size]
+            signed = tagged(_SIGNED_DOMAIN, self._cluster_id + one[96:])
+            if not self._scheme.verify(one[:32], signed, one[32:96]):
+                return True
+        return False
 
 
 def _wrong(host: "Host", height: int, words: str) -> NoReturn:

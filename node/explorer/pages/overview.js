@@ -194,6 +194,6 @@ function showSelf(status) {
     ["Cluster id", whole(status.cluster_id)],
     ["Node key", whole(status.node_key)],
     ["Its clock", moment(status.time_ms)],
-    ["Benchmark", status.benchmark ? `${status.benchmark}: nothing here was signed or executed` : null],
+    ["Benchmark", status.benchmark ? `${status.benchmark}: no ledger, nothing here was executed` : null],
   ]);
 }

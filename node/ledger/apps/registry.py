@@ -12,11 +12,11 @@ from node.ledger.federation.keys import STATE_PREFIXES
 from node.ledger.governance import app as governance
 from node.ledger.messaging import Port
 from node.ledger.names import check_name
-from node.ledger.params import OPAQUE
+from node.ledger.params import Benchmark
 from node.ledger.policy import Policy
 
 AVAILABLE: tuple[App, ...] = (
-    App(OPAQUE, ()),
+    *(App(kind.value, ()) for kind in Benchmark),
     App(records.NAME, (*records.METHODS, *sharing.METHODS), sharing.PORTS),
 )
 

@@ -148,14 +148,16 @@ def test_bodies_are_made_once_and_go_round() -> None:
     assert made[16] is made[0]
 
 
+@pytest.mark.parametrize("mode", [Mode.OPAQUE, Mode.SIGNED])
 @pytest.mark.parametrize("shape", [OpenLoop(60_000, 256, 512), ClosedLoop(8_192, 512)])
-def test_a_plan_survives_its_way_to_the_load_process(shape: OpenLoop | ClosedLoop) -> None:
-    plan = LoadPlan(("http://a",), shape, Share(0, 1), 1.0, 1_000, "", "samples", 512)
+def test_a_plan_survives_its_way_to_the_load_process(shape: OpenLoop | ClosedLoop, mode: Mode) -> None:
+    plan = LoadPlan(("http://a",), shape, Share(0, 1), 1.0, 1_000, "", "samples", mode, 512)
     assert LoadPlan.from_json(plan.to_json()) == plan
     hasty = replace(plan, promise=Promise.COMMITTED)
     assert LoadPlan.from_json(hasty.to_json()) == hasty
-    assert plan.is_opaque
-    assert not replace(plan, opaque_bytes=0).is_opaque
+    assert plan.has_bodies
+    assert plan.body_bytes == 512 * shape.per_request
+    assert not replace(plan, mode=Mode.HONEST, chunk_transaction_bytes=0).has_bodies
 
 
 def test_every_table_is_marked() -> None:
@@ -194,15 +196,18 @@ async def test_a_benchmark_cluster_says_what_it_is_and_is_not_measured_as_anythi
         async with open_attached((url,), (), Mode.OPAQUE) as attached:
             assert attached.cluster_id == ground.cluster_id
         with pytest.raises(
-            GroundError, match="belongs to a benchmark cluster; it cannot be measured in honest"
+            GroundError, match=r"belongs to a benchmark cluster \(opaque\); it cannot be measured in honest"
         ):
             async with open_attached((url,), (), Mode.HONEST):
+                raise AssertionError("it was opened")
+        with pytest.raises(GroundError, match="it cannot be measured in signed mode"):
+            async with open_attached((url,), (), Mode.SIGNED):
                 raise AssertionError("it was opened")
 
 
 def test_a_testnet_is_never_a_benchmark_cluster(tmp_path: Path) -> None:
     testnet = write_testnet(tmp_path / "net", "plain", (NodePorts(1, 2),), 1, lambda size: os.urandom(size))
-    assert not Genesis.from_json(testnet.genesis_file.read_text()).params.is_opaque
+    assert Genesis.from_json(testnet.genesis_file.read_text()).params.benchmark is None
 
 
 @pytest.mark.parametrize(

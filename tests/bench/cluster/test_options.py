@@ -27,7 +27,14 @@ def chosen(*arguments: str) -> Scenario:
             "--attach http://127.0.0.1:1 --verification-certificates",
             "--verification-certificates cannot be chosen for a cluster that runs already",
         ),
-        ("--mode transparent", "'transparent' is not one of 'honest', 'opaque'"),
+        ("--mode transparent", "'transparent' is not one of 'honest', 'signed', 'opaque'"),
+        ("--mode signed --payload-bytes 96", "A signed transaction has at least 97 bytes"),
+        (
+            "--mode signed --verification-certificates",
+            "Every node verifies; leave --verif",
+        ),
+        ("--mode signed --scenario opaque-60k", "of signed mode there are signed-saturate."),
+        ("--mode signed --attach http://a:1", "needs --key FILE, the key that signs, anybody's."),
         ("--mode opaque --payload-bytes 0", "An opaque transaction has at least 1 byte"),
         (
             "--mode opaque --payload-bytes 8192",

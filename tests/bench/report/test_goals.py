@@ -114,6 +114,12 @@ def test_opaque_counts_only_as_it_is_meant(changed: dict[str, Any], value: float
     assert latest(goal("one client"), [run]) is None
 
 
+def test_what_was_verified_and_not_executed_answers_no_goal() -> None:
+    for name in ("saturate", "signed-saturate"):
+        run = run_of(cluster_run(LONE, scenario=name, mode="signed", transaction_bytes=512))
+        assert [each.name for each in GOALS if latest(each, [run])] == []
+
+
 def test_what_was_only_committed_answers_the_goal_that_says_so_and_no_other() -> None:
     told = {"transaction_bytes": 512, "scenario": "opaque-60k-committed", "mode": "opaque"}
     names = [

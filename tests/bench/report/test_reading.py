@@ -76,6 +76,11 @@ def test_what_is_not_like_other_runs_is_marked() -> None:
     assert run_of(dirty).marks == ("changed sources", "no commit")
 
 
+def test_a_run_that_verified_and_did_not_execute_is_marked() -> None:
+    signed = run_of(cluster_run(LONE, mode="signed"))
+    assert signed.marks == ("SIGNED, NOT EXECUTED",)
+
+
 def test_an_opaque_profile_is_marked_and_an_older_line_is_honest() -> None:
     older = next(record for record in everything() if record.bench == "profile")
     opaque = replace(older, figures={**older.figures, "mode": "opaque"})

@@ -47,7 +47,7 @@ from node.ledger.governance.changes import Reweigh
 from node.ledger.governance.proposals import proposal_id_of
 from node.ledger.members import Member
 from node.ledger.opaque import OpaqueBatch
-from node.ledger.params import OPAQUE, Params
+from node.ledger.params import Params
 from node.ledger.receipts import Receipt
 from node.ledger.roster import ValidatorRecord
 from node.ledger.state import Space, StateWrite
@@ -56,6 +56,7 @@ from node.proofs.header import Header
 from node.proofs.rfc6962 import StoredNode
 from node.storage import ChainTable, SnapshotLimit, StateTable, Write
 from node.validator.epochs import EpochLink
+from tests.node.api.fake_chunks import refusal_of
 from tests.node.diagnosis.scene import A_NODE, A_PEER
 
 _TABLES = {Space.STATE: StateTable.STATE, Space.NODES: StateTable.NODES, Space.REPLAY: StateTable.REPLAY}
@@ -143,8 +144,8 @@ class FakeBackend:
             raise self.busy
         answers: list[Submitted | Rejected] = []
         for number, chunk in enumerate(chunks):
-            if len(chunk) % transaction_bytes:
-                answers.append(Rejected(Code.MALFORMED.value, Code.MALFORMED.label, f"{len(chunk)} bytes"))
+            if (refused := refusal_of(chunk, transaction_bytes, self.genesis)) is not None:
+                answers.append(refused)
                 continue
             name = digest("test/batch", number.to_bytes(1, "big"), chunk)
             self._pending[name] = OpaqueBatch(name, len(chunk) // transaction_bytes, len(chunk))
@@ -232,7 +233,7 @@ class FakeBackend:
     @property
     def benchmark(self) -> str:
         """As the daemon says it."""
-        return OPAQUE if self.genesis.params.is_opaque else ""
+        return self.genesis.params.apps[0] if self.genesis.params.benchmark else ""
 
     def status(self) -> NodeStatus:
         height = self._ledger.tip.height

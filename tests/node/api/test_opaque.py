@@ -8,7 +8,7 @@ import httpx2
 import pytest
 import trio
 
-from consensus import decode
+from consensus import SigningKey, decode
 from node.anchoring import verify
 from node.api.backend import Busy
 from node.api.limits import ApiLimits
@@ -16,8 +16,9 @@ from node.api.opaque import OpaqueOutcome
 from node.api.routes import OPERATIONS, operations_of
 from node.api.shapes import from_value
 from node.genesis import Genesis
-from node.ledger.params import OPAQUE
+from node.ledger.params import Benchmark
 from node.ledger.receipts import Receipt
+from node.pool.signedchunks import signed_transaction
 from node.proofs import ProofError
 from tests.node.api.fake_backend import FakeBackend, make_genesis
 from tests.node.api.live import serving
@@ -26,9 +27,9 @@ OCTETS = {"content-type": "application/octet-stream", "accept": "application/msg
 PATH = "/v1/opaque?transaction_bytes=512"
 
 
-def opaque_backend() -> FakeBackend:
+def opaque_backend(kind: Benchmark = Benchmark.OPAQUE) -> FakeBackend:
     plain = make_genesis()
-    params = replace(plain.params, apps=(OPAQUE,))
+    params = replace(plain.params, apps=(kind.value,))
     return FakeBackend(Genesis.new(plain.name, params, plain.validators, plain.members))
 
 
@@ -101,6 +102,26 @@ async def test_a_body_of_several_batches_is_answered_piece_by_piece() -> None:
     first, rest = from_value(tuple[OpaqueOutcome, ...], decode(other.content))
     assert (first.state, first.transactions) == ("certified", 262)
     assert (rest.state, rest.code, rest.batch_id) == ("rejected", 1, None)
+
+
+async def test_where_transactions_are_signed_a_forged_one_is_refused_under_the_ledgers_code() -> None:
+    backend = opaque_backend(Benchmark.SIGNED)
+    key = SigningKey(bytes(32))
+    good = signed_transaction(key, backend.genesis.cluster_id, bytes(416))
+    async with client_of(backend) as http:
+        taken = await http.post(PATH, content=good * 2, headers=OCTETS)
+        forged = await http.post(PATH, content=good[:-1] + b"\1", headers=OCTETS)
+        small = await http.post("/v1/opaque?transaction_bytes=96", content=bytes(96), headers=OCTETS)
+        pieces = await http.post(PATH, content=good * 512 + good[:-1] + b"\1", headers=OCTETS)
+        assert (await http.get("/v1/status")).json()["benchmark"] == "signed"
+        assert (await http.get("/readyz")).json() == {"ready": True, "reasons": [], "benchmark": "signed"}
+    assert taken.status_code == 200
+    assert [(answer.status_code, answer.json()["name"]) for answer in (forged, small)] == [
+        (400, "bad-signature"),
+        (400, "malformed"),
+    ]
+    outcomes = from_value(tuple[OpaqueOutcome, ...], decode(pieces.content))
+    assert [(item.state, item.code) for item in outcomes] == [("certified", 0), ("rejected", 7)]
 
 
 async def test_a_wait_that_ends_early_says_that_the_bytes_were_taken() -> None:

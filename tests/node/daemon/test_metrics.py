@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from consensus import SigningKey, StartKind, TimeoutReason
@@ -13,7 +14,7 @@ from node.daemon.readiness import BACKLOG_MAX, reasons_against
 from node.home import read_key
 from node.ledger.apps.records import Content
 from node.ledger.codes import Code
-from node.ledger.params import OPAQUE, Params
+from node.ledger.params import Benchmark, Params
 from node.local.ports import free_ports
 from node.local.testnet import write_testnet
 from node.validator import LinkDown
@@ -48,8 +49,9 @@ async def test_every_bound_is_exported_with_what_it_holds_and_nothing_holds_more
         assert named >= {"postbox", "waiters", "worker_processes", "timers", "snapshots", "journal_bytes"}
 
 
-async def test_a_benchmark_cluster_tells_of_no_pending_transactions(tmp_path: Path) -> None:
-    params = Params(1, apps=(OPAQUE,))
+@pytest.mark.parametrize("kind", Benchmark, ids=lambda kind: kind.value)
+async def test_a_benchmark_cluster_tells_of_no_pending_transactions(kind: Benchmark, tmp_path: Path) -> None:
+    params = Params(1, apps=(kind.value,))
     testnet = write_testnet(tmp_path / "net", "shell", free_ports(1), 1, os.urandom, params=params)
     async with running_node(config_of(testnet)) as node:
         samples = samples_of(node)

@@ -19,7 +19,9 @@ from node.validator import (
     BatchChecked,
     BatchLoaded,
     CheckBatch,
+    CheckChunk,
     CheckSignatures,
+    ChunkChecked,
     DiskLow,
     Flush,
     Flushed,
@@ -89,6 +91,8 @@ async def test_tasks_answer_by_leaving_an_input(tmp_path: Path) -> None:
         answer = await hands.next()
         assert isinstance(answer, BatchChecked)
         assert answer.fault
+        hands.performer.perform(CheckChunk(8, bytes(512), 512))
+        assert await hands.next() == ChunkChecked(8, "transaction 0: the signature is wrong")
 
 
 async def test_a_flush_is_told_once_it_is_readable(tmp_path: Path) -> None:

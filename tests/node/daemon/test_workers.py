@@ -24,6 +24,7 @@ from node.daemon.workers import (
 )
 from node.ledger.transactions import Transaction
 from node.pool.batches import Batch, BatchRules, batch_digest, verify_batch
+from node.pool.signedchunks import signed_transaction
 from node.validator import BatchChecked
 from tests.node.daemon.running import PATIENCE_SECONDS
 
@@ -113,6 +114,17 @@ async def test_a_process_sends_back_its_verdict_and_not_what_it_decoded() -> Non
     async with workers_of(1) as workers:
         assert await workers.check_batch(data) == BatchChecked(batch_digest(data), None)
         assert (await workers.check_batch(data)).opened == ()
+
+
+@pytest.mark.parametrize("processes", [0, 1])
+@pytest.mark.parametrize("count", [1, MANY], ids=["inline", "large"])
+async def test_a_chunk_with_one_forged_transaction_is_refused_in_words(processes: int, count: int) -> None:
+    good = b"".join(signed_transaction(KEY, RULES.cluster_id, bytes([n]) * 416) for n in range(count))
+    bad = good[:-1] + bytes((good[-1] ^ 1,))
+    assert (len(good) > INLINE_BYTES_MAX) == (count == MANY)
+    async with workers_of(processes) as workers:
+        assert await workers.check_chunk(good, 512) is None
+        assert await workers.check_chunk(bad, 512) == f"transaction {count - 1}: the signature is wrong"
 
 
 async def test_the_questions_of_many_share_the_processes_there_are() -> None:

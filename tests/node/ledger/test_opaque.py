@@ -7,7 +7,7 @@ from node.ledger.apps import Apps
 from node.ledger.codes import Code, RejectedTransaction
 from node.ledger.execution import BlockToExecute, Execution, Ledger
 from node.ledger.opaque import OpaqueBatch
-from node.ledger.params import OPAQUE, Params
+from node.ledger.params import OPAQUE, SIGNED, Benchmark, Params
 from node.ledger.receipts import NO_WRITES, Receipt
 from node.proofs import rfc6962
 from tests.node.ledger.world import CREATED_MS, World, block_id, make_genesis
@@ -66,24 +66,23 @@ def test_slices_never_show_in_the_result() -> None:
 
 
 def test_the_application_stands_alone_in_words() -> None:
-    assert Params(CREATED_MS, apps=(OPAQUE,)).is_opaque
-    assert not Params(CREATED_MS).is_opaque
-    with pytest.raises(
-        ValueError, match="opaque is the whole ledger of a benchmark cluster and stands alone"
-    ):
-        Params(CREATED_MS, apps=(OPAQUE, "records"))
-    value = Params(CREATED_MS, apps=(OPAQUE,)).to_value()
-    assert Params.from_value(value).is_opaque
-    with pytest.raises(CodecError, match="stands alone"):
-        Params.from_value((*value[:-1], (OPAQUE, "records")))
+    assert Params(CREATED_MS).benchmark is None
+    for kind, others in ((Benchmark.OPAQUE, (OPAQUE, SIGNED)), (Benchmark.SIGNED, ("records", SIGNED))):
+        value = Params(CREATED_MS, apps=(kind.value,)).to_value()
+        assert Params.from_value(value).benchmark is kind
+        with pytest.raises(ValueError, match="is the whole ledger of a benchmark cluster and stands alone"):
+            Params(CREATED_MS, apps=others)
+        with pytest.raises(CodecError, match="stands alone"):
+            Params.from_value((*value[:-1], others))
 
 
 def test_it_has_no_method_that_a_signed_transaction_could_call() -> None:
-    assert Apps((OPAQUE,)).default_policies() == ()
-    for app, code in ((OPAQUE, Code.UNKNOWN_METHOD), ("records", Code.UNKNOWN_APP)):
-        with pytest.raises(RejectedTransaction) as refused:
-            Apps((OPAQUE,)).check(app, "put", ())
-        assert refused.value.code is code
+    for name in (OPAQUE, SIGNED):
+        assert Apps((name,)).default_policies() == ()
+        for app, code in ((name, Code.UNKNOWN_METHOD), ("records", Code.UNKNOWN_APP)):
+            with pytest.raises(RejectedTransaction) as refused:
+                Apps((name,)).check(app, "put", ())
+            assert refused.value.code is code
 
 
 def test_an_empty_block_executes_to_empty_roots() -> None:

@@ -11,7 +11,7 @@ from bench.sim.setting import DEFAULT_PARAMS, make_setting
 from bench.sim.world import Pace, World
 from consensus import as_array, as_bytes, as_int, as_tuple, decode
 from node.ledger.codes import Code
-from node.ledger.params import OPAQUE
+from node.ledger.params import Benchmark
 from node.ledger.receipts import Receipt
 from node.storage import ChainTable
 from node.validator import ChunkSubmitted, Refusal
@@ -21,8 +21,8 @@ from tests.node.validator.world import world_of
 RECOVERY_MS = 20_000
 
 
-def opaque_world(seed: int = 0, *, flush_ms: int = 5) -> World:
-    setting = make_setting(params=replace(DEFAULT_PARAMS, apps=(OPAQUE,)))
+def opaque_world(seed: int = 0, *, flush_ms: int = 5, kind: Benchmark = Benchmark.OPAQUE) -> World:
+    setting = make_setting(params=replace(DEFAULT_PARAMS, apps=(kind.value,)))
     pace = Pace(1_000, flush_ms * 1_000, (1_000, 2_000))
     return World(setting, seed, quality=Quality((1_000, 5_000), 0), pace=pace)
 

@@ -23,7 +23,9 @@ from node.validator import (
     BatchLoaded,
     BroadcastFrame,
     CheckBatch,
+    CheckChunk,
     CheckSignatures,
+    ChunkChecked,
     ChunkSubmitted,
     DiskLow,
     EnterEpoch,
@@ -97,6 +99,7 @@ INPUTS: st.SearchStrategy[Input] = st.one_of(
     st.builds(BatchLoaded, NAMES.map(Digest), st.none() | st.binary()),
     st.builds(Submitted, NUMBERS, st.lists(st.binary(), max_size=4).map(tuple)),
     st.builds(ChunkSubmitted, NUMBERS, st.binary(), NUMBERS),
+    st.builds(ChunkChecked, NUMBERS, st.none() | st.text(max_size=40)),
     st.builds(SignaturesChecked, NUMBERS, st.lists(st.booleans(), max_size=8).map(tuple)),
     st.builds(DiskLow, st.booleans()),
 )
@@ -131,6 +134,7 @@ OUTPUTS: tuple[Output, ...] = (
     Resume(),
     Tell("sync", "height 1 of 2, from 0"),
     EnterEpoch(1, (bytes(32), DIGEST)),
+    CheckChunk(5, b"chunk", 512),
 )
 
 
@@ -189,12 +193,12 @@ def one_of_each() -> Iterator[Input]:
     yield from (Start(), LinkUp(b"p"), LinkDown(b"p"), Frame(b"p", 1, b""), TimerExpired("t"), Written(1))
     yield from (Flushed(1), Resumed(), BatchChecked(DIGEST, None), BatchLoaded(DIGEST, None))
     yield from (Submitted(1, ()), SignaturesChecked(1, (True, False)), DiskLow(True))
-    yield ChunkSubmitted(1, b"c", 1)
+    yield from (ChunkSubmitted(1, b"c", 1), ChunkChecked(1, None))
 
 
 def test_the_numbers_of_inputs_outputs_and_tables_stay_what_they_are() -> None:
-    assert [input_value(item)[0] for item in one_of_each()] == list(range(1, 15))
-    assert [OutputMark.of(output).kind for output in OUTPUTS] == list(range(1, 19))
+    assert [input_value(item)[0] for item in one_of_each()] == list(range(1, 16))
+    assert [OutputMark.of(output).kind for output in OUTPUTS] == list(range(1, 20))
     tables: list[Table] = [*ChainTable, *StateTable]
     assert sorted(TABLE_NUMBERS[table] for table in tables) == list(range(1, 19))
     assert TABLE_NUMBERS[ChainTable.BLOCKS] == 1
@@ -210,8 +214,9 @@ def test_the_numbers_of_inputs_outputs_and_tables_stay_what_they_are() -> None:
         (),
         None,
         (0,),
-        (15,),
+        (16,),
         (14, 1, b"chunk"),
+        (15, 1, 5),
         (1, 2),
         (4, b"p", 1, b"body"),
         (4, b"p", 1, "body", None),
@@ -260,7 +265,7 @@ def test_small_outputs_are_kept_whole_and_large_ones_by_their_digest() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [(0, 1, b"\x90"), (19, 1, b"\x90"), (1, 2, b"\x90"), (1, 500, b"\x90"), (1, 1)]
+    "value", [(0, 1, b"\x90"), (20, 1, b"\x90"), (1, 2, b"\x90"), (1, 500, b"\x90"), (1, 1)]
 )
 def test_what_is_no_mark_is_refused(value: Any) -> None:
     with pytest.raises(CodecError):
