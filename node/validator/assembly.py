@@ -17,6 +17,7 @@ from consensus import (
 )
 from node.genesis import Genesis
 from node.ledger.apps import Apps
+from node.ledger.codes import Code, RejectedTransaction
 from node.ledger.execution import Ledger
 from node.ledger.features import names_known
 from node.ledger.governance.app import NAME as GOVERNANCE
@@ -183,6 +184,8 @@ def _not_stored(batches: list[Batch], reader: Reader, config: PoolConfig) -> lis
 
 def _check_call(apps: Apps, ledger: Ledger, transaction: Transaction) -> None:
     app, method, args = transaction.app, transaction.method, transaction.args
+    if ledger.params.benchmark is not None:  # governance too: its batches hold chunks and nothing else
+        raise RejectedTransaction(Code.UNKNOWN_APP, "a benchmark cluster takes opaque bytes alone")
     apps.check(app, method, args, ledger.features)
     if app == GOVERNANCE:
         require_known(method, args, partial(ledger.overlay.get, Space.STATE), names_known())

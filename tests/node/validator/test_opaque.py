@@ -120,10 +120,14 @@ def test_on_any_other_cluster_opaque_bytes_are_refused() -> None:
     assert outcome.code == Code.UNKNOWN_APP
 
 
-def test_signed_transactions_find_no_application_here() -> None:
+@pytest.mark.parametrize("is_governance", [False, True])
+def test_signed_transactions_find_no_application_here(is_governance: bool) -> None:
     world = opaque_world().start()
     world.run(500)
-    ticket = world.hosts[0].submit(world.transaction())
+    transaction = world.transaction()
+    if is_governance:  # which every other cluster has
+        transaction = world.sign(world.setting.operators[0], "governance", "approve", (bytes(32),))
+    ticket = world.hosts[0].submit(transaction)
     world.run(500)
     (outcome,) = world.hosts[0].answers[ticket]
     assert isinstance(outcome, Refusal)
