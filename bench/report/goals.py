@@ -207,6 +207,16 @@ GOALS: tuple[Goal, ...] = (
         1,
     ),
     Goal(
+        "the same in batches of 1 MiB, 2,048 a request, p50",
+        "ms",
+        40,
+        20,
+        Better.LOWER,
+        f"{_CLUSTER} --scenario opaque-60k-large",
+        _of_cluster(_opaque("opaque-60k-large"), _p50),
+        1,
+    ),
+    Goal(
         "committed alone: opaque 512 B at 60,000 tx/s, p50",
         "ms",
         40,
