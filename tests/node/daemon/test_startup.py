@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from consensus import StartKind
+from node.cli.exits import Exit
+from node.cli.failures import explain
 from node.config import NodeConfig
 from node.daemon.durability import BLOCK_BYTES
 from node.daemon.journal import JournalCorrupt
@@ -16,7 +18,7 @@ from node.daemon.startup import StartupError, open_home
 from node.genesis import Genesis
 from node.home import KeyFileError, read_key, write_key
 from node.local.testnet import Testnet
-from node.storage import StoreFailed
+from node.storage import StoreDamaged, StoreFailed
 from tests.node.daemon.running import config_of, written
 
 
@@ -158,9 +160,11 @@ def test_a_cut_off_database_is_refused_before_it_is_opened(config: NodeConfig) -
     path = config.home.chain_dir / "data.mdb"
     with path.open("r+b") as file:
         file.truncate(path.stat().st_size - BLOCK_BYTES)
-    error = refusal(config)
-    assert error.code == "database-damaged"
-    assert "isthmus db check" in error.sentence
+    with pytest.raises(StoreDamaged, match="`isthmus db check` tells all") as refused:
+        open_home(config)
+    told = explain(refused.value)
+    assert told is not None
+    assert (told.exit_code, told.name) == (Exit.STORAGE, "database-damaged"), "as any other damaged file"
 
 
 def test_a_database_without_its_first_pages_cannot_even_be_checked(config: NodeConfig) -> None:
