@@ -11,6 +11,7 @@ from node.cli.exits import Exit
 from node.cli.failures import explain
 from node.config import NodeConfig
 from node.daemon.durability import BLOCK_BYTES
+from node.daemon.guardfile import GuardForeign
 from node.daemon.journal import JournalCorrupt
 from node.daemon.keylock import KeyInUse
 from node.daemon.segment import DATA_START, FORMAT, JournalForeign, read_header
@@ -199,6 +200,21 @@ def test_who_goes_back_past_a_format_is_refused_and_what_was_written_stays_for_t
     assert config.home.guard_file.read_bytes() == guard
     assert segment.read_bytes() == newer + whole[DATA_START:]
     segment.write_bytes(whole)
+    assert kind_of(config) == (StartKind.NORMAL, True)
+
+
+def test_a_guard_that_a_newer_release_wrote_in_part_stops_the_start_and_is_kept(
+    config: NodeConfig,
+) -> None:
+    opened_once(config)
+    guard = config.home.guard_file.read_bytes()
+    newer = b"ISTHGRD2" + bytes(range(1, 200))
+    in_part = newer + guard[len(newer) :]
+    config.home.guard_file.write_bytes(in_part)
+    with pytest.raises(GuardForeign, match="start the release"):
+        open_home(config)
+    assert config.home.guard_file.read_bytes() == in_part
+    config.home.guard_file.write_bytes(guard)
     assert kind_of(config) == (StartKind.NORMAL, True)
 
 
