@@ -67,6 +67,12 @@ class Resumed:
 
 
 @immutable(frozen=True, slots=True)
+class ClockSet:
+    """The wall clock was set since the last input, or the machine slept: how long something took cannot be
+    told by its times before and after."""
+
+
+@immutable(frozen=True, slots=True)
 class BatchChecked:
     """A worker looked at a batch (`CheckBatch`): `fault` is None when it is valid in its bytes (C22).
     `opened`: its transactions, where they were decoded in this process; it spares work, decides nothing."""
@@ -127,6 +133,7 @@ Input: TypeAlias = (
     | Written
     | Flushed
     | Resumed
+    | ClockSet
     | BatchChecked
     | BatchLoaded
     | Submitted
@@ -139,6 +146,7 @@ __all__ = [
     "BatchChecked",
     "BatchLoaded",
     "ChunkSubmitted",
+    "ClockSet",
     "DiskLow",
     "Flushed",
     "Frame",

@@ -13,14 +13,22 @@ from node.pool.pool import BatchPool
 
 
 class OwnRounds:
-    """The last proposal, while it is not certified; times are the wall clock's."""
+    """The last proposal, while it is not certified; times are the wall clock's, which tell nothing across a
+    moment when that was set."""
 
-    __slots__ = ("_good", "_proposed", "_turn_ms")
+    __slots__ = ("_clock_set", "_good", "_proposed", "_turn_ms")
 
     def __init__(self) -> None:
-        self._proposed: tuple[Round, int] | None = None
+        self._proposed: tuple[Round, int | None] | None = None
         self._good = Round(0)
         self._turn_ms: list[int] = []
+        self._clock_set = False  # since the last good round
+
+    def clock_set(self) -> None:
+        """The wall clock was set: nothing is known of the rounds that are under way."""
+        if self._proposed is not None:
+            self._proposed = self._proposed[0], None
+        self._clock_set = True
 
     def said(self, said: Send | Broadcast, now_ms: int) -> None:
         """This leaves now. Who proposes a second time sends the same proposal again."""
@@ -32,12 +40,12 @@ class OwnRounds:
 
     def certified(self, round: Round, pool: BatchPool, now_ms: int) -> None:
         """The highest certificate is of this round now; `pool` is told how long that took, if it is ours. A
-        clock that was set back meanwhile tells nothing."""
+        clock that went back meanwhile tells nothing."""
         if self._proposed is None or round < self._proposed[0]:
             return
         ours, since_ms = self._proposed
         self._proposed = None
-        if round == ours and now_ms >= since_ms:
+        if round == ours and since_ms is not None and now_ms >= since_ms:
             pool.sealer.window.on_own_round(now_ms - since_ms)
 
     def good(self, round: Round, took_ms: int, validators: int, pool: BatchPool) -> None:
@@ -45,7 +53,8 @@ class OwnRounds:
         there are `validators` are a turn, behind one that may have begun before anybody waited."""
         if round == self._good:
             return
-        follows, self._good = round == self._good + 1, round
+        follows, self._good = round == self._good + 1 and not self._clock_set, round
+        self._clock_set = False
         if not follows:
             self._turn_ms.clear()
             return
