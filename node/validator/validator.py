@@ -101,7 +101,7 @@ class Validator:
             self.data.line.keep_found()
         if leads_on:
             self._own_rounds.certified(self.replica.certified_round, self.data.pool, now_ms)
-            self._own_rounds.good(*self.replica.last_good_round, len(self.validators), self.data.pool)
+            self._own_rounds.good(*self.replica.last_good_round, self.term.turn_rounds, self.data.pool)
             if (certified := self.data.follow_up()) is not None:
                 self.feeding.on_certified(*certified)
         return mail.take()

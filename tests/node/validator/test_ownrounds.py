@@ -198,9 +198,14 @@ def test_rounds_with_one_missing_between_them_are_no_turn() -> None:
     assert leader.slow_ms == SLOW_FACTOR * 50
 
 
-def test_a_validator_that_is_far_away_does_not_make_a_queue_of_what_the_others_carry() -> None:
+@pytest.mark.parametrize("weights", [(1, 1, 1, 1), (3, 1, 1, 1)])
+def test_a_validator_that_is_far_away_does_not_make_a_queue_of_what_the_others_carry(
+    weights: tuple[int, ...],
+) -> None:
+    """Also where it leads in less than one of four rounds."""
     params = Params(created_ms=CREATED_MS, idle_interval_ms=500)
-    world = World(make_setting(4, KEYED_HASH, params=params), 0, quality=Quality((1_000, 2_000)))
+    setting = make_setting(4, KEYED_HASH, weights, params)
+    world = World(setting, 0, quality=Quality((1_000, 2_000)))
     for near in range(3):
         world.network.worsen(near, 3, Quality((50_000, 52_000)))
         world.network.worsen(3, near, Quality((50_000, 52_000)))
