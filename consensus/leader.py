@@ -37,12 +37,15 @@ class Schedule(Protocol):
 class LeaderSchedule:
     """One cycle of turns, in which every validator leads in proportion to its weight."""
 
-    __slots__ = ("_turns", "_validators", "_without")
+    __slots__ = ("_turns", "_validators", "_without", "turn_rounds")
 
     def __init__(self, validators: ValidatorSet) -> None:
         self._validators = validators
         weights = scaled_weights([validator.weight for validator in validators.validators])
         self._turns = smooth_turns(weights)
+        self.turn_rounds = longest_wait(self._turns)
+        """A whole turn: the least number of rounds in a row, whichever they are, in which everybody leads.
+        Where some are left out, the others lead no later than so."""
         self._without: dict[tuple[ValidatorIndex, ...], tuple[ValidatorIndex, ...]] = {}
 
     def leader_of(self, round: Round, standing: Standing | None) -> ValidatorIndex:
@@ -184,3 +187,14 @@ def smooth_turns(weights: list[int]) -> tuple[ValidatorIndex, ...]:
         credits[chosen] -= total
         turns.append(ValidatorIndex(chosen))
     return tuple(turns)
+
+
+def longest_wait(turns: tuple[ValidatorIndex, ...]) -> int:
+    """The most turns from one of somebody's to the next, in a cycle that begins again behind its last."""
+    last: dict[ValidatorIndex, int] = {}
+    longest = 0
+    for place, leader in enumerate((*turns, *turns)):
+        if leader in last:
+            longest = max(longest, place - last[leader])
+        last[leader] = place
+    return longest

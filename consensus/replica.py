@@ -103,7 +103,7 @@ class Replica:
         schedule: Schedule | None = None,
     ) -> None:
         """`me` and `safety` are None for observers; a validator that must not sign has only `me`. The
-        first event must be `Started`. `schedule` is for simulations: None means `LeaderSchedule`."""
+        first event must be `Started`. `schedule` None means `LeaderSchedule`; simulations give another."""
         self._core = ReplicaCore(config, validators, me, safety, recovered, scheme, schedule)
         self._fetching = Fetching(self._core)
         self._certification = Certification(self._core)

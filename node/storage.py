@@ -132,6 +132,12 @@ class StoreForeign(StorageError):
     code = "store_foreign"
 
 
+class StoreDamaged(StorageError):
+    """The files can be read, and what is in them is no whole database. Restarting does not mend it."""
+
+    code = "database_damaged"
+
+
 class SnapshotLimit(StorageError):
     """Too many snapshots at once; the caller is told to come back."""
 

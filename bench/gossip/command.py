@@ -241,7 +241,8 @@ def _simulate(sizes: tuple[int, ...], heights: int, links: int, as_json: bool) -
             f"  {spread.feeders_killed} feeders killed: all others have the next height after "
             f"{spread.repair_ms} ms\n"
             f"  steps of a validator {spread.validator_cpu_us:.0f} us a height, without observers "
-            f"{spread.alone_cpu_us:.0f} ({spread.cpu_percent:+.1f} %)"
+            f"{spread.alone_cpu_us:.0f} ({spread.cpu_percent:+.1f} %): its pure steps alone, with neither "
+            "TLS nor disk; what observers cost a node, --observers tells"
         )
 
 
@@ -257,7 +258,7 @@ def _observe(observers: int, rate: float, seconds: float, as_json: bool) -> None
         return
     click.echo(
         f"{found.observers} observers, {found.transactions} transactions, {machine()}:\n"
-        f"  a validator {found.observed_cpu_us:.0f} us of CPU a transaction, without observers "
+        f"  a validator's process {found.observed_cpu_us:.0f} us of CPU a transaction, without observers "
         f"{found.alone_cpu_us:.0f} ({found.cpu_percent:+.1f} %)\n"
         f"  an observer {found.observer_cpu_us:.0f} us, {found.observer_bytes / 2**20:.0f} MiB; "
         f"{found.behind} heights behind at the end"

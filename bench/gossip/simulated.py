@@ -63,7 +63,8 @@ class Spread:
 
     @property
     def cpu_percent(self) -> float:
-        """What observers add to a validator's steps."""
+        """What observers add to a validator's steps, in percent of these alone: not of what a node costs, of
+        which they are a part. The median of few heights scatters by more than observers add."""
         return 100 * (self.validator_cpu_us / self.alone_cpu_us - 1)
 
     def to_json(self) -> dict[str, object]:

@@ -1,6 +1,6 @@
 """Peers as rows of a table: what a node sees of the others."""
 
-from node.diagnosis import PeerFacts
+from node.diagnosis import PeerFacts, gave_up_lately
 
 PEER_HEADINGS = (
     "validator",
@@ -20,9 +20,10 @@ PEER_HEADINGS = (
 )
 
 
-def peer_row(peer: PeerFacts) -> tuple[object, ...]:
-    """One line of the table."""
-    gave_up = "-" if peer.timeout_round is None else f"{peer.timeout_round} {peer.timeout_reason}"
+def peer_row(peer: PeerFacts, round: int) -> tuple[object, ...]:
+    """One line of the table; `round` is the one in which the node is that looks. A round that the peer gave
+    up long ago is left out: it stands for ever in what was seen of a peer that has been well since."""
+    gave_up = f"{peer.timeout_round} {peer.timeout_reason}" if gave_up_lately(peer, round) else "-"
     return (
         peer.name,
         peer.weight or "-",

@@ -19,6 +19,7 @@ import trio
 from consensus import ED25519, Digest, LocalError, SigningKey
 from node.config import NodeConfig
 from node.daemon.allocation import keep_freed_memory
+from node.daemon.clockwatch import ClockWatch
 from node.daemon.driver import Driver
 from node.daemon.executed import ExecutedIndex, executed_receipts
 from node.daemon.federation.directory import ConfiguredAddress
@@ -278,7 +279,8 @@ async def _run(
         )
         stepper = validator if recorder is None else recorder
         act, told = performer.perform, node.tell_executed
-        driver = Driver(stepper, postbox, opened.journal, opened.guard, act, wall_ms, network, told)
+        journal, guard, was_set = opened.journal, opened.guard, ClockWatch().was_set
+        driver = Driver(stepper, postbox, journal, guard, act, wall_ms, network, told, was_set)
         node.performer, node.driver, node.federation = performer, driver, _federation(node)
         postbox.put(Start())
         ending = trio.Event()

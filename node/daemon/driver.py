@@ -15,6 +15,7 @@ from node.daemon.journal import Journal
 from node.daemon.postbox import Postbox
 from node.validator import (
     Append,
+    ClockSet,
     Input,
     Output,
     Resume,
@@ -79,8 +80,10 @@ class Driver:
         wall_ms: Callable[[], int],
         departures: Departures,
         stepped: Callable[[], None] = lambda: None,
+        clock_was_set: Callable[[int], bool] = lambda _wall_ms: False,
     ) -> None:
-        """`stepped` is called after each group, when all that it led to was performed."""
+        """`stepped` is called after each group, when all that it led to was performed; `clock_was_set` with
+        each time that the validator is to be told."""
         self._validator = validator
         self._postbox = postbox
         self._journal = journal
@@ -89,6 +92,7 @@ class Driver:
         self._wall_ms = wall_ms
         self._departures = departures
         self._stepped = stepped
+        self._clock_was_set = clock_was_set
         self.counts = DriverCounts()
 
     async def run(self) -> None:
@@ -112,8 +116,8 @@ class Driver:
                 await trio.lowlevel.checkpoint()
 
     def _drain(self, deferred: bool) -> list[Output]:
-        now_ms = self._wall_ms()
-        outputs: list[Output] = []
+        now_ms, came = self._look_at_clock()
+        outputs = [*came]
         items = self._postbox.take(DRAIN_MAX)
         for item in items:
             outputs += self._validator.step(item, now_ms)
@@ -121,6 +125,11 @@ class Driver:
         if deferred:
             outputs += self._validator.step(Resumed(), now_ms)
         return outputs
+
+    def _look_at_clock(self) -> tuple[int, list[Output]]:
+        """The time, and what comes of its not following from the one before."""
+        now_ms = self._wall_ms()
+        return now_ms, self._validator.step(ClockSet(), now_ms) if self._clock_was_set(now_ms) else []
 
     def _settle(self, outputs: list[Output]) -> bool:
         """Perform outputs in order, and what the durable ones lead to; True when work was deferred."""
@@ -163,4 +172,5 @@ class Driver:
         self.counts.appends += len(group)
         self.counts.journal_bytes += sum(len(append.record) for append in group)
         self._departures.hold()
-        return self._validator.step(Written(group[-1].seq), self._wall_ms())
+        now_ms, came = self._look_at_clock()
+        return came + self._validator.step(Written(group[-1].seq), now_ms)

@@ -59,7 +59,7 @@ class GuardCorrupt(StorageError):
 
 
 class GuardForeign(StorageError):
-    """Both slots are of a format that this program does not know."""
+    """A slot is of a format that this program does not know."""
 
     code = "guard_foreign"
 
@@ -97,6 +97,18 @@ def _decode(block: bytes, index: int) -> _Slot | None:
     if zlib.crc32(block[_CHECKED_START:end]) != _CRC.unpack_from(block, len(MAGIC))[0]:
         return None
     return _Slot(counter, block[_PAYLOAD_START:end])
+
+
+def _is_foreign(blocks: list[bytes], found: list[_Slot | None], index: int) -> bool:
+    """Whether the slot at `index` is of another format: it may hold what nothing else does. A slot of ours
+    with rot where the format stands is none, and is known by the other one: but for that place it is whole
+    and holds the same payload, as both do once a write is done. No newer release leaves that: what it
+    writes first at a start counts one start more."""
+    block, other = blocks[index], found[1 - index]
+    if not block.startswith(_FAMILY) or block.startswith(MAGIC):
+        return False
+    ours = _decode(MAGIC + block[len(MAGIC) :], index)
+    return ours is None or other is None or ours.payload != other.payload
 
 
 def _check_size(payload: bytes) -> None:
@@ -161,14 +173,15 @@ class GuardFile:
             os.close(fd)
             raise GuardFailed(f"the guard {path} cannot be read: {explain(error)}") from error
         found = [_decode(block, index) for index, block in enumerate(blocks)]
+        if any(_is_foreign(blocks, found, index) for index in range(_SLOTS)):
+            os.close(fd)
+            raise GuardForeign(
+                f"the guard {path} is of a format that this program does not know: nothing is lost, "
+                "start the release of isthmus that wrote it, and never put another guard in its place"
+            )
         whole = [slot for slot in found if slot is not None]
         if not whole:
             os.close(fd)
-            if all(block.startswith(_FAMILY) and not block.startswith(MAGIC) for block in blocks):
-                raise GuardForeign(
-                    f"the guard {path} is of a format that this program does not know: nothing is lost, "
-                    "start the release of isthmus that wrote it, and never put another guard in its place"
-                )
             raise GuardCorrupt(f"both slots of the guard {path} are damaged. {_WAY_OUT}")
         newest = max(whole, key=lambda slot: slot.counter)
         return cls(path, fd, newest, damaged_slot=len(whole) < _SLOTS)

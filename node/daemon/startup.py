@@ -27,11 +27,12 @@ from node.daemon.keyclaim import KeyClaim
 from node.daemon.keylock import KeyLock
 from node.daemon.keyswap import stored_roster
 from node.daemon.safetyfile import given_away
+from node.daemon.segment import JournalForeign
 from node.daemon.store import Store, verify_files
 from node.genesis import Genesis
 from node.home import Home, read_key
 from node.ledger.roster import Roster
-from node.storage import ChainTable, StorageError
+from node.storage import ChainTable, StorageError, StoreDamaged
 from node.validator import Recovered, first_writes, is_empty, recover
 from node.validator.epochs import epoch_after
 from node.validator.layout import OPEN_KEY, OpenBook, height_key
@@ -171,8 +172,7 @@ def open_store(config: NodeConfig, genesis: Genesis) -> Store:
     if config.home.chain_dir.exists():
         problems = verify_files(config.home.data_dir)
         if problems:
-            raise StartupError(
-                "database-damaged",
+            raise StoreDamaged(
                 f"the database in {config.home.data_dir} is damaged: {problems[0]}; move the data folder "
                 "away (never keys) and start: the node fetches everything. `isthmus db check` tells all",
             )
@@ -283,7 +283,8 @@ class Checked:
 
 def check_data(config: NodeConfig) -> Checked:
     """A stopped node's data: without findings it can be started. The caller holds the key's lock. Every page,
-    every entry and every journal record is read."""
+    every entry and every journal record is read. Raises StoreForeign, JournalForeign, of which nothing is
+    damaged, and StoreFailed."""
     expected: list[str] = []
     findings = verify_files(config.home.data_dir)
     if findings:
@@ -301,6 +302,8 @@ def check_data(config: NodeConfig) -> Checked:
             recover(store.reader(), journal.records(), journal.last_seq)
         finally:
             journal.close()
+    except JournalForeign:
+        raise  # no damage: who moves it away by what `db check` tells of damage loses what a release knows
     except (StorageError, StartupError, LocalError) as error:
         findings.append(str(error))
     finally:

@@ -7,7 +7,7 @@ down) decides nothing; whoever shows the diagnoses invents no words.
 from node.diagnosis.cluster import CLUSTER_RULES, NODE_RULES
 from node.diagnosis.downed import DOWN_RULES, HomeFacts, elsewhere, why_down
 from node.diagnosis.facts import LeftOut, NodeFacts, PeerFacts, ProposedFeature
-from node.diagnosis.links import PEER_RULES
+from node.diagnosis.links import PEER_RULES, gave_up_lately
 from node.diagnosis.verdict import Diagnosis, Rule, Verdict
 from node.diagnosis.why import diagnose
 
@@ -26,5 +26,6 @@ __all__ = [
     "Verdict",
     "diagnose",
     "elsewhere",
+    "gave_up_lately",
     "why_down",
 ]

@@ -26,7 +26,7 @@ class PeerFacts:
     missed_rounds: int
     """Rounds that others voted for and that were certified since its last vote, or since its link came up."""
     timeout_round: int | None
-    """The last round that it gave up."""
+    """The last round that it gave up, however long ago."""
     timeout_reason: str
     """Why, in the protocol's words (`payload_unavailable`); empty when it gave none up."""
     clock_skew_ms: int | None

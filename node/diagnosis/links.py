@@ -116,20 +116,24 @@ def _clock(seen: Seen) -> str | None:
     )
 
 
-def _gave_up_lately(seen: Seen, reason: str) -> bool:
-    peer = seen.peer
-    is_fresh = peer.timeout_round is not None and peer.timeout_round >= seen.node.round - 1
-    return is_fresh and peer.timeout_reason == reason
+def gave_up_lately(peer: PeerFacts, round: int) -> bool:
+    """Whether the last round that it gave up is `round`, in which the node is that looks at it, or the one
+    before. What it gave up earlier says nothing of what it does now."""
+    return peer.timeout_round is not None and peer.timeout_round >= round - 1
+
+
+def _gave_up_for(seen: Seen, reason: str) -> bool:
+    return gave_up_lately(seen.peer, seen.node.round) and seen.peer.timeout_reason == reason
 
 
 def _lacks_batches(seen: Seen) -> str | None:
-    if not _gave_up_lately(seen, "payload_unavailable"):
+    if not _gave_up_for(seen, "payload_unavailable"):
         return None
     return f"{seen.peer.name} gave round {seen.peer.timeout_round} up because a batch of it was missing there"
 
 
 def _refuses(seen: Seen) -> str | None:
-    if not _gave_up_lately(seen, "proposal_refused"):
+    if not _gave_up_for(seen, "proposal_refused"):
         return None
     return f"{seen.peer.name} refused the proposal of round {seen.peer.timeout_round}"
 

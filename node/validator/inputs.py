@@ -67,6 +67,12 @@ class Resumed:
 
 
 @immutable(frozen=True, slots=True)
+class ClockSet:
+    """The wall clock was set since the last input, or the machine slept: how long something took cannot be
+    told by its times before and after."""
+
+
+@immutable(frozen=True, slots=True)
 class BatchChecked:
     """A worker looked at a batch (`CheckBatch`): `fault` is None when it is valid in its bytes (C22).
     `opened`: its transactions, where they were decoded in this process; it spares work, decides nothing."""
@@ -135,6 +141,7 @@ Input: TypeAlias = (
     | Written
     | Flushed
     | Resumed
+    | ClockSet
     | BatchChecked
     | BatchLoaded
     | Submitted
@@ -149,6 +156,7 @@ __all__ = [
     "BatchLoaded",
     "ChunkChecked",
     "ChunkSubmitted",
+    "ClockSet",
     "DiskLow",
     "Flushed",
     "Frame",

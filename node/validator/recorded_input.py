@@ -11,6 +11,7 @@ from node.validator.inputs import (
     BatchLoaded,
     ChunkChecked,
     ChunkSubmitted,
+    ClockSet,
     DiskLow,
     Flushed,
     Frame,
@@ -41,7 +42,10 @@ from node.validator.inputs import (
     _DISK_LOW,
     _CHUNK_SUBMITTED,
     _CHUNK_CHECKED,
-) = range(1, 16)
+    _CLOCK_SET,
+) = range(1, 17)
+_OF_NO_FIELD: dict[int, Input] = {_START: Start(), _RESUMED: Resumed(), _CLOCK_SET: ClockSet()}
+_NUMBER_OF_NO_FIELD = {type(item): number for number, item in _OF_NO_FIELD.items()}
 _TRANSACTIONS_MAX = 2**20
 _TEXT_MAX = 2**16
 
@@ -51,8 +55,6 @@ def input_value(item: Input) -> tuple[Value, ...]:
     match item:
         case Frame(peer, topic, body, gossip_id):
             return (_FRAME, peer, topic, body, gossip_id)
-        case Resumed():
-            return (_RESUMED,)
         case Written(seq):
             return (_WRITTEN, seq)
         case TimerExpired(name):
@@ -75,8 +77,8 @@ def input_value(item: Input) -> tuple[Value, ...]:
             return (_LINK_UP if isinstance(item, LinkUp) else _LINK_DOWN, peer)
         case DiskLow(low):
             return (_DISK_LOW, int(low))
-        case Start():
-            return (_START,)
+        case Start() | Resumed() | ClockSet():
+            return (_NUMBER_OF_NO_FIELD[type(item)],)
         case _:
             assert_never(item)
 
@@ -85,10 +87,10 @@ def input_from(value: Value) -> Input:
     """The inverse of `input_value`; raises CodecError."""
     if type(value) is not tuple or not value:
         raise CodecError("an input is a non-empty array")
-    kind = as_int(value[0], "input kind", low=_START, high=_CHUNK_CHECKED)
-    if kind in (_START, _RESUMED):
+    kind = as_int(value[0], "input kind", low=_START, high=_CLOCK_SET)
+    if kind in _OF_NO_FIELD:
         as_tuple(value, 1, "input")
-        return Start() if kind == _START else Resumed()
+        return _OF_NO_FIELD[kind]
     if kind in (_LINK_UP, _LINK_DOWN, _TIMER_EXPIRED, _WRITTEN, _FLUSHED, _DISK_LOW):
         return _of_one_field(kind, as_tuple(value, 2, "input")[1])
     if kind == _FRAME:

@@ -12,6 +12,7 @@ from consensus import (
     HeaderCertificate,
     Height,
     InvalidCertificate,
+    LeaderSchedule,
     Proposal,
     PublicKey,
     QuorumCertificate,
@@ -49,6 +50,8 @@ class Term:
     pool: BatchPool
     gossip: GossipRoom
     trust: Trust
+    turn_rounds: int
+    """In so many rounds in a row everybody leads who is not left out."""
 
     @property
     def epoch(self) -> Epoch:
@@ -130,7 +133,8 @@ class Terms:
             safety = None
         if safety is not None:
             safety.sit(me)
-        replica = Replica(self._config, validators, me, safety, self._recovered_state(start), self._scheme)
+        recovered, schedule = self._recovered_state(start), LeaderSchedule(validators)
+        replica = Replica(self._config, validators, me, safety, recovered, self._scheme, schedule)
         cluster_id = self._config.cluster_id
         return Term(
             roster,
@@ -140,6 +144,7 @@ class Terms:
             BatchPool(self._pool, validators, me),
             GossipRoom(cluster_id, validators, self.epochs.set_of, replica.signatures),
             trust_of(cluster_id, validators, SignatureCache(scheme=self._scheme)),
+            schedule.turn_rounds,
         )
 
     def _recovered_state(self, start: TermStart) -> RecoveredState:

@@ -102,7 +102,7 @@ class Validator:
             self.data.line.keep_found()
         if leads_on:
             self._own_rounds.certified(self.replica.certified_round, self.data.pool, now_ms)
-            self._own_rounds.good(*self.replica.last_good_round, len(self.validators), self.data.pool)
+            self._own_rounds.good(*self.replica.last_good_round, self.term.turn_rounds, self.data.pool)
             if (certified := self.data.follow_up()) is not None:
                 self.feeding.on_certified(*certified)
         return mail.take()
@@ -141,6 +141,8 @@ class Validator:
                 self._on_timer(name)
             case inputs.Resumed():
                 data.on_resumed()
+            case inputs.ClockSet():
+                self._own_rounds.clock_set()
             case inputs.BatchChecked(digest, fault, opened):
                 report = BatchReport(digest, fault is None, fault or "", opened)
                 data.serve_pool(data.pool.on_batch_verified(report, now_ms))
@@ -157,10 +159,8 @@ class Validator:
                 admitted, answer = data.desk.checked(ticket, valid, now_ms)
                 self._mail.put(answer)
                 self._orders.take(self.term, admitted)
-            case inputs.LinkUp(peer):
-                self._on_link_up(peer)
-            case inputs.LinkDown(peer):
-                self._on_link_down(peer)
+            case inputs.LinkUp(peer) | inputs.LinkDown(peer):
+                (self._on_link_up if type(item) is inputs.LinkUp else self._on_link_down)(peer)
             case inputs.DiskLow(low):
                 data.close_desk(_NO_ROOM if low else None)
             case inputs.Start():

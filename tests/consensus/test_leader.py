@@ -56,6 +56,27 @@ def test_turns_are_spread_evenly(weights: list[int]) -> None:
             assert abs(led * total - weight * taken) <= total * len(weights)
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=7))
+def test_a_whole_turn_is_the_shortest_run_in_which_everybody_leads_wherever_it_begins(
+    weights: list[int],
+) -> None:
+    schedule = LeaderSchedule(validators_of(keys_of(len(weights)), weights))
+    cycle, everybody = len(schedule), set(range(len(weights)))
+
+    def leaders(first: int, rounds: int) -> set[ValidatorIndex]:
+        return {schedule.leader_of(Round(first + r), None) for r in range(rounds)}
+
+    turn = schedule.turn_rounds
+    assert all(leaders(first, turn) == everybody for first in range(cycle))
+    assert turn == 1 or any(leaders(first, turn - 1) != everybody for first in range(cycle))
+
+
+def test_a_whole_turn_is_as_many_rounds_as_validators_only_where_they_weigh_the_same() -> None:
+    assert LeaderSchedule(validators_of(keys_of(4), [7, 7, 7, 7])).turn_rounds == 4
+    assert LeaderSchedule(validators_of(keys_of(4), [3, 1, 1, 1])).turn_rounds == 6
+
+
 class OneLeads:
     """A schedule of a single leader."""
 

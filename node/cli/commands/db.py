@@ -44,6 +44,8 @@ _FORGED = (
     "folder: each transaction carries the signature that shows it. Set consensus.verification_certificates "
     "to false on every node, and ask who runs the validators."
 )
+_SHOWN_MAX = 10
+"""Findings that people are shown one by one: rot makes dozens, and none of them changes the remedy."""
 _NEW = click.Path(path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -76,18 +78,29 @@ def check(signatures: bool, home: Home, output: Output) -> int:
         document["forged"] = forged
 
     def for_people(console: Console) -> None:
-        for sentence in (*checked.findings, *checked.expected, *forged):
-            console.print(sentence, markup=False)
         if checked.findings:
-            console.print(_WAY_OUT)
+            _tell_wrong(console, home, checked.findings, _WAY_OUT)
         elif forged:
-            console.print(_FORGED)
-        else:
+            _tell_wrong(console, home, forged, _FORGED)
+        for sentence in checked.expected:
+            console.print(sentence, markup=False)
+        if not checked.findings and not forged:
             words = ", every signature included" if audited else ""
             console.print(f"the database in {home.data_dir} is in order{words}", markup=False)
 
     output.answer(document, for_people)
     return Exit.NEGATIVE if checked.findings or forged else Exit.OK
+
+
+def _tell_wrong(console: Console, home: Home, findings: list[str], way_out: str) -> None:
+    """The verdict and the way out first: what was found may be longer than a screen."""
+    count = "one finding" if len(findings) == 1 else f"{len(findings)} findings"
+    console.print(f"the database in {home.data_dir} is not in order: {count}", markup=False)
+    console.print(way_out)
+    for sentence in findings[:_SHOWN_MAX]:
+        console.print(f"- {sentence}", markup=False)
+    if len(findings) > _SHOWN_MAX:
+        console.print(f"and {len(findings) - _SHOWN_MAX} more; --json tells all")
 
 
 def _forged(config: NodeConfig, output: Output) -> list[str] | None:

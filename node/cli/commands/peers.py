@@ -37,7 +37,7 @@ def command(output: Output, **options: Any) -> int:
         console.print(
             f"{node.name} reaches weight {node.reachable_weight} of {node.total_weight}", markup=False
         )
-        console.print(table(PEER_HEADINGS, [peer_row(peer) for peer in answer.peers]))
+        console.print(table(PEER_HEADINGS, [peer_row(peer, node.round) for peer in answer.peers]))
         for peer in answer.peers:
             if not peer.connected and peer.last_error:
                 words = peer.last_error.removeprefix(f"{peer.name}: ")

@@ -130,7 +130,7 @@ def _show(console: Console, found: Sequence[Found], diagnoses: Sequence[Diagnosi
             f"height {node.certified_height}, weight {node.reachable_weight} of {node.total_weight}",
             markup=False,
         )
-        console.print(table(PEER_HEADINGS, [peer_row(peer) for peer in best.peers]))
+        console.print(table(PEER_HEADINGS, [peer_row(peer, node.round) for peer in best.peers]))
         for leader in node.left_out:
             console.print(f"{leader.name} is {leader.words}", markup=False)
     for item in diagnoses:

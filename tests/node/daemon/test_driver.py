@@ -13,6 +13,7 @@ from node.daemon.postbox import Postbox
 from node.validator import (
     Append,
     BatchLoaded,
+    ClockSet,
     Input,
     LoadBatch,
     Output,
@@ -90,6 +91,8 @@ class Rig:
         journal.log = self.log
         self.journal = journal
         self.links = LoggingLinks(self.log)
+        self.clock_sets: list[bool] = []
+        """At which looks the wall clock is seen to have been set; at none after these."""
         self.driver = Driver(
             Script(self.log, answers),
             self.postbox,
@@ -98,6 +101,7 @@ class Rig:
             self.log.append,
             lambda: 1_000,
             self.links,
+            clock_was_set=lambda _wall_ms: bool(self.clock_sets) and self.clock_sets.pop(0),
         )
 
     async def run(self, *items: Input, until: Callable[[list[object]], bool]) -> list[object]:
@@ -206,6 +210,14 @@ async def test_a_journal_that_fails_stops_the_loop_and_nothing_leaves(rig: Make)
     with pytest.raises(JournalFailed, match="is closed"):
         await made.driver.run()
     assert made.log == [Start()]
+
+
+async def test_who_steps_is_told_that_the_clock_was_set_before_it_is_told_anything_else(rig: Make) -> None:
+    append, told, last = Append(1, b"record", None), StopTimer("told"), StopTimer("last")
+    made = rig({Start(): [append], ClockSet(): [told], Written(1): [last]})
+    made.clock_sets = [True, True, False]
+    log = await made.run(Start(), until=lambda log: last in log)
+    assert log == [ClockSet(), Start(), told, ("journal", (b"record",)), ClockSet(), Written(1), told, last]
 
 
 async def test_deferred_work_gets_its_slice_after_each_drain_without_a_new_input(rig: Make) -> None:

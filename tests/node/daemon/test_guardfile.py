@@ -138,6 +138,47 @@ def test_a_guard_of_a_newer_format_is_not_called_damaged(path: Path) -> None:
     assert path.read_bytes() == content
 
 
+NEWER = b"ISTHGRD2"
+
+
+@pytest.mark.parametrize("slot", [0, 1])
+@pytest.mark.parametrize("framed_anew", [False, True])
+def test_a_guard_of_which_one_slot_is_of_a_newer_format_is_not_called_damaged(
+    path: Path, slot: int, framed_anew: bool
+) -> None:
+    """A newer release was ended between its two writes. What it has reserved stands in one slot alone."""
+    ours = _write_twice(path)
+    guard = GuardFile.open(path)
+    guard.store(b"one start later")
+    guard.close()
+    half = slice(slot * BLOCK_BYTES, (slot + 1) * BLOCK_BYTES)
+    begins = NEWER + b"more" * framed_anew
+    content = bytearray(ours)
+    content[half] = begins + path.read_bytes()[half][len(begins) :]
+    path.write_bytes(content)
+    with pytest.raises(GuardForeign, match=r"nothing is lost, start the release"):
+        GuardFile.open(path)
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("slot", [0, 1])
+def test_a_newer_format_beside_rot_is_for_the_newer_release_to_judge(path: Path, slot: int) -> None:
+    content = bytearray(_write_twice(path).replace(MAGIC, NEWER))
+    content[slot * BLOCK_BYTES : slot * BLOCK_BYTES + 32] = b"\xff" * 32
+    path.write_bytes(content)
+    with pytest.raises(GuardForeign):
+        GuardFile.open(path)
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("slot", [0, 1])
+def test_rot_where_the_format_stands_is_rot_while_the_other_slot_tells(path: Path, slot: int) -> None:
+    content = bytearray(_write_twice(path))
+    content[slot * BLOCK_BYTES + len(MAGIC) - 1] = ord("2")
+    path.write_bytes(content)
+    assert _open(path)[::2] == (b"newest", True)
+
+
 def test_slots_that_changed_places_are_rot(path: Path) -> None:
     content = _write_twice(path)
     path.write_bytes(content[BLOCK_BYTES:] + content[:BLOCK_BYTES])

@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from consensus import StartKind
+from node.cli.exits import Exit
+from node.cli.failures import explain
 from node.config import NodeConfig
 from node.daemon.durability import BLOCK_BYTES
+from node.daemon.guardfile import GuardForeign
 from node.daemon.journal import JournalCorrupt
 from node.daemon.keylock import KeyInUse
 from node.daemon.segment import DATA_START, FORMAT, JournalForeign, read_header
@@ -16,7 +19,7 @@ from node.daemon.startup import StartupError, open_home
 from node.genesis import Genesis
 from node.home import KeyFileError, read_key, write_key
 from node.local.testnet import Testnet
-from node.storage import StoreFailed
+from node.storage import StoreDamaged, StoreFailed
 from tests.node.daemon.running import config_of, written
 
 
@@ -158,9 +161,11 @@ def test_a_cut_off_database_is_refused_before_it_is_opened(config: NodeConfig) -
     path = config.home.chain_dir / "data.mdb"
     with path.open("r+b") as file:
         file.truncate(path.stat().st_size - BLOCK_BYTES)
-    error = refusal(config)
-    assert error.code == "database-damaged"
-    assert "isthmus db check" in error.sentence
+    with pytest.raises(StoreDamaged, match="`isthmus db check` tells all") as refused:
+        open_home(config)
+    told = explain(refused.value)
+    assert told is not None
+    assert (told.exit_code, told.name) == (Exit.STORAGE, "database-damaged"), "as any other damaged file"
 
 
 def test_a_database_without_its_first_pages_cannot_even_be_checked(config: NodeConfig) -> None:
@@ -195,6 +200,21 @@ def test_who_goes_back_past_a_format_is_refused_and_what_was_written_stays_for_t
     assert config.home.guard_file.read_bytes() == guard
     assert segment.read_bytes() == newer + whole[DATA_START:]
     segment.write_bytes(whole)
+    assert kind_of(config) == (StartKind.NORMAL, True)
+
+
+def test_a_guard_that_a_newer_release_wrote_in_part_stops_the_start_and_is_kept(
+    config: NodeConfig,
+) -> None:
+    opened_once(config)
+    guard = config.home.guard_file.read_bytes()
+    newer = b"ISTHGRD2" + bytes(range(1, 200))
+    in_part = newer + guard[len(newer) :]
+    config.home.guard_file.write_bytes(in_part)
+    with pytest.raises(GuardForeign, match="start the release"):
+        open_home(config)
+    assert config.home.guard_file.read_bytes() == in_part
+    config.home.guard_file.write_bytes(guard)
     assert kind_of(config) == (StartKind.NORMAL, True)
 
 

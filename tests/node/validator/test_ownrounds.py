@@ -2,6 +2,8 @@
 
 from itertools import pairwise
 
+import pytest
+
 from bench.sim.keyedhash import KEYED_HASH
 from bench.sim.network import Quality
 from bench.sim.setting import CREATED_MS, make_setting
@@ -9,7 +11,7 @@ from bench.sim.world import World
 from consensus import Broadcast, Proposal, Round, Send, Signature
 from node.ledger.params import Params
 from node.pool.window import BATCH_ROUNDS, SLOW_FACTOR, TURNS
-from node.validator import Tuning
+from node.validator import ClockSet, Tuning
 from node.validator.ownrounds import OwnRounds
 from tests.node.pool.world import CONFIG, START_MS, Node, block, validator_set
 
@@ -78,6 +80,38 @@ def test_a_clock_that_was_set_back_tells_nothing() -> None:
     assert leader.slow_ms is None
 
 
+@pytest.mark.parametrize("shown_ms", [3_600_030, 10, 0])
+def test_a_clock_that_was_set_meanwhile_tells_nothing_of_that_round_and_all_of_the_next(
+    shown_ms: int,
+) -> None:
+    """Set forward, the round seems an hour long; set back a little, shorter than any can be, which would hold
+    for ever."""
+    leader = Leader()
+    leader.propose(1, 0)
+    leader.rounds.clock_set()
+    leader.propose(1, shown_ms - 1)  # again
+    leader.certified(1, shown_ms)
+    assert leader.slow_ms is None
+    leader.propose(2, shown_ms)
+    leader.certified(2, shown_ms + 30)
+    assert leader.slow_ms == FACTOR * 30
+
+
+def test_a_turn_in_which_the_clock_was_set_is_none() -> None:
+    leader = Leader()
+    leader.propose(1, 0)
+    leader.certified(1, 2)
+    for round in range(2, 5):
+        leader.good(round, 4)
+    leader.rounds.clock_set()
+    leader.good(5, 3_600_000)
+    for round in range(6, 9):
+        leader.good(round, 100)
+    assert leader.slow_ms == SLOW_MS
+    leader.good(9, 100)
+    assert leader.slow_ms == SLOW_FACTOR * 100
+
+
 def test_in_the_next_epoch_rounds_begin_anew() -> None:
     leader = Leader()
     leader.propose(900, 0)
@@ -99,6 +133,26 @@ def test_every_validator_knows_in_calm_what_a_batch_needs_before_any_client_came
     world.run(1_000)
     own_ms = windows[0].took_ms
     assert 0 < own_ms <= BATCH_ROUNDS * 3 * 30
+
+
+def test_a_node_whose_clock_is_set_to_and_fro_goes_on_by_what_it_knew() -> None:
+    params = Params(created_ms=CREATED_MS, idle_interval_ms=100)
+    setting = make_setting(4, KEYED_HASH, params=params)
+    world = World(setting, 0, quality=Quality((30_000, 30_000)), tuning=Tuning(commit_target_ms=50))
+    world.start()
+    world.run(5_000)
+    host = world.hosts[0]
+    window = host.validator.data.pool.sealer.window
+    known_ms = window.slow_ms
+
+    def set_clock() -> None:
+        host.skew_ms = 0 if host.skew_ms else -20
+        host.feed(ClockSet())
+        world.after(50, set_clock)
+
+    set_clock()
+    world.run(5_000)
+    assert window.slow_ms == known_ms is not None
 
 
 def test_an_observer_knows_nothing_of_it_and_needs_nothing() -> None:
@@ -144,9 +198,14 @@ def test_rounds_with_one_missing_between_them_are_no_turn() -> None:
     assert leader.slow_ms == SLOW_FACTOR * 50
 
 
-def test_a_validator_that_is_far_away_does_not_make_a_queue_of_what_the_others_carry() -> None:
+@pytest.mark.parametrize("weights", [(1, 1, 1, 1), (3, 1, 1, 1)])
+def test_a_validator_that_is_far_away_does_not_make_a_queue_of_what_the_others_carry(
+    weights: tuple[int, ...],
+) -> None:
+    """Also where it leads in less than one of four rounds."""
     params = Params(created_ms=CREATED_MS, idle_interval_ms=500)
-    world = World(make_setting(4, KEYED_HASH, params=params), 0, quality=Quality((1_000, 2_000)))
+    setting = make_setting(4, KEYED_HASH, weights, params)
+    world = World(setting, 0, quality=Quality((1_000, 2_000)))
     for near in range(3):
         world.network.worsen(near, 3, Quality((50_000, 52_000)))
         world.network.worsen(3, near, Quality((50_000, 52_000)))

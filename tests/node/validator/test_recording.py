@@ -27,6 +27,7 @@ from node.validator import (
     CheckSignatures,
     ChunkChecked,
     ChunkSubmitted,
+    ClockSet,
     DiskLow,
     EnterEpoch,
     Flush,
@@ -89,6 +90,7 @@ NUMBERS = st.integers(0, 2**63 - 1)
 INPUTS: st.SearchStrategy[Input] = st.one_of(
     st.builds(Start),
     st.builds(Resumed),
+    st.builds(ClockSet),
     st.builds(LinkUp, NAMES),
     st.builds(LinkDown, NAMES),
     st.builds(Frame, NAMES, st.integers(0, 255), st.binary(), st.none() | st.binary(max_size=16)),
@@ -193,11 +195,11 @@ def one_of_each() -> Iterator[Input]:
     yield from (Start(), LinkUp(b"p"), LinkDown(b"p"), Frame(b"p", 1, b""), TimerExpired("t"), Written(1))
     yield from (Flushed(1), Resumed(), BatchChecked(DIGEST, None), BatchLoaded(DIGEST, None))
     yield from (Submitted(1, ()), SignaturesChecked(1, (True, False)), DiskLow(True))
-    yield from (ChunkSubmitted(1, b"c", 1), ChunkChecked(1, None))
+    yield from (ChunkSubmitted(1, b"c", 1), ChunkChecked(1, None), ClockSet())
 
 
 def test_the_numbers_of_inputs_outputs_and_tables_stay_what_they_are() -> None:
-    assert [input_value(item)[0] for item in one_of_each()] == list(range(1, 16))
+    assert [input_value(item)[0] for item in one_of_each()] == list(range(1, 17))
     assert [OutputMark.of(output).kind for output in OUTPUTS] == list(range(1, 20))
     tables: list[Table] = [*ChainTable, *StateTable]
     assert sorted(TABLE_NUMBERS[table] for table in tables) == list(range(1, 19))
@@ -214,7 +216,8 @@ def test_the_numbers_of_inputs_outputs_and_tables_stay_what_they_are() -> None:
         (),
         None,
         (0,),
-        (16,),
+        (17,),
+        (16, 1),
         (14, 1, b"chunk"),
         (15, 1, 5),
         (1, 2),
