@@ -8,6 +8,7 @@ import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 KNOB = "knob"
@@ -108,6 +109,7 @@ def address_of(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | Non
     return mapped or address
 
 
+@lru_cache(maxsize=256)
 def plain_host(text: str) -> str:
     """A host in the one form in which two are compared: lower case, an address as short as it can be written,
     without brackets and without its scope, which programs leave out of what they send (RFC 6874)."""

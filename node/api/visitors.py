@@ -8,6 +8,7 @@ by its /64.
 
 import ipaddress
 from collections import Counter
+from functools import lru_cache
 
 from node.api.faults import ApiFault, Fault, fault
 from node.api.gauges import Gauges
@@ -85,6 +86,7 @@ class Visitors:
         return not self._limits.limits_loopback and _is_loopback(host)
 
 
+@lru_cache(maxsize=256)
 def _is_loopback(host: str) -> bool:
     try:
         address = ipaddress.ip_address(host)
