@@ -2,6 +2,7 @@
 
 import logging
 import socket
+import struct
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -361,6 +362,17 @@ async def test_a_client_that_goes_away_ends_its_wait() -> None:
             assert live.api.gauges.waits == 1
         await trio.testing.wait_all_tasks_blocked(0.05)
         assert live.api.gauges.waits == 0
+
+
+async def test_who_resets_its_connection_before_it_is_accepted_ends_nothing_else() -> None:
+    async with door() as live:
+        for _ in range(3):
+            gone = socket.create_connection(("127.0.0.1", live.port))
+            gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            gone.close()
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        assert live.api.gauges.refused_total["crash"] == 0
+        assert live.api.gauges.connections == 0
 
 
 def test_a_busy_port_is_one_sentence() -> None:
