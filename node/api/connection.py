@@ -118,8 +118,8 @@ class Connection:
                 continue
             if not data:
                 return
-            if self._phase is _Phase.CLOSING:
-                continue
+            if self._phase is _Phase.CLOSING or self._machine.their_state is h11.MUST_CLOSE:
+                continue  # behind the last request of a connection comes nothing (RFC 9112 section 9.6)
             if self._phase is _Phase.IDLE:
                 self._header_bytes = 0
                 self._set_phase(_Phase.HEADER)
@@ -145,7 +145,7 @@ class Connection:
 
     async def _take_events(self, nursery: trio.Nursery) -> None:
         """What the machine makes of what was read, until it needs more or the connection closes."""
-        while self._phase is not _Phase.CLOSING:
+        while self._phase is not _Phase.CLOSING and self._machine.their_state is not h11.MUST_CLOSE:
             try:
                 event = self._machine.next_event()
             except h11.RemoteProtocolError as error:

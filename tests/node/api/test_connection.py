@@ -242,3 +242,19 @@ async def test_a_reader_that_is_slow_and_goes_on_is_no_reader_that_stopped(
         while left > 0 and (part := await client.receive_some(RECEIVE_BYTES)):
             left -= len(part)
         assert left <= 0
+
+
+async def test_an_answer_that_is_the_last_is_not_cut_by_a_request_behind_it() -> None:
+    size = 8 * 1024 * 1024
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(head(size) | {"headers": [(b"content-length", b"%d" % size), (b"connection", b"close")]})
+        await send(piece(bytes(size)))
+
+    async with asking(app, receive_buffer=4_096) as client:
+        await trio.testing.wait_all_tasks_blocked(0.01)  # the answer fills all buffers, and its reader waits
+        await client.send_all(REQUEST)
+        answer = bytearray()
+        while part := await client.receive_some(RECEIVE_BYTES):
+            answer += part
+        assert len(answer.partition(b"\r\n\r\n")[2]) == size

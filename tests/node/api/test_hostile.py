@@ -375,6 +375,33 @@ async def test_who_resets_its_connection_before_it_is_accepted_ends_nothing_else
         assert live.api.gauges.connections == 0
 
 
+@pytest.mark.parametrize("version", [b"1.1", b"1.0"])
+@pytest.mark.parametrize("more", [b"\r\n", GET + b"\r\n", b"\x00" * 40_000])
+async def test_what_comes_behind_the_last_request_of_a_connection_does_not_end_it(
+    version: bytes, more: bytes
+) -> None:
+    last = GET.replace(b"1.1", version) + b"connection: close\r\n\r\n"
+    async with door() as live:
+        answer = await ask_raw(live.port, last + more)
+    assert answer.status == 200
+    assert answer.body.endswith(b"alive\n")
+
+
+async def test_a_line_behind_the_last_submission_of_a_connection_does_not_deny_that_it_was_taken() -> None:
+    backend = FakeBackend()
+    backend.hold = True
+    transaction = put_record(backend.genesis, "docs/a", 1).encoded
+    length = str(len(transaction)).encode()
+    async with serving(backend) as live, await trio.open_tcp_stream("127.0.0.1", live.port) as stream:
+        await stream.send_all(
+            POST + b"connection: close\r\ncontent-length: " + length + b"\r\n\r\n" + transaction
+        )
+        await backend.wait_submission()
+        await stream.send_all(b"\r\n")
+        await trio.testing.wait_all_tasks_blocked(0.02)
+        assert live.api.gauges.waits == 1
+
+
 def test_a_busy_port_is_one_sentence() -> None:
     with bind_listener("127.0.0.1", 0) as taken:
         taken.listen()
