@@ -31,6 +31,9 @@ _TAKEN_BYTES = 8 * 1024
 """So much a reader for whom we wait has to take within the write timeout: slower is as good as never. Who is
 slow and goes on is told so where it matters (`events.py`)."""
 _VERSIONS = (b"1.0", b"1.1")
+_LENGTHS = {b"content-length", b"transfer-encoding"}
+"""Whoever stands before this node may believe the one of which h11 makes nothing, and find other requests in
+the same bytes (RFC 9112 section 6.1)."""
 _log = logging.getLogger("isthmus.api")
 
 
@@ -168,9 +171,15 @@ class Connection:
         """A request has come with its whole header: the application answers it in a task of its own, so that
         this one sees the peer go away."""
         self._set_phase(_Phase.BUSY)
-        if request.http_version not in _VERSIONS or any(name == b"upgrade" for name, _ in request.headers):
+        names = {name for name, _ in request.headers}
+        if request.http_version not in _VERSIONS or b"upgrade" in names:
             self._gauges.refuse("host")
             await self._refuse(Fault.HTTP_VERSION, "This node speaks HTTP/1.1 only.")
+            return
+        if names >= _LENGTHS:
+            await self._refuse(
+                Fault.MALFORMED_REQUEST, "A body has a Content-Length or a Transfer-Encoding, not both."
+            )
             return
         try:
             scope = scope_of(request, self._client, self._server)

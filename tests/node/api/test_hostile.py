@@ -312,8 +312,9 @@ async def test_what_is_no_request_of_ours_ends_its_connection_and_nothing_else(r
         b"GET /%f HTTP/1.1\r\n" + HOST + b"\r\n",
         b"GET /%ff%fe HTTP/1.1\r\n" + HOST + b"\r\n",
         POST + b"transfer-encoding: chunked\r\n\r\n2\r\nab\r\nzz\r\n",
+        POST + b"content-length: 4\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n" + GET + b"\r\n",
     ],
-    ids=["no version", "half an escape", "no text", "behind a good piece of a body"],
+    ids=["no version", "half an escape", "no text", "behind a good piece of a body", "two lengths"],
 )
 async def test_what_is_no_http_is_told_so_and_what_it_began_ends(request_bytes: bytes) -> None:
     async with door() as live:
