@@ -15,6 +15,7 @@ import json
 import logging
 import math
 import os
+import re
 from enum import Enum
 
 import h11
@@ -34,6 +35,7 @@ _VERSIONS = (b"1.0", b"1.1")
 _LENGTHS = {b"content-length", b"transfer-encoding"}
 """Whoever stands before this node may believe the one of which h11 makes nothing, and find other requests in
 the same bytes (RFC 9112 section 6.1)."""
+_HEADER_END = re.compile(rb"\n\r?\n")  # as h11 has it
 _log = logging.getLogger("isthmus.api")
 
 
@@ -130,11 +132,7 @@ class Connection:
             self._machine.receive_data(data)
             await self._take_events(nursery)
             if self._phase is _Phase.HEADER and self._header_bytes > self._limits.header_bytes_max:
-                self._gauges.refuse("too-large")
-                limit = self._limits.header_bytes_max
-                await self._refuse(
-                    Fault.HEADER_TOO_LARGE, f"The request header exceeds the limit of {limit} bytes."
-                )
+                await self._refuse_large_header()
 
     def _take_read(self) -> bytes | None:
         """What the socket has, as much as is read at once; empty at its end, None if nothing."""
@@ -164,8 +162,19 @@ class Connection:
             elif event is h11.PAUSED:  # the next request came before this one is answered
                 self._turned = trio.Event()
                 await self._turned.wait()
+                if self._phase is _Phase.IDLE:
+                    await self._take_turn()
             else:
                 return
+
+    async def _take_turn(self) -> None:
+        """The header that came before its turn, perhaps half of it, is one like any other from now on."""
+        here = self._machine.trailing_data[0]
+        self._header_bytes = len(here)
+        self._set_phase(_Phase.HEADER)
+        limit = self._limits.header_bytes_max
+        if self._header_bytes > limit and _HEADER_END.search(here, 0, limit) is None:
+            await self._refuse_large_header()
 
     async def _begin(self, request: h11.Request, nursery: trio.Nursery) -> None:
         """A request has come with its whole header: the application answers it in a task of its own, so that
@@ -234,7 +243,14 @@ class Connection:
     def _piece_bytes(self) -> int:
         """Most to read now: a body comes in large pieces, of a header nobody takes more than its limit."""
         limits = self._limits
-        return limits.body_piece_bytes if self._phase is _Phase.BUSY else limits.header_bytes_max
+        return (
+            limits.body_piece_bytes if self._machine.their_state is h11.SEND_BODY else limits.header_bytes_max
+        )
+
+    async def _refuse_large_header(self) -> None:
+        self._gauges.refuse("too-large")
+        limit = self._limits.header_bytes_max
+        await self._refuse(Fault.HEADER_TOO_LARGE, f"The request header exceeds the limit of {limit} bytes.")
 
     async def _refuse_slow_header(self) -> None:
         self._gauges.refuse("too-slow")

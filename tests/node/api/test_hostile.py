@@ -17,7 +17,7 @@ from node.api.limits import ApiLimits
 from node.api.server import bind_listener, serve_api
 from node.config import ConfigError
 from tests.node.api.fake_backend import FakeBackend, put_record
-from tests.node.api.live import Live, ask_raw, serving
+from tests.node.api.live import Live, ask_raw, read_answer, serving
 
 HOST = b"host: 127.0.0.1\r\n"
 POST = b"POST /v1/tx HTTP/1.1\r\n" + HOST + b"content-type: application/msgpack\r\n"
@@ -155,6 +155,25 @@ async def test_a_header_too_large_is_refused_with_the_limit() -> None:
         answer = await ask_raw(live.port, GET + b"x-long: " + b"a" * 9_000)
     assert answer.status == 431
     assert answer.json()["message"] == "The request header exceeds the limit of 4096 bytes."
+
+
+async def test_half_a_header_that_came_before_its_turn_has_no_longer_than_another() -> None:
+    async with door(ApiLimits(header_timeout_ms=50, idle_timeout_ms=400)) as live:
+        answer = await ask_raw(live.port, GET + b"\r\n" + GET)
+        assert answer.status == 200
+        assert b"header-too-slow" in answer.body
+
+
+async def test_a_header_that_came_before_its_turn_is_no_larger_than_another() -> None:
+    large = GET + b"x-long: " + b"a" * 100_000 + b"\r\n\r\n"
+    async with door() as live, await trio.open_tcp_stream("127.0.0.1", live.port) as stream:
+        await stream.send_all(POST + b"content-length: 2\r\n\r\n\xc1")
+        await trio.testing.wait_all_tasks_blocked(0.02)
+        await stream.send_all(b"\xc1" + large)
+        answer = await read_answer(stream)
+        assert answer.status == 400
+        assert b"HTTP/1.1 431 " in answer.body
+        assert live.api.gauges.refused_total["too-large"] == 1
 
 
 async def test_an_idle_connection_is_closed_silently() -> None:
