@@ -196,6 +196,7 @@ async def test_who_answers_without_a_look_at_a_body_that_goes_on_is_heard() -> N
         while part := await client.receive_some(RECEIVE_BYTES):
             answer += part
         assert answer.endswith(b"no")
+        assert b"connection: close\r\n" in answer.lower(), "its next request would find the connection ended"
 
 
 async def test_whose_answer_is_not_there_when_the_server_ends_is_told_nothing() -> None:
