@@ -298,9 +298,13 @@ class Connection:
             return
         self._set_phase(_Phase.CLOSING)
         self._turned.set()
+        if self._writing.locked():  # an answer is on its way, of which nothing more is to leave
+            self._scope.cancel()
+            return
         try:
-            await self._stream.send_eof()
-        except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
+            async with self._writing:
+                await self._stream.send_eof()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
             self._scope.cancel()
 
     async def _refuse(self, fault: Fault, message: str) -> None:

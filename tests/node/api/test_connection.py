@@ -3,7 +3,7 @@
 import os
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 import pytest
@@ -259,3 +259,28 @@ async def test_an_answer_that_is_the_last_is_not_cut_by_a_request_behind_it() ->
         while part := await client.receive_some(RECEIVE_BYTES):
             answer += part
         assert len(answer.partition(b"\r\n\r\n")[2]) == size
+
+
+async def test_what_is_no_http_in_the_middle_of_a_stream_is_no_failure_of_this_node(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Two tasks had sent at once, the one data and the other their end; of 40 such streams, some 16 times."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(head(None))
+        while True:
+            await send(piece(bytes(70_000), more=True))
+
+    async with asking(app) as first:
+        name = first.socket.getpeername()
+        await first.aclose()
+        for _ in range(40):
+            async with await trio.open_tcp_stream(*name) as client:
+                await client.send_all(b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n")
+                for _ in range(3):
+                    await client.receive_some(100_000)
+                await client.send_all(b"zz\r\n")
+                with suppress(trio.BrokenResourceError):
+                    while await client.receive_some(RECEIVE_BYTES):
+                        pass
+    assert "a connection failed inside this node" not in caplog.text
