@@ -17,6 +17,7 @@ LOST_PERCENT = 5
 _LOAD = ("nft", "-f", "-")
 _CHECK = ("nft", "--check", "-f", "-")
 _LIST = ("nft", "-j", "list", "chain", "ip", "loss", "arrivals")
+_TELL = ("nft", "-j", "list", "tables")
 _DELETE = ("nft", "delete", "table", "ip", "loss")
 
 
@@ -39,9 +40,10 @@ class PacketLoss:
         """Of the last loss that ended."""
 
     def check(self) -> None:
-        """Whether this kernel could. Raises NamespaceError."""
+        """Whether this kernel could, and its tool would tell what was lost. Raises NamespaceError."""
         for here, there in self._ways:
             self._namespaces.run(here, _CHECK, self._rules(there))
+            self._namespaces.run(here, _TELL)  # an nft without JSON had been found at the end of the run
 
     async def last(self) -> None:
         """Lose packets until cancelled, then no more. Raises NamespaceError."""

@@ -177,7 +177,7 @@ class Exchange:
         status: int = message["status"]
         self.takes_no_body |= status in _BODYLESS
         headers: list[Any] = [*message.get("headers", ()), _NO_GUESSING, (b"date", _date(int(time.time())))]
-        if self._is_last():
+        if self._is_last() or not self.is_whole:  # of a body that nobody waited for the rest may still come
             headers.append((b"connection", b"close"))
         return h11.Response(status_code=status, headers=headers)
 

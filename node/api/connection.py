@@ -15,6 +15,7 @@ import json
 import logging
 import math
 import os
+import re
 from enum import Enum
 
 import h11
@@ -31,6 +32,10 @@ _TAKEN_BYTES = 8 * 1024
 """So much a reader for whom we wait has to take within the write timeout: slower is as good as never. Who is
 slow and goes on is told so where it matters (`events.py`)."""
 _VERSIONS = (b"1.0", b"1.1")
+_LENGTHS = {b"content-length", b"transfer-encoding"}
+"""Whoever stands before this node may believe the one of which h11 makes nothing, and find other requests in
+the same bytes (RFC 9112 section 6.1)."""
+_HEADER_END = re.compile(rb"\n\r?\n")  # as h11 has it
 _log = logging.getLogger("isthmus.api")
 
 
@@ -118,8 +123,8 @@ class Connection:
                 continue
             if not data:
                 return
-            if self._phase is _Phase.CLOSING:
-                continue
+            if self._phase is _Phase.CLOSING or self._machine.their_state is h11.MUST_CLOSE:
+                continue  # behind the last request of a connection comes nothing (RFC 9112 section 9.6)
             if self._phase is _Phase.IDLE:
                 self._header_bytes = 0
                 self._set_phase(_Phase.HEADER)
@@ -127,11 +132,7 @@ class Connection:
             self._machine.receive_data(data)
             await self._take_events(nursery)
             if self._phase is _Phase.HEADER and self._header_bytes > self._limits.header_bytes_max:
-                self._gauges.refuse("too-large")
-                limit = self._limits.header_bytes_max
-                await self._refuse(
-                    Fault.HEADER_TOO_LARGE, f"The request header exceeds the limit of {limit} bytes."
-                )
+                await self._refuse_large_header()
 
     def _take_read(self) -> bytes | None:
         """What the socket has, as much as is read at once; empty at its end, None if nothing."""
@@ -145,7 +146,7 @@ class Connection:
 
     async def _take_events(self, nursery: trio.Nursery) -> None:
         """What the machine makes of what was read, until it needs more or the connection closes."""
-        while self._phase is not _Phase.CLOSING:
+        while self._phase is not _Phase.CLOSING and self._machine.their_state is not h11.MUST_CLOSE:
             try:
                 event = self._machine.next_event()
             except h11.RemoteProtocolError as error:
@@ -161,16 +162,33 @@ class Connection:
             elif event is h11.PAUSED:  # the next request came before this one is answered
                 self._turned = trio.Event()
                 await self._turned.wait()
+                if self._phase is _Phase.IDLE:
+                    await self._take_turn()
             else:
                 return
+
+    async def _take_turn(self) -> None:
+        """The header that came before its turn, perhaps half of it, is one like any other from now on."""
+        here = self._machine.trailing_data[0]
+        self._header_bytes = len(here)
+        self._set_phase(_Phase.HEADER)
+        limit = self._limits.header_bytes_max
+        if self._header_bytes > limit and _HEADER_END.search(here, 0, limit) is None:
+            await self._refuse_large_header()
 
     async def _begin(self, request: h11.Request, nursery: trio.Nursery) -> None:
         """A request has come with its whole header: the application answers it in a task of its own, so that
         this one sees the peer go away."""
         self._set_phase(_Phase.BUSY)
-        if request.http_version not in _VERSIONS or any(name == b"upgrade" for name, _ in request.headers):
+        names = {name for name, _ in request.headers}
+        if request.http_version not in _VERSIONS or b"upgrade" in names:
             self._gauges.refuse("host")
             await self._refuse(Fault.HTTP_VERSION, "This node speaks HTTP/1.1 only.")
+            return
+        if names >= _LENGTHS:
+            await self._refuse(
+                Fault.MALFORMED_REQUEST, "A body has a Content-Length or a Transfer-Encoding, not both."
+            )
             return
         try:
             scope = scope_of(request, self._client, self._server)
@@ -225,7 +243,14 @@ class Connection:
     def _piece_bytes(self) -> int:
         """Most to read now: a body comes in large pieces, of a header nobody takes more than its limit."""
         limits = self._limits
-        return limits.body_piece_bytes if self._phase is _Phase.BUSY else limits.header_bytes_max
+        return (
+            limits.body_piece_bytes if self._machine.their_state is h11.SEND_BODY else limits.header_bytes_max
+        )
+
+    async def _refuse_large_header(self) -> None:
+        self._gauges.refuse("too-large")
+        limit = self._limits.header_bytes_max
+        await self._refuse(Fault.HEADER_TOO_LARGE, f"The request header exceeds the limit of {limit} bytes.")
 
     async def _refuse_slow_header(self) -> None:
         self._gauges.refuse("too-slow")
@@ -273,9 +298,13 @@ class Connection:
             return
         self._set_phase(_Phase.CLOSING)
         self._turned.set()
+        if self._writing.locked():  # an answer is on its way, of which nothing more is to leave
+            self._scope.cancel()
+            return
         try:
-            await self._stream.send_eof()
-        except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
+            async with self._writing:
+                await self._stream.send_eof()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
             self._scope.cancel()
 
     async def _refuse(self, fault: Fault, message: str) -> None:

@@ -155,7 +155,13 @@ class _Door:
             self._visitors.leave(host)
 
     async def _serve(self, stream: trio.SocketStream) -> None:
-        connection = Connection(stream, self._app, self._departure, self._limits, self._gauges, self._room)
+        try:
+            connection = Connection(
+                stream, self._app, self._departure, self._limits, self._gauges, self._room
+            )
+        except OSError as error:  # who has reset it already has no address any more
+            _log.debug("a connection was gone before it was served: %s", error)
+            return
         self.open[connection] = None
         self._gauges.connections = len(self.open)
         try:

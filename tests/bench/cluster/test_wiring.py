@@ -44,3 +44,19 @@ def test_what_the_kernel_refuses_is_the_reason(monkeypatch: pytest.MonkeyPatch, 
         assert wiring is None
         assert os.readlink("/proc/thread-self/ns/net") == before
         assert len(os.listdir("/proc/self/fd")) == open_before
+
+
+def test_a_tool_that_could_not_tell_what_was_lost_is_the_reason(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    require_namespaces()
+    without_json = tmp_path / "nft"
+    without_json.write_text(
+        f'#!/bin/sh\n[ "$1" != -j ] || {{ echo "JSON support not compiled-in" >&2; exit 1; }}\n'
+        f'exec {shutil.which("nft")} "$@"\n'
+    )
+    without_json.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with open_wiring(LOSSY) as (links, wiring):
+        assert links == Links(Means.PROXIES, "nft: JSON support not compiled-in")
+        assert wiring is None

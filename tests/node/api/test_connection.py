@@ -3,7 +3,7 @@
 import os
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 import pytest
@@ -196,6 +196,7 @@ async def test_who_answers_without_a_look_at_a_body_that_goes_on_is_heard() -> N
         while part := await client.receive_some(RECEIVE_BYTES):
             answer += part
         assert answer.endswith(b"no")
+        assert b"connection: close\r\n" in answer.lower(), "its next request would find the connection ended"
 
 
 async def test_whose_answer_is_not_there_when_the_server_ends_is_told_nothing() -> None:
@@ -242,3 +243,44 @@ async def test_a_reader_that_is_slow_and_goes_on_is_no_reader_that_stopped(
         while left > 0 and (part := await client.receive_some(RECEIVE_BYTES)):
             left -= len(part)
         assert left <= 0
+
+
+async def test_an_answer_that_is_the_last_is_not_cut_by_a_request_behind_it() -> None:
+    size = 8 * 1024 * 1024
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(head(size) | {"headers": [(b"content-length", b"%d" % size), (b"connection", b"close")]})
+        await send(piece(bytes(size)))
+
+    async with asking(app, receive_buffer=4_096) as client:
+        await trio.testing.wait_all_tasks_blocked(0.01)  # the answer fills all buffers, and its reader waits
+        await client.send_all(REQUEST)
+        answer = bytearray()
+        while part := await client.receive_some(RECEIVE_BYTES):
+            answer += part
+        assert len(answer.partition(b"\r\n\r\n")[2]) == size
+
+
+async def test_what_is_no_http_in_the_middle_of_a_stream_is_no_failure_of_this_node(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Two tasks had sent at once, the one data and the other their end; of 40 such streams, some 16 times."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(head(None))
+        while True:
+            await send(piece(bytes(70_000), more=True))
+
+    async with asking(app) as first:
+        name = first.socket.getpeername()
+        await first.aclose()
+        for _ in range(40):
+            async with await trio.open_tcp_stream(*name) as client:
+                await client.send_all(b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n")
+                for _ in range(3):
+                    await client.receive_some(100_000)
+                await client.send_all(b"zz\r\n")
+                with suppress(trio.BrokenResourceError):
+                    while await client.receive_some(RECEIVE_BYTES):
+                        pass
+    assert "a connection failed inside this node" not in caplog.text

@@ -2,6 +2,7 @@
 
 import logging
 import socket
+import struct
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +17,7 @@ from node.api.limits import ApiLimits
 from node.api.server import bind_listener, serve_api
 from node.config import ConfigError
 from tests.node.api.fake_backend import FakeBackend, put_record
-from tests.node.api.live import Live, ask_raw, serving
+from tests.node.api.live import Live, ask_raw, read_answer, serving
 
 HOST = b"host: 127.0.0.1\r\n"
 POST = b"POST /v1/tx HTTP/1.1\r\n" + HOST + b"content-type: application/msgpack\r\n"
@@ -154,6 +155,25 @@ async def test_a_header_too_large_is_refused_with_the_limit() -> None:
         answer = await ask_raw(live.port, GET + b"x-long: " + b"a" * 9_000)
     assert answer.status == 431
     assert answer.json()["message"] == "The request header exceeds the limit of 4096 bytes."
+
+
+async def test_half_a_header_that_came_before_its_turn_has_no_longer_than_another() -> None:
+    async with door(ApiLimits(header_timeout_ms=50, idle_timeout_ms=400)) as live:
+        answer = await ask_raw(live.port, GET + b"\r\n" + GET)
+        assert answer.status == 200
+        assert b"header-too-slow" in answer.body
+
+
+async def test_a_header_that_came_before_its_turn_is_no_larger_than_another() -> None:
+    large = GET + b"x-long: " + b"a" * 100_000 + b"\r\n\r\n"
+    async with door() as live, await trio.open_tcp_stream("127.0.0.1", live.port) as stream:
+        await stream.send_all(POST + b"content-length: 2\r\n\r\n\xc1")
+        await trio.testing.wait_all_tasks_blocked(0.02)
+        await stream.send_all(b"\xc1" + large)
+        answer = await read_answer(stream)
+        assert answer.status == 400
+        assert b"HTTP/1.1 431 " in answer.body
+        assert live.api.gauges.refused_total["too-large"] == 1
 
 
 async def test_an_idle_connection_is_closed_silently() -> None:
@@ -311,8 +331,9 @@ async def test_what_is_no_request_of_ours_ends_its_connection_and_nothing_else(r
         b"GET /%f HTTP/1.1\r\n" + HOST + b"\r\n",
         b"GET /%ff%fe HTTP/1.1\r\n" + HOST + b"\r\n",
         POST + b"transfer-encoding: chunked\r\n\r\n2\r\nab\r\nzz\r\n",
+        POST + b"content-length: 4\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n" + GET + b"\r\n",
     ],
-    ids=["no version", "half an escape", "no text", "behind a good piece of a body"],
+    ids=["no version", "half an escape", "no text", "behind a good piece of a body", "two lengths"],
 )
 async def test_what_is_no_http_is_told_so_and_what_it_began_ends(request_bytes: bytes) -> None:
     async with door() as live:
@@ -361,6 +382,44 @@ async def test_a_client_that_goes_away_ends_its_wait() -> None:
             assert live.api.gauges.waits == 1
         await trio.testing.wait_all_tasks_blocked(0.05)
         assert live.api.gauges.waits == 0
+
+
+async def test_who_resets_its_connection_before_it_is_accepted_ends_nothing_else() -> None:
+    async with door() as live:
+        for _ in range(3):
+            gone = socket.create_connection(("127.0.0.1", live.port))
+            gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            gone.close()
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        assert live.api.gauges.refused_total["crash"] == 0
+        assert live.api.gauges.connections == 0
+
+
+@pytest.mark.parametrize("version", [b"1.1", b"1.0"])
+@pytest.mark.parametrize("more", [b"\r\n", GET + b"\r\n", b"\x00" * 40_000])
+async def test_what_comes_behind_the_last_request_of_a_connection_does_not_end_it(
+    version: bytes, more: bytes
+) -> None:
+    last = GET.replace(b"1.1", version) + b"connection: close\r\n\r\n"
+    async with door() as live:
+        answer = await ask_raw(live.port, last + more)
+    assert answer.status == 200
+    assert answer.body.endswith(b"alive\n")
+
+
+async def test_a_line_behind_the_last_submission_of_a_connection_does_not_deny_that_it_was_taken() -> None:
+    backend = FakeBackend()
+    backend.hold = True
+    transaction = put_record(backend.genesis, "docs/a", 1).encoded
+    length = str(len(transaction)).encode()
+    async with serving(backend) as live, await trio.open_tcp_stream("127.0.0.1", live.port) as stream:
+        await stream.send_all(
+            POST + b"connection: close\r\ncontent-length: " + length + b"\r\n\r\n" + transaction
+        )
+        await backend.wait_submission()
+        await stream.send_all(b"\r\n")
+        await trio.testing.wait_all_tasks_blocked(0.02)
+        assert live.api.gauges.waits == 1
 
 
 def test_a_busy_port_is_one_sentence() -> None:
