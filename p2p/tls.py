@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from p2p.errors import ConfigError, UntrustedPeer
 from p2p.identity import NodeIdentity, PeerId, issue
-from p2p.tlsstream import TlsStream, scratch
+from p2p.tlsstream import TlsStream
 
 
 class TlsContexts:
@@ -40,12 +40,11 @@ class TlsContexts:
         self.client = _context(ssl.PROTOCOL_TLS_CLIENT, identity, anchors)
         # No session tickets: every connection proves possession of its key afresh.
         self.server.num_tickets = 0
-        self._room = scratch()
 
     def wrap(self, stream: trio.abc.Stream, *, server_side: bool) -> TlsStream:
         """The stream with TLS on it; the handshake has not happened yet."""
         context = self.server if server_side else self.client
-        return TlsStream(stream, context, self._room, server_side=server_side)
+        return TlsStream(stream, context, server_side=server_side)
 
 
 async def handshake(stream: TlsStream, who: str) -> PeerId:

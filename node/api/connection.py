@@ -58,11 +58,7 @@ class Connection:
         departure: Departure,
         limits: ApiLimits,
         gauges: Gauges,
-        room: memoryview,
     ) -> None:
-        """`room` is where what is read stands for a moment, shared by all connections of one thread: of a
-        large piece more than the most of it would be made and thrown away for every small one."""
-        self._room = room
         self._stream = stream
         self._app = app
         self._departure = departure
@@ -137,12 +133,11 @@ class Connection:
     def _take_read(self) -> bytes | None:
         """What the socket has, as much as is read at once; empty at its end, None if nothing."""
         try:
-            count = os.readv(self._stream.socket.fileno(), (self._room[: self._piece_bytes],))
+            return os.read(self._stream.socket.fileno(), self._piece_bytes)
         except BlockingIOError:
             return None  # readable no more: the kernel may say so in vain
         except OSError:
             return b""  # the peer is gone
-        return bytes(self._room[:count])
 
     async def _take_events(self, nursery: trio.Nursery) -> None:
         """What the machine makes of what was read, until it needs more or the connection closes."""

@@ -132,7 +132,6 @@ class _Door:
         self._limits = limits
         self._gauges = gauges
         self._refusing = 0
-        self._room = memoryview(bytearray(max(limits.body_piece_bytes, limits.header_bytes_max)))
         self.open: dict[Connection, None] = {}
 
     async def admit(self, stream: trio.SocketStream) -> None:
@@ -156,9 +155,7 @@ class _Door:
 
     async def _serve(self, stream: trio.SocketStream) -> None:
         try:
-            connection = Connection(
-                stream, self._app, self._departure, self._limits, self._gauges, self._room
-            )
+            connection = Connection(stream, self._app, self._departure, self._limits, self._gauges)
         except OSError as error:  # who has reset it already has no address any more
             _log.debug("a connection was gone before it was served: %s", error)
             return

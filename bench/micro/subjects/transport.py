@@ -12,7 +12,7 @@ from bench.micro.subject import Sampler, Subject, Workshop, prepared
 from p2p import NodeIdentity
 from p2p.frames import FrameParser, FrameRule, encode
 from p2p.tls import TlsContexts
-from p2p.tlsstream import RECEIVE_BYTES, scratch
+from p2p.tlsstream import RECEIVE_BYTES
 
 _TOPIC = 4
 _RULE = FrameRule("bulk", 4 * 1024 * 1024, 2)
@@ -26,7 +26,6 @@ class _End:
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.engine = context.wrap_bio(self.incoming, self.outgoing, server_side=server_side)
         self._parser = FrameParser({_TOPIC: _RULE})
-        self._room = scratch()
 
     def shake(self) -> bool:
         """One step of the handshake; whether it is done."""
@@ -45,10 +44,12 @@ class _End:
     def receive(self, ciphertext: bytes) -> int:
         """How many messages these bytes completed."""
         self.incoming.write(ciphertext)
-        have = 0
-        while self.incoming.pending or self.engine.pending():
-            have += int(self.engine.read(RECEIVE_BYTES - have, self._room[have:]))
-        return len(self._parser.feed(bytes(self._room[:have])))
+        pieces: list[bytes] = []
+        try:
+            while True:
+                pieces.append(self.engine.read(RECEIVE_BYTES))
+        except ssl.SSLWantReadError:
+            return len(self._parser.feed(b"".join(pieces)))
 
 
 @lru_cache(maxsize=1)
