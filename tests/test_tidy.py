@@ -78,7 +78,7 @@ BROAD_EXCEPT = (
 """The edges of a process, where an unexpected error is written down and the rest goes on or ends."""
 ONLY_IMPORTERS = {
     "lmdb": ("node/daemon/store.py", "node/daemon/reading.py"),
-    "anycorn": ("node/api/connection.py", "node/api/server.py"),
+    "h11": ("node/api/asgi.py", "node/api/connection.py"),
 }
 BANNED_STEMS = ("utils", "util", "helpers", "helper", "common", "misc")
 _PLACES = ("/wo" + "rk/", "/ro" + "ot/", "/ho" + "me/", "/Us" + "ers/")

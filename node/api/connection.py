@@ -165,6 +165,8 @@ class Connection:
     async def _take_turn(self) -> None:
         """The header that came before its turn, perhaps half of it, is one like any other from now on."""
         here = self._machine.trailing_data[0]
+        if not here:
+            return  # behind a CONNECT the machine stands still with nothing to read
         self._header_bytes = len(here)
         self._set_phase(_Phase.HEADER)
         limit = self._limits.header_bytes_max

@@ -30,7 +30,7 @@ class ApiLimits:
     """Requests of one connection before it is closed in good order, so that load moves between nodes."""
     header_bytes_max: int = 16 * _KIB
     header_timeout_ms: int = 10_000
-    """From the first byte of a request to the end of its header."""
+    """From the first byte of a request, or its turn where it came before that, to the end of its header."""
     idle_timeout_ms: int = 60_000
     """Between two requests of one connection."""
     body_slack_bytes: int = 4 * _KIB

@@ -164,6 +164,13 @@ async def test_half_a_header_that_came_before_its_turn_has_no_longer_than_anothe
         assert b"header-too-slow" in answer.body
 
 
+async def test_who_asked_for_a_tunnel_and_sends_nothing_more_is_idle() -> None:
+    async with door(ApiLimits(header_timeout_ms=30, idle_timeout_ms=200)) as live:
+        answer = await ask_raw(live.port, b"CONNECT 127.0.0.1:80 HTTP/1.1\r\n" + HOST + b"\r\n")
+        assert answer.json()["name"] == "unknown-route"
+        assert live.api.gauges.refused_total["too-slow"] == 0
+
+
 async def test_a_header_that_came_before_its_turn_is_no_larger_than_another() -> None:
     large = GET + b"x-long: " + b"a" * 100_000 + b"\r\n\r\n"
     async with door() as live, await trio.open_tcp_stream("127.0.0.1", live.port) as stream:
