@@ -68,7 +68,6 @@ BROAD_EXCEPT = (
     "bench/rerun.py",
     "bench/sim/scenario.py",
     "node/api/app.py",
-    "node/api/connection.py",
     "node/api/server.py",
     "node/cli/main.py",
     "node/daemon/daemon.py",

@@ -60,7 +60,7 @@ RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("transport/TLS", ("p2p/*", "ssl.py", "node/daemon/links.py", "node/daemon/postbox.py")),
     (
         "HTTP",
-        ("node/api/*", "node/daemon/waiters.py", "anycorn/*", "starlette/*", "h11/*", "h2/*", "wsproto/*"),
+        ("node/api/*", "node/daemon/waiters.py", "starlette/*", "h11/*"),
     ),
     ("composition", ("node/validator/*", "node/daemon/*")),
     ("logs, metrics", ("structlog/*", "prometheus_client/*", "logging/*")),

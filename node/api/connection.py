@@ -154,8 +154,8 @@ class Connection:
             elif isinstance(event, h11.EndOfMessage):
                 if self._exchange is not None:
                     self._exchange.end()
-            elif event is h11.PAUSED:  # the next request came before this one is answered
-                self._turned = trio.Event()
+            elif event is h11.PAUSED and self._machine.trailing_data[0]:
+                self._turned = trio.Event()  # the next request came before this one is answered
                 await self._turned.wait()
                 if self._phase is _Phase.IDLE:
                     await self._take_turn()
@@ -165,8 +165,6 @@ class Connection:
     async def _take_turn(self) -> None:
         """The header that came before its turn, perhaps half of it, is one like any other from now on."""
         here = self._machine.trailing_data[0]
-        if not here:
-            return  # behind a CONNECT the machine stands still with nothing to read
         self._header_bytes = len(here)
         self._set_phase(_Phase.HEADER)
         limit = self._limits.header_bytes_max
@@ -177,12 +175,11 @@ class Connection:
         """A request has come with its whole header: the application answers it in a task of its own, so that
         this one sees the peer go away."""
         self._set_phase(_Phase.BUSY)
-        names = {name for name, _ in request.headers}
-        if request.http_version not in _VERSIONS or b"upgrade" in names:
+        if request.http_version not in _VERSIONS:  # who offers another protocol is answered in this one
             self._gauges.refuse("host")
             await self._refuse(Fault.HTTP_VERSION, "This node speaks HTTP/1.1 only.")
             return
-        if names >= _LENGTHS:
+        if {name for name, _ in request.headers} >= _LENGTHS:
             await self._refuse(
                 Fault.MALFORMED_REQUEST, "A body has a Content-Length or a Transfer-Encoding, not both."
             )

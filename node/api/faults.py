@@ -54,7 +54,7 @@ class Fault(Enum):
     TOO_MANY_CONNECTIONS = FaultKind(
         9018, "too-many-connections", 503, "Reuse connections, or use another node."
     )
-    HTTP_VERSION = FaultKind(9019, "http-version", 505, "Speak HTTP/1.1 without an upgrade.")
+    HTTP_VERSION = FaultKind(9019, "http-version", 505, "Speak HTTP/1.1.")
     INTERNAL = FaultKind(9020, "internal", 500, "This is the node's fault; its log has the details.")
     SHUTTING_DOWN = FaultKind(
         9021, "shutting-down", 503, "Ask another node, or this one after it has started again."

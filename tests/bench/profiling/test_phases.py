@@ -25,7 +25,7 @@ from bench.profiling.stacks import ROOT, Frame
         ("p2p/tlsstream.py", "transport/TLS"),
         ("ssl.py", "transport/TLS"),
         ("node/api/handlers.py", "HTTP"),
-        ("anycorn/protocol/h11.py", "HTTP"),
+        ("h11/_connection.py", "HTTP"),
         ("trio/_core/_run.py", "scheduler"),
         ("dataclasses.py", None),
         ("trio/_socket.py", None),
@@ -56,7 +56,10 @@ def test_the_innermost_known_frame_decides() -> None:
 
 def test_a_socket_belongs_to_whoever_writes_to_it() -> None:
     loop, socket = Frame("unrolled_run", "trio/_core/_run.py"), Frame("send", "trio/_socket.py")
-    peers, http = Frame("TlsStream._flush", "p2p/tlsstream.py"), Frame("send", "anycorn/trio/tcp_server.py")
+    peers, http = (
+        Frame("TlsStream._flush", "p2p/tlsstream.py"),
+        Frame("Connection._send", "node/api/connection.py"),
+    )
     assert phase_of((loop, peers, socket)) == "transport/TLS"
     assert phase_of((loop, http, socket)) == "HTTP"
     assert phase_of((loop, socket)) == "scheduler"

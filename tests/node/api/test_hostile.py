@@ -164,6 +164,45 @@ async def test_half_a_header_that_came_before_its_turn_has_no_longer_than_anothe
         assert b"header-too-slow" in answer.body
 
 
+@pytest.mark.parametrize(
+    "offer",
+    [
+        b"connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAAP__\r\n",
+        b"connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n"
+        b"sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n",
+    ],
+    ids=["h2c", "websocket"],
+)
+async def test_who_offers_another_protocol_is_answered_in_this_one(offer: bytes) -> None:
+    """RFC 9110 section 7.8. Java's client offers HTTP/2 with its first request unless it is told not to."""
+    async with door() as live, await trio.open_tcp_stream("127.0.0.1", live.port) as stream:
+        for _ in range(2):
+            await stream.send_all(GET + offer + b"\r\n")
+            answer = await stream.receive_some()
+            assert answer.startswith(b"HTTP/1.1 200 ")
+            assert answer.endswith(b"alive\n")
+        await stream.send_all(GET + offer + b"\r\n" + GET + b"connection: close\r\n\r\n")
+        assert (await read_answer(stream)).body.count(b"alive") == 2
+
+
+async def test_who_offers_another_protocol_and_goes_away_ends_its_wait() -> None:
+    backend = FakeBackend()
+    backend.hold = True
+    transaction = put_record(backend.genesis, "docs/a", 1)
+    length = str(len(transaction.encoded)).encode()
+    async with serving(backend) as live:
+        async with await trio.open_tcp_stream("127.0.0.1", live.port) as stream:
+            offer = b"connection: upgrade\r\nupgrade: h2c\r\n"
+            await stream.send_all(
+                POST + offer + b"content-length: " + length + b"\r\n\r\n" + transaction.encoded
+            )
+            await backend.wait_submission()
+            await trio.testing.wait_all_tasks_blocked(0.02)
+            assert live.api.gauges.waits == 1
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        assert live.api.gauges.waits == 0
+
+
 async def test_who_asked_for_a_tunnel_and_sends_nothing_more_is_idle() -> None:
     async with door(ApiLimits(header_timeout_ms=30, idle_timeout_ms=200)) as live:
         answer = await ask_raw(live.port, b"CONNECT 127.0.0.1:80 HTTP/1.1\r\n" + HOST + b"\r\n")
@@ -317,9 +356,6 @@ async def test_our_own_names_are_let_in(headers: bytes) -> None:
         POST + b"transfer-encoding: chunked\r\n\r\nzz\r\n",
         POST + b"connection: close\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-        GET + b"connection: upgrade\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAAP__\r\n\r\n",
-        GET + b"connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n"
-        b"sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n",
     ],
 )
 async def test_what_is_no_request_of_ours_ends_its_connection_and_nothing_else(request_bytes: bytes) -> None:
