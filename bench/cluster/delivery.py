@@ -77,7 +77,7 @@ def _until_settled(
         wait_ms = max(0, min(deadline - cluster.clock(), _WAIT_STEP_MS))
         answers = yield from _ask(cluster, [transactions[number] for number in todo], wait_ms)
         for number, answer in zip(todo, answers, strict=True):
-            if answer.tx_id != transactions[number].tx_id:
+            if not _is_about(answer, transactions[number]):
                 codes[number] = UNREADABLE
             elif answer.code == Code.REPLAYED:
                 codes[number] = yield from _earlier(cluster, transactions[number])
@@ -89,6 +89,13 @@ def _until_settled(
         if not todo or cluster.clock() >= deadline:
             return
         yield Pause(AGAIN_MS)
+
+
+def _is_about(answer: Outcome, transaction: Signed) -> bool:
+    """Whether this tells of the transaction; what a busy node refuses unread it names by its place alone."""
+    if answer.tx_id is None:
+        return answer.state == "rejected"
+    return answer.tx_id == transaction.tx_id
 
 
 def _ask(cluster: Cluster, transactions: Sequence[Signed], wait_ms: int) -> Flow[tuple[Outcome, ...]]:

@@ -17,6 +17,9 @@ from node.pool.config import PoolConfig
 from node.pool.expiry import ExpiryIndex
 from p2p import Allowances
 
+OWN_PART = 16
+"""One such part of the room is kept for what this node says itself: clients that fill all of theirs must not
+keep other clusters' bundles out."""
 RATED_SENDERS_MAX = 4096
 """Keys whose rate is remembered; one that was quiet as long as its burst lasts need not be."""
 
@@ -46,15 +49,21 @@ class _Usage:
 class Crowd:
     """Who has enough waiting already, told for one request by nothing but where a transaction names its
     sender: what is refused must cost next to nothing. A name may be forged, so nobody is let in by it and
-    none but those who bear it are refused; what is here already is not meant."""
+    none but those who bear it are refused; what is here already is not meant, nor what this node says."""
 
-    __slots__ = ("_came", "_most", "_opened", "_senders", "sentence")
+    __slots__ = ("_came", "_is_own", "_most", "_opened", "_senders", "sentence")
 
     def __init__(
-        self, senders: Mapping[PublicKey, _Usage], opened: Mapping[bytes, object], most: int, sentence: str
+        self,
+        senders: Mapping[PublicKey, _Usage],
+        opened: Mapping[bytes, object],
+        is_own: Callable[[PublicKey], bool],
+        most: int,
+        sentence: str,
     ) -> None:
         """A sender may have `most` bytes; `sentence` is for those that are refused."""
         self._senders = senders
+        self._is_own = is_own
         self._opened = opened
         self._most = most
         self._came: dict[PublicKey, int] = {}
@@ -67,7 +76,7 @@ class Crowd:
         if came is None:
             usage = self._senders.get(sender)
             came = 0 if usage is None else usage.bytes
-        if came >= self._most and data not in self._opened:
+        if came >= self._most and data not in self._opened and not self._is_own(sender):
             return True
         self._came[sender] = came + len(data)
         return False
@@ -99,13 +108,15 @@ class Admission:
         self._bytes = 0
         self.sender_bytes_max: Callable[[], int] = lambda: pool.unsealed_bytes_max
         """What the data plane lets one sender have waiting at the moment before more of it is looked at."""
+        self.is_own: Callable[[PublicKey], bool] = lambda _sender: False
+        """Whether this is the key with which this node signs what it says itself."""
         self._committed_ms = 0
 
     def crowd(self) -> "Crowd | None":
         """What tells who is to wait, while there is little room; None while nobody is."""
         pool, most = self._pool, self.sender_bytes_max()
-        room = pool.unsealed_bytes_max - self._bytes
-        if room < pool.batch.transaction_bytes_max or len(self._waiting) >= pool.unsealed_count_max:
+        bytes_max, count_max = self._room(own=False)
+        if self._bytes + pool.batch.transaction_bytes_max > bytes_max or len(self._waiting) >= count_max:
             most, words = 0, f"{len(self._waiting)} transactions with {self._bytes} bytes are waiting"
         elif most < pool.unsealed_bytes_max:
             words = f"transactions are slow to commit, and {most} bytes of this sender or more are waiting"
@@ -114,7 +125,7 @@ class Admission:
         refusal = RejectedTransaction(
             Code.POOL_FULL, f"{words}; retry after {self._config.retry_after_ms} ms"
         )
-        return Crowd(self._senders, self.opened, most, str(refusal))
+        return Crowd(self._senders, self.opened, self.is_own, most, str(refusal))
 
     def precheck(self, data: bytes, now_ms: int) -> Transaction:
         """The transaction these bytes encode, if all but its signature is in order. Raises
@@ -141,6 +152,8 @@ class Admission:
     def charge(self, sender: PublicKey, now_ms: int) -> None:
         """Count one transaction of a client against its key's rate, once its signature was checked: nobody
         can use up what is another's. Raises RejectedTransaction."""
+        if self.is_own(sender):
+            return
         wait_ms = self._rates.take(sender, now_ms)
         if wait_ms:
             raise RejectedTransaction(
@@ -213,12 +226,13 @@ class Admission:
             raise RejectedTransaction(
                 Code.REPLAYED, f"transaction {transaction.id.hex()[:12]} is here already"
             )
-        size, pool, config = len(transaction.encoded), self._pool, self._config
-        if self._bytes + size > pool.unsealed_bytes_max or len(self._waiting) >= pool.unsealed_count_max:
+        size, config = len(transaction.encoded), self._config
+        bytes_max, count_max = self._room(own=self.is_own(transaction.sender))
+        if self._bytes + size > bytes_max or len(self._waiting) >= count_max:
             raise RejectedTransaction(
                 Code.POOL_FULL,
                 f"{len(self._waiting)} transactions with {self._bytes} bytes are waiting (limits "
-                f"{pool.unsealed_count_max}, {pool.unsealed_bytes_max}); "
+                f"{count_max}, {bytes_max}); "
                 f"retry after {config.retry_after_ms} ms",
             )
         usage = self._senders.get(transaction.sender)
@@ -230,6 +244,14 @@ class Admission:
                 f"{usage.count} transactions with {usage.bytes} bytes of this sender are waiting (limits "
                 f"{config.sender_count_max}, {config.sender_bytes_max})",
             )
+
+    def _room(self, *, own: bool) -> tuple[int, int]:
+        """Bytes and transactions that may wait here before one of a client, or of this node, is refused."""
+        pool = self._pool
+        bytes_max, count_max = pool.unsealed_bytes_max, pool.unsealed_count_max
+        if own:
+            return bytes_max, count_max
+        return bytes_max - bytes_max // OWN_PART, count_max - count_max // OWN_PART
 
     def _uncount(self, transaction: Transaction) -> None:
         del self.opened[transaction.encoded]

@@ -16,6 +16,7 @@ from consensus import (
     PayloadChecked,
     PayloadReady,
     PeerError,
+    PublicKey,
     Round,
     ValidatorIndex,
     ValidatorSet,
@@ -49,7 +50,13 @@ from node.pool.verdicts import Verdicts
 class BatchPool:
     """One validator's data plane in one epoch; `me` is None for an observer, which seals nothing."""
 
-    def __init__(self, config: PoolConfig, validators: ValidatorSet, me: ValidatorIndex | None) -> None:
+    def __init__(
+        self,
+        config: PoolConfig,
+        validators: ValidatorSet,
+        me: ValidatorIndex | None,
+        own_key: PublicKey | None = None,
+    ) -> None:
         self._config = config
         self._validators = validators
         self._me = me
@@ -68,7 +75,7 @@ class BatchPool:
         rooms = (self._shelf, self._ordered, self._checks, self._fetcher, self._delivery, self._spreading)
         self.arrivals = Arrivals(config, validators, *rooms, self.attesting)
         self._exclusions = Exclusions(config.exclusion_base_ms, config.exclusion_max_ms)
-        self.sealer = Sealer(config, me, validators.epoch, self._shelf, self._spreading)
+        self.sealer = Sealer(config, me, validators.epoch, self._shelf, self._spreading, own_key)
         self._committed_ms = 0
         self._finished_ms = 0  # elapsed, when `_finish` last looked at everything
         self._announcer = Announcer(self._shelf)
@@ -203,9 +210,7 @@ class BatchPool:
                 self.attesting.forget(name)
             for reference in contents.references:
                 self._exclusions.forgive(reference.author)
-            self._committed_ms = max(self._committed_ms, block.time_ms)
-        self._ordered.forget_expired(self._committed_ms)
-        return self._finish(self._expire(), now_ms)
+        return self._finish(self._expire(max((c.block.time_ms for c in blocks), default=0)), now_ms)
 
     def on_settled(self, block_id: Digest, now_ms: int) -> list[PoolEffect]:
         """This block was executed, and is not stored yet: there is room for more."""
@@ -238,9 +243,7 @@ class BatchPool:
             self.sealer.window.forget(name)
             self._shelf.forget_early(name)
             self.attesting.forget(name)
-        self._committed_ms = max(self._committed_ms, time_ms)
-        self._ordered.forget_expired(self._committed_ms)
-        return self._finish(self._expire(), now_ms)
+        return self._finish(self._expire(time_ms), now_ms)
 
     def skip_through(self, height: int) -> None:
         """Nobody wants what is ordered up to `height` handed over any more: catch-up brings it."""
@@ -313,7 +316,9 @@ class BatchPool:
 
     # --- inside ----------------------------------------------------------------------------------------
 
-    def _expire(self) -> list[PoolEffect]:
+    def _expire(self, time_ms: int) -> list[PoolEffect]:
+        self._committed_ms = max(self._committed_ms, time_ms)
+        self._ordered.forget_expired(self._committed_ms)
         expired, stored = self._shelf.expire(self._committed_ms)
         for held in expired:
             self.attesting.forget(held.batch.digest)

@@ -6,13 +6,15 @@ delay, which grows with the backlog, so that one which comes after a pause of th
 wait for. Sealing stops when what is under way takes far longer than it needs (`window.py`), and when our
 share of everybody's memory is used. What waits here waits by sender (`fairqueue.py`); when admission is full
 of it, clients are told to wait. Who sends little does not wait for others' room: beside a closed window one
-small batch of theirs is under way (the sparse flows of FQ-CoDel, RFC 8290).
+small batch of theirs is under way (the sparse flows of FQ-CoDel, RFC 8290). Nor does what this node has to
+say itself, the bundles of other clusters: its couriers have a few under way and wait for them, and a bundle
+is larger than a narrow window.
 """
 
 from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
-from consensus import Digest, Epoch, ValidatorIndex
+from consensus import Digest, Epoch, PublicKey, ValidatorIndex
 from node.ledger.codes import Code, RejectedTransaction
 from node.ledger.transactions import Transaction
 from node.pool.batches import Batch, BatchContent
@@ -46,13 +48,17 @@ class Sealer:
         epoch: Epoch,
         shelf: Shelf,
         spreading: Spreading,
+        own_key: PublicKey | None,
     ) -> None:
+        """`own_key` is with what this node signs what it says itself, if it is a validator."""
         self._config = config
         self._me = me
+        self._own_key = own_key
         self._epoch = epoch
         self._shelf = shelf
         self._spreading = spreading
         self._waiting: FairQueue[Item] = FairQueue()
+        self._own: FairQueue[Item] = FairQueue()
         self.window = Window(config, shelf)
         self._ran_ms = 0
         self._express: Digest | None = None  # the batch of those who send little
@@ -70,16 +76,20 @@ class Sealer:
     @property
     def waiting_bytes(self) -> int:
         """Of all that is not sealed yet."""
-        return self._waiting.bytes
+        return self._waiting.bytes + self._own.bytes
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._waiting) + len(self._own)
+
+    def is_own(self, sender: PublicKey) -> bool:
+        """Whether this is the key of this node."""
+        return sender == self._own_key
 
     def add(self, transactions: Iterable[Transaction]) -> None:
         """Queue what was let in; whoever lets in bounds the queue."""
-        add = self._waiting.add
         for transaction in transactions:
-            add(transaction.sender, transaction)
+            line = self._own if self.is_own(transaction.sender) else self._waiting
+            line.add(transaction.sender, transaction)
 
     def add_chunk(self, ticket: int, data: bytes, transaction_bytes: int) -> list[PoolEffect]:
         """Queue what a benchmark cluster's client sent, once its signatures are good where there are any, or
@@ -113,7 +123,7 @@ class Sealer:
         if self._me is None:
             raise RejectedTransaction(Code.NOT_READY, "an observer seals no batches")
         bytes_max, count_max = config.unsealed_bytes_max, config.unsealed_count_max
-        count, size = len(self._waiting) + len(self._unchecked), self.waiting_bytes + self._unchecked_bytes
+        count, size = len(self) + len(self._unchecked), self.waiting_bytes + self._unchecked_bytes
         if size + len(data) > bytes_max or count >= count_max:
             raise RejectedTransaction(
                 Code.POOL_FULL,
@@ -130,7 +140,7 @@ class Sealer:
         size = self.waiting_bytes + self._unchecked_bytes
         return (
             ("pool_unsealed_bytes", size, config.unsealed_bytes_max + config.author_bytes_max),
-            ("pool_unsealed_senders", self._waiting.flows, count_max),
+            ("pool_unsealed_senders", self._waiting.flows + self._own.flows, count_max),
             *self.window.limits(),
         )
 
@@ -147,7 +157,7 @@ class Sealer:
     def waiting(self) -> list[Transaction]:
         """What is not sealed yet, each sender's oldest first; chunks, of which clusters have one epoch alone,
         are not told."""
-        return [item for item in self._waiting if isinstance(item, Transaction)]
+        return [item for item in (*self._own, *self._waiting) if isinstance(item, Transaction)]
 
     def take_back(self, held: HeldBatch) -> None:
         """A batch of ours expired before it was ordered: what lives longer in it is sealed anew. Of chunks
@@ -170,13 +180,16 @@ class Sealer:
         batches ordered later than we do."""
         self._ran_ms = elapsed_ms
         self.window.run(elapsed_ms)
-        if not self._waiting or self._me is None:
+        if not len(self) or self._me is None:
             return []
         used, count = self._shelf.group_usage(self._me)
         config = self._config
         room = config.author_bytes_max // 2 - used if count < config.author_batches_max // 2 else 0
         effects: list[PoolEffect] = []
-        for batch, items in self._seal(self._me, created_ms, elapsed_ms, idle=count == 0, room_bytes=room):
+        said = self._seal_own(self._me, created_ms, room_bytes=room)
+        room -= sum(len(batch.encoded) for batch, _ in said)
+        heard = self._seal(self._me, created_ms, elapsed_ms, idle=count == 0, room_bytes=room)
+        for batch, items in [*said, *heard]:
             held = self._shelf.add(batch, self._me)
             held.verified = True
             self._shelf.refresh(held)
@@ -190,6 +203,20 @@ class Sealer:
         in_flight = 0 if self._me is None else self._shelf.group_usage(self._me)[1]
         return self._config.seal_delay_ms * min(1 + in_flight // BACKLOG_STEP, BACKLOG_DELAYS_MAX)
 
+    def _seal_own(
+        self, author: ValidatorIndex, created_ms: int, *, room_bytes: int
+    ) -> list[tuple[Batch, list[Item]]]:
+        """What this node says itself, as soon as it does and within `room_bytes`. The window neither bounds
+        nor counts it: a bundle takes longer than what clients send, and shows no queue."""
+        batches: list[tuple[Batch, list[Item]]] = []
+        rules = self._config.batch
+        while self._own and room_bytes >= rules.encoded_bytes_max:
+            taken = _distinct(self._heads(self._own, rules.batch_bytes_max), created_ms)
+            if taken:
+                batches.append((self._sealed(author, taken, created_ms), taken))
+                room_bytes -= len(batches[-1][0].encoded)
+        return batches
+
     def _seal(
         self, author: ValidatorIndex, created_ms: int, elapsed_ms: int, *, idle: bool, room_bytes: int
     ) -> list[tuple[Batch, list[Item]]]:
@@ -202,23 +229,23 @@ class Sealer:
         flush = idle or due is None
         bytes_max = window.batch_bytes_max
         while self._waiting and room_bytes >= rules.encoded_bytes_max:
-            before = self.waiting_bytes
+            before = self._waiting.bytes
             full = before >= bytes_max or len(self._waiting) >= self._items_max
             if not full and not flush:
                 break
             is_express = not window.has_room(min(before, bytes_max))
             if is_express and not self._may_express():
                 break
-            items = self._light() if is_express else self._heads(bytes_max)
+            items = self._light() if is_express else self._heads(self._waiting, bytes_max)
             taken = _distinct(items, created_ms)
-            if is_express and before == self.waiting_bytes:
+            if is_express and before == self._waiting.bytes:
                 break
             if is_express or not full:
                 self._flushed_ms = elapsed_ms
             if taken:
                 batch = self._sealed(author, taken, created_ms)
                 batches.append((batch, taken))
-                window.sealed(batch.digest, before - self.waiting_bytes, elapsed_ms)
+                window.sealed(batch.digest, before - self._waiting.bytes, elapsed_ms)
                 room_bytes -= len(batch.encoded)
                 if is_express:
                     self._express = batch.digest
@@ -233,9 +260,8 @@ class Sealer:
         back, and not a load of many, however slow it is."""
         return self._waiting.take_light(self._config.batch.batch_bytes_max, self._items_max)
 
-    def _heads(self, bytes_max: int) -> Iterator[Item]:
+    def _heads(self, waiting: FairQueue[Item], bytes_max: int) -> Iterator[Item]:
         """What one batch holds, taken out as it is asked for."""
-        waiting = self._waiting
         size = 0
         for count in range(min(len(waiting), self._items_max)):
             size += len(waiting.head().encoded)

@@ -164,6 +164,7 @@ def assemble(
         HeldBlocks(genesis.params.certification_lag_max),
     )
     desk.admission.sender_bytes_max = lambda: data.pool.sealer.sender_bytes_max
+    desk.admission.is_own = lambda sender: data.pool.sealer.is_own(sender)
     executed = frozenset(digest for digest, _ in ordered)
     own = [batch for batch in past if batch.digest not in executed and terms.is_ours(batch)]
     certified = recovered.certified

@@ -141,7 +141,7 @@ class Terms:
             validators,
             me,
             replica,
-            BatchPool(self._pool, validators, me),
+            BatchPool(self._pool, validators, me, None if me is None else roster.validators[me].node_key),
             GossipRoom(cluster_id, validators, self.epochs.set_of, replica.signatures),
             trust_of(cluster_id, validators, SignatureCache(scheme=self._scheme)),
             schedule.turn_rounds,

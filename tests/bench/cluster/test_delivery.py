@@ -86,6 +86,20 @@ def test_what_stays_refused_or_pending_is_told_so_when_the_time_is_over() -> Non
     assert play.refusals.by_code[Code.POOL_FULL] == len(play.sent) > 5
 
 
+def test_what_was_refused_unread_is_sent_again() -> None:
+    unread = (None, "rejected", int(Code.POOL_FULL), "pool-full", "busy", None, None, None)
+    three = Signed(b"3" * 32, b"third")
+    again = reply(outcome(TWO, "certified"), outcome(three, "certified"))
+    play = Play([reply(outcome(ONE, "certified"), unread, unread), again])
+    assert play.run(ONE, TWO, three) == (0, 0, 0)
+    assert play.refusals.by_code == {Code.POOL_FULL: 2}
+
+
+def test_an_outcome_of_no_transaction_is_no_success() -> None:
+    nameless = (None, "certified", 0, "ok", "message", None, None, None)
+    assert Play([reply(nameless, outcome(TWO, "certified"))]).run(ONE, TWO) == (UNREADABLE, 0)
+
+
 def test_a_silent_node_is_left_for_the_next() -> None:
     play = Play([SILENCE, reply(outcome(ONE, "certified"), outcome(TWO, "certified"))])
     assert play.run(ONE, TWO) == (0, 0)

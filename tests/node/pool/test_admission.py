@@ -105,7 +105,7 @@ def test_two_copies_whose_signatures_are_checked_at_once_come_in_once() -> None:
     "limited",
     [
         replace(CONFIG, unsealed_count_max=2),
-        replace(CONFIG, unsealed_bytes_max=2 * len(transaction(1).encoded)),
+        replace(CONFIG, unsealed_bytes_max=2 * len(transaction(1).encoded) * 16 // 15),
     ],
 )
 def test_a_full_pool_says_when_to_come_back_and_takes_more_after_a_commit(limited: PoolConfig) -> None:
@@ -117,6 +117,36 @@ def test_a_full_pool_says_when_to_come_back_and_takes_more_after_a_commit(limite
     assert "retry after 1000 ms" in str(error)
     admission.release([transaction(1).id])
     let_in(admission, transaction(3))
+
+
+@pytest.mark.parametrize(
+    "limited",
+    [
+        replace(CONFIG, unsealed_count_max=32),
+        replace(CONFIG, unsealed_bytes_max=32 * len(transaction(1).encoded)),
+    ],
+)
+def test_clients_that_fill_their_room_leave_some_for_what_the_node_says_itself(limited: PoolConfig) -> None:
+    admission = Admission(RULES, limited, lambda _: True, no_method)
+    admission.is_own = lambda sender: sender == STRANGER.public_key
+    for number in range(30):
+        let_in(admission, transaction(number))
+    assert refusal(admission, transaction(30).encoded).code is Code.POOL_FULL
+    for number in range(2):
+        let_in(admission, transaction(number, key=STRANGER))
+    assert refusal(admission, transaction(2, key=STRANGER).encoded).code is Code.POOL_FULL
+
+
+def test_neither_a_narrow_window_nor_a_rate_for_clients_refuses_what_the_node_says_itself() -> None:
+    admission = Admission(replace(RULES, sender_per_second=1), CONFIG, lambda _: True, no_method)
+    admission.is_own = lambda sender: sender == STRANGER.public_key
+    admission.sender_bytes_max = lambda: 0
+    crowd = admission.crowd()
+    assert crowd is not None
+    assert crowd.refuses(transaction(1).encoded)
+    for number in range(20):
+        assert not crowd.refuses(transaction(number, key=STRANGER).encoded)
+        admission.charge(STRANGER.public_key, START_MS)
 
 
 @pytest.mark.parametrize(

@@ -57,3 +57,62 @@ def test_what_is_handed_to_the_next_epoch_misses_nothing() -> None:
     own = n.pool.own_transactions()
     assert len(own) == 303
     assert [t for t in own if t.sender == HONEST.public_key] == mine
+
+
+def narrow() -> tuple[Node, SigningKey]:
+    """A node in the midst of a flood, whose window is as small as it gets; and its own key."""
+    own = SigningKey(bytes([23]) * 32)
+    n = Node(0, validator_set(), CONFIG, own_key=own.public_key)
+    n.pool.sealer.window.on_own_round(1)
+    for number in range(40):
+        n.submit(*(transaction(100 * number + i, size=1_000, key=FLOODER) for i in range(4)))
+        made = sealed(n)
+        n.out.clear()
+        n.now_ms += 10 * CONFIG.commit_target_ms
+        if made:
+            n.ready.clear()
+            n.commit(committed(block(naming(*made), round=number + 1, time_ms=n.now_ms), number + 1))
+            n.execute_all()
+    n.submit(*(transaction(10_000 + i, size=1_000, key=FLOODER) for i in range(8)))
+    n.out.clear()
+    assert n.pool.sealer.sender_bytes_max == CONFIG.sender_bytes_min
+    assert not n.pool.sealer.window.has_room(1)
+    return n, own
+
+
+def test_what_the_node_says_itself_is_sealed_at_once_beside_a_closed_window() -> None:
+    n, own = narrow()
+    bundles = [transaction(number, size=LARGE, key=own) for number in range(4)]
+    under_way = n.pool.sealer.window.bytes
+    for bundle in bundles:
+        n.submit(bundle)
+    assert [b.transactions for b in sealed(n)] == [(bundle.encoded,) for bundle in bundles]
+    assert n.pool.sealer.window.bytes == under_way, "what clients send has the window for itself"
+
+
+def test_what_another_node_says_waits_like_everybodys() -> None:
+    n, _ = narrow()
+    n.submit(transaction(1, size=LARGE, key=HONEST))
+    assert sealed(n) == []
+
+
+def test_what_the_node_says_itself_needs_room_like_everything() -> None:
+    own = SigningKey(bytes([23]) * 32)
+    n = Node(0, validator_set(), CONFIG, own_key=own.public_key)
+    bundles = [transaction(number, size=LARGE, key=own) for number in range(200)]
+    n.submit(*bundles)
+    first = sealed(n)
+    left = n.pool.sealer.waiting_bytes
+    assert 0 < left < sum(len(t.encoded) for t in bundles)
+    assert len(n.pool.own_transactions()) == len(bundles)
+    n.out.clear()
+    make_room(n, first)
+    assert [data for b in (*first, *sealed(n)) for data in b.transactions] == [t.encoded for t in bundles]
+
+
+def test_what_the_node_said_itself_and_expires_is_not_sealed() -> None:
+    own = SigningKey(bytes([23]) * 32)
+    n = Node(0, validator_set(), CONFIG, own_key=own.public_key)
+    n.submit(transaction(1, key=own, expires_at_ms=n.now_ms))
+    assert sealed(n) == []
+    assert len(n.pool.sealer) == 0

@@ -15,6 +15,7 @@ from consensus import (
     PayloadChecked,
     PayloadReady,
     PendingPayload,
+    PublicKey,
     Round,
     SigningKey,
     Validator,
@@ -131,7 +132,13 @@ def committed(b: Block, height: int = 1) -> CommittedBlock:
 class Node:
     """One pool with its disk, and what its effects amounted to."""
 
-    def __init__(self, index: int, validators: ValidatorSet, config: PoolConfig = CONFIG) -> None:
+    def __init__(
+        self,
+        index: int,
+        validators: ValidatorSet,
+        config: PoolConfig = CONFIG,
+        own_key: PublicKey | None = None,
+    ) -> None:
         self.index = index
         self.key = KEYS[index].public_key
         self.config = config
@@ -150,7 +157,7 @@ class Node:
         self.wake_ms: int | None = None
         self.now_ms = START_MS
         self.hold_verification = False
-        self.pool = BatchPool(config, validators, ValidatorIndex(index))
+        self.pool = BatchPool(config, validators, ValidatorIndex(index), own_key)
 
     def perform(self, effects: list[PoolEffect]) -> None:
         """Do what is asked, in order; verification and storage answer at once."""
