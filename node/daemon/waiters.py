@@ -1,8 +1,7 @@
 """Who waits for what to be readable: clients for receipts, readers for a height, event streams for news.
 
-Receipts and readers are told when a height is certified, for then it is readable (C26, recent.py); the hasty,
-who asked at the level `committed`, when it is executed here; couriers, who read the database alone, when it
-is stored.
+Receipts, readers and couriers are told when a height is certified, for then it is readable (C26, recent.py);
+the hasty, who asked at the level `committed`, when it is executed here; who halts the node, when it is stored.
 """
 
 from collections.abc import Iterable, Iterator
