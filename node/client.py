@@ -118,12 +118,17 @@ class AsyncClient:
         The iterable is taken batch by batch as requests finish. `on_outcomes` hears of each batch.
         """
         done: list[tuple[Outcome, ...]] = []
+        failed: list[ClientError] = []
         batches = enumerate(batches_of(transactions, batch))
 
         async def work() -> None:
             for number, chunk in batches:
                 done.extend(() for _ in range(number + 1 - len(done)))
-                outcomes = await self._run(self._talk.submit_batch(chunk, certified, timeout_ms))
+                try:
+                    outcomes = await self._run(self._talk.submit_batch(chunk, certified, timeout_ms))
+                except ClientError as error:
+                    failed.append(error)
+                    return nursery.cancel_scope.cancel()
                 done[number] = outcomes
                 if on_outcomes is not None:
                     on_outcomes(outcomes)
@@ -131,6 +136,8 @@ class AsyncClient:
         async with trio.open_nursery() as nursery:
             for _ in range(concurrency):
                 nursery.start_soon(work)
+        if failed:
+            raise failed[0]
         return tuple(outcome for outcomes in done for outcome in outcomes)
 
     async def receipt(self, tx_id: bytes, timeout_ms: int = 0) -> Receipt:

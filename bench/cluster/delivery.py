@@ -24,13 +24,18 @@ from node.api.exchange import (
     read_view,
     submission,
 )
+from node.api.faults import Fault
 from node.api.views import Outcome, ReceiptAnswer
 from node.ledger.codes import Code
 from node.ledger.receipts import Receipt
 
 AGAIN_MS = 100
 _WAIT_STEP_MS = 30_000
-BACK_PRESSURE = (Code.POOL_FULL, Code.QUOTA_EXCEEDED, Code.RATE_LIMITED, Code.NOT_READY)
+BACK_PRESSURE = (
+    *(Code.POOL_FULL, Code.QUOTA_EXCEEDED, Code.RATE_LIMITED, Code.NOT_READY),
+    *(fault.value.code for fault in (Fault.BUSY, Fault.RATE_LIMITED, Fault.NOT_READY)),
+)
+"""The ledger's codes of what was refused for now, and the door's of a request of which nothing was taken."""
 _OPEN = (*BACK_PRESSURE, PENDING)
 """Outcomes that sending again may still change."""
 
@@ -92,7 +97,7 @@ def _until_settled(
 
 
 def _is_about(answer: Outcome, transaction: Signed) -> bool:
-    """Whether this tells of the transaction; what a busy node refuses unread it names by its place alone."""
+    """Whether this tells of the transaction; what a node refuses it names by its place alone."""
     if answer.tx_id is None:
         return answer.state == "rejected"
     return answer.tx_id == transaction.tx_id
@@ -102,15 +107,14 @@ def _ask(cluster: Cluster, transactions: Sequence[Signed], wait_ms: int) -> Flow
     single = len(transactions) == 1
     encoded = [transaction.encoded for transaction in transactions]
     reply = yield from cluster.ask(submission(encoded, single=single, certified=True, wait_ms=wait_ms))
-    if not single:
-        answers = read_view(tuple[Outcome, ...], reply)
-    else:
-        try:
-            answers = (read_view(Outcome, reply),)
-        except ApiError as error:
-            # Alone, a refusal is an error of the request; among others it is an outcome.
-            tx_id = transactions[0].tx_id
-            answers = (Outcome(tx_id, "rejected", error.code, error.name, str(error), None, None, None),)
+    try:
+        answers = (read_view(Outcome, reply),) if single else read_view(tuple[Outcome, ...], reply)
+    except ApiError as error:
+        if not single and error.code not in BACK_PRESSURE:
+            raise
+        # Alone, a refusal is an error of the request, and so is that of all; among others it is an outcome.
+        refused = Outcome(None, "rejected", error.code, error.name, str(error), None, None, None)
+        answers = (refused,) * len(transactions)
     if len(answers) != len(transactions):
         raise UnexpectedAnswer(f"{len(answers)} outcomes came for {len(transactions)} transactions.")
     return answers

@@ -14,13 +14,11 @@ from bench.cluster.figures import CERTIFIED, PENDING, UNREADABLE
 from bench.cluster.scenarios import Promise
 from node.api.conversation import understood
 from node.api.exchange import ApiError, Ask, ClientError, Cluster, Flow, Pause, read_error, read_view
-from node.api.faults import Fault
 from node.api.opaque import OpaqueOutcome
 from node.ledger.receipts import Receipt
 
 BODIES = 16
 """Different ones, which go round: a benchmark cluster deduplicates nothing."""
-_BUSY = (*BACK_PRESSURE, Fault.BUSY.value.code, Fault.NOT_READY.value.code)
 
 
 def bodies(seed: int, body_bytes: int) -> Iterator[bytes]:
@@ -71,11 +69,15 @@ def _until_taken(
             if sum(item.transactions for item in outcomes) * transaction_bytes != len(body):
                 return UNREADABLE
             body, refused = _refused(outcomes, body, transaction_bytes)
-            if not body or refused not in _BUSY or cluster.clock() >= deadline:
+            if not body or refused not in BACK_PRESSURE or cluster.clock() >= deadline:
                 return refused if body else code
         else:
             error = read_error(reply)
-            if not isinstance(error, ApiError) or error.code not in _BUSY or cluster.clock() >= deadline:
+            if (
+                not isinstance(error, ApiError)
+                or error.code not in BACK_PRESSURE
+                or cluster.clock() >= deadline
+            ):
                 raise error
             refused = error.code
         refusals.by_code[refused] += len(body) // transaction_bytes

@@ -30,7 +30,8 @@ class Submitted:
 class Rejected:
     """A transaction that admission refused; `code` and `name` are the ledger's, `sentence` has the way out.
 
-    `tx_id` is None when the bytes are not even a transaction.
+    `tx_id` is None where the node did not look so far, and a live one names none: the place in the request
+    tells which it was.
     """
 
     code: int

@@ -14,6 +14,7 @@ from node.anchoring.cluster.epochs import LinksFile
 from node.api.backend import NodeStatus
 from node.api.checking import Ground, check_entry, check_header, check_transaction, epoch_of
 from node.api.exchange import (
+    TRY_LATER,
     ApiError,
     Ask,
     ClientError,
@@ -119,7 +120,8 @@ class Conversation:
         self, transactions: Sequence[Transaction], certified: bool, timeout_ms: int
     ) -> Flow[tuple[Outcome, ...]]:
         """One outcome each, in order; those refused for back-pressure and those not certified yet are
-        sent again until the time is over (their outcome then says so). Raises ApiError, NotReachable."""
+        sent again until the time is over (their outcome then says so; one that was refused has no id). Raises
+        ApiError, NotReachable."""
         deadline = self.cluster.clock() + timeout_ms
         outcomes: dict[int, Outcome] = {}
         todo = list(range(len(transactions)))
@@ -127,7 +129,14 @@ class Conversation:
             wait_ms = max(0, min(deadline - self.cluster.clock(), _WAIT_STEP_MS))
             batch = tuple(transactions[position].encoded for position in todo)
             ask = submission(batch, single=False, certified=certified, wait_ms=wait_ms)
-            answers = yield from self.cluster.get(tuple[Outcome, ...], ask)
+            reply = yield from self.cluster.ask(ask)
+            is_over = self.cluster.clock() >= deadline
+            if reply.status in TRY_LATER and is_over and outcomes:
+                break  # nothing was taken this time: what was told before still holds
+            if reply.status in TRY_LATER and not is_over:
+                yield Pause(_AGAIN_MS)
+                continue
+            answers = read_view(tuple[Outcome, ...], reply)
             if len(answers) != len(todo):
                 raise UnexpectedAnswer(f"{len(answers)} outcomes came for {len(todo)} transactions.")
             for position, outcome in zip(todo, answers, strict=True):

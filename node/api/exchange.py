@@ -19,7 +19,8 @@ T = TypeVar("T")
 MSGPACK = "application/msgpack"
 _ANSWER_BYTES_MAX = 512 * 1024 * 1024
 _BACK_OFF_MS = (50, 100, 200, 400, 800, 1_600, 2_000)
-_TRY_LATER = (429, 502, 503, 504)
+TRY_LATER = (429, 502, 503, 504)
+"""Statuses with which a node, or what stands before it, says that another time or node may do."""
 _SILENT_ROUNDS_MAX = 4
 _REASONS_CHARACTERS_MAX = 1_000
 """A node that says busy is asked for longer than one that says nothing: people wait for the sentence."""
@@ -162,7 +163,7 @@ class Cluster:
             asked = self._current
             url = self.url + ask.path + (f"?{urlencode(ask.query)}" if ask.query else "")
             answer = yield Send(ask.method, url, ask.content, self.timeout_ms + ask.wait_ms)
-            if isinstance(answer, Reply) and answer.status not in _TRY_LATER:
+            if isinstance(answer, Reply) and answer.status not in TRY_LATER:
                 return answer
             failure = answer or NoReply("no answer")
             silent = silent + 1 if isinstance(failure, NoReply) else 0

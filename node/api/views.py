@@ -88,7 +88,7 @@ class Outcome:
     `state` is `certified` (with the receipt; `code` is its status, 0 for success), `committed` (only for who
     asked for it: ordered for good and executed here, its receipt certified by nobody yet, so this node's
     word), `admitted` (taken, not that far when the wait ended; nothing is lost, ask for the receipt later) or
-    `rejected` (at the door).
+    `rejected` (at the door, maybe unread: `tx_id` is null then, and the place in the request tells which).
     """
 
     tx_id: bytes | None

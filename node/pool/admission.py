@@ -49,7 +49,8 @@ class _Usage:
 class Crowd:
     """Who has enough waiting already, told for one request by nothing but where a transaction names its
     sender: what is refused must cost next to nothing. A name may be forged, so nobody is let in by it and
-    none but those who bear it are refused; what is here already is not meant, nor what this node says."""
+    none but those who bear it are refused; what is here already is not meant. What this node says comes one
+    in a request: that one is looked at, and who bears the node's name falsely gains no more by it."""
 
     __slots__ = ("_came", "_is_own", "_most", "_opened", "_senders", "sentence")
 
@@ -73,10 +74,13 @@ class Crowd:
         """Whether this transaction is to come again later."""
         sender = sender_in(data)
         came = self._came.get(sender)
+        if came is None and self._is_own(sender):
+            self._came[sender] = self._most
+            return False
         if came is None:
             usage = self._senders.get(sender)
             came = 0 if usage is None else usage.bytes
-        if came >= self._most and data not in self._opened and not self._is_own(sender):
+        if came >= self._most and data not in self._opened:
             return True
         self._came[sender] = came + len(data)
         return False

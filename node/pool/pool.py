@@ -216,7 +216,7 @@ class BatchPool:
         """This block was executed, and is not stored yet: there is room for more."""
         contents = self._ordered.executing.get(block_id)
         if contents is not None:
-            self.sealer.window.executed(contents.names(), self._alarm.advance(now_ms))
+            self.sealer.executed(contents.names(), self._alarm.advance(now_ms))
         return self._finish([], now_ms)
 
     def on_executed(self, block_id: Digest, now_ms: int) -> list[PoolEffect]:

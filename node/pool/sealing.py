@@ -7,8 +7,9 @@ wait for. Sealing stops when what is under way takes far longer than it needs (`
 share of everybody's memory is used. What waits here waits by sender (`fairqueue.py`); when admission is full
 of it, clients are told to wait. Who sends little does not wait for others' room: beside a closed window one
 small batch of theirs is under way (the sparse flows of FQ-CoDel, RFC 8290). Nor does what this node has to
-say itself, the bundles of other clusters: its couriers have a few under way and wait for them, and a bundle
-is larger than a narrow window.
+say itself, the bundles of other clusters, which are larger than a narrow window: beside it one bundle is
+under way, and four where nothing is slow. More would make all that clients send slow, and so the window as
+small as it gets.
 """
 
 from collections.abc import Iterable, Iterator
@@ -62,6 +63,7 @@ class Sealer:
         self.window = Window(config, shelf)
         self._ran_ms = 0
         self._express: Digest | None = None  # the batch of those who send little
+        self._said: dict[Digest, int] = {}  # bytes under way of what this node says itself, by batch
         self._has_chunks = config.batch.content.is_chunks
         self._items_max = CHUNKS_MAX if self._has_chunks else config.batch.transactions_max
         self._unchecked: dict[int, Chunk] = {}  # by ticket
@@ -167,6 +169,13 @@ class Sealer:
         limit = self._config.batch.transaction_bytes_max
         self.add(Transaction.decode(data, limit) for data in held.batch.transactions)
 
+    def executed(self, names: Iterable[Digest], elapsed_ms: int) -> None:
+        """These batches are executed: own ones make room for the next."""
+        executed = tuple(names)
+        self.window.executed(executed, elapsed_ms)
+        for name in executed:
+            self._said.pop(name, None)
+
     def due_ms(self, elapsed_ms: int) -> int | None:
         """When a part-filled batch of what waits is sealed; None when nothing waits, or when it is overdue
         and waits for room, which a commit makes and no timer."""
@@ -186,7 +195,7 @@ class Sealer:
         config = self._config
         room = config.author_bytes_max // 2 - used if count < config.author_batches_max // 2 else 0
         effects: list[PoolEffect] = []
-        said = self._seal_own(self._me, created_ms, room_bytes=room)
+        said = self._seal_own(self._me, created_ms, elapsed_ms, room_bytes=room)
         room -= sum(len(batch.encoded) for batch, _ in said)
         heard = self._seal(self._me, created_ms, elapsed_ms, idle=count == 0, room_bytes=room)
         for batch, items in [*said, *heard]:
@@ -204,17 +213,27 @@ class Sealer:
         return self._config.seal_delay_ms * min(1 + in_flight // BACKLOG_STEP, BACKLOG_DELAYS_MAX)
 
     def _seal_own(
-        self, author: ValidatorIndex, created_ms: int, *, room_bytes: int
+        self, author: ValidatorIndex, created_ms: int, elapsed_ms: int, *, room_bytes: int
     ) -> list[tuple[Batch, list[Item]]]:
-        """What this node says itself, as soon as it does and within `room_bytes`. The window neither bounds
-        nor counts it: a bundle takes longer than what clients send, and shows no queue."""
+        """What this node says itself, within `room_bytes`: as much as a batch holds may be under way, while
+        batches are slow as much as one transaction. The window does not count it: a bundle takes longer than
+        what clients send, and shows no queue."""
         batches: list[tuple[Batch, list[Item]]] = []
-        rules = self._config.batch
+        rules, is_narrow = self._config.batch, self.window.is_narrow(elapsed_ms)
+        most = rules.transaction_bytes_max if is_narrow else rules.batch_bytes_max
+        self._said = {name: size for name, size in self._said.items() if self._shelf.get(name) is not None}
+        under_way = sum(self._said.values())
         while self._own and room_bytes >= rules.encoded_bytes_max:
-            taken = _distinct(self._heads(self._own, rules.batch_bytes_max), created_ms)
+            if under_way and under_way + len(self._own.head().encoded) > most:
+                break
+            before = self._own.bytes
+            taken = _distinct(self._heads(self._own, most - under_way), created_ms)
             if taken:
-                batches.append((self._sealed(author, taken, created_ms), taken))
-                room_bytes -= len(batches[-1][0].encoded)
+                batch = self._sealed(author, taken, created_ms)
+                batches.append((batch, taken))
+                room_bytes -= len(batch.encoded)
+                self._said[batch.digest] = before - self._own.bytes
+                under_way += self._said[batch.digest]
         return batches
 
     def _seal(

@@ -200,6 +200,16 @@ async def test_many_transactions_keep_their_order_over_batches_and_connections()
     assert sum(heard) == 100
 
 
+async def test_what_ends_many_transactions_is_a_client_error_by_itself() -> None:
+    backend = FakeBackend()
+    transactions = [put_record(backend.genesis, f"docs/{n}", n) for n in range(1, 9)]
+    with bind_listener("127.0.0.1", 0) as taken:
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    async with AsyncClient([url]) as client:
+        with pytest.raises(NotReachable):
+            await client.submit_many(transactions, batch=2)
+
+
 async def test_one_bad_transaction_of_many_is_named_and_the_others_are_certified() -> None:
     backend = FakeBackend()
     foreign = put_record(make_genesis("elsewhere"), "docs/x", 50)

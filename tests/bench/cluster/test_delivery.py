@@ -8,11 +8,13 @@ from bench.cluster.delivery import Refusals, Signed, deliver
 from bench.cluster.figures import PENDING, UNREACHABLE, UNREADABLE
 from consensus import encode
 from node.api.exchange import Answer, Cluster, NoReply, Pause, Reply, Send
+from node.api.faults import Fault
 from node.ledger.codes import Code
 
 ONE = Signed(b"1" * 32, b"first")
 TWO = Signed(b"2" * 32, b"second")
 SILENCE = NoReply("refused")
+BUSY = Reply(429, b'{"code": 9014, "name": "busy", "message": "Full.", "hint": "Wait."}', "1")
 
 
 class Play:
@@ -93,6 +95,16 @@ def test_what_was_refused_unread_is_sent_again() -> None:
     play = Play([reply(outcome(ONE, "certified"), unread, unread), again])
     assert play.run(ONE, TWO, three) == (0, 0, 0)
     assert play.refusals.by_code == {Code.POOL_FULL: 2}
+
+
+@pytest.mark.parametrize("transactions", [(ONE,), (ONE, TWO)])
+def test_a_request_of_which_nothing_was_taken_is_sent_again_until_the_time_is_over(
+    transactions: tuple[Signed, ...],
+) -> None:
+    play = Play([BUSY] * 1_000)
+    assert play.run(*transactions, timeout_ms=60_000) == (Fault.BUSY.value.code,) * len(transactions)
+    assert play.now_ms >= 60_000
+    assert play.refusals.by_code[Fault.BUSY.value.code] >= 2 * len(transactions)
 
 
 def test_an_outcome_of_no_transaction_is_no_success() -> None:

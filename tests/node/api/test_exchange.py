@@ -221,6 +221,45 @@ def test_back_pressure_for_some_of_a_batch_sends_only_those_again() -> None:
     assert done[1] == "150"
 
 
+def unread() -> Outcome:
+    """How a node refuses one of a request: it names no id."""
+    return Outcome(None, "rejected", Code.POOL_FULL, "pool-full", "busy", None, None, None)
+
+
+def batch_over(times: range, timeout_ms: int, *answers: Reply) -> tuple[Outcome, ...]:
+    """What a batch of two comes to while each look at the clock takes a step, after these answers."""
+    transactions = [put_record(make_genesis(), f"docs/{n}", n) for n in (1, 2)]
+    clock = iter(times)
+    talk = Conversation(Cluster(["http://a"], clock=lambda: next(clock)), None)
+    return drive(talk.submit_batch(transactions, True, timeout_ms), answers)[0]
+
+
+def certified_of(number: int) -> Outcome:
+    transaction = put_record(make_genesis(), f"docs/{number}", number)
+    return Outcome(transaction.id, "certified", 0, "", "", None, None, None)
+
+
+def of(*outcomes: Outcome) -> Reply:
+    return Reply(200, encode(to_value(outcomes)), None)
+
+
+def test_a_batch_of_which_nothing_is_taken_is_sent_again_until_the_time_is_over() -> None:
+    both = certified_of(1), certified_of(2)
+    outcomes = batch_over(range(0, 10_000, 100), 5_000, *[busy()] * 12, of(*both))
+    assert outcomes == both
+
+
+def test_a_batch_of_which_nothing_was_ever_taken_ends_with_what_the_node_says() -> None:
+    with pytest.raises(ApiError, match="Full"):
+        batch_over(range(0, 10_000, 100), 250, *[busy()] * 100)
+
+
+def test_what_has_become_of_some_of_a_batch_is_told_though_the_rest_stays_refused() -> None:
+    first = (certified_of(1), unread())
+    outcomes = batch_over(range(0, 10_000, 100), 350, of(*first), *[busy()] * 8)
+    assert outcomes == first
+
+
 def test_too_few_outcomes_are_not_taken_for_an_answer() -> None:
     talk = Conversation(cluster_of("a"), None)
     with pytest.raises(UnexpectedAnswer, match="0 outcomes came for 1"):

@@ -141,10 +141,10 @@ def test_neither_a_narrow_window_nor_a_rate_for_clients_refuses_what_the_node_sa
     admission = Admission(replace(RULES, sender_per_second=1), CONFIG, lambda _: True, no_method)
     admission.is_own = lambda sender: sender == STRANGER.public_key
     admission.sender_bytes_max = lambda: 0
-    crowd = admission.crowd()
-    assert crowd is not None
-    assert crowd.refuses(transaction(1).encoded)
     for number in range(20):
+        crowd = admission.crowd()
+        assert crowd is not None
+        assert crowd.refuses(transaction(1).encoded)
         assert not crowd.refuses(transaction(number, key=STRANGER).encoded)
         admission.charge(STRANGER.public_key, START_MS)
 

@@ -1,7 +1,8 @@
 """What a client that sends one transaction at a time notices of another's flood, in virtual time.
 
-Behind one author's pool stands all the rest as one server: so many bytes a millisecond in the order in which
-they were sealed, and then the time that agreement takes. What is measured follows from queues alone.
+Beside both, couriers may bring bundles, four at a time each. Behind one author's pool stands all the rest as
+one server: so many bytes a millisecond in the order in which they were sealed, and then the time that
+agreement takes. What is measured follows from queues alone.
 """
 
 from collections import deque
@@ -16,19 +17,24 @@ from node.pool.messages import PushBatch
 from node.pool.window import SLOW_FACTOR
 from tests.node.pool.world import CONFIG, START_MS, Node, block, committed, naming, transaction, validator_set
 
-FLOODER, HONEST = SigningKey(bytes([31]) * 32), SigningKey(bytes([32]) * 32)
+FLOODER, HONEST, OWN = (SigningKey(bytes([number]) * 32) for number in (31, 32, 33))
 AGREEMENT_MS = 60
 BYTES_PER_MS = 2_000
 STEP_MS = 5
 STOCK = [transaction(number, size=2_000, key=FLOODER) for number in range(599)]
+BUNDLES = [transaction(number, size=62_000, key=OWN) for number in range(300)]
 UNBOUNDED = replace(CONFIG, commit_target_ms=0)
 
 
 class Cluster:
-    """One author, the rest of its cluster, and two clients."""
+    """One author, the rest of its cluster, two clients, and couriers that always have something to bring."""
 
     def __init__(self, config: PoolConfig) -> None:
-        self.node = Node(0, validator_set(), config)
+        self.node = Node(0, validator_set(), config, own_key=OWN.public_key)
+        self.couriers = 0
+        self.bundles = cycle(BUNDLES)
+        self.brought: dict[bytes, None] = {}
+        self.bundled = 0
         self.ends: deque[tuple[int, Batch]] = deque()
         self.free_ms = START_MS
         self.height = 0
@@ -50,6 +56,10 @@ class Cluster:
                 some = [next(self.flood) for _ in range(100)]
                 self.flooded += sum(len(item.encoded) for item in some)
                 self.node.submit(*some)
+            while len(self.brought) < 4 * self.couriers:
+                bundle = next(self.bundles)
+                self.brought[bundle.encoded] = None
+                self.node.submit(bundle)
             if self.lone is None:
                 item = transaction(len(self.took_ms) + self.node.now_ms, key=HONEST)
                 self.lone = (item.encoded, self.node.now_ms)
@@ -82,6 +92,9 @@ class Cluster:
                 if self.lone is not None and data == self.lone[0]:
                     self.took_ms.append(self.node.now_ms - self.lone[1])
                     self.lone = None
+                elif data in self.brought:
+                    del self.brought[data]
+                    self.bundled += 1
                 else:
                     self.flooded -= len(data)
                     self.done += 1
@@ -97,3 +110,16 @@ def test_a_flood_makes_a_lone_transaction_wait_no_longer_than_a_slow_batch_takes
     assert flooded_ms <= SLOW_FACTOR * AGREEMENT_MS
     assert buried_ms >= 20 * AGREEMENT_MS
     assert bounded.done >= unbounded.done * 8 // 10
+
+
+def test_couriers_who_always_bring_something_and_a_flood_of_clients_leave_room_for_each_other() -> None:
+    cluster = Cluster(CONFIG)
+    cluster.run(500, flood=False)
+    cluster.couriers = 4
+    cluster.run(1_500, flood=True)
+    cluster.done = cluster.bundled = 0
+    lone_ms = cluster.run(6_000, flood=True)
+    assert lone_ms <= SLOW_FACTOR * AGREEMENT_MS
+    capacity = 6_000 * BYTES_PER_MS
+    assert cluster.done * 2_000 > capacity // 4
+    assert cluster.bundled * 62_000 > capacity // 4

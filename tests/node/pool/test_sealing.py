@@ -7,7 +7,7 @@ from node.pool.batches import Batch
 from node.pool.messages import PushBatch
 from tests.node.pool.world import CONFIG, Node, block, committed, naming, transaction, validator_set
 
-FLOODER, HONEST = SigningKey(bytes([21]) * 32), SigningKey(bytes([22]) * 32)
+FLOODER, HONEST, OWN = (SigningKey(bytes([number]) * 32) for number in (21, 22, 23))
 LARGE = 60_000
 
 
@@ -18,7 +18,7 @@ def sealed(n: Node) -> list[Batch]:
 def flooded() -> tuple[Node, list[Batch]]:
     """A node whose share of everybody's memory is used up, with much of one sender waiting for room; and what
     uses it up."""
-    n = Node(0, validator_set(), replace(CONFIG, commit_target_ms=0))
+    n = Node(0, validator_set(), replace(CONFIG, commit_target_ms=0), own_key=OWN.public_key)
     n.submit(*(transaction(number, size=LARGE, key=FLOODER) for number in range(300)))
     first = sealed(n)
     assert sum(len(b.transactions) for b in first) < 300
@@ -59,10 +59,9 @@ def test_what_is_handed_to_the_next_epoch_misses_nothing() -> None:
     assert [t for t in own if t.sender == HONEST.public_key] == mine
 
 
-def narrow() -> tuple[Node, SigningKey]:
-    """A node in the midst of a flood, whose window is as small as it gets; and its own key."""
-    own = SigningKey(bytes([23]) * 32)
-    n = Node(0, validator_set(), CONFIG, own_key=own.public_key)
+def narrow() -> Node:
+    """A node in the midst of a flood, whose window is as small as it gets."""
+    n = Node(0, validator_set(), CONFIG, own_key=OWN.public_key)
     n.pool.sealer.window.on_own_round(1)
     for number in range(40):
         n.submit(*(transaction(100 * number + i, size=1_000, key=FLOODER) for i in range(4)))
@@ -77,42 +76,70 @@ def narrow() -> tuple[Node, SigningKey]:
     n.out.clear()
     assert n.pool.sealer.sender_bytes_max == CONFIG.sender_bytes_min
     assert not n.pool.sealer.window.has_room(1)
-    return n, own
+    return n
 
 
-def test_what_the_node_says_itself_is_sealed_at_once_beside_a_closed_window() -> None:
-    n, own = narrow()
-    bundles = [transaction(number, size=LARGE, key=own) for number in range(4)]
+def test_what_the_node_says_itself_is_sealed_beside_a_closed_window_and_the_next_once_that_is_executed() -> (
+    None
+):
+    n = narrow()
+    bundles = [transaction(number, size=LARGE, key=OWN) for number in range(4)]
     under_way = n.pool.sealer.window.bytes
-    for bundle in bundles:
-        n.submit(bundle)
-    assert [b.transactions for b in sealed(n)] == [(bundle.encoded,) for bundle in bundles]
+    n.submit(*bundles)
+    for number, bundle in enumerate(bundles):
+        (made,) = sealed(n)
+        assert made.transactions == (bundle.encoded,)
+        n.out.clear()
+        ordered = committed(block(naming(made), round=100 + number, time_ms=n.now_ms), 100 + number)
+        n.commit(ordered)
+        assert sealed(n) == []
+        n.perform(n.pool.on_settled(ordered.block.id, n.now_ms))
+    assert sealed(n) == []
     assert n.pool.sealer.window.bytes == under_way, "what clients send has the window for itself"
 
 
+def test_what_the_node_says_itself_goes_on_when_catching_up_brought_what_it_had_said() -> None:
+    n = narrow()
+    n.submit(*(transaction(number, size=LARGE, key=OWN) for number in range(2)))
+    (made,) = sealed(n)
+    n.out.clear()
+    n.perform(n.pool.on_synced(100, [(made.digest, n.now_ms)], n.now_ms, n.now_ms))
+    assert len(sealed(n)) == 1
+
+
+def test_in_calm_as_much_as_a_batch_holds_of_what_the_node_says_itself_is_under_way() -> None:
+    n = Node(0, validator_set(), CONFIG, own_key=OWN.public_key)
+    most = CONFIG.batch.batch_bytes_max // LARGE
+    n.submit(*(transaction(number, size=LARGE, key=OWN) for number in range(100)))
+    assert sum(len(b.transactions) for b in sealed(n)) == most
+
+
+def test_in_calm_all_that_the_node_says_itself_is_sealed_at_once() -> None:
+    n = Node(0, validator_set(), CONFIG, own_key=OWN.public_key)
+    bundles = [transaction(number, size=LARGE, key=OWN) for number in range(4)]
+    for bundle in bundles:
+        n.submit(bundle)
+    assert [b.transactions for b in sealed(n)] == [(bundle.encoded,) for bundle in bundles]
+
+
 def test_what_another_node_says_waits_like_everybodys() -> None:
-    n, _ = narrow()
+    n = narrow()
     n.submit(transaction(1, size=LARGE, key=HONEST))
     assert sealed(n) == []
 
 
-def test_what_the_node_says_itself_needs_room_like_everything() -> None:
-    own = SigningKey(bytes([23]) * 32)
-    n = Node(0, validator_set(), CONFIG, own_key=own.public_key)
-    bundles = [transaction(number, size=LARGE, key=own) for number in range(200)]
-    n.submit(*bundles)
-    first = sealed(n)
-    left = n.pool.sealer.waiting_bytes
-    assert 0 < left < sum(len(t.encoded) for t in bundles)
-    assert len(n.pool.own_transactions()) == len(bundles)
-    n.out.clear()
+def test_what_the_node_says_itself_needs_room_like_everything_and_has_it_first() -> None:
+    n, first = flooded()
+    bundle = transaction(1, size=LARGE, key=OWN)
+    n.submit(bundle)
+    assert sealed(n) == []
+    assert bundle in n.pool.own_transactions()
     make_room(n, first)
-    assert [data for b in (*first, *sealed(n)) for data in b.transactions] == [t.encoded for t in bundles]
+    assert sealed(n)[0].transactions == (bundle.encoded,)
 
 
 def test_what_the_node_said_itself_and_expires_is_not_sealed() -> None:
-    own = SigningKey(bytes([23]) * 32)
-    n = Node(0, validator_set(), CONFIG, own_key=own.public_key)
-    n.submit(transaction(1, key=own, expires_at_ms=n.now_ms))
+    n = Node(0, validator_set(), CONFIG, own_key=OWN.public_key)
+    n.submit(transaction(1, key=OWN, expires_at_ms=n.now_ms))
     assert sealed(n) == []
     assert len(n.pool.sealer) == 0

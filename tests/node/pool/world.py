@@ -142,6 +142,7 @@ class Node:
         self.index = index
         self.key = KEYS[index].public_key
         self.config = config
+        self.own_key = own_key
         self.validators = validators
         self.disk: dict[Digest, bytes] = {}
         self.history: list[tuple[Digest, int]] = []
@@ -264,7 +265,7 @@ class Node:
     def restart(self) -> None:
         """kill -9 and start: memory is lost, the disk is not."""
         self.out, self.verifying, self.reading, self.wake_ms = [], [], [], None
-        self.pool = BatchPool(self.config, self.validators, ValidatorIndex(self.index))
+        self.pool = BatchPool(self.config, self.validators, ValidatorIndex(self.index), self.own_key)
         self.perform(self.pool.recover(list(self.disk.values()), self.history, START_MS, self.now_ms))
 
 

@@ -88,6 +88,20 @@ def test_what_waits_already_is_not_refused_when_it_comes_again() -> None:
     assert isinstance(answer.outcomes[1], Refusal)
 
 
+def test_who_names_this_node_as_the_sender_has_one_of_a_request_looked_at() -> None:
+    made = desk(0)
+    made.admission.is_own = lambda sender: sender == CLIENT.public_key
+    made.admission.sender_bytes_max = lambda: 0
+    forged = tuple(transaction(number).encoded for number in range(50))
+    asked = made.submit(1, forged, START_MS)
+    assert isinstance(asked, CheckSignatures)
+    assert len(asked.transactions) == 1
+    _, answer = made.checked(1, (False,), START_MS)
+    codes = [item.code for item in answer.outcomes if isinstance(item, Refusal)]
+    assert codes == [Code.BAD_SIGNATURE] + [Code.POOL_FULL] * 49
+    assert refusals(made, 2, forged[1]) == [None], "couriers hand in one at a time"
+
+
 def test_who_names_another_as_the_sender_takes_no_room_of_it() -> None:
     made = desk(0)
     made.admission.sender_bytes_max = lambda: 1

@@ -83,6 +83,22 @@ def test_new_weights_begin_an_epoch_without_a_failed_round_and_nothing_is_lost()
     changing.settle(1)
 
 
+def test_who_has_a_seat_in_the_epoch_knows_its_node_key_for_its_own_and_no_other() -> None:
+    """Whoever signs with it passes by what holds clients back."""
+    changing = Changing(seed=7, candidates=1)
+    hosts, records = changing.world.hosts, changing.setting.records
+
+    def own() -> list[list[int]]:
+        doors = (host.validator.data.desk.admission for host in hosts)
+        return [[n for n, record in enumerate(records) if door.is_own(record.node_key)] for door in doors]
+
+    assert own() == [[0], [1], [2], [3], []]
+    changing.operators.decide(add(changing, 4))
+    changing.operators.decide(RemoveValidator("v0"), place=1)
+    changing.settle(2)
+    assert own() == [[], [1], [2], [3], [4]]
+
+
 def test_the_pause_of_a_healthy_crossing_is_far_below_a_timeout() -> None:
     changing = Changing(seed=3)
     changing.keep_submitting(200, every_ms=5)  # ten times as long as the crossing takes
