@@ -8,6 +8,7 @@ Source: consensus.md C9, C21 to C24; Narwhal (arXiv 2105.11827) for digests inst
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 
 from consensus import (
     Block,
@@ -169,12 +170,8 @@ class BatchPool:
         elapsed = self._alarm.advance(now_ms)
         in_ancestors = dict.fromkeys(name for block in ancestors for name in self.contents.of(block).names())
         slot = Slot(round, time_ms, in_ancestors, bytes_max)
-        payload = build_payload(
-            self._shelf,
-            slot,
-            self._config,
-            lambda held: self._exclusions.leaves_out(held, self._validators, elapsed),
-        )
+        leaves_out = partial(self._exclusions.leaves_out, validators=self._validators, elapsed_ms=elapsed)
+        payload = build_payload(self._shelf, slot, self._config, leaves_out)
         encoded = payload.encode()
         self._announcer.on_answered(encoded)
         return [Answer(PayloadReady(round, encoded)), *self._finish([], now_ms)]
@@ -272,6 +269,8 @@ class BatchPool:
     def succeed(self, before: "BatchPool", renamed: Mapping[bytes, bytes]) -> None:
         """This pool takes over from that of the epoch before; `renamed`: links by identities then and now."""
         self._fetcher.succeed(before._fetcher, renamed)
+        seats = _seats(before._validators, self._validators, renamed)
+        self._exclusions.succeed(before._exclusions, seats, before._alarm.elapsed_ms, self._alarm.elapsed_ms)
         self.attesting.succeed(before.attesting)
         self.sealer.succeed(before.sealer)
 
@@ -347,3 +346,10 @@ class BatchPool:
         )
         due_ms = min((due for due in dues if due is not None), default=None)
         return [*self._alarm.rearm(due_ms), *attestations, *effects]
+
+
+def _seats(before: ValidatorSet, after: ValidatorSet, renamed: Mapping[bytes, bytes]) -> dict[int, int]:
+    """The indices of a set by those that the same validators had in the one before."""
+    keys = (validator.public_key for validator in before.validators)
+    found = ((index, after.index_of(renamed.get(key, key))) for index, key in enumerate(keys))
+    return {was: now for was, now in found if now is not None}
