@@ -19,8 +19,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from bench.ports import BELOW_CONNECTIONS
-from node.local.ports import NodePorts, fixed_ports
+from node.local.ports import BELOW_CONNECTIONS, NodePorts, fixed_ports
 from node.local.testnet import NODES_MAX
 
 TOOLS = ("ip", "nft", "nsenter", "sh")

@@ -13,11 +13,11 @@ import trio
 
 from bench.cables import lay_cables
 from bench.chaos.switches import Switches
-from bench.ports import unused_ports
 from bench.proxies import Mesh
 from consensus import SigningKey
 from node.client import AsyncClient, Wallet
 from node.home import read_key
+from node.local.ports import free_ports
 from node.local.supervisor import Program, ProgramDied, Supervisor, open_supervisor
 from node.local.testnet import LocalNode, Testnet, write_testnet
 
@@ -119,7 +119,7 @@ async def open_chaos_cluster(
 
     `deaths` hears of every process that ended although neither we nor a refused write made it.
     """
-    ports = await trio.to_thread.run_sync(unused_ports, nodes)
+    ports = await trio.to_thread.run_sync(free_ports, nodes)
     testnet = write_testnet(directory, "chaos", ports, time.time_ns() // 1_000_000, os.urandom)
     mesh = Mesh(tuple(pair.p2p for pair in ports))
     await mesh.bind()

@@ -19,7 +19,6 @@ from bench.cluster.links import Means
 from bench.cluster.scenarios import COMMIT_TARGET_MS, Mode, Scenario
 from bench.cluster.wiring import Wiring
 from bench.packetloss import PacketLoss
-from bench.ports import unused_ports
 from bench.proxies import Mesh
 from bench.wires import lay_wires
 from consensus import SigningKey
@@ -29,7 +28,7 @@ from node.home import SEED_BYTES, read_key
 from node.ledger.members import Member
 from node.ledger.params import Params
 from node.local.cluster import wait_ready
-from node.local.ports import NodePorts
+from node.local.ports import NodePorts, free_ports
 from node.local.supervisor import Program, ProgramDied, Supervisor, open_supervisor
 from node.local.testnet import LocalNode, Testnet, write_testnet
 
@@ -87,7 +86,7 @@ async def open_local(
     Raises GroundError, ClientError, OSError.
     """
     seeds = tuple(os.urandom(SEED_BYTES) for _ in range(scenario.clients))
-    ports = unused_ports(scenario.nodes) if wiring is None else wiring.namespaces.ports
+    ports = free_ports(scenario.nodes) if wiring is None else wiring.namespaces.ports
     testnet = _write(scenario, directory, seeds, ports)
     mesh = None
     if wiring is not None:

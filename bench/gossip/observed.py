@@ -15,14 +15,13 @@ from statistics import mean
 import trio
 
 from bench.local import Running, make_record, running_cluster
-from bench.ports import unused_ports
 from bench.processes import usage_of
 from node.client import AsyncClient, ClientError
 from node.config import PeerConfig
 from node.genesis import Genesis
 from node.home import Home
 from node.local.newnode import NodeSetup, create_keys, write_setup
-from node.local.ports import LOOPBACK
+from node.local.ports import LOOPBACK, free_ports
 from node.local.testnet import LocalNode
 
 VALIDATORS = 4
@@ -133,7 +132,7 @@ def _write_observers(cluster: Running, count: int) -> tuple[LocalNode, ...]:
     keys_of = {v.name: bytes(v.node_key) for v in Genesis.from_json(genesis_json).validators}
     nodes = tuple(
         LocalNode(f"observer{number}", Home(testnet.directory / f"observer{number}"), ports)
-        for number, ports in enumerate(unused_ports(count))
+        for number, ports in enumerate(free_ports(count))
     )
     made = [create_keys(node.home, "observer", os.urandom).node_key for node in nodes]
     for number, node in enumerate(nodes):

@@ -11,7 +11,6 @@ from pathlib import Path
 import trio
 
 from bench.join.chain import BLOCK_INTERVAL_MS, ChainMaker
-from bench.ports import unused_ports
 from bench.processes import Usage, usage_of
 from consensus import SigningKey
 from node.client import AsyncClient, ClientError
@@ -20,7 +19,7 @@ from node.daemon.store import Store
 from node.genesis import Genesis
 from node.home import Home, read_key
 from node.local.newnode import NodeSetup, create_keys, write_setup
-from node.local.ports import LOOPBACK
+from node.local.ports import LOOPBACK, free_ports
 from node.local.supervisor import ProgramDied, Supervisor, open_supervisor
 from node.local.testnet import LocalNode, Testnet, write_testnet
 
@@ -66,7 +65,7 @@ class Figures:
 def write_chain(directory: Path, blocks: int, transactions: int, progress: Progress) -> Testnet:
     """A testnet in a new folder, the first node of which holds the whole chain."""
     created_ms = time.time_ns() // 1_000_000 - blocks * BLOCK_INTERVAL_MS - _BEFORE_MS
-    testnet = write_testnet(directory, "join", unused_ports(VALIDATORS), created_ms, os.urandom)
+    testnet = write_testnet(directory, "join", free_ports(VALIDATORS), created_ms, os.urandom)
     genesis = Genesis.from_json(testnet.genesis_file.read_text(encoding="utf-8"))
     by_key = {
         key.public_key: key
@@ -199,7 +198,7 @@ async def _height(node: LocalNode, deaths: list[ProgramDied]) -> int:
 
 def write_observer(testnet: Testnet, directory: Path) -> LocalNode:
     """A home without data whose only peer is the first node, which lets it in."""
-    server, (ports,) = testnet.nodes[0], unused_ports(1)
+    server, (ports,) = testnet.nodes[0], free_ports(1)
     home = Home(directory)
     keys = create_keys(home, "observer", os.urandom)
     genesis_json = testnet.genesis_file.read_text(encoding="utf-8")

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import trio
 
-from bench.ports import unused_ports
 from consensus import SigningKey
 from node.cli.failures import root_of
 from node.client import ClientError
 from node.home import SEED_BYTES
 from node.ledger.members import Member
-from node.local.federation import LocalFederation, make_ready
+from node.local.federation import LocalFederation, free_federation_ports, make_ready
 from node.local.supervisor import ProgramDied, Supervisor, open_supervisor
 from node.local.testnet import Testnet, write_testnet
 
@@ -97,11 +96,11 @@ def write(directory: Path, clusters: int, nodes: int, seeds: Sequence[bytes]) ->
             write_testnet(
                 directory / letter,
                 f"bench.{letter}",
-                unused_ports(nodes),
+                ports,
                 now_ms,
                 os.urandom,
                 members=members,
             )
-            for letter in _NAMES[:clusters]
+            for letter, ports in zip(_NAMES, free_federation_ports(clusters, nodes), strict=False)
         ),
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from bench.sim.host import Host
 from bench.sim.network import Quality
 from bench.sim.world import World
+from node.validator import ClockSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +102,16 @@ class Conditions:
         self.world.heal()
         for host in self.members:
             host.crash_at = None
-            host.skew_ms = 0
+            set_clock(host, 0)
             free_disk(host)
             host.start()
+
+
+def set_clock(host: Host, off_ms: int) -> None:
+    """A wall clock is `off_ms` from the truth now (negative: behind it), and the daemon sees it set."""
+    by_ms, host.skew_ms = off_ms - host.skew_ms, off_ms
+    if by_ms:
+        host.step(ClockSet(by_ms))
 
 
 def free_disk(host: Host) -> None:

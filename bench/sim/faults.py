@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from functools import partial
 from typing import ClassVar, TypeAlias
 
-from bench.sim.conditions import Conditions, Storm, free_disk
+from bench.sim.conditions import Conditions, Storm, free_disk, set_clock
 from bench.sim.disk import Disk
 from bench.sim.host import Host
 from bench.sim.network import Quality
@@ -213,8 +213,8 @@ class ClockSkew:
         conditions.tell(
             self.KIND, f"the clock of host {host.name} is {self.off_ms} ms off for {self.ms} ms", True
         )
-        host.skew_ms = self.off_ms
-        conditions.after(self.ms, lambda: setattr(host, "skew_ms", 0))
+        set_clock(host, self.off_ms)
+        conditions.after(self.ms, partial(set_clock, host, 0))
 
 
 @dataclass(frozen=True, slots=True)

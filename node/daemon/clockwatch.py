@@ -1,4 +1,4 @@
-"""Whether the wall clock was set, told by the monotonic one beside it.
+"""By how much the wall clock was set, told by the monotonic one beside it.
 
 The validator is told one time alone, the wall clock's, for that is what blocks carry and what a recording
 repeats. What it measures by it is wrong across a step of that clock, and it cannot know of one by itself.
@@ -26,8 +26,10 @@ class ClockWatch:
         self._elapsed_ms = elapsed_ms
         self._ahead_ms: int | None = None
 
-    def was_set(self, wall_ms: int) -> bool:
-        """Whether the wall clock, which shows `wall_ms` now, was set since the last look. It is told so once;
-        a process that is held between its looks at the two may be told so for nothing."""
+    def set_by(self, wall_ms: int) -> int:
+        """Milliseconds by which the wall clock, which shows `wall_ms` now, was set since the last look, forth
+        or (negative) back; 0 if it was not. It is told once; a process that is held between its looks at the
+        two may be told so for nothing, and of as much the other way next."""
         before, self._ahead_ms = self._ahead_ms, wall_ms - self._elapsed_ms()
-        return before is not None and abs(self._ahead_ms - before) > SET_MS
+        by_ms = 0 if before is None else self._ahead_ms - before
+        return by_ms if abs(by_ms) > SET_MS else 0

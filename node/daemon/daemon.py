@@ -279,8 +279,8 @@ async def _run(
         )
         stepper = validator if recorder is None else recorder
         act, told = performer.perform, node.tell_executed
-        journal, guard, was_set = opened.journal, opened.guard, ClockWatch().was_set
-        driver = Driver(stepper, postbox, journal, guard, act, wall_ms, network, told, was_set)
+        journal, guard, set_by = opened.journal, opened.guard, ClockWatch().set_by
+        driver = Driver(stepper, postbox, journal, guard, act, wall_ms, network, told, set_by)
         node.performer, node.driver, node.federation = performer, driver, _federation(node)
         postbox.put(Start())
         ending = trio.Event()

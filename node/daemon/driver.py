@@ -80,10 +80,10 @@ class Driver:
         wall_ms: Callable[[], int],
         departures: Departures,
         stepped: Callable[[], None] = lambda: None,
-        clock_was_set: Callable[[int], bool] = lambda _wall_ms: False,
+        clock_set_by: Callable[[int], int] = lambda _wall_ms: 0,
     ) -> None:
-        """`stepped` is called after each group, when all that it led to was performed; `clock_was_set` with
-        each time that the validator is to be told."""
+        """`stepped` is called after each group, when all that it led to was performed; `clock_set_by` with
+        each time that the validator is to be told: milliseconds, 0 when the clock was not set."""
         self._validator = validator
         self._postbox = postbox
         self._journal = journal
@@ -92,7 +92,7 @@ class Driver:
         self._wall_ms = wall_ms
         self._departures = departures
         self._stepped = stepped
-        self._clock_was_set = clock_was_set
+        self._clock_set_by = clock_set_by
         self.counts = DriverCounts()
 
     async def run(self) -> None:
@@ -129,7 +129,8 @@ class Driver:
     def _look_at_clock(self) -> tuple[int, list[Output]]:
         """The time, and what comes of its not following from the one before."""
         now_ms = self._wall_ms()
-        return now_ms, self._validator.step(ClockSet(), now_ms) if self._clock_was_set(now_ms) else []
+        by_ms = self._clock_set_by(now_ms)
+        return now_ms, self._validator.step(ClockSet(by_ms), now_ms) if by_ms else []
 
     def _settle(self, outputs: list[Output]) -> bool:
         """Perform outputs in order, and what the durable ones lead to; True when work was deferred."""

@@ -1,7 +1,8 @@
 """Elapsed time that never runs backwards, and one timer.
 
-The wall clock may be set back or forth; retries and delays must not stall for it. So waits are counted in
-elapsed milliseconds: a step back counts as no time, a step forward ends waits early, which is harmless.
+The wall clock may be set back or forth, and what is measured here must not see it: a wait would end early, a
+batch seem slow for an hour. So everything is counted in elapsed milliseconds, which leave out by how much the
+clock was set, as far as that is told; of what is not told, a step back counts as no time.
 """
 
 from node.pool.effects import Wake
@@ -23,6 +24,12 @@ class Alarm:
             self.elapsed_ms += now_ms - self._last_ms
         self._last_ms = now_ms
         return self.elapsed_ms
+
+    def clock_set(self, by_ms: int) -> None:
+        """The wall clock was set by so much since it was last looked at, forth or (negative) back; `advance`
+        is told of it from now on."""
+        if self._last_ms is not None:
+            self._last_ms += by_ms
 
     def fired(self) -> None:
         """The timer went off: none is running now."""

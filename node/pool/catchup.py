@@ -61,7 +61,7 @@ class CatchUp:
         self.trust = trust
         """Of the current epoch; replaced with it. What is asked for never goes beyond an epoch's end,
         because a target is believed by its own epoch's set alone (C25)."""
-        self._alarm = Alarm()
+        self.alarm = Alarm()
         self._sources = Sources(config.sources)
         self._target: HeaderCertificate | None = None
         self._from_height = self._at_height = 0
@@ -107,7 +107,7 @@ class CatchUp:
         """A verified certificate lies above our tip, and `peer` has it. While running it moves the target;
         where agreement `walks` on by itself (C25), only what lies too far above for that does: a target that
         moves with the chain is reached by chance."""
-        self._alarm.advance(now_ms)
+        self.alarm.advance(now_ms)
         if peer is not None:
             self._sources.claim(peer, certificate.height)
         if self.diverged:
@@ -124,13 +124,13 @@ class CatchUp:
 
     def on_peer_height(self, peer: bytes, certified_height: int, now_ms: int) -> list[CatchUpEffect]:
         """A peer's status: what it has certified."""
-        self._alarm.advance(now_ms)
+        self.alarm.advance(now_ms)
         self._sources.claim(peer, certified_height)
         return self._finish([])
 
     def on_peer_gone(self, peer: bytes, now_ms: int) -> list[CatchUpEffect]:
         """A link went down: what was asked of it is asked elsewhere."""
-        self._alarm.advance(now_ms)
+        self.alarm.advance(now_ms)
         self._sources.drop(peer)
         for range_ in self._ranges:
             if range_.peer == peer and range_.is_open:
@@ -149,7 +149,7 @@ class CatchUp:
 
     def on_response(self, peer: bytes, response: SyncResponse, now_ms: int) -> list[CatchUpEffect]:
         """An answer: proven, or held against its sender."""
-        elapsed = self._alarm.advance(now_ms)
+        elapsed = self.alarm.advance(now_ms)
         asked = next((r for r in self._ranges if r.is_owed(peer, response.from_height)), None)
         if asked is None:
             if self._late.take(peer, response.from_height):
@@ -171,14 +171,14 @@ class CatchUp:
     ) -> list[CatchUpEffect]:
         """New heights, sent as they came by a peer that was asked to. They are taken where they follow what
         is executed or on its way; else only their certificate counts, and what lies between is asked for."""
-        self._alarm.advance(now_ms)
+        self.alarm.advance(now_ms)
         certificate, reached = pushed.certificate, self._reached(tip_height)
         if self.diverged or certificate is None or pushed.from_height + len(pushed.items) - 1 <= reached:
             return []
         try:
             items = verify_range(pushed, SYNC_HEIGHTS_MAX, self._config.pool, self.trust)
         except PeerError as error:
-            self._sources.failed(peer, self._alarm.elapsed_ms, lied=True)
+            self._sources.failed(peer, self.alarm.elapsed_ms, lied=True)
             return [Penalise(peer, error.blamed_on(peer))]
         if items is None:
             return []  # of an epoch that is not known here yet
@@ -204,7 +204,7 @@ class CatchUp:
 
     def on_executed(self, height: int, header_hash: Digest, now_ms: int) -> list[CatchUpEffect]:
         """The answer to `Execute`. Another header than the certified one is our own divergence (C3)."""
-        elapsed = self._alarm.advance(now_ms)
+        elapsed = self.alarm.advance(now_ms)
         target = self._target
         if target is None or not self._handed or self._handed[0].header.height != height:
             return []
@@ -227,8 +227,8 @@ class CatchUp:
 
     def on_tick(self, now_ms: int) -> list[CatchUpEffect]:
         """The timer asked for by `Wake` went off: slow answers are asked for elsewhere."""
-        elapsed = self._alarm.advance(now_ms)
-        self._alarm.fired()
+        elapsed = self.alarm.advance(now_ms)
+        self.alarm.fired()
         for range_ in self._ranges:
             if range_.is_asked and range_.deadline_ms <= elapsed:
                 self._late.add(range_)
@@ -294,7 +294,7 @@ class CatchUp:
             effects += self._hand_over()
         if self._target is not None:
             effects += self._ask(self._target)
-            effects += self._alarm.rearm(self._due_ms())
+            effects += self.alarm.rearm(self._due_ms())
         return effects
 
     def _hand_over(self) -> list[CatchUpEffect]:
@@ -314,7 +314,7 @@ class CatchUp:
         return effects
 
     def _ask(self, target: HeaderCertificate) -> list[CatchUpEffect]:
-        config, elapsed = self._config, self._alarm.elapsed_ms
+        config, elapsed = self._config, self.alarm.elapsed_ms
         self._extend(target)
         effects: list[CatchUpEffect] = []
         for position, range_ in enumerate(self._ranges):
@@ -349,7 +349,7 @@ class CatchUp:
     def _due_ms(self) -> int | None:
         dues = [range_.deadline_ms for range_ in self._ranges if range_.is_asked]
         if any(range_.is_open and not range_.is_asked for range_ in self._ranges):
-            free_at_ms = self._sources.free_at_ms(self._alarm.elapsed_ms)
+            free_at_ms = self._sources.free_at_ms(self.alarm.elapsed_ms)
             if free_at_ms is not None:
                 dues.append(free_at_ms)
         return min(dues, default=None)

@@ -3,8 +3,11 @@
 Only a blocking set of reports counts, so that one liar excludes nobody. While it lasts, leaders name only
 batches of that author that everybody else acknowledged; small ones still go inline, where nothing can be
 missing. The time doubles with each report after it ended, and halves as the author's batches are committed.
+An epoch's end ends none of that: its validators are known again by their keys.
 Who attests nothing in time is left out in the same way, for longer (VC4, `attesting.py`).
 """
+
+from collections.abc import Mapping
 
 from consensus import ValidatorSet
 from node.pool.shelf import HeldBatch
@@ -47,6 +50,17 @@ class Exclusions:
             if duration // 2 < self._base_ms // 2:
                 del self._duration[author]
                 self._until.pop(author, None)
+
+    def succeed(
+        self, before: "Exclusions", seats: Mapping[int, int], before_ms: int, elapsed_ms: int
+    ) -> None:
+        """Go on in the next epoch; who was at fault in the last one is the same. `seats`: by their indices
+        then those that they have now, one each; who has none is forgotten. `before_ms` is the elapsed time
+        there, `elapsed_ms` that here."""
+        for author, duration in before._duration.items():
+            if (seat := seats.get(author)) is not None:
+                self._duration[seat] = duration
+                self._until[seat] = before._until[author] - before_ms + elapsed_ms
 
     def end_ms(self, elapsed_ms: int) -> int | None:
         """When the next exclusion ends."""

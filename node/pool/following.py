@@ -86,7 +86,7 @@ class Following:
         self._follows = follows
         self._epoch = epoch
         self._height = height
-        self._alarm = Alarm()
+        self.alarm = Alarm()
         self._links: dict[bytes, _Link] = {}
         self._fed: dict[bytes, None] = {}
         self._feeder: bytes | None = None
@@ -164,16 +164,16 @@ class Following:
 
     def on_link_up(self, peer: bytes, is_validator: bool, now_ms: int) -> list[FollowEffect]:
         """A link opened."""
-        self._alarm.advance(now_ms)
+        self.alarm.advance(now_ms)
         if len(self._links) < self._limits.links_max:
             self._links[peer] = _Link(is_validator)
-            self._ask_at_ms = min(self._ask_at_ms, self._alarm.elapsed_ms)
-            self._probe_at_ms = min(self._probe_at_ms, self._alarm.elapsed_ms)
+            self._ask_at_ms = min(self._ask_at_ms, self.alarm.elapsed_ms)
+            self._probe_at_ms = min(self._probe_at_ms, self.alarm.elapsed_ms)
         return self._go_on()
 
     def on_link_down(self, peer: bytes, now_ms: int) -> list[FollowEffect]:
         """A link ended."""
-        self._alarm.advance(now_ms)
+        self.alarm.advance(now_ms)
         self._links.pop(peer, None)
         self._fed.pop(peer, None)
         if self._asked is not None and self._asked[0] == peer:
@@ -184,7 +184,7 @@ class Following:
 
     def on_follow(self, peer: bytes, message: Follow, now_ms: int) -> list[FollowEffect]:
         """A peer follows: feed it if there is room, and tell it what it does not know."""
-        elapsed = self._alarm.advance(now_ms)
+        elapsed = self.alarm.advance(now_ms)
         link = self._links.get(peer)
         if link is None:
             return []
@@ -198,7 +198,7 @@ class Following:
 
     def on_fed(self, peer: bytes, message: Fed, now_ms: int) -> list[FollowEffect]:
         """A peer will feed us, or will not, or not any longer; or it wants no more of us."""
-        elapsed = self._alarm.advance(now_ms)
+        elapsed = self.alarm.advance(now_ms)
         link = self._links.get(peer)
         if message.distance is None:
             self._fed.pop(peer, None)
@@ -221,7 +221,7 @@ class Following:
 
     def on_told(self, peer: bytes, certificate: HeaderCertificate, now_ms: int) -> list[FollowEffect]:
         """A peer has stored a height, certified and verified: our feeder brings it, or we fetch it."""
-        elapsed = self._alarm.advance(now_ms)
+        elapsed = self.alarm.advance(now_ms)
         if not self._follows or certificate.height <= self._height:
             return []
         if self._feeder is None or peer == self._feeder:
@@ -238,7 +238,7 @@ class Following:
 
     def on_fault(self, peer: bytes, now_ms: int) -> list[FollowEffect]:
         """What `peer` sent was false: it is not to feed us."""
-        elapsed = self._alarm.advance(now_ms)
+        elapsed = self.alarm.advance(now_ms)
         link = self._links.get(peer)
         if link is not None:
             link.free_at_ms = elapsed + self._limits.lie_pause_ms
@@ -246,8 +246,8 @@ class Following:
 
     def on_tick(self, now_ms: int) -> list[FollowEffect]:
         """The timer asked for by `Wake` went off."""
-        elapsed = self._alarm.advance(now_ms)
-        self._alarm.fired()
+        elapsed = self.alarm.advance(now_ms)
+        self.alarm.fired()
         effects: list[FollowEffect] = []
         if self._asked is not None and self._asked[1] <= elapsed:
             link = self._links.get(self._asked[0])
@@ -311,13 +311,13 @@ class Following:
         """What every event ends with: look for a feeder, ask around, set the timer."""
         if not self._follows:
             return []
-        elapsed = self._alarm.elapsed_ms
+        elapsed = self.alarm.elapsed_ms
         effects: list[FollowEffect] = []
         if self._feeder is None and self._asked is None and self._ask_at_ms <= elapsed:
             effects += self._ask(elapsed)
         if self._probe_at_ms <= elapsed:
             effects += self._probe(elapsed)
-        effects += self._alarm.rearm(self._due_ms())
+        effects += self.alarm.rearm(self._due_ms())
         return effects
 
     def _ask(self, elapsed_ms: int) -> list[FollowEffect]:

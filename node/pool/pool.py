@@ -8,6 +8,7 @@ Source: consensus.md C9, C21 to C24; Narwhal (arXiv 2105.11827) for digests inst
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 
 from consensus import (
     Block,
@@ -60,7 +61,7 @@ class BatchPool:
         self._config = config
         self._validators = validators
         self._me = me
-        self._alarm = Alarm()
+        self.alarm = Alarm()
         self._shelf = Shelf(config, validators)
         self._ordered = OrderedBlocks(config)
         self.contents = ContentsCache(config)
@@ -84,23 +85,23 @@ class BatchPool:
 
     def on_transactions(self, transactions: Iterable[Transaction], now_ms: int) -> list[PoolEffect]:
         """Transactions that `Admission` let in, signatures checked: seal them now or with company."""
-        self._alarm.advance(now_ms)
+        self.alarm.advance(now_ms)
         self.sealer.add(transactions)
         return self._finish([], now_ms)
 
     def on_chunk(self, ticket: int, data: bytes, transaction_bytes: int, now_ms: int) -> list[PoolEffect]:
         """A client's bytes, on a benchmark cluster: answered once sealed (`ChunksAnswered`)."""
-        self._alarm.advance(now_ms)
+        self.alarm.advance(now_ms)
         return self._finish(self.sealer.add_chunk(ticket, data, transaction_bytes), now_ms)
 
     def on_chunk_verified(self, ticket: int, fault: str | None, now_ms: int) -> list[PoolEffect]:
         """The answer to `VerifyChunk`: `fault` is None when every signature is good."""
-        self._alarm.advance(now_ms)
+        self.alarm.advance(now_ms)
         return self._finish(self.sealer.chunk_verified(ticket, fault), now_ms)
 
     def on_message(self, peer: bytes, message: PoolMessage, now_ms: int) -> list[PoolEffect]:
         """A message of the batch protocol from the link of `peer` (catch-up has its own machine)."""
-        elapsed = self._alarm.advance(now_ms)
+        elapsed = self.alarm.advance(now_ms)
         cluster_ms = max(now_ms, self._committed_ms)
         try:
             effects = self.arrivals.on_message(peer, message, elapsed, cluster_ms)
@@ -112,7 +113,7 @@ class BatchPool:
 
     def on_peer_connected(self, peer: bytes, now_ms: int) -> list[PoolEffect]:
         """A link came up: tell a validator what we hold and push what is ours (C9)."""
-        self._alarm.advance(now_ms)
+        self.alarm.advance(now_ms)
         index = self._validators.index_of(peer)
         if index is None or index == self._me:
             return []
@@ -121,7 +122,7 @@ class BatchPool:
 
     def on_peer_disconnected(self, peer: bytes, now_ms: int) -> list[PoolEffect]:
         """A link went down: nothing is asked of it or pushed to it any more."""
-        self._alarm.advance(now_ms)
+        self.alarm.advance(now_ms)
         self._fetcher.on_disconnected(peer)
         self._spreading.connected.pop(peer, None)
         return self._finish([], now_ms)
@@ -130,12 +131,12 @@ class BatchPool:
 
     def on_batch_verified(self, report: BatchReport, now_ms: int) -> list[PoolEffect]:
         """The answer to `VerifyBatch`."""
-        elapsed = self._alarm.advance(now_ms)
+        elapsed = self.alarm.advance(now_ms)
         return self._finish(self.attesting.on_report(report, elapsed), now_ms)
 
     def on_persisted(self, digests: Sequence[Digest], now_ms: int) -> list[PoolEffect]:
         """The answer to `PersistBatch`: from now on our acknowledgement counts and is sent (C2)."""
-        self._alarm.advance(now_ms)
+        self.alarm.advance(now_ms)
         effects: list[PoolEffect] = []
         for name in digests:
             held = self._shelf.get(name)
@@ -146,13 +147,13 @@ class BatchPool:
 
     def on_read(self, name: Digest, data: bytes | None, now_ms: int) -> list[PoolEffect]:
         """The answer to `ReadBatch`."""
-        elapsed = self._alarm.advance(now_ms)
+        elapsed = self.alarm.advance(now_ms)
         return self._finish(self._delivery.on_read(name, data, elapsed), now_ms)
 
     def on_tick(self, now_ms: int) -> list[PoolEffect]:
         """The timer asked for by `Wake` went off."""
-        elapsed = self._alarm.advance(now_ms)
-        self._alarm.fired()
+        elapsed = self.alarm.advance(now_ms)
+        self.alarm.fired()
         self._announcer.on_tick()
         if len(self._fetcher):
             self._fetcher.drop_unless(lambda n: self._delivery.is_wanted(n) or self._checks.references(n))
@@ -166,22 +167,18 @@ class BatchPool:
         self, round: Round, time_ms: int, ancestors: Sequence[Block], bytes_max: int, now_ms: int
     ) -> list[PoolEffect]:
         """`RequestPayload`: answered at once."""
-        elapsed = self._alarm.advance(now_ms)
+        elapsed = self.alarm.advance(now_ms)
         in_ancestors = dict.fromkeys(name for block in ancestors for name in self.contents.of(block).names())
         slot = Slot(round, time_ms, in_ancestors, bytes_max)
-        payload = build_payload(
-            self._shelf,
-            slot,
-            self._config,
-            lambda held: self._exclusions.leaves_out(held, self._validators, elapsed),
-        )
+        leaves_out = partial(self._exclusions.leaves_out, validators=self._validators, elapsed_ms=elapsed)
+        payload = build_payload(self._shelf, slot, self._config, leaves_out)
         encoded = payload.encode()
         self._announcer.on_answered(encoded)
         return [Answer(PayloadReady(round, encoded)), *self._finish([], now_ms)]
 
     def on_check(self, block: Block, ancestors: Sequence[Block], now_ms: int) -> list[PoolEffect]:
         """`CheckPayload`: answered now, or again when what is missing has come."""
-        elapsed = self._alarm.advance(now_ms)
+        elapsed = self.alarm.advance(now_ms)
         contents = self.contents.of(block)
         older = tuple(self.contents.of(ancestor) for ancestor in ancestors)
         fault = self._checks.start(block, contents, older)
@@ -198,7 +195,7 @@ class BatchPool:
 
     def on_committed(self, blocks: Sequence[CommittedBlock], now_ms: int) -> list[PoolEffect]:
         """`Commit`: what these blocks order is ordered for good; cluster time moves on (C24)."""
-        self._alarm.advance(now_ms)
+        self.alarm.advance(now_ms)
         for committed in blocks:
             block = committed.block
             contents = self.contents.of(block)
@@ -216,12 +213,12 @@ class BatchPool:
         """This block was executed, and is not stored yet: there is room for more."""
         contents = self._ordered.executing.get(block_id)
         if contents is not None:
-            self.sealer.executed(contents.names(), self._alarm.advance(now_ms))
+            self.sealer.executed(contents.names(), self.alarm.advance(now_ms))
         return self._finish([], now_ms)
 
     def on_executed(self, block_id: Digest, now_ms: int) -> list[PoolEffect]:
         """The answer to `BlockReady`: executed and flushed, so its batches may leave memory."""
-        elapsed = self._alarm.advance(now_ms)
+        elapsed = self.alarm.advance(now_ms)
         contents = self._ordered.executing.pop(block_id, None)
         names = contents.names() if contents is not None else ()
         if not names and elapsed == self._finished_ms:
@@ -235,7 +232,7 @@ class BatchPool:
     ) -> list[PoolEffect]:
         """Catch-up executed everything up to `height`, whose block has time `time_ms`; `ordered` are the
         digests of those blocks with their blocks' times, as far as they may not have expired."""
-        self._alarm.advance(now_ms)
+        self.alarm.advance(now_ms)
         self._delivery.skip_through(height)
         for name, block_time_ms in ordered:
             self._ordered.remember((name,), block_time_ms)
@@ -251,7 +248,7 @@ class BatchPool:
 
     def on_blamed(self, author: ValidatorIndex, weight: int, now_ms: int) -> list[PoolEffect]:
         """Timeouts of `weight` missed payload of `author`; fewer than a blocking set exclude nobody (C9)."""
-        self._exclusions.blame(author, weight, self._validators, self._alarm.advance(now_ms))
+        self._exclusions.blame(author, weight, self._validators, self.alarm.advance(now_ms))
         return self._finish([], now_ms)
 
     # --- questions -------------------------------------------------------------------------------------
@@ -272,6 +269,8 @@ class BatchPool:
     def succeed(self, before: "BatchPool", renamed: Mapping[bytes, bytes]) -> None:
         """This pool takes over from that of the epoch before; `renamed`: links by identities then and now."""
         self._fetcher.succeed(before._fetcher, renamed)
+        seats = _seats(before._validators, self._validators, renamed)
+        self._exclusions.succeed(before._exclusions, seats, before.alarm.elapsed_ms, self.alarm.elapsed_ms)
         self.attesting.succeed(before.attesting)
         self.sealer.succeed(before.sealer)
 
@@ -300,7 +299,7 @@ class BatchPool:
     ) -> list[PoolEffect]:
         """After a restart: the durable batches not yet executed (VC1 held before they were stored), the
         digests ordered by recent blocks with their blocks' times, and the time of the last of these."""
-        self._alarm.advance(now_ms)
+        self.alarm.advance(now_ms)
         self._committed_ms = committed_ms
         for name, block_time_ms in ordered:
             self._ordered.remember((name,), block_time_ms)
@@ -330,7 +329,7 @@ class BatchPool:
         """What every event ends with: seal, fetch, hand over, acknowledge, announce, and set the timer.
         The timer comes first: whoever answers an effect while still going through this list must not have
         the timer of that answer replaced by an older one."""
-        elapsed = self._finished_ms = self._alarm.elapsed_ms
+        elapsed = self._finished_ms = self.alarm.elapsed_ms
         effects = self._verdicts.in_place(effects, elapsed)
         effects += self.sealer.run(max(now_ms, self._committed_ms), elapsed)
         effects += self._delivery.run()
@@ -346,4 +345,11 @@ class BatchPool:
             self._exclusions.end_ms(elapsed),
         )
         due_ms = min((due for due in dues if due is not None), default=None)
-        return [*self._alarm.rearm(due_ms), *attestations, *effects]
+        return [*self.alarm.rearm(due_ms), *attestations, *effects]
+
+
+def _seats(before: ValidatorSet, after: ValidatorSet, renamed: Mapping[bytes, bytes]) -> dict[int, int]:
+    """The indices of a set by those that the same validators had in the one before."""
+    keys = (validator.public_key for validator in before.validators)
+    found = ((index, after.index_of(renamed.get(key, key))) for index, key in enumerate(keys))
+    return {was: now for was, now in found if now is not None}

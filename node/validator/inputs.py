@@ -69,7 +69,10 @@ class Resumed:
 @immutable(frozen=True, slots=True)
 class ClockSet:
     """The wall clock was set since the last input, or the machine slept: how long something took cannot be
-    told by its times before and after."""
+    told by its times before and after, but for those `by_ms` between them, forth or (negative) back. 0 where
+    it is not known by how much: recordings of software that did not tell have it so."""
+
+    by_ms: int
 
 
 @immutable(frozen=True, slots=True)

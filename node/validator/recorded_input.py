@@ -42,12 +42,14 @@ from node.validator.inputs import (
     _DISK_LOW,
     _CHUNK_SUBMITTED,
     _CHUNK_CHECKED,
+    _CLOCK_SET_SOMEHOW,
     _CLOCK_SET,
-) = range(1, 17)
-_OF_NO_FIELD: dict[int, Input] = {_START: Start(), _RESUMED: Resumed(), _CLOCK_SET: ClockSet()}
-_NUMBER_OF_NO_FIELD = {type(item): number for number, item in _OF_NO_FIELD.items()}
+) = range(1, 18)
+_OF_NO_FIELD: dict[int, Input] = {_START: Start(), _RESUMED: Resumed(), _CLOCK_SET_SOMEHOW: ClockSet(0)}
+"""The last is read and not written any more: such a recording is replayed as it was made."""
 _TRANSACTIONS_MAX = 2**20
 _TEXT_MAX = 2**16
+_STEP_MAX_MS = 2**62
 
 
 def input_value(item: Input) -> tuple[Value, ...]:
@@ -77,8 +79,10 @@ def input_value(item: Input) -> tuple[Value, ...]:
             return (_LINK_UP if isinstance(item, LinkUp) else _LINK_DOWN, peer)
         case DiskLow(low):
             return (_DISK_LOW, int(low))
-        case Start() | Resumed() | ClockSet():
-            return (_NUMBER_OF_NO_FIELD[type(item)],)
+        case ClockSet(by_ms):
+            return (_CLOCK_SET, by_ms)
+        case Start() | Resumed():
+            return (_START if isinstance(item, Start) else _RESUMED,)
         case _:
             assert_never(item)
 
@@ -91,7 +95,7 @@ def input_from(value: Value) -> Input:
     if kind in _OF_NO_FIELD:
         as_tuple(value, 1, "input")
         return _OF_NO_FIELD[kind]
-    if kind in (_LINK_UP, _LINK_DOWN, _TIMER_EXPIRED, _WRITTEN, _FLUSHED, _DISK_LOW):
+    if kind in (_LINK_UP, _LINK_DOWN, _TIMER_EXPIRED, _WRITTEN, _FLUSHED, _DISK_LOW, _CLOCK_SET):
         return _of_one_field(kind, as_tuple(value, 2, "input")[1])
     if kind == _FRAME:
         _, peer, topic, body, gossip_id = as_tuple(value, 5, "frame")
@@ -127,6 +131,8 @@ def _of_one_field(kind: int, field: Value) -> Input:
         return Written(as_int(field, "journal position"))
     if kind == _FLUSHED:
         return Flushed(as_int(field, "flush"))
+    if kind == _CLOCK_SET:
+        return ClockSet(as_int(field, "step of the clock", low=-_STEP_MAX_MS, high=_STEP_MAX_MS))
     return DiskLow(bool(as_int(field, "low", high=1)))
 
 

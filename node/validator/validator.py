@@ -23,6 +23,7 @@ from node.pool.messages import Fed, Follow, SyncRequest, SyncResponse
 from node.validator import inputs, outputs
 from node.validator.border import Border
 from node.validator.chunkdesk import take_chunk
+from node.validator.clocksteps import clock_set
 from node.validator.committimes import CommitTimes
 from node.validator.crossing import Crossing
 from node.validator.dataplane import CATCHUP_TIMER, POOL_TIMER, DataPlane
@@ -141,8 +142,8 @@ class Validator:
                 self._on_timer(name)
             case inputs.Resumed():
                 data.on_resumed()
-            case inputs.ClockSet():
-                self._own_rounds.clock_set()
+            case inputs.ClockSet(by_ms):
+                clock_set(by_ms, self._own_rounds, data.pool, data.catchup, self.feeding.following)
             case inputs.BatchChecked(digest, fault, opened):
                 report = BatchReport(digest, fault is None, fault or "", opened)
                 data.serve_pool(data.pool.on_batch_verified(report, now_ms))

@@ -13,9 +13,8 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from bench.ports import BELOW_CONNECTIONS, unused_ports
 from node.local.lifeline import VARIABLE
-from node.local.ports import NodePorts, first_busy
+from node.local.ports import BELOW_CONNECTIONS, NodePorts, first_busy, free_ports
 from node.local.supervisor import last_lines
 from node.local.testnet import LocalNode, Testnet, write_testnet
 
@@ -39,7 +38,7 @@ def ports_of_our_own(nodes: int) -> tuple[NodePorts, ...]:
     low, high = BELOW_CONNECTIONS
     share = (high - low) // TEST_PROCESSES_MAX // 10 * 10
     while True:
-        ports = unused_ports(nodes, (low + number * share, low + (number + 1) * share - 10 * nodes))
+        ports = free_ports(nodes, (low + number * share, low + (number + 1) * share))
         if not set(ports) & set(_drawn):
             _drawn.extend(ports)
             return ports

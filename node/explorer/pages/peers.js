@@ -19,7 +19,11 @@ export function peers({ ask, live }) {
     },
   });
   const list = panel("Peers", {
-    load: async () => ({ peers: await ask("v1/peers"), height: live.status?.certified_height ?? null }),
+    load: async () => ({
+      peers: await ask("v1/peers"),
+      height: live.status?.certified_height ?? null,
+      round: live.status?.round ?? null,
+    }),
     show: showPeers,
     onMissing: () => {
       list.element.hidden = true;
@@ -65,7 +69,7 @@ function showDiagnoses(diagnoses) {
   );
 }
 
-function showPeers({ peers: listed, height }) {
+function showPeers({ peers: listed, height, round }) {
   const connected = listed.filter((peer) => peer.connected).length;
   return [
     el("p", {}, `${count(connected)} of ${count(listed.length)} connected.`),
@@ -100,7 +104,7 @@ function showPeers({ peers: listed, height }) {
         "details",
         { "data-of": peer.node_key },
         el("summary", {}, `More about ${peer.name}`),
-        showMore(peer),
+        showMore(peer, round),
       ),
     ),
   ];
@@ -126,18 +130,21 @@ function skew(ms) {
   return `${ms < 0 ? "−" : ""}${duration(Math.abs(ms))}`;
 }
 
-function showMore(peer) {
+/** What `isthmus peers` tells: the round in which the node is or the one before, no older one. What the peer
+ * gave up earlier says nothing of what it does now. */
+function gaveUpLately(peer, round) {
+  const told = peer.timeout_round;
+  if (round === null || told === null || told < round - 1) return "no round lately";
+  return `round ${count(told)} (${peer.timeout_reason || "no reason told"})`;
+}
+
+function showMore(peer, round) {
   return facts([
     ["Node key", whole(peer.node_key)],
     ["Weight", count(peer.weight)],
     ["Connected for", peer.connected_for_ms === null ? null : since(peer.connected_for_ms, "")],
     ["Last vote", count(peer.last_vote_round)],
-    [
-      "Last gave up",
-      peer.timeout_round === null
-        ? "no round"
-        : `round ${count(peer.timeout_round)} (${peer.timeout_reason || "no reason told"})`,
-    ],
+    ["Gave up", gaveUpLately(peer, round)],
     ["Received", bytes(peer.bytes_in)],
     ["Sent", bytes(peer.bytes_out)],
     ["Score", count(peer.score)],

@@ -143,6 +143,17 @@ def test_storms_add_up_and_end_one_by_one() -> None:
     assert network.quality == base
 
 
+@pytest.mark.parametrize("off_ms", [-5_000, 5_000])
+def test_what_a_clock_jumps_by_is_no_time_to_the_pool_of_that_host(off_ms: int) -> None:
+    conditions = conditions_of()
+    host = conditions.world.hosts[3]
+    alarm = host.validator.data.pool.alarm
+    began_ms = alarm.advance(host.now_ms)
+    ClockSkew(0, 3, off_ms, 200).apply(conditions)
+    conditions.world.run(500)
+    assert alarm.advance(host.now_ms) - began_ms == 500
+
+
 def test_a_clock_jumps_and_jumps_back() -> None:
     conditions = conditions_of()
     host = conditions.world.hosts[3]

@@ -91,8 +91,8 @@ class Rig:
         journal.log = self.log
         self.journal = journal
         self.links = LoggingLinks(self.log)
-        self.clock_sets: list[bool] = []
-        """At which looks the wall clock is seen to have been set; at none after these."""
+        self.clock_sets: list[int] = []
+        """By how much the wall clock is seen to have been set at each look; by nothing after these."""
         self.driver = Driver(
             Script(self.log, answers),
             self.postbox,
@@ -101,7 +101,7 @@ class Rig:
             self.log.append,
             lambda: 1_000,
             self.links,
-            clock_was_set=lambda _wall_ms: bool(self.clock_sets) and self.clock_sets.pop(0),
+            clock_set_by=lambda _wall_ms: self.clock_sets.pop(0) if self.clock_sets else 0,
         )
 
     async def run(self, *items: Input, until: Callable[[list[object]], bool]) -> list[object]:
@@ -214,10 +214,11 @@ async def test_a_journal_that_fails_stops_the_loop_and_nothing_leaves(rig: Make)
 
 async def test_who_steps_is_told_that_the_clock_was_set_before_it_is_told_anything_else(rig: Make) -> None:
     append, told, last = Append(1, b"record", None), StopTimer("told"), StopTimer("last")
-    made = rig({Start(): [append], ClockSet(): [told], Written(1): [last]})
-    made.clock_sets = [True, True, False]
+    made = rig({Start(): [append], ClockSet(-9): [told], Written(1): [last]})
+    made.clock_sets = [-9, 3_600_000, 0]
     log = await made.run(Start(), until=lambda log: last in log)
-    assert log == [ClockSet(), Start(), told, ("journal", (b"record",)), ClockSet(), Written(1), told, last]
+    journalled = ("journal", (b"record",))
+    assert log == [ClockSet(-9), Start(), told, journalled, ClockSet(3_600_000), Written(1), last]
 
 
 async def test_deferred_work_gets_its_slice_after_each_drain_without_a_new_input(rig: Make) -> None:

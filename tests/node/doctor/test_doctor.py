@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from bench.ports import unused_ports
 from node.cli.exits import Exit
 from node.cli.main import run
 from node.config import load_config
@@ -20,6 +19,7 @@ from node.doctor.finding import Finding, Grade
 from node.doctor.kept import look_at_kept
 from node.doctor.neighbours import look_at_neighbours
 from node.home import Home
+from node.local.ports import free_ports
 from node.local.testnet import Testnet, write_testnet
 
 
@@ -27,7 +27,7 @@ from node.local.testnet import Testnet, write_testnet
 def testnet(tmp_path: Path) -> Testnet:
     seeds = iter(range(1, 100))
     return write_testnet(
-        tmp_path / "net", "sick", unused_ports(2), 1_750_000_000_000, lambda n: next(seeds).to_bytes(n, "big")
+        tmp_path / "net", "sick", free_ports(2), 1_750_000_000_000, lambda n: next(seeds).to_bytes(n, "big")
     )
 
 

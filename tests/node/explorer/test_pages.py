@@ -241,6 +241,46 @@ def test_what_a_node_does_not_tell_is_not_shown(browser: Browser, url: str) -> N
         assert browser.run("return [...document.querySelectorAll('main section')].every((one) => one.hidden)")
 
 
+GAVE_UP = """
+return Object.fromEntries([...document.querySelectorAll("main details")].map((one) => [
+  one.querySelector("summary").textContent.replace("More about ", ""),
+  [...one.querySelectorAll("dt")].find((dt) => dt.textContent === "Gave up").nextElementSibling.textContent,
+]));
+"""
+
+
+def test_a_round_that_a_peer_gave_up_is_shown_while_the_node_is_in_it_or_the_next(
+    browser: Browser, url: str
+) -> None:
+    browser.visit(url, "#/peers")
+    at = browser.wait_for("return (await (await fetch('v1/status')).json()).round")
+    ages = """
+    const real = window.fetch;
+    window.fetch = async (address, options) => {
+      const answer = await real(address, options);
+      if (!/v1.peers$/.test(String(address))) return answer;
+      const [first] = await answer.json();
+      const peers = [null, -2, -1, 0, 1].map((age) => ({
+        ...first,
+        name: String(age),
+        timeout_round: age === null ? null : age + AT,
+        timeout_reason: age === 1 ? "" : "no_proposal",
+      }));
+      return new Response(JSON.stringify(peers), { headers: answer.headers });
+    };
+    """.replace("AT", str(at))
+    with browser.prepared(ages):
+        browser.visit(url, "#/peers")
+        browser.until(lambda: browser.run(GAVE_UP).get("0") == f"round {at} (no_proposal)")
+    assert browser.run(GAVE_UP) == {
+        "null": "no round lately",
+        "-2": "no round lately",
+        "-1": f"round {at - 1} (no_proposal)",
+        "0": f"round {at} (no_proposal)",
+        "1": f"round {at + 1} (no reason told)",
+    }
+
+
 def test_what_a_reader_opened_stays_open_when_the_figures_change(
     browser: Browser, url: str, showcase: Showcase
 ) -> None:

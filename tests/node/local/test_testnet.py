@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from consensus import GuardRecord, SigningKey, decode
+from node.api.server import bind_listener
 from node.config import load_config
 from node.daemon.guardfile import GuardFile
 from node.genesis import Genesis
@@ -16,7 +17,7 @@ from node.home import HomeError, read_key
 from node.ledger.members import Member
 from node.ledger.params import Params
 from node.local.newnode import create_keys
-from node.local.ports import NodePorts, first_busy, fixed_ports, free_ports
+from node.local.ports import LOOPBACK, PORTS_PER_NODE, NodePorts, first_busy, fixed_ports, free_ports
 from node.local.testnet import Testnet, TestnetError, read_testnet, write_testnet
 from p2p import NodeIdentity
 
@@ -132,6 +133,36 @@ def test_free_ports_are_all_different_and_free() -> None:
     ports = free_ports(4)
     assert len({port for pair in ports for port in (pair.p2p, pair.api)}) == 8
     assert first_busy(ports) is None
+
+
+EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
+
+
+@pytest.mark.skipif(not EPHEMERAL.exists(), reason="only Linux tells what it hands out")
+def test_a_drawn_port_is_handed_to_nobody_else_before_a_node_listens_on_it() -> None:
+    """The system gives ports of its range to connections and to whoever asks for any."""
+    lowest = int(EPHEMERAL.read_text().split()[0])
+    assert max(pair.api for _ in range(20) for pair in free_ports(4)) < lowest
+
+
+NOBODY_DRAWS = (30_000, 32_500)
+
+
+def test_free_ports_are_within_the_range_that_is_asked_for() -> None:
+    first = free_ports(1, NOBODY_DRAWS)[0].p2p
+    for _ in range(50):
+        (ports,) = free_ports(1, (first, first + PORTS_PER_NODE))
+        assert ports == NodePorts(first, first + 1)
+    with pytest.raises(ValueError, match="do not fit"):
+        free_ports(2, (first, first + PORTS_PER_NODE))
+
+
+def test_a_port_that_a_starting_node_holds_and_does_not_listen_on_yet_is_not_drawn() -> None:
+    first = free_ports(1, NOBODY_DRAWS)[0].p2p
+    among = (first, first + PORTS_PER_NODE)
+    with bind_listener(LOOPBACK, first + 1), pytest.raises(OSError, match="no 2 free ports"):
+        free_ports(1, among)
+    assert free_ports(1, among) == (NodePorts(first, first + 1),)
 
 
 def test_a_busy_port_is_found() -> None:

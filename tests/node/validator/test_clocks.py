@@ -4,6 +4,7 @@ from random import Random
 
 import pytest
 
+from node.validator import ClockSet, LinkDown
 from tests.node.validator.world import world_of
 
 
@@ -46,3 +47,19 @@ def test_clocks_that_jump_back_and_forth_lose_nothing(seed: int) -> None:
         node.skew_ms = 0
     assert world.stored(sent, 20_000)
     world.settle(2_000)
+
+
+@pytest.mark.parametrize("by_ms", [3_600_000, 20, -20, -3_600_000])
+def test_what_a_clock_is_set_by_is_no_time_in_which_anybody_was_waited_for(by_ms: int) -> None:
+    world = world_of(1).start()
+    world.run(500)
+    host = world.hosts[0]
+    data = host.validator.data
+    alarms = data.pool.alarm, data.catchup.alarm, host.validator.feeding.following.alarm
+    host.feed(LinkDown(b"nobody"))  # all three look at the clock
+    began = [alarm.elapsed_ms for alarm in alarms]
+    host.skew_ms += by_ms
+    host.feed(ClockSet(by_ms))
+    world.run(300)
+    host.feed(LinkDown(b"nobody"))
+    assert [alarm.elapsed_ms - before for alarm, before in zip(alarms, began, strict=True)] == [300] * 3

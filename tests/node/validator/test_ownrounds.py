@@ -146,8 +146,8 @@ def test_a_node_whose_clock_is_set_to_and_fro_goes_on_by_what_it_knew() -> None:
     known_ms = window.slow_ms
 
     def set_clock() -> None:
-        host.skew_ms = 0 if host.skew_ms else -20
-        host.feed(ClockSet())
+        before_ms, host.skew_ms = host.skew_ms, 0 if host.skew_ms else -20
+        host.feed(ClockSet(host.skew_ms - before_ms))
         world.after(50, set_clock)
 
     set_clock()

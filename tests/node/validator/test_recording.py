@@ -90,7 +90,7 @@ NUMBERS = st.integers(0, 2**63 - 1)
 INPUTS: st.SearchStrategy[Input] = st.one_of(
     st.builds(Start),
     st.builds(Resumed),
-    st.builds(ClockSet),
+    st.builds(ClockSet, st.integers(-(2**62), 2**62)),
     st.builds(LinkUp, NAMES),
     st.builds(LinkDown, NAMES),
     st.builds(Frame, NAMES, st.integers(0, 255), st.binary(), st.none() | st.binary(max_size=16)),
@@ -195,11 +195,11 @@ def one_of_each() -> Iterator[Input]:
     yield from (Start(), LinkUp(b"p"), LinkDown(b"p"), Frame(b"p", 1, b""), TimerExpired("t"), Written(1))
     yield from (Flushed(1), Resumed(), BatchChecked(DIGEST, None), BatchLoaded(DIGEST, None))
     yield from (Submitted(1, ()), SignaturesChecked(1, (True, False)), DiskLow(True))
-    yield from (ChunkSubmitted(1, b"c", 1), ChunkChecked(1, None), ClockSet())
+    yield from (ChunkSubmitted(1, b"c", 1), ChunkChecked(1, None), ClockSet(-5))
 
 
 def test_the_numbers_of_inputs_outputs_and_tables_stay_what_they_are() -> None:
-    assert [input_value(item)[0] for item in one_of_each()] == list(range(1, 17))
+    assert [input_value(item)[0] for item in one_of_each()] == [*range(1, 16), 17]
     assert [OutputMark.of(output).kind for output in OUTPUTS] == list(range(1, 20))
     tables: list[Table] = [*ChainTable, *StateTable]
     assert sorted(TABLE_NUMBERS[table] for table in tables) == list(range(1, 19))
@@ -217,6 +217,8 @@ def test_the_numbers_of_inputs_outputs_and_tables_stay_what_they_are() -> None:
         None,
         (0,),
         (17,),
+        (17, 2**63),
+        (18,),
         (16, 1),
         (14, 1, b"chunk"),
         (15, 1, 5),
@@ -233,6 +235,10 @@ def test_the_numbers_of_inputs_outputs_and_tables_stay_what_they_are() -> None:
 def test_what_is_no_input_is_refused(value: Any) -> None:
     with pytest.raises(CodecError):
         input_from(value)
+
+
+def test_a_recording_that_does_not_tell_by_how_much_the_clock_was_set_is_read_as_before() -> None:
+    assert input_from((16,)) == ClockSet(0)
 
 
 @pytest.mark.parametrize("output", OUTPUTS, ids=lambda output: type(output).__name__)
