@@ -63,7 +63,7 @@ def decode_condition(data: bytes) -> Condition:
         value = decode(data, max_bytes=CONDITION_BYTES_MAX, max_depth=1, max_items=_FIELDS)
         return _from_fields(as_tuple(value, _FIELDS, "condition"))
     except CodecError as error:
-        raise MalformedMessage("condition", str(error)) from error
+        raise MalformedMessage("condition-malformed", str(error)) from error
 
 
 def _from_fields(fields: tuple[Value, ...]) -> Condition:

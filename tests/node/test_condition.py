@@ -74,7 +74,7 @@ def test_every_condition_comes_back_and_is_no_longer_than_the_longest(condition:
 def test_a_number_out_of_its_bounds_is_the_senders_fault(change: dict[str, int]) -> None:
     with pytest.raises(MalformedMessage) as caught:
         decode_condition(encode_condition(replace(WELL, **change)))  # type: ignore[arg-type]  # one int each
-    assert caught.value.code == "condition"
+    assert caught.value.code == "condition-malformed"
 
 
 @pytest.mark.parametrize(

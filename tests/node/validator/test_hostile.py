@@ -148,7 +148,7 @@ def test_every_message_travels_on_its_own_topic_only(running: World) -> None:
         for topic in (*DIRECT[2:], wire.Code.ATTESTATIONS):
             if topic != own:
                 assert faults_of(node, topic, body, peer) == ["topic"]
-        assert faults_of(node, wire.Code.CONDITION, body, peer) == ["condition"]
+        assert faults_of(node, wire.Code.CONDITION, body, peer) == ["condition-malformed"]
     for topic in DIRECT:
         assert len(faults_of(node, topic, CONDITION, peer)) == 1
     assert faults_of(node, wire.Code.CONDITION, CONDITION, peer) == []

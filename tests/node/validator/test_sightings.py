@@ -59,7 +59,9 @@ def test_what_a_node_says_of_itself_is_noted_by_whom_it_tells_and_a_lie_in_form_
     assert not any(host.punished for host in world.hosts)
     speaker.send(listener, wire.Code.CONDITION, b"\x01")
     world.run(100)
-    assert [(punished.peer, punished.code) for punished in listener.punished] == [(speaker.peer, "condition")]
+    assert [(punished.peer, punished.code) for punished in listener.punished] == [
+        (speaker.peer, "condition-malformed")
+    ]
     assert found.condition == A_CONDITION
 
 
