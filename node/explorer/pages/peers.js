@@ -126,6 +126,12 @@ function skew(ms) {
   return `${ms < 0 ? "−" : ""}${duration(Math.abs(ms))}`;
 }
 
+function said({ told, told_ms_ago: ago }) {
+  if (!told) return "nothing yet";
+  const missing = `${count(told.missing_batches)} batches missing`;
+  return `${bytes(told.disk_free_bytes)} of its disk free, ${missing} (${since(ago, "ago")})`;
+}
+
 function showMore(peer) {
   return facts([
     ["Node key", whole(peer.node_key)],
@@ -138,6 +144,7 @@ function showMore(peer) {
         ? "no round"
         : `round ${count(peer.timeout_round)} (${peer.timeout_reason || "no reason told"})`,
     ],
+    ["It says of itself", said(peer)],
     ["Received", bytes(peer.bytes_in)],
     ["Sent", bytes(peer.bytes_out)],
     ["Score", count(peer.score)],
