@@ -1,12 +1,10 @@
 """What nodes tell of themselves: how often, to whom, and that one node's `why` shows it of all."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
-import trio
 
 from node import wire
 from node.condition import Condition
@@ -15,7 +13,7 @@ from node.daemon.daemon import Node
 from node.daemon.looking import look
 from node.daemon.watches import DISK_RESERVE_BYTES, Room
 from node.diagnosis import PeerFacts, diagnose
-from tests.node.daemon.running import config_of, running_node, written
+from tests.node.daemon.running import config_of, running_node, until, written
 from tests.node.diagnosis.scene import A_CONDITION
 
 LINKS = (b"\x01" * 32, b"\x02" * 32)
@@ -58,14 +56,6 @@ def test_it_is_never_told_more_than_once_a_second() -> None:
     said = [(now, replace(A_CONDITION, is_disk_low=now % 200 == 0), LINKS) for now in range(0, 5_000, 100)]
     told = tellings(said)
     assert min(after - before for before, after in pairwise(told)) >= TELL_SOONEST_MS
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    """Look every now and then; the node's own patience ends it."""
-    while True:
-        if is_so():
-            return
-        await trio.sleep(0.02)
 
 
 def only_peer(node: Node) -> PeerFacts:
