@@ -111,6 +111,12 @@ function connection(peer) {
   return peer.connected ? badge("good", "connected") : badge("bad", "not connected");
 }
 
+function said({ told, told_ms_ago: ago }) {
+  if (!told) return "nothing yet";
+  const missing = `${count(told.missing_batches)} batches missing`;
+  return `${bytes(told.disk_free_bytes)} of its disk free, ${missing} (${since(ago, "ago")})`;
+}
+
 function heightOf(peer, height) {
   if (peer.certified_height === null) return "not told";
   const behind = height === null ? 0 : height - peer.certified_height;
@@ -126,12 +132,6 @@ function skew(ms) {
   return `${ms < 0 ? "−" : ""}${duration(Math.abs(ms))}`;
 }
 
-function said({ told, told_ms_ago: ago }) {
-  if (!told) return "nothing yet";
-  const missing = `${count(told.missing_batches)} batches missing`;
-  return `${bytes(told.disk_free_bytes)} of its disk free, ${missing} (${since(ago, "ago")})`;
-}
-
 function showMore(peer) {
   return facts([
     ["Node key", whole(peer.node_key)],
@@ -144,11 +144,11 @@ function showMore(peer) {
         ? "no round"
         : `round ${count(peer.timeout_round)} (${peer.timeout_reason || "no reason told"})`,
     ],
-    ["It says of itself", said(peer)],
     ["Received", bytes(peer.bytes_in)],
     ["Sent", bytes(peer.bytes_out)],
     ["Score", count(peer.score)],
     ["Software", peer.software],
+    ["It says of itself", said(peer)],
     ["Last error", peer.last_error],
   ]);
 }
