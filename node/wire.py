@@ -18,6 +18,7 @@ from consensus import (
 )
 from consensus import MESSAGE_BYTES_MAX as AGREEMENT_BYTES_MAX
 from node.anchoring.exchange import EXCHANGE_BYTES_MAX, Exchanged, decode_exchanged, encode_exchanged
+from node.condition import CONDITION_BYTES_MAX, Condition, decode_condition, encode_condition
 from node.pool.messages import MESSAGE_BYTES_MAX as POOL_BYTES_MAX
 from node.pool.messages import Attest, FetchedBatch, PoolMessage, PushBatch, SyncResponse
 from node.pool.messages import decode_message as decode_pool
@@ -25,9 +26,11 @@ from node.pool.messages import encode_message as encode_pool
 from p2p import Priority, Topic
 
 ATTESTING_SINCE = 4
-PROTOCOL_VERSION = 4
+TELLING_SINCE = 5
+PROTOCOL_VERSION = 5
 """The newest version that this software speaks; raised when nodes learn to say something new. 3: the hello
-says a range, and features are enabled by governance. 4: attestations (VC2), told to none that is older."""
+says a range, and features are enabled by governance. 4: attestations (VC2). 5: nodes tell their
+condition. Neither is told to who is older."""
 PROTOCOL_OLDEST = 3
 """The oldest that it still speaks: raised when nodes with and without a change can no longer talk. As long as
 it is at most the PROTOCOL_VERSION of the release before, a cluster is upgraded node by node."""
@@ -43,6 +46,7 @@ class Code(IntEnum):
     BATCHES = 4
     SYNC = 5
     ATTESTATIONS = 6
+    CONDITION = 7
     EVIDENCE = 21
     TRANSACTIONS = 22
     FEDERATION = 30
@@ -57,6 +61,7 @@ TOPICS = (
     Topic(Code.BATCHES, "batches", Priority.BULK, 4 * 1024 * _KIB + 128 * _KIB),
     Topic(Code.SYNC, "sync", Priority.BULK, POOL_BYTES_MAX),
     Topic(Code.ATTESTATIONS, "attestations", Priority.URGENT, 256 * _KIB, since=ATTESTING_SINCE),
+    Topic(Code.CONDITION, "condition", Priority.NORMAL, CONDITION_BYTES_MAX, since=TELLING_SINCE),
     Topic(Code.EVIDENCE, "evidence", Priority.NORMAL, 16 * _KIB, gossip=True),
     Topic(Code.TRANSACTIONS, "transactions", Priority.NORMAL, 1024 * _KIB, gossip=True),
     Topic(Code.FEDERATION, "federation", Priority.NORMAL, EXCHANGE_BYTES_MAX, foreign=True),
@@ -96,6 +101,16 @@ def pool_message(topic: int, body: bytes) -> PoolMessage:
     if _pool_topic(message) != topic:
         raise InvalidMessage("topic", f"{type(message).__name__} does not travel on topic {topic}")
     return message
+
+
+def frame_of_condition(condition: Condition) -> tuple[Code, bytes]:
+    """Topic and bytes of what a node says of itself."""
+    return Code.CONDITION, encode_condition(condition)
+
+
+def condition_message(body: bytes) -> Condition:
+    """What the peer said of itself; raises PeerError without a peer."""
+    return decode_condition(body)
 
 
 def frame_of_exchange(message: Exchanged) -> tuple[Code, bytes]:

@@ -30,6 +30,7 @@ PURE = (
     "p2p/peers.py",
     "p2p/queues.py",
     "node/diagnosis/*.py",
+    "node/condition.py",
     "node/genesis.py",
     "node/proofs/*.py",
     "node/anchoring/*.py",

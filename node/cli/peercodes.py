@@ -42,6 +42,7 @@ PEER: dict[str, str] = {
     "block-time": "A block's time is not after its parent's; it is scored.",
     "blocks-chain": "Blocks that were asked for do not follow each other; it is scored.",
     "cert-epoch": "A certificate is of another epoch; around an epoch's end this passes by itself.",
+    "condition-malformed": "What a peer says of itself cannot be read, or breaks a bound; it is scored.",
     "evidence-epoch": "Evidence is of another epoch than the set it is judged by; it is dropped.",
     "evidence-key": "Evidence names a validator by another key than it has; it is scored.",
     "evidence-signature": "Evidence is not signed by whom it accuses; it is scored.",

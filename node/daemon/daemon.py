@@ -20,6 +20,7 @@ from consensus import ED25519, Digest, LocalError, SigningKey
 from node.config import NodeConfig
 from node.daemon.allocation import keep_freed_memory
 from node.daemon.clockwatch import ClockWatch
+from node.daemon.conditions import tell_condition
 from node.daemon.driver import Driver
 from node.daemon.executed import ExecutedIndex, executed_receipts
 from node.daemon.federation.directory import ConfiguredAddress
@@ -40,7 +41,7 @@ from node.daemon.telling import configure_log, tell_start
 from node.daemon.timeslice import ask_for_short_turns
 from node.daemon.verifying import pace_garbage_collection
 from node.daemon.waiters import TooManyWaiters, Waiters
-from node.daemon.watches import watch_disk, watch_links
+from node.daemon.watches import Room, watch_disk, watch_links
 from node.daemon.whereabouts import Whereabouts
 from node.daemon.workers import Workers, open_workers
 from node.home import read_key
@@ -287,7 +288,9 @@ async def _run(
         nursery.start_soon(performer.timers.run)
         nursery.start_soon(driver.run)
         nursery.start_soon(node.federation.run)
-        nursery.start_soon(watch_disk, opened, postbox)
+        room = Room.of(opened.store)
+        nursery.start_soon(watch_disk, opened, postbox, room)
+        nursery.start_soon(tell_condition, opened, validator, postbox, room, network)
         nursery.start_soon(watch_links, network)
         nursery.start_soon(_forget_old, node, rules)
         nursery.start_soon(AllowedList(config, membership).watch)

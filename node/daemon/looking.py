@@ -1,6 +1,7 @@
 """One look at a running node and at everybody it is linked to, as plain facts for people and rules."""
 
 from consensus import out_until
+from node.daemon.conditions import missing_batches
 from node.daemon.daemon import Node, software_version
 from node.daemon.featuregate import proposed_features
 from node.daemon.readiness import BACKLOG_MAX
@@ -12,7 +13,6 @@ from node.storage import PRUNED_KEY, ChainTable, StateTable
 from node.validator import Sighting, Validator
 from p2p import PeerStatus
 
-_WANTED = "pool_wanted_batches"
 _UNSEEN = "it was never linked since this node started, and this node does not dial it"
 
 
@@ -83,7 +83,7 @@ def _node_facts(node: Node) -> NodeFacts:
         never_signs=floor is not None and floor.record is None,
         floor_round=view.floor_round,
         floor_height=view.floor_height,
-        missing_batches=next(held for name, held, _ in data.pool.limits() if name == _WANTED),
+        missing_batches=missing_batches(validator),
         pending_transactions=len(data.desk.admission),
         inbox=len(node.postbox),
         inbox_max=BACKLOG_MAX,
@@ -151,5 +151,7 @@ def _peer_facts(
         protocol_version=None if link is None else link.protocol_version,
         key_twice_ms_ago=None if link is None else link.key_twice_ms_ago,
         own_key_twice_ms_ago=None if link is None else link.own_key_twice_ms_ago,
+        told=seen.condition,
+        told_ms_ago=None if seen.condition is None else max(0, wall_ms() - seen.condition_ms),
         last_error=_UNSEEN if link is None else link.last_error,
     )

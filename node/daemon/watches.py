@@ -1,10 +1,13 @@
 """What a running node keeps an eye on: room on its disk, and why peers are not linked."""
 
+from dataclasses import dataclass
+
 import structlog
 import trio
 
 from node.daemon.postbox import Postbox
 from node.daemon.startup import OpenedHome
+from node.daemon.store import Store
 from node.validator import DiskLow
 from p2p import Network, PeerId
 
@@ -29,15 +32,35 @@ async def watch_links(network: Network) -> None:
         await trio.sleep(LINK_WATCH_SECONDS)
 
 
-async def watch_disk(opened: OpenedHome, postbox: Postbox) -> None:
-    """Say when the disk runs full and when it is free again, until cancelled."""
+@dataclass(slots=True)
+class Room:
+    """How much there was when `watch_disk` looked last."""
+
+    free_bytes: int
+    map_used_permille: int
+
+    @staticmethod
+    def of(store: Store) -> "Room":
+        """As it is now."""
+        room = Room(0, 0)
+        room.look(store)
+        return room
+
+    def look(self, store: Store) -> None:
+        """Measure anew."""
+        self.free_bytes = store.disk_free_bytes()
+        self.map_used_permille = int(1000 * store.used_ratio())
+
+
+async def watch_disk(opened: OpenedHome, postbox: Postbox, room: Room) -> None:
+    """Keep `room` true, and say when the disk runs full and when it is free again, until cancelled."""
     low = False
     while True:
-        free = opened.store.disk_free_bytes()
-        changed = (free < DISK_RESERVE_BYTES) != low
+        room.look(opened.store)
+        changed = (room.free_bytes < DISK_RESERVE_BYTES) != low
         if changed:
             low = not low
-            _log.warning("disk_low" if low else "disk_recovered", free_bytes=free)
+            _log.warning("disk_low" if low else "disk_recovered", free_bytes=room.free_bytes)
         if low or changed:
             # Said again while it lasts: a flush that went through in between may have said otherwise.
             postbox.put(DiskLow(low))

@@ -4,11 +4,9 @@ from dataclasses import dataclass
 
 from node.diagnosis.facts import NodeFacts, PeerFacts
 from node.diagnosis.links import BEHIND_HEIGHTS, clock_is_off, is_used_twice
+from node.diagnosis.room import DISK_LOW_RESERVES, MAP_FULL_PERMILLE, mib
 from node.diagnosis.verdict import Rule, Verdict
 
-DISK_LOW_RESERVES = 8
-"""So many times the reserve is low: there is time to act."""
-MAP_FULL_PERMILLE = 900
 FAILED_ROUNDS = 3
 CERTIFICATION_LAG = 32
 """Heights; voters refuse payload at twice as many (C13)."""
@@ -25,10 +23,6 @@ class Scene:
     def validators(self) -> tuple[PeerFacts, ...]:
         """The others that count in this epoch."""
         return tuple(peer for peer in self.peers if peer.is_validator)
-
-
-def _mib(size: int) -> str:
-    return f"{size / 2**20:.0f} MiB"
 
 
 # --- the node itself --------------------------------------------------------------------------------
@@ -48,7 +42,7 @@ def _disk_full(scene: Scene) -> str | None:
     node = scene.node
     if node.disk_free_bytes >= node.disk_reserve_bytes:
         return None
-    return f"{_mib(node.disk_free_bytes)} are free: below {_mib(node.disk_reserve_bytes)} clients are refused"
+    return f"{mib(node.disk_free_bytes)} are free: below {mib(node.disk_reserve_bytes)} clients are refused"
 
 
 def _own_clock(scene: Scene) -> str | None:
@@ -117,7 +111,7 @@ def _disk_low(scene: Scene) -> str | None:
     node = scene.node
     if node.disk_free_bytes >= DISK_LOW_RESERVES * node.disk_reserve_bytes:
         return None
-    return f"{_mib(node.disk_free_bytes)} are free; at {_mib(node.disk_reserve_bytes)} clients are refused"
+    return f"{mib(node.disk_free_bytes)} are free; at {mib(node.disk_reserve_bytes)} clients are refused"
 
 
 def _well(scene: Scene) -> str | None:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from node.condition import Condition
+
 
 @dataclass(frozen=True, slots=True)
 class PeerFacts:
@@ -49,6 +51,9 @@ class PeerFacts:
     """When two processes were last seen to use its node key."""
     own_key_twice_ms_ago: int | None
     """When it last said so of this node's key."""
+    told: Condition | None
+    """What it said of itself last: its own words; None when it never did (protocol 5)."""
+    told_ms_ago: int | None
     last_error: str
 
     @property

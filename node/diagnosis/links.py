@@ -1,8 +1,8 @@
 """What is the matter with one other validator: the table of rules, the worst cause first."""
 
-from dataclasses import dataclass
-
-from node.diagnosis.facts import NodeFacts, PeerFacts
+from node.diagnosis.facts import PeerFacts
+from node.diagnosis.said import SAID_CAUSES, SAID_FAULTS, SAID_WARNINGS
+from node.diagnosis.seen import Seen
 from node.diagnosis.verdict import Rule, Verdict
 
 SILENT_MS = 10_000
@@ -19,14 +19,6 @@ SCORE = 40
 KEY_TWICE_MS = 60_000
 CLOCK_SLACK_MS = 1_000
 """How much later than it was made a proposal may arrive before its maker's clock is suspected."""
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """One peer, and the node that looks at it."""
-
-    peer: PeerFacts
-    node: NodeFacts
 
 
 def _both_vote(seen: Seen) -> bool:
@@ -283,6 +275,7 @@ PEER_RULES: tuple[Rule[Seen], ...] = (
         "look at that machine: the process may be stopped or starved; `isthmus why` there",
         _silent,
     ),
+    *SAID_FAULTS,
     Rule(
         "clock-skew",
         Verdict.WARNING,
@@ -304,6 +297,7 @@ PEER_RULES: tuple[Rule[Seen], ...] = (
         "compare software versions and clocks; its log says which rule",
         _refuses,
     ),
+    *SAID_CAUSES,
     Rule(
         "behind",
         Verdict.WARNING,
@@ -370,6 +364,7 @@ PEER_RULES: tuple[Rule[Seen], ...] = (
         "look for peer_fault in this node's log; at 100 points the link ends",
         _scored,
     ),
+    *SAID_WARNINGS,
     Rule(
         "not-dialled",
         Verdict.GOOD,

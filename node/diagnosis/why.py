@@ -2,7 +2,8 @@
 
 from node.diagnosis.cluster import CLUSTER_RULES, NODE_RULES, Scene
 from node.diagnosis.facts import NodeFacts, PeerFacts
-from node.diagnosis.links import PEER_RULES, Seen
+from node.diagnosis.links import PEER_RULES
+from node.diagnosis.seen import Seen
 from node.diagnosis.verdict import Diagnosis, first_that_applies
 
 CLUSTER = "cluster"

@@ -1,12 +1,14 @@
 """What peers were last seen to do: where they say they are, their last vote, and how their clocks differ.
 
-For operators only: nothing is decided from it, and it is neither verified beyond the link nor kept.
+What they say of their own condition stands beside it, the latest of each. For operators only: nothing is
+decided from it, and it is neither verified beyond the link nor kept.
 """
 
 from collections import deque
 from dataclasses import dataclass, field
 
 from consensus import Message, Proposal, Round, Status, Timeout, TimeoutReason, Vote, epoch_of
+from node.condition import Condition
 
 SIGHTINGS_MAX = 256
 """Peers remembered, by node key; the one not heard of for longest makes room."""
@@ -35,6 +37,10 @@ class Sighting:
     """Its round when its link came up or it entered the epoch; None until it has told. What it
     proposes up to there may be sent again, with the time of before: of its clock that says nothing."""
     skews_ms: deque[int] = field(default_factory=lambda: deque(maxlen=_SKEWS))
+
+    condition: Condition | None = None
+    """What it said of itself last, and when by our wall clock."""
+    condition_ms: int = 0
 
     @property
     def clock_skew_ms(self) -> int | None:
@@ -101,6 +107,13 @@ class Sightings:
             seen.round, seen.certified_height, seen.has_told = message.round, message.certified_height, True
         elif isinstance(message, Timeout):
             seen.timeout_round, seen.timeout_reason = message.round, message.reason
+
+    def told(self, node_key: bytes, condition: Condition, now_ms: int) -> None:
+        """A peer told its condition; what it told before is forgotten, however often it tells."""
+        seen = self._seen.get(node_key)
+        if seen is None:
+            seen = self._begin(node_key, 0)
+        seen.condition, seen.condition_ms = condition, now_ms
 
     def limits(self) -> tuple[tuple[str, int, int], ...]:
         """(name, current, bound)."""

@@ -126,8 +126,7 @@ class Validator:
 
     def limits(self) -> tuple[tuple[str, int, int], ...]:
         """(name, current, bound) of everything in here that can grow."""
-        data = self.data
-        ours = (self.replica, self._border, self.sightings, self.feeding)
+        data, ours = self.data, (self.replica, self._border, self.sightings, self.feeding)
         rooms = (*ours, data.pool, data.catchup, data.held, data.desk, data.line, data.book, data.outgoing)
         return tuple(limit for room in rooms for limit in room.limits())
 
@@ -218,8 +217,7 @@ class Validator:
 
     def _greet(self, identity: bytes) -> None:
         self._mail.events.append(agreement.PeerConnected(identity))
-        data = self.data
-        data.serve_pool(data.pool.on_peer_connected(identity, self._mail.now_ms))
+        self.data.serve_pool(self.data.pool.on_peer_connected(identity, self._mail.now_ms))
 
     # --- links and frames ------------------------------------------------------------------------------
 
@@ -245,6 +243,8 @@ class Validator:
                     self._mail.put(outputs.ForwardGossip(frame.peer, frame.topic, frame.gossip_id))
             elif frame.topic in wire.AGREEMENT_TOPICS:
                 self._on_agreement(identity, wire.agreement_message(frame.topic, frame.body), frame)
+            elif frame.topic == wire.Code.CONDITION:
+                self.sightings.told(frame.peer, wire.condition_message(frame.body), self._mail.now_ms)
             else:
                 self._on_pool_message(identity, frame)
         except PeerError as error:

@@ -25,6 +25,7 @@ from consensus import (
     root_certificate,
 )
 from node import wire
+from node.condition import CONDITION_BYTES_MAX, Condition
 from node.pool.messages import (
     DIGESTS_MAX,
     Acknowledge,
@@ -111,6 +112,18 @@ def test_garbage_raises_nothing_but_peer_errors(topic: Code, body: bytes) -> Non
     for read in (wire.agreement_message, wire.pool_message):
         with pytest.raises(PeerError):
             read(topic, b"\xc1" + body)
+    with pytest.raises(PeerError):
+        wire.condition_message(b"\xc1" + body)
+
+
+def test_a_condition_comes_back_from_its_topic_and_is_no_other_message() -> None:
+    condition = Condition(2**40, False, 10, 3, 2, 1, False, False, 9)
+    topic, body = wire.frame_of_condition(condition)
+    assert topic is Code.CONDITION
+    assert wire.condition_message(body) == condition
+    for other in Code:
+        with pytest.raises(PeerError):
+            wire.pool_message(other, body)
 
 
 def test_what_agreement_waits_for_is_urgent_and_bodies_never_are() -> None:
@@ -138,16 +151,17 @@ def test_codes_on_the_wire_never_change() -> None:
         "BATCHES": 4,
         "SYNC": 5,
         "ATTESTATIONS": 6,
+        "CONDITION": 7,
         "EVIDENCE": 21,
         "TRANSACTIONS": 22,
         "FEDERATION": 30,
     }
 
 
-def test_attestations_are_not_told_to_software_that_does_not_know_them() -> None:
+def test_nothing_is_told_to_software_that_does_not_know_it() -> None:
     since = {topic.code: topic.since for topic in wire.TOPICS if topic.since}
-    assert since == {Code.ATTESTATIONS: 4}
-    assert wire.PROTOCOL_OLDEST < since[Code.ATTESTATIONS] <= wire.PROTOCOL_VERSION
+    assert since == {Code.ATTESTATIONS: 4, Code.CONDITION: 5}
+    assert all(wire.PROTOCOL_OLDEST < first <= wire.PROTOCOL_VERSION for first in since.values())
 
 
 def test_the_largest_message_of_each_class_fits_its_topic() -> None:
@@ -157,5 +171,6 @@ def test_the_largest_message_of_each_class_fits_its_topic() -> None:
     assert len(acknowledgement) <= limits[Code.DATA]
     _, attestation = wire.frame_of_pool(Attest((NAME,) * DIGESTS_MAX))
     assert len(attestation) <= limits[Code.ATTESTATIONS]
+    assert limits[Code.CONDITION] == CONDITION_BYTES_MAX
     _, batch = wire.frame_of_pool(PushBatch(bytes(4 * 1024 * 1024 + 64 * 1024)))
     assert len(batch) <= limits[Code.BATCHES]

@@ -10,6 +10,7 @@ from node.cli.access import access_options, find_access
 from node.cli.exits import Exit
 from node.cli.options import json_option
 from node.cli.output import Output, document_of, table
+from node.cli.said import SAID_HEADINGS, said_row
 from node.cli.seen import PEER_HEADINGS, peer_row
 
 
@@ -42,6 +43,7 @@ def command(output: Output, **options: Any) -> int:
             if not peer.connected and peer.last_error:
                 words = peer.last_error.removeprefix(f"{peer.name}: ")
                 console.print(f"{peer.name}: {words}", markup=False)
+        console.print(table(SAID_HEADINGS, [said_row(peer) for peer in answer.peers]))
 
     output.answer(document, for_people)
     linked = [peer.connected for peer in answer.peers if peer.is_validator or not answer.node.weight]

@@ -15,6 +15,7 @@ from node.cli.access import access_options, find_access
 from node.cli.exits import Exit
 from node.cli.options import json_option
 from node.cli.output import Output, document_of, table
+from node.cli.said import SAID_HEADINGS, own_row, said_row
 from node.cli.seen import PEER_HEADINGS, peer_row
 from node.client import Client
 from node.config import load_config
@@ -131,6 +132,7 @@ def _show(console: Console, found: Sequence[Found], diagnoses: Sequence[Diagnosi
             markup=False,
         )
         console.print(table(PEER_HEADINGS, [peer_row(peer, node.round) for peer in best.peers]))
+        console.print(table(SAID_HEADINGS, [own_row(node), *map(said_row, best.peers)]))
         for leader in node.left_out:
             console.print(f"{leader.name} is {leader.words}", markup=False)
     for item in diagnoses:

@@ -115,6 +115,12 @@ function connection(peer) {
   return peer.connected ? badge("good", "connected") : badge("bad", "not connected");
 }
 
+function said({ told, told_ms_ago: ago }) {
+  if (!told) return "nothing yet";
+  const missing = `${count(told.missing_batches)} batches missing`;
+  return `${bytes(told.disk_free_bytes)} of its disk free, ${missing} (${since(ago, "ago")})`;
+}
+
 function heightOf(peer, height) {
   if (peer.certified_height === null) return "not told";
   const behind = height === null ? 0 : height - peer.certified_height;
@@ -149,6 +155,7 @@ function showMore(peer, round) {
     ["Sent", bytes(peer.bytes_out)],
     ["Score", count(peer.score)],
     ["Software", peer.software],
+    ["It says of itself", said(peer)],
     ["Last error", peer.last_error],
   ]);
 }

@@ -22,6 +22,7 @@ from node.local.testnet import Testnet, write_testnet
 from tests.node.api.fake_backend import FakeBackend
 from tests.node.api.live import serving
 from tests.node.daemon.running import config_of
+from tests.node.diagnosis.scene import A_CONDITION
 
 
 class TroubledBackend(FakeBackend):
@@ -53,6 +54,32 @@ async def test_a_cluster_in_order_has_a_line_for_everybody_and_exit_code_0(
         code, out = await ask(capsys, "peers", "--url", live.url)
         assert code == Exit.OK
         assert "node-3" in out
+
+
+class TellingBackend(FakeBackend):
+    """The fake node, one of whose peers says that it lacks batches and room."""
+
+    def look(self) -> tuple[NodeFacts, tuple[PeerFacts, ...]]:
+        node, (first, second, third) = super().look()
+        said = replace(A_CONDITION, disk_free_bytes=2**27, is_disk_low=True, missing_batches=17)
+        return node, (first, replace(second, told=said), replace(third, told=None, told_ms_ago=None))
+
+
+async def test_one_node_tells_what_the_others_say_of_themselves(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async with serving(TellingBackend()) as live:
+        code, out = await ask(capsys, "why", "--url", live.url)
+        assert code == Exit.NEGATIVE
+        assert "node-2 says that 128 MiB are free on its disk: it refuses clients  (says-disk-full)" in out
+        assert "batches missing" in out
+        assert "node-2 │ 2.0 s ago │ 0.1 GB │ 1.0 % │ 17 │" in " ".join(out.split())
+        for command in ("why", "peers"):
+            code, out = await ask(capsys, command, "--url", live.url, "--json")
+            answer = json.loads(out)
+            peers = answer["peers"] if command == "peers" else answer["nodes"][0]["peers"]
+            assert [peer["told"] and peer["told"]["missing_batches"] for peer in peers] == [0, 17, None]
+            assert [peer["told_ms_ago"] for peer in peers] == [2_000, 2_000, None]
 
 
 class FollowingBackend(FakeBackend):

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -54,3 +54,11 @@ async def running_node(config: NodeConfig) -> AsyncIterator[Node]:
             nursery.start_soon(run)
             yield await capture.arrived.receive()
             nursery.cancel_scope.cancel()
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Look every now and then; the node's own patience ends it."""
+    while True:
+        if is_so():
+            return
+        await trio.sleep(0.02)

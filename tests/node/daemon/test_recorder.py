@@ -12,6 +12,7 @@ import structlog
 from bench.local import make_record
 from bench.replaying import replay_file
 from consensus import SigningKey
+from node import wire
 from node.client import Wallet
 from node.config import ConfigError, NodeConfig, parse_config
 from node.daemon.recorder import (
@@ -27,6 +28,7 @@ from node.storage import StateTable, Table
 from node.validator import (
     Append,
     DiskLow,
+    Frame,
     Input,
     Output,
     SignaturesChecked,
@@ -35,7 +37,7 @@ from node.validator import (
     TimerExpired,
 )
 from node.validator.recording import Ending, Entry, Opening, Raised, RecordingFile, Step
-from tests.node.daemon.running import config_of, running_node, written
+from tests.node.daemon.running import config_of, running_node, until, written
 from tests.node.daemon.test_metrics import samples_of
 from tests.node.validator.test_recording import opening
 
@@ -291,6 +293,26 @@ async def test_an_observer_s_run_replays_without_any_key(tmp_path: Path) -> None
     assert isinstance(first, Opening)
     assert (first.consensus_key, first.signing) == (None, None)
     assert any(isinstance(step, Step) and isinstance(step.item, SignaturesChecked) for step in others)
+
+
+async def test_what_others_say_of_themselves_is_recorded_and_replays(tmp_path: Path) -> None:
+    testnet = written(tmp_path / "net", 2)
+    config = recorded(config_of(testnet, 0))
+    async with running_node(config) as node, running_node(config_of(testnet, 1)) as other:
+        peer = bytes(other.opened.identity.peer_id)
+
+        def has_told() -> bool:
+            seen = node.validator.sightings.of(peer)
+            return seen is not None and seen.condition is not None
+
+        await until(has_told)
+    report = replay_file(config.home)
+    assert (report.difference, report.ended) == (None, "the node ended")
+    (_, path), *_ = recordings_in(recordings_dir(config.home))
+    frames = [
+        step.item for step in entries_of(path) if isinstance(step, Step) and isinstance(step.item, Frame)
+    ]
+    assert any(frame.topic == wire.Code.CONDITION for frame in frames)
 
 
 async def test_a_recording_beside_the_data_is_nothing_a_check_complains_of(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A node of a cluster of four in which all is well, and one of its peers: tests change one thing."""
 
+from node.condition import Condition
 from node.diagnosis import NodeFacts, PeerFacts
 
 A_NODE = NodeFacts(
@@ -41,6 +42,17 @@ A_NODE = NodeFacts(
     left_out=(),
     proposed_features=(),
 )
+A_CONDITION = Condition(
+    disk_free_bytes=2**40,
+    is_disk_low=False,
+    map_used_permille=10,
+    missing_batches=0,
+    pending_transactions=0,
+    inbox=0,
+    is_diverged=False,
+    never_signs=False,
+    sync_target=None,
+)
 A_PEER = PeerFacts(
     name="node-1",
     node_key=b"\x11" * 32,
@@ -69,5 +81,7 @@ A_PEER = PeerFacts(
     protocol_version=3,
     key_twice_ms_ago=None,
     own_key_twice_ms_ago=None,
+    told=A_CONDITION,
+    told_ms_ago=2_000,
     last_error="",
 )

@@ -19,10 +19,16 @@ from node.diagnosis import (
     elsewhere,
     why_down,
 )
-from tests.node.diagnosis.scene import A_NODE, A_PEER
+from tests.node.diagnosis.scene import A_CONDITION, A_NODE, A_PEER
 
 PEERS = tuple(replace(A_PEER, name=f"node-{number}") for number in range(1, 4))
 HOME = HomeFacts("node-0", "http://127.0.0.1:27601", True, True, False, "", (), "to record 9", True, "")
+
+
+def says(**words: Any) -> dict[str, Any]:
+    """The change of a peer that says so of itself."""
+    return {"told": replace(A_CONDITION, **words)}
+
 
 OTHER_GENESIS = "node-1: it belongs to another cluster: its genesis is 0102, ours is 0304"
 OF_A_PEER: list[tuple[str, dict[str, Any], str]] = [
@@ -52,6 +58,20 @@ OF_A_PEER: list[tuple[str, dict[str, Any], str]] = [
     ("attests-late", {"missed_attestations": 4, "attests_late": True}, "too late, the last 4 times"),
     ("slow-reader", {"queue_bytes": 5 * 2**20}, "5120 KiB"),
     ("breaks-rules", {"score": 40}, "40 points"),
+    ("says-diverged", says(is_diverged=True), "node-1 says that its ledger differs"),
+    ("says-guard-lost", says(never_signs=True), "node-1 says that the guard beside its key is lost"),
+    ("says-disk-full", says(is_disk_low=True, disk_free_bytes=2**27), "128 MiB are free on its disk"),
+    ("says-batches-missing", says(missing_batches=64), "node-1 says that it lacks 64 batches"),
+    ("in-order", says(missing_batches=63), "takes part"),
+    ("says-catching-up", says(sync_target=900), "says that it catches up to height 900, and is at 500"),
+    ("says-catching-up", {**says(sync_target=9), "certified_height": None}, "catches up to height 9"),
+    ("says-overloaded", says(inbox=5_000), "node-1 says that 5000 inputs wait for it"),
+    ("says-map-nearly-full", says(map_used_permille=950), "says that 95 % of its database's map"),
+    ("says-disk-nearly-full", says(disk_free_bytes=2**30), "no more than 1024 MiB are free"),
+    ("in-order", {**says(is_diverged=True), "told_ms_ago": 20_001}, "takes part"),
+    ("in-order", {"told": None, "told_ms_ago": None}, "takes part"),
+    ("in-order", says(disk_free_bytes=2**31), "takes part"),
+    ("unreachable", {**says(is_diverged=True), "connected": False}, "is not connected"),
     ("in-order", {}, "takes part, round 1000, height 500"),
     ("in-order", {"last_vote_round": None, "missed_rounds": 63}, "takes part"),
     ("in-order", {"missed_attestations": 2, "attests_late": True}, "takes part"),
@@ -227,6 +247,23 @@ def test_a_node_that_is_told_of_another_process_with_its_key_says_who_told_it() 
     check(found[1], "own-key-used-twice", "as node-1 told it")
     assert [item.code for item in found[2:]] == ["in-order"] * 3
     assert diagnose(A_NODE, (late,))[1].code == "well"
+
+
+def test_few_missing_batches_of_another_node_count_while_rounds_fail() -> None:
+    lacks = replace(A_PEER, **says(missing_batches=2))
+    assert diagnose(A_NODE, (lacks,))[2].code == "in-order"
+    found = diagnose(replace(A_NODE, failed_rounds=1), (lacks,))[2]
+    check(found, "says-batches-missing", "node-1 says that it lacks 2 batches")
+
+
+def test_what_another_node_says_of_itself_explains_what_is_seen_of_it() -> None:
+    """The cause stands in for what comes of it, and what this node sees of the link stands before both."""
+    behind = replace(A_PEER, certified_height=1, **says(sync_target=500))
+    assert diagnose(A_NODE, (behind,))[2].code == "says-catching-up"
+    mute = replace(A_PEER, missed_rounds=64, **says(never_signs=True))
+    assert diagnose(A_NODE, (mute,))[2].code == "says-guard-lost"
+    silent = replace(A_PEER, heard_ms_ago=60_000, **says(is_diverged=True))
+    assert diagnose(A_NODE, (silent,))[2].code == "silent"
 
 
 def test_the_worst_cause_is_told_first() -> None:

@@ -29,12 +29,15 @@ from node.pool.messages import (
     SyncResponse,
 )
 from node.validator import Frame, ServeSync
+from tests.node.diagnosis.scene import A_CONDITION
 from tests.node.validator.world import world_of
 
 STRANGER = b"\x99" * 32
 DIRECT = (wire.Code.AGREEMENT, wire.Code.BLOCKS, wire.Code.DATA, wire.Code.BATCHES, wire.Code.SYNC)
+SINCE_LATER = (wire.Code.ATTESTATIONS, wire.Code.CONDITION)
 GOSSIPED = (wire.Code.EVIDENCE, wire.Code.TRANSACTIONS)
 NAME = b"n" * 16
+CONDITION = wire.frame_of_condition(A_CONDITION)[1]
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +61,7 @@ def faults_of(node: Host, topic: int, body: bytes, sender: bytes, name: bytes | 
     return [punished.code for punished in node.punished]
 
 
-@pytest.mark.parametrize("topic", [*DIRECT, *GOSSIPED, 0, 6, 99, 2**31])
+@pytest.mark.parametrize("topic", [*DIRECT, *SINCE_LATER, *GOSSIPED, 0, 8, 99, 2**31])
 @pytest.mark.parametrize(
     "body",
     [
@@ -89,10 +92,10 @@ def test_garbage_is_its_senders_fault(running: World, topic: int, body: bytes, s
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.sampled_from([*DIRECT, *GOSSIPED]), st.data())
+@given(st.sampled_from([*DIRECT, *SINCE_LATER, *GOSSIPED]), st.data())
 def test_damaged_real_frames_never_raise(topic: int, data: st.DataObject) -> None:
     world, frames = recorded()
-    bodies = [body for recorded_topic, body in frames if recorded_topic == topic] or [b"\x90"]
+    bodies = [body for recorded_topic, body in frames if recorded_topic == topic] or [CONDITION]
     body = bytearray(data.draw(st.sampled_from(bodies)))
     for _ in range(data.draw(st.integers(0, 3))):
         body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
@@ -142,9 +145,13 @@ def test_every_message_travels_on_its_own_topic_only(running: World) -> None:
         wire.Code.SYNC: wire.frame_of_pool(SyncResponse(Height(1), (), (), None))[1],
     }
     for own, body in bodies.items():
-        for topic in DIRECT[2:]:
+        for topic in (*DIRECT[2:], wire.Code.ATTESTATIONS):
             if topic != own:
                 assert faults_of(node, topic, body, peer) == ["topic"]
+        assert faults_of(node, wire.Code.CONDITION, body, peer) == ["condition-malformed"]
+    for topic in DIRECT:
+        assert len(faults_of(node, topic, CONDITION, peer)) == 1
+    assert faults_of(node, wire.Code.CONDITION, CONDITION, peer) == []
 
 
 def test_votes_and_timeouts_of_others_are_no_ones_to_send(running: World) -> None:

@@ -1,7 +1,11 @@
 """What is noted of peers: the last of each kind, clocks by fresh proposals, never too many peers."""
 
+from dataclasses import replace
+
 from consensus import Epoch, Height, Round, Status
+from node import wire
 from node.validator.sightings import SIGHTINGS_MAX, Sightings
+from tests.node.diagnosis.scene import A_CONDITION
 from tests.node.validator.world import world_of
 
 PEER = b"\x01" * 32
@@ -25,6 +29,40 @@ def test_a_status_is_remembered_with_its_time_and_strangers_make_room() -> None:
         seen.note(number.to_bytes(32, "big"), status(1, 1), 2_000 + number, NO_ROUND)
     assert seen.of(PEER) is None
     assert seen.limits() == (("sightings", SIGHTINGS_MAX, SIGHTINGS_MAX),)
+
+
+def test_of_what_a_peer_says_of_itself_the_latest_is_remembered_however_often_it_says_it() -> None:
+    seen = Sightings()
+    for number in range(1_000):
+        seen.told(PEER, replace(A_CONDITION, inbox=number), 5_000 + number)
+    found = seen.of(PEER)
+    assert found is not None
+    assert found.condition == replace(A_CONDITION, inbox=999)
+    assert (found.condition_ms, found.heard_ms, found.has_told) == (5_999, 0, False), "no word of agreement"
+    seen.note(PEER, status(7, 5), 6_000, NO_ROUND)
+    seen.on_link_up(PEER)
+    assert found.condition is not None, "it stays, with its age"
+    for number in range(SIGHTINGS_MAX):
+        seen.told(number.to_bytes(32, "big"), A_CONDITION, 7_000 + number)
+    assert seen.limits() == (("sightings", SIGHTINGS_MAX, SIGHTINGS_MAX),)
+
+
+def test_what_a_node_says_of_itself_is_noted_by_whom_it_tells_and_a_lie_in_form_is_punished() -> None:
+    world = world_of().start()
+    world.run(500)
+    speaker, listener = world.hosts[2], world.hosts[0]
+    speaker.send(listener, *wire.frame_of_condition(A_CONDITION))
+    world.run(100)
+    found = listener.validator.sightings.of(speaker.peer)
+    assert found is not None
+    assert found.condition == A_CONDITION
+    assert not any(host.punished for host in world.hosts)
+    speaker.send(listener, wire.Code.CONDITION, b"\x01")
+    world.run(100)
+    assert [(punished.peer, punished.code) for punished in listener.punished] == [
+        (speaker.peer, "condition-malformed")
+    ]
+    assert found.condition == A_CONDITION
 
 
 def test_with_an_epoch_rounds_begin_anew() -> None:
