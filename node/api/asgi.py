@@ -2,7 +2,8 @@
 
 Beneath is the connection's h11 machine, which knows HTTP/1.1; what it makes of an answer's head, body and
 end leaves in one write where they come together. The reader of the connection hands over a body piece by
-piece, and waits while a piece was not taken.
+piece, and reads no more while a piece was not taken. So an application that waits for something else takes
+the body first: behind one that nobody takes, nobody is seen to go away either.
 
 Source: ASGI 3.0 with the HTTP connection scope 2.3; RFC 9110 and 9112.
 """
@@ -71,6 +72,7 @@ class Exchange:
         "cut",
         "has_begun",
         "is_answered",
+        "is_asking",
         "is_whole",
         "scope",
         "takes_no_body",
@@ -99,6 +101,8 @@ class Exchange:
         """Ends the application's work: its answer is of no use any more."""
         self.is_whole = False
         """Whether all of the body is here."""
+        self.is_asking = False
+        """Whether the application waits for more of the body."""
         self.has_begun = False
         """Whether something of an answer has left."""
         self.is_answered = False
@@ -115,8 +119,8 @@ class Exchange:
         self._taken = trio.Event()
 
     async def has_room(self) -> None:
-        """Returns once what was fed is taken, or nobody takes anything any more."""
-        if self._pieces and not self.is_answered:
+        """Returns once what was fed of a body that goes on is taken, or nobody takes anything any more."""
+        if self._pieces and not self.is_whole and not self.is_answered:
             await self._taken.wait()
 
     def end(self) -> None:
@@ -134,7 +138,9 @@ class Exchange:
             await self._write(self._machine.send(go_on) or b"")
         while not self._pieces and not self.is_whole:
             self._arrived = trio.Event()
+            self.is_asking = True
             await self._arrived.wait()
+        self.is_asking = False
         body = b"".join(self._pieces)
         self._pieces.clear()
         self._taken.set()
@@ -177,7 +183,8 @@ class Exchange:
         status: int = message["status"]
         self.takes_no_body |= status in _BODYLESS
         headers: list[Any] = [*message.get("headers", ()), _NO_GUESSING, (b"date", _date(int(time.time())))]
-        if self._is_last() or not self.is_whole:  # of a body that nobody waited for the rest may still come
+        # Of a body that nobody waited for the rest may still come. The application may have said it already.
+        if (self._is_last() or not self.is_whole) and not any(name == b"connection" for name, _ in headers):
             headers.append((b"connection", b"close"))
         return h11.Response(status_code=status, headers=headers)
 

@@ -2,8 +2,11 @@
 
 Each phase has its own deadline: between requests, in a request's header, in a send, and in a close (the peer
 is read and thrown away for a moment, because closing with unread bytes resets the connection and destroys the
-answer, RFC 9112 section 9.6). Bodies have theirs where they are read (`bodies.py`). Whoever goes away ends
-what it asked for.
+answer, RFC 9112 section 9.6). Bodies have theirs where they are read (`bodies.py`).
+
+Whoever goes away ends what it asked for: by a reset at once. Who closes its side may still take the answer,
+or be gone: TCP tells the one from the other only when something is sent. So what is whole by then goes on for
+`half_closed_ms`, and an answer that is whole by then to its end; what can never be whole ends at once.
 
 An answer leaves in one write, without a turn of the scheduler, where the socket takes it: under load each
 turn costs its client the time of everything else that this node has to do. For the same reason there is no
@@ -24,6 +27,7 @@ from starlette.types import ASGIApp
 
 from node.api.asgi import NO_GUESSING, BadTarget, Exchange, scope_of
 from node.api.departure import Departure
+from node.api.emptylines import EmptyLines
 from node.api.faults import Fault
 from node.api.gauges import Gauges
 from node.api.limits import ApiLimits
@@ -64,9 +68,7 @@ class Connection:
         self._departure = departure
         self._limits = limits
         self._gauges = gauges
-        # Of the next request as much may have come as is read at once; headers have a limit before that.
-        incomplete_max = limits.body_piece_bytes + 2 * limits.header_bytes_max
-        self._machine = h11.Connection(h11.SERVER, max_incomplete_event_size=incomplete_max)
+        self._machine = _machine(limits)
         self._client = _address(stream.socket.getpeername())
         self._server = _address(stream.socket.getsockname())
         self._exchange: Exchange | None = None
@@ -83,6 +85,8 @@ class Connection:
             _Phase.CLOSING: limits.linger_ms / 1000,
         }
         self._header_bytes = 0
+        self._empty_lines = EmptyLines()
+        self._is_half_closed = False
 
     async def run(self) -> None:
         """Serve requests until the connection ends; the stream is closed afterwards."""
@@ -107,6 +111,8 @@ class Connection:
 
     async def _read(self, nursery: trio.Nursery) -> None:
         while True:
+            if self._phase is _Phase.BUSY and self._exchange is not None:
+                await self._exchange.has_room()  # what nobody takes stays where its sender pays for it
             with trio.CancelScope(deadline=self._deadline) as self._reading:
                 await trio.lowlevel.wait_readable(self._stream.socket)
             if self._reading.cancelled_caught:
@@ -118,10 +124,14 @@ class Connection:
             if data is None:
                 continue
             if not data:
+                await self._finish_half_closed()
                 return
             if self._phase is _Phase.CLOSING or self._machine.their_state is h11.MUST_CLOSE:
                 continue  # behind the last request of a connection comes nothing (RFC 9112 section 9.6)
             if self._phase is _Phase.IDLE:
+                data = self._empty_lines.behind(data)
+                if not data:
+                    continue
                 self._header_bytes = 0
                 self._set_phase(_Phase.HEADER)
             self._header_bytes += len(data)
@@ -131,13 +141,30 @@ class Connection:
                 await self._refuse_large_header()
 
     def _take_read(self) -> bytes | None:
-        """What the socket has, as much as is read at once; empty at its end, None if nothing."""
+        """What the socket has, as much as is read at once; empty at its end, None if nothing. A peer that is
+        gone for certain ends all that it asked for."""
         try:
             return os.read(self._stream.socket.fileno(), self._piece_bytes)
         except BlockingIOError:
             return None  # readable no more: the kernel may say so in vain
         except OSError:
-            return b""  # the peer is gone
+            self._scope.cancel()
+            return b""
+
+    async def _finish_half_closed(self) -> None:
+        """Nothing more comes, and all requests before the last one are answered: that one's answer is still
+        waited for. Nothing is sent where none comes in time: a peer that takes it would believe it."""
+        exchange = self._exchange
+        if self._phase is not _Phase.BUSY or exchange is None:
+            return
+        if not (exchange.is_whole or exchange.is_answered):
+            return
+        self._is_half_closed = True
+        self._turned = trio.Event()
+        with trio.move_on_after(self._limits.half_closed_ms / 1000):
+            await self._turned.wait()
+        if exchange.is_answered:  # all of it is on its way, and whoever takes none of it is found out there
+            await self._turned.wait()
 
     async def _take_events(self, nursery: trio.Nursery) -> None:
         """What the machine makes of what was read, until it needs more or the connection closes."""
@@ -164,7 +191,13 @@ class Connection:
 
     async def _take_turn(self) -> None:
         """The header that came before its turn, perhaps half of it, is one like any other from now on."""
-        here = self._machine.trailing_data[0]
+        came = self._machine.trailing_data[0]
+        here = self._empty_lines.behind(came)
+        if len(here) < len(came):  # the machine takes empty lines for a request, and cannot give them up
+            self._machine = _machine(self._limits)
+            if not here:
+                return
+            self._machine.receive_data(here)
         self._header_bytes = len(here)
         self._set_phase(_Phase.HEADER)
         limit = self._limits.header_bytes_max
@@ -175,6 +208,7 @@ class Connection:
         """A request has come with its whole header: the application answers it in a task of its own, so that
         this one sees the peer go away."""
         self._set_phase(_Phase.BUSY)
+        self._empty_lines.begin()
         if request.http_version not in _VERSIONS:  # who offers another protocol is answered in this one
             self._gauges.refuse("host")
             await self._refuse(Fault.HTTP_VERSION, "This node speaks HTTP/1.1 only.")
@@ -207,7 +241,11 @@ class Connection:
                 await self._begin_close()
 
     def _is_last(self) -> bool:
-        return self._departure.has_begun or self._requests >= self._limits.connection_requests_max
+        return (
+            self._departure.has_begun
+            or self._is_half_closed
+            or self._requests >= self._limits.connection_requests_max
+        )
 
     async def _on_answered(self) -> None:
         """All of an answer was sent: the next request has its turn, or the connection ends."""
@@ -235,11 +273,10 @@ class Connection:
 
     @property
     def _piece_bytes(self) -> int:
-        """Most to read now: a body comes in large pieces, of a header nobody takes more than its limit."""
-        limits = self._limits
-        return (
-            limits.body_piece_bytes if self._machine.their_state is h11.SEND_BODY else limits.header_bytes_max
-        )
+        """Most to read now: a body comes in large pieces where somebody waits for them. Of a header nobody
+        takes more than its limit."""
+        is_asking = self._exchange is not None and self._exchange.is_asking
+        return self._limits.body_piece_bytes if is_asking else self._limits.header_bytes_max
 
     async def _refuse_large_header(self) -> None:
         self._gauges.refuse("too-large")
@@ -314,6 +351,13 @@ class Connection:
         self._phase = phase
         self._phase_began = trio.current_time()
         self._reading.deadline = self._deadline
+
+
+def _machine(limits: ApiLimits) -> h11.Connection:
+    """HTTP/1.1 before its first request. Of the next one as much may have come as is read at once; headers
+    have a limit before that."""
+    incomplete_max = limits.body_piece_bytes + 2 * limits.header_bytes_max
+    return h11.Connection(h11.SERVER, max_incomplete_event_size=incomplete_max)
 
 
 def refusal_bytes(fault: Fault, message: str) -> bytes:
