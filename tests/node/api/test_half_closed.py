@@ -178,3 +178,20 @@ async def test_a_submission_is_answered_with_its_certificate_where_that_comes_in
         backend.commit()
         answer = await read_answer(stream)
         assert (answer.status, answer.json()["state"]) == (200, "certified")
+
+
+async def test_who_waits_with_its_side_closed_is_told_like_all_others_when_the_node_stops() -> None:
+    backend = FakeBackend()
+    backend.hold = True
+    transaction = put_record(backend.genesis, "docs/a", 1).encoded
+    async with (
+        serving(backend, PATIENT) as live,
+        await trio.open_tcp_stream("127.0.0.1", live.port) as stream,
+    ):
+        await stream.send_all(submission(transaction))
+        await stream.send_eof()
+        await backend.wait_submission()
+        await trio.testing.wait_all_tasks_blocked(0.02)
+        live.shutdown.set()
+        answer = await read_answer(stream)
+        assert (answer.status, answer.json()["state"]) == (202, "admitted")
