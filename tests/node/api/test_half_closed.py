@@ -122,6 +122,67 @@ async def test_who_resets_its_connection_is_not_waited_for() -> None:
         assert left.is_set()
 
 
+AHEAD = pytest.mark.parametrize(
+    "ahead", [b"\r\n", REQUEST, REQUEST[:9]], ids=["an empty line", "a request", "half a request"]
+)
+
+
+@AHEAD
+async def test_who_goes_away_behind_what_it_sent_ahead_is_seen_to_go(ahead: bytes) -> None:
+    async with waited_for(BRIEF) as (ends, left):
+        await ends.client.send_all(REQUEST + ahead)
+        await trio.testing.wait_all_tasks_blocked(0.02)
+        await ends.client.aclose()
+        await ends.ended.wait()
+        assert left.is_set()
+
+
+@AHEAD
+async def test_who_resets_its_connection_behind_what_it_sent_ahead_is_not_waited_for(ahead: bytes) -> None:
+    async with waited_for(PATIENT) as (ends, left):
+        await ends.client.send_all(REQUEST + ahead)
+        await trio.testing.wait_all_tasks_blocked(0.02)
+        reset(ends.client)
+        await ends.ended.wait()
+        assert left.is_set()
+
+
+async def test_what_comes_piece_by_piece_before_its_turn_is_answered_in_its_turn() -> None:
+    gates = [trio.Event() for _ in range(3)]
+    turns = iter(gates)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await next(turns).wait()
+        await answering(b"good")(scope, receive, send)
+
+    async with connected(app, PATIENT) as ends:
+        ahead = b"\r\n" + REQUEST + b"\r\n" + REQUEST + b"\r\n"
+        await ends.client.send_all(REQUEST)
+        for at in range(0, len(ahead), 7):
+            await ends.client.send_all(ahead[at : at + 7])
+            await trio.testing.wait_all_tasks_blocked(0.001)
+        await ends.client.send_eof()
+        for gate in gates:
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            gate.set()
+        assert (await ends.receive_all()).count(b"good") == 3
+
+
+async def test_of_what_comes_before_its_turn_no_more_is_read_than_is_kept() -> None:
+    async with waited_for(PATIENT) as (ends, left), trio.open_nursery() as nursery:
+        sent = trio.Event()
+
+        async def send() -> None:
+            await ends.client.send_all(REQUEST + bytes(64 * 1024 * 1024))
+            sent.set()
+
+        nursery.start_soon(send)
+        await trio.testing.wait_all_tasks_blocked(0.2)
+        assert not sent.is_set()
+        assert not left.is_set()
+        nursery.cancel_scope.cancel()
+
+
 @pytest.mark.parametrize(
     "half",
     [
