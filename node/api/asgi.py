@@ -62,7 +62,9 @@ class Exchange:
 
     __slots__ = (
         "_arrived",
+        "_came_bytes",
         "_head",
+        "_is_asking",
         "_is_last",
         "_machine",
         "_on_answered",
@@ -72,7 +74,6 @@ class Exchange:
         "cut",
         "has_begun",
         "is_answered",
-        "is_asking",
         "is_whole",
         "scope",
         "takes_no_body",
@@ -97,12 +98,12 @@ class Exchange:
         self._arrived = trio.Event()
         self._taken = trio.Event()
         self._head: h11.Response | None = None
+        self._is_asking = False
+        self._came_bytes = 0
         self.cut = trio.CancelScope()
         """Ends the application's work: its answer is of no use any more."""
         self.is_whole = False
         """Whether all of the body is here."""
-        self.is_asking = False
-        """Whether the application waits for more of the body."""
         self.has_begun = False
         """Whether something of an answer has left."""
         self.is_answered = False
@@ -114,9 +115,18 @@ class Exchange:
         """The next piece of the body. What comes behind the answer is thrown away."""
         if self.is_answered:
             return
+        self._came_bytes += len(piece)
         self._pieces.append(piece)
         self._arrived.set()
         self._taken = trio.Event()
+
+    def asked_bytes(self) -> int:
+        """How much of the body the application waits for; none where its length is not known before its end:
+        what is read beyond that is of another request, and nobody has counted it."""
+        if not self._is_asking:
+            return 0
+        lengths = (int(value) for name, value in self.scope["headers"] if name == b"content-length")
+        return max(0, sum(lengths) - self._came_bytes)
 
     async def has_room(self) -> None:
         """Returns once what was fed of a body that goes on is taken, or nobody takes anything any more."""
@@ -138,9 +148,9 @@ class Exchange:
             await self._write(self._machine.send(go_on) or b"")
         while not self._pieces and not self.is_whole:
             self._arrived = trio.Event()
-            self.is_asking = True
+            self._is_asking = True
             await self._arrived.wait()
-        self.is_asking = False
+        self._is_asking = False
         body = b"".join(self._pieces)
         self._pieces.clear()
         self._taken.set()

@@ -284,10 +284,10 @@ class Connection:
 
     @property
     def _piece_bytes(self) -> int:
-        """Most to read now: a body comes in large pieces where somebody waits for them. Of a header nobody
-        takes more than its limit."""
-        is_asking = self._exchange is not None and self._exchange.is_asking
-        return self._limits.body_piece_bytes if is_asking else self._limits.header_bytes_max
+        """Most to read now: a body comes in large pieces where somebody waits for them. Of a header, and of
+        what comes behind a body, nobody takes more than its limit."""
+        asked = 0 if self._exchange is None else self._exchange.asked_bytes()
+        return min(self._limits.body_piece_bytes, asked + self._limits.header_bytes_max)
 
     async def _refuse_large_header(self) -> None:
         self._gauges.refuse("too-large")

@@ -42,7 +42,8 @@ class ApiLimits:
     """Bodies of all requests being read or answered now."""
     body_timeout_ms: int = 30_000
     body_piece_bytes: int = 256 * _KIB
-    """Read at once while a request is under way: each piece of a body costs its way through the server."""
+    """Read at once of a body whose length is known: each piece costs its way through the server. Of others a
+    header's worth."""
     write_timeout_ms: int = 10_000
     """For each 8 KiB of an answer until the reader's system took them."""
     write_piece_bytes: int = 64 * _KIB

@@ -35,6 +35,31 @@ async def test_of_a_body_that_nobody_takes_no_more_is_read_than_came_with_the_he
         assert len(request) + len(more) - unread <= limits.header_bytes_max
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="what waits in a socket is asked of it as Linux has it")
+@pytest.mark.parametrize(
+    ("framing", "body"),
+    [(b"content-length: 1", b"x"), (b"transfer-encoding: chunked", b"1\r\nx\r\n0\r\n\r\n")],
+    ids=["of a known length", "chunked"],
+)
+async def test_behind_a_body_no_more_of_the_next_one_is_read_than_is_kept(
+    framing: bytes, body: bytes
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive())["more_body"]:
+            pass
+        await trio.sleep_forever()
+
+    limits = ApiLimits()
+    ahead = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9000000\r\n\r\n" + bytes(100_000)
+    async with connected(app, limits) as ends:
+        await ends.client.send_all(b"POST / HTTP/1.1\r\nhost: a\r\n" + framing + b"\r\n\r\n")
+        await trio.testing.wait_all_tasks_blocked(0.02)
+        await ends.client.send_all(body + ahead)
+        await trio.testing.wait_all_tasks_blocked(0.02)
+        (unread,) = struct.unpack("i", fcntl.ioctl(ends.served.socket, termios.FIONREAD, bytes(4)))
+        assert len(ahead) - unread <= 2 * limits.header_bytes_max
+
+
 @pytest.mark.parametrize("body", [b"", b"content-length: 3\r\n\r\nabc"], ids=["none", "one that nobody took"])
 async def test_who_goes_away_behind_a_body_that_is_whole_is_seen(body: bytes) -> None:
     begun, left = trio.Event(), trio.Event()
