@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from node.api.backend import Backend
+from node.api.bodies import announces_body, skip_body
 from node.api.call import Call, Door, fault_response
 from node.api.departure import Departure
 from node.api.faults import ApiFault, Fault, fault
@@ -79,7 +80,7 @@ class Switch:
             operation, scope["path_params"] = self._routes.find(request.method, request.scope["path"])
         except ApiFault as error:
             answer: ASGIApp = fault_response(error)
-            if {"content-length", "transfer-encoding"} & set(request.headers):
+            if announces_body(request):
                 answer = fault_response(error.closing())
         else:
             call = Call(self._door, operation, request)
@@ -93,6 +94,8 @@ class Switch:
 async def _answer_to(call: Call) -> ASGIApp:
     name = call.operation.name
     try:
+        if not call.operation.takes_body and announces_body(call.request):
+            await skip_body(call.door, call.request)
         call.check_query()
         return await call.operation.handler(call)
     except ApiFault as error:

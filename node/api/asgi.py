@@ -2,7 +2,8 @@
 
 Beneath is the connection's h11 machine, which knows HTTP/1.1; what it makes of an answer's head, body and
 end leaves in one write where they come together. The reader of the connection hands over a body piece by
-piece, and waits while a piece was not taken.
+piece, and reads no more while a piece was not taken. So an application that waits for something else takes
+the body first: behind one that nobody takes, nobody is seen to go away either.
 
 Source: ASGI 3.0 with the HTTP connection scope 2.3; RFC 9110 and 9112.
 """
@@ -61,7 +62,9 @@ class Exchange:
 
     __slots__ = (
         "_arrived",
+        "_came_bytes",
         "_head",
+        "_is_asking",
         "_is_last",
         "_machine",
         "_on_answered",
@@ -95,6 +98,8 @@ class Exchange:
         self._arrived = trio.Event()
         self._taken = trio.Event()
         self._head: h11.Response | None = None
+        self._is_asking = False
+        self._came_bytes = 0
         self.cut = trio.CancelScope()
         """Ends the application's work: its answer is of no use any more."""
         self.is_whole = False
@@ -110,13 +115,22 @@ class Exchange:
         """The next piece of the body. What comes behind the answer is thrown away."""
         if self.is_answered:
             return
+        self._came_bytes += len(piece)
         self._pieces.append(piece)
         self._arrived.set()
         self._taken = trio.Event()
 
+    def asked_bytes(self) -> int:
+        """How much of the body the application waits for; none where its length is not known before its end:
+        what is read beyond that is of another request, and nobody has counted it."""
+        if not self._is_asking:
+            return 0
+        lengths = (int(value) for name, value in self.scope["headers"] if name == b"content-length")
+        return max(0, sum(lengths) - self._came_bytes)
+
     async def has_room(self) -> None:
-        """Returns once what was fed is taken, or nobody takes anything any more."""
-        if self._pieces and not self.is_answered:
+        """Returns once what was fed of a body that goes on is taken, or nobody takes anything any more."""
+        if self._pieces and not self.is_whole and not self.is_answered:
             await self._taken.wait()
 
     def end(self) -> None:
@@ -134,7 +148,9 @@ class Exchange:
             await self._write(self._machine.send(go_on) or b"")
         while not self._pieces and not self.is_whole:
             self._arrived = trio.Event()
+            self._is_asking = True
             await self._arrived.wait()
+        self._is_asking = False
         body = b"".join(self._pieces)
         self._pieces.clear()
         self._taken.set()
@@ -177,7 +193,8 @@ class Exchange:
         status: int = message["status"]
         self.takes_no_body |= status in _BODYLESS
         headers: list[Any] = [*message.get("headers", ()), _NO_GUESSING, (b"date", _date(int(time.time())))]
-        if self._is_last() or not self.is_whole:  # of a body that nobody waited for the rest may still come
+        # Of a body that nobody waited for the rest may still come. The application may have said it already.
+        if (self._is_last() or not self.is_whole) and not any(name == b"connection" for name, _ in headers):
             headers.append((b"connection", b"close"))
         return h11.Response(status_code=status, headers=headers)
 

@@ -15,6 +15,8 @@ from node.api.faults import Fault, fault
 from node.api.gauges import Gauges
 from node.api.limits import ApiLimits
 
+_ANNOUNCING = {b"content-length", b"transfer-encoding"}
+
 
 @asynccontextmanager
 async def body_of(door: Door, request: Request, max_bytes: int) -> AsyncIterator[bytes]:
@@ -38,6 +40,18 @@ async def body_of(door: Door, request: Request, max_bytes: int) -> AsyncIterator
         yield b"".join(body.parts)
     finally:
         gauges.bodies_bytes -= body.held
+
+
+def announces_body(request: Request) -> bool:
+    """Whether something comes behind the request's header."""
+    return any(name in _ANNOUNCING and value != b"0" for name, value in request.scope["headers"])
+
+
+async def skip_body(door: Door, request: Request) -> None:
+    """Take and forget the body of a request that should have none: behind one that nobody takes, nobody is
+    seen to go away, and the connection cannot be used again. Raises ApiFault like `body_of`."""
+    async with body_of(door, request, door.limits.body_slack_bytes):
+        pass
 
 
 class _Body:

@@ -34,19 +34,24 @@ class ApiLimits:
     idle_timeout_ms: int = 60_000
     """Between two requests of one connection."""
     body_slack_bytes: int = 4 * _KIB
-    """What a request may hold beside one transaction of the largest accepted size, in either form."""
+    """What a request may hold beside one transaction of the largest accepted size, in either form; so much is
+    taken and forgotten where no body is wanted."""
     bulk_bytes_max: int = 8 * _MIB
     bulk_transactions_max: int = 20_000
     bodies_bytes_max: int = 64 * _MIB
     """Bodies of all requests being read or answered now."""
     body_timeout_ms: int = 30_000
     body_piece_bytes: int = 256 * _KIB
-    """Read at once while a request is under way: each piece of a body costs its way through the server."""
+    """Read at once of a body whose length is known: each piece costs its way through the server. Of others a
+    header's worth."""
     write_timeout_ms: int = 10_000
     """For each 8 KiB of an answer until the reader's system took them."""
     write_piece_bytes: int = 64 * _KIB
     linger_ms: int = 1_000
     """How long a connection closed early is still read and thrown away, so that the answer arrives."""
+    half_closed_ms: int = 1_000
+    """How long what a client asked for goes on once it has closed its side: it may wait for the answer, or be
+    gone, and says the same of both. An answer that is whole by then is sent to its end."""
     waits_max: int = 1_024
     """Requests that wait for a certificate or a height at once."""
     wait_default_ms: int = 10_000

@@ -16,9 +16,7 @@ from node.api.gauges import Gauges
 from node.api.limits import ApiLimits
 from node.api.server import bind_listener, serve_api
 from node.api.visitors import Visitors
-
-REQUEST = b"GET / HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n"
-RECEIVE_BYTES = 1024 * 1024
+from tests.node.api.one_connection import RECEIVE_BYTES, REQUEST, head, piece
 
 
 @asynccontextmanager
@@ -51,15 +49,6 @@ async def asking(
                 await stream.send_all(REQUEST)
                 yield stream
             shutdown.set()
-
-
-def head(length: int | None) -> dict[str, object]:
-    headers = [] if length is None else [(b"content-length", str(length).encode())]
-    return {"type": "http.response.start", "status": 200, "headers": headers}
-
-
-def piece(data: bytes, *, more: bool = False) -> dict[str, object]:
-    return {"type": "http.response.body", "body": data, "more_body": more}
 
 
 @pytest.mark.parametrize("size", [4, 20_000])

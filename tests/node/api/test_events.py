@@ -117,7 +117,7 @@ async def test_a_quiet_stream_gets_comments() -> None:
 
 async def test_one_stream_too_many_is_told_so_and_a_closed_one_makes_room() -> None:
     backend = await grown(1)
-    async with serving(backend, ApiLimits(streams_max=1)) as live:
+    async with serving(backend, ApiLimits(streams_max=1, half_closed_ms=20)) as live:
         first = await open_stream(live.port, "/v1/events?from=0:0")
         await first.event()
         answer = await ask_raw(

@@ -190,7 +190,7 @@ async def test_who_offers_another_protocol_and_goes_away_ends_its_wait() -> None
     backend.hold = True
     transaction = put_record(backend.genesis, "docs/a", 1)
     length = str(len(transaction.encoded)).encode()
-    async with serving(backend) as live:
+    async with serving(backend, ApiLimits(half_closed_ms=20)) as live:
         async with await trio.open_tcp_stream("127.0.0.1", live.port) as stream:
             offer = b"connection: upgrade\r\nupgrade: h2c\r\n"
             await stream.send_all(
@@ -416,7 +416,7 @@ async def test_a_client_that_goes_away_ends_its_wait() -> None:
     backend = FakeBackend()
     backend.hold = True
     transaction = put_record(backend.genesis, "docs/a", 1)
-    async with serving(backend) as live:
+    async with serving(backend, ApiLimits(half_closed_ms=20)) as live:
         async with await trio.open_tcp_stream("127.0.0.1", live.port) as stream:
             length = str(len(transaction.encoded)).encode()
             await stream.send_all(POST + b"content-length: " + length + b"\r\n\r\n" + transaction.encoded)
