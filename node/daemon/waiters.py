@@ -1,7 +1,8 @@
 """Who waits for what to be readable: clients for receipts, readers for a height, event streams for news.
 
 Receipts, readers and couriers are told when a height is certified, for then it is readable (C26, recent.py);
-the hasty, who asked at the level `committed`, when it is executed here; who halts the node, when it is stored.
+the hasty, who asked at the level `committed`, when it is executed here; who halts the node, when it is
+stored.
 """
 
 from collections.abc import Iterable, Iterator
