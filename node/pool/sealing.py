@@ -219,6 +219,8 @@ class Sealer:
         batches are slow as much as one transaction. The window does not count it: a bundle takes longer than
         what clients send, and shows no queue."""
         batches: list[tuple[Batch, list[Item]]] = []
+        if not self._own:
+            return batches
         rules, is_narrow = self._config.batch, self.window.is_narrow(elapsed_ms)
         most = rules.transaction_bytes_max if is_narrow else rules.batch_bytes_max
         self._said = {name: size for name, size in self._said.items() if self._shelf.get(name) is not None}
