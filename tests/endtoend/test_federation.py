@@ -81,13 +81,13 @@ async def test_a_member_reads_the_other_cluster_and_proves_what_was_delivered(
     assert (code, answer["error"]["code"]) == (Exit.REFUSED, "refused")
     await decide(beta, SetReaders(Digest(alpha.testnet.cluster_id), (Grant("records/", may_list=True),)))
     code, answer = await asked(alpha, capsys, "query", name, "--proof", proof, "--timeout", 60)
-    assert (code, answer["verified"]) == (0, True), (answer, alpha.last_words(), beta.last_words())
+    assert (code, answer.get("verified")) == (0, True), (answer, alpha.last_words(), beta.last_words())
     assert answer["height"] <= answer["anchored_height"]
     trust = ("--trust", beta.testnet.cluster_id.hex(), "--json")
     assert await trio.to_thread.run_sync(run, ["verify", str(proof), *trust]) == 0
     capsys.readouterr()
     code, answer = await asked(alpha, capsys, "query", f"{name}-not-there", "--timeout", 60)
-    assert (code, answer["verified"], answer["value"]) == (Exit.NEGATIVE, True, None)
+    assert (code, answer.get("verified"), answer.get("value")) == (Exit.NEGATIVE, True, None), answer
     code, answer = await asked(alpha, capsys, "query", "--catalogue", record_id)
     assert (code, [found["name"] for found in answer["found"]]) == (0, [name])
     code, answer = await asked(alpha, capsys, "prove", "message", "ports.beta", 1, "--out", tmp_path / "m")

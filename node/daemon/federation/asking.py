@@ -2,7 +2,8 @@
 
 An answer is checked before it is believed, and believed at a root that our own ledger has anchored: where the
 answer is newer, the courier is told to hurry and the answer waits for the next anchor. A node that is silent,
-declines or lies costs one attempt, and the next one is asked.
+declines or lies costs one attempt, and the next one is asked; one that had no time, or was away for a moment,
+is asked again where there is no other.
 """
 
 from collections.abc import Awaitable, Callable, Iterator
@@ -37,9 +38,11 @@ from node.storage import SnapshotExpired, SnapshotLimit
 from p2p import PeerId
 
 ASKED_AT_ONCE_MAX = 64
-NODES_ASKED_MAX = 3
-"""Nodes of the other cluster that one question goes to, one after the other."""
+ATTEMPTS_MAX = 3
+"""How often a question is asked: of another node each time, or of the same where there are fewer."""
 ANSWER_SECONDS = 5.0
+PAUSE_SECONDS = 1.0
+"""Before nodes are asked again what none of them answered."""
 FALSE_ANSWER_WEIGHT = 40
 _REFUSALS = frozenset(refusal.value for refusal in Refusal)
 
@@ -259,7 +262,7 @@ class Asking:
             check_anchored(held.client, header, ())
             return ()
         others = [node for node in self._links.connected(cluster_id) if node != peer]
-        for node in (peer, *others[: NODES_ASKED_MAX - 1]):
+        for node in (peer, *others[: ATTEMPTS_MAX - 1]):
             seconds = min(ANSWER_SECONDS, cutoff - trio.current_time())
             if seconds <= 0:
                 break
@@ -283,22 +286,31 @@ class Asking:
         check: Callable[[PeerId, bytes], Awaitable[T]],
         cutoff: float,
     ) -> T:
-        """The first good answer of a few nodes. Raises NoAnswer: the other cluster's word, if it said one."""
+        """The first good answer of a few tries. Raises NoAnswer: the other cluster's word, if it said one."""
         failure = NoAnswer("unreachable", "no node of that cluster is connected to this one")
-        nodes = await self._nodes(cluster_id, cutoff)
+        left: list[PeerId] = []  # whom to ask still, before anybody is asked again
+        done: list[PeerId] = []  # who said a word that asking again does not change
         self._turn += 1
-        for step in range(min(len(nodes), NODES_ASKED_MAX)):
-            peer = nodes[(self._turn + step) % len(nodes)]
+        for attempt in range(ATTEMPTS_MAX):
+            if not left:
+                nodes = [node for node in await self._nodes(cluster_id, cutoff) if node not in done]
+                if attempt and nodes:
+                    await trio.sleep(min(PAUSE_SECONDS, max(0, cutoff - trio.current_time())))
+                left = [nodes[(self._turn + step) % len(nodes)] for step in range(len(nodes))]
             seconds = min(ANSWER_SECONDS, cutoff - trio.current_time())
-            if seconds <= 0:
+            if not left or seconds <= 0:
                 break
+            peer = left.pop(0)
             try:
                 return await check(peer, await self._exchange.ask_fact(peer, asked, seconds))
             except AskFailed as failed:
                 if failure.code not in _REFUSALS:
                     failure = _failure(failed)
+                if failed.code in _REFUSALS:
+                    done.append(peer)
             except (ProofError, CodecError) as error:
                 self._exchange.blame(peer, "false-answer", FALSE_ANSWER_WEIGHT)
+                done.append(peer)
                 if failure.code not in _REFUSALS:
                     failure = NoAnswer("false-answer", f"{peer.hex()[:12]}: {error}")
         raise failure

@@ -26,7 +26,7 @@ from node.anchoring.questions import (
     Subject,
 )
 from node.daemon.federation import asking as module
-from node.daemon.federation.asking import ANSWER_SECONDS, NODES_ASKED_MAX, Asking
+from node.daemon.federation.asking import ANSWER_SECONDS, ATTEMPTS_MAX, PAUSE_SECONDS, Asking
 from node.daemon.federation.exchange import AskFailed
 from node.daemon.federation.readings import NO_ANSWER, NoAnswer, Readings
 from node.daemon.federation.told import HeldProof
@@ -204,10 +204,50 @@ async def test_when_all_are_silent_only_a_few_are_asked_and_the_time_is_kept(
     began = trio.current_time()
     async with refused("silent"):
         await world.asking.state(world.b.id, world.question(), 60)
-    assert len(world.asked) == NODES_ASKED_MAX
+    assert len(world.asked) == ATTEMPTS_MAX
     async with refused("silent"):
         await world.asking.state(world.b.id, world.question(), 2)
-    assert trio.current_time() - began <= NODES_ASKED_MAX * ANSWER_SECONDS + 2
+    assert trio.current_time() - began <= ATTEMPTS_MAX * ANSWER_SECONDS + 2
+
+
+@pytest.mark.parametrize("code", ["silent", "busy", "disconnected", "unreachable"])
+async def test_the_only_node_of_a_cluster_is_asked_again_where_it_had_no_time(
+    world: World, autojump_clock: trio.testing.MockClock, code: str
+) -> None:
+    world.nodes = NODES[:1]
+    excuses = [AskFailed(code, "not now")] * (ATTEMPTS_MAX - 1)
+    world.lies[NODES[0]] = lambda asked, told: excuses.pop() if excuses else told
+    await world.asking.state(world.b.id, world.question(), 30)
+    assert world.asked == [NODES[0]] * ATTEMPTS_MAX
+    assert world.asking.outcomes == {"answered": 1}
+    assert world.blamed == []
+
+
+async def test_who_is_busy_is_given_time_and_no_more_than_there_is(
+    world: World, autojump_clock: trio.testing.MockClock
+) -> None:
+    world.nodes = NODES[:1]
+    world.lies[NODES[0]] = lambda asked, told: AskFailed("busy", "not now")
+    async with refused("busy"):
+        await world.asking.state(world.b.id, world.question(), 30)
+    assert trio.current_time() == pytest.approx((ATTEMPTS_MAX - 1) * PAUSE_SECONDS)
+    async with refused("busy"):
+        await world.asking.state(world.b.id, world.question(), 1.5)
+    assert trio.current_time() == pytest.approx((ATTEMPTS_MAX - 1) * PAUSE_SECONDS + 1.5)
+
+
+async def test_the_only_node_is_not_asked_again_for_what_it_refused_or_lied_about(
+    world: World, autojump_clock: trio.testing.MockClock
+) -> None:
+    world.nodes = NODES[:1]
+    world.lies[NODES[0]] = lambda asked, told: told[:-1]
+    async with refused("false-answer"):
+        await world.asking.state(world.b.id, world.question(), 30)
+    assert world.b.govern(SetReaders(world.a.id, ())).ok
+    async with refused("denied"):
+        await world.asking.state(world.b.id, world.question(), 30)
+    assert world.asked == [NODES[0]] * 2
+    assert trio.current_time() == 0
 
 
 async def test_a_liar_is_scored_and_another_node_is_asked(
