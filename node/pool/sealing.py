@@ -60,7 +60,7 @@ class Sealer:
         self._spreading = spreading
         self._waiting: FairQueue[Item] = FairQueue()
         self._own: FairQueue[Item] = FairQueue()
-        self.window = Window(config, shelf)
+        self.window = Window(config, shelf, me)
         self._ran_ms = 0
         self._express: Digest | None = None  # the batch of those who send little
         self._said: dict[Digest, int] = {}  # bytes under way of what this node says itself, by batch

@@ -11,11 +11,12 @@ or four times the least that a round of our own took (`node/validator/ownrounds.
 before our first batch, which may fall into a flood; but no less than the longest round of a turn of all
 leaders, the least of the last turns, for who is far away leads too. A slow one shows a queue if none came
 back fast all the while it was under way, and as long before as is slow: times that scatter, and single
-stalls, are not made better by having less under way. Others' batches tell nothing: one may come here long
-after it was sealed, from a liar, over a new link or out of the journal, and all of ours would be slow
-beside it. Where not even the smallest window has a fast batch for a minute, the cluster has become slower
-or farther away, or a batch needs more than rounds tell: then the least is taken anew, and from batches
-alone.
+stalls, are not made better by having less under way. How long others' batches take tells nothing: one may
+come here long after it was sealed, from a liar, over a new link or out of the journal, and all of ours would
+be slow beside it. But what was executed of them does: a queue is due to those who have most of it, and who
+had less keeps its window, and grows to their part (`shares.py`), as long as it is not far too slow. Where not
+even the smallest window has a fast batch for a minute, the cluster has become slower or farther away, or a
+batch needs more than rounds tell: then the least is taken anew, and from batches alone.
 Sources: additive increase and multiplicative decrease, Chiu and Jain, Computer Networks and ISDN Systems 17,
 1989; judging a queue by how long things are in it, not by how many they are, CoDel, RFC 8289; the slow start,
 RFC 5681.
@@ -24,12 +25,15 @@ RFC 5681.
 from collections import deque
 from collections.abc import Iterable
 
-from consensus import Digest
+from consensus import Digest, ValidatorIndex
 from node.pool.config import PoolConfig
+from node.pool.shares import Shares
 from node.pool.shelf import Shelf
 
 SLOW_FACTOR = 2
 """Times what a batch needs: what a flood may make of consensus latency."""
+FAR_FACTOR = 2
+"""Times what is slow: far too slow."""
 BATCH_ROUNDS = 4
 """From a proposal to the certificate on it are two message delays. A batch that meets no queue needs eight at
 most: to everybody, acknowledged, two of a round that has begun without it, four from its proposal to the
@@ -48,9 +52,11 @@ PATIENCE_MS = 60_000
 class Window:
     """Own batches under way, and how much of them there may be; times are elapsed milliseconds."""
 
-    def __init__(self, config: PoolConfig, shelf: Shelf) -> None:
+    def __init__(self, config: PoolConfig, shelf: Shelf, me: ValidatorIndex | None) -> None:
         self._config = config
         self._shelf = shelf
+        self._me = me
+        self._shares = Shares()
         # Chunks of a benchmark cluster have no senders to be fair to.
         self._is_open = not config.commit_target_ms or config.batch.content.is_chunks
         self._under_way: dict[Digest, tuple[int, int]] = {}  # bytes, and since when
@@ -96,10 +102,16 @@ class Window:
 
     def executed(self, names: Iterable[Digest], elapsed_ms: int) -> None:
         """These batches are executed: own ones show what one needs here, and make room."""
+        if self._is_open or self._me is None:
+            return
+        batch_ms = self.slow_ms or 0
         for name in names:
-            own = self._under_way.pop(name, None)
+            own, held = self._under_way.pop(name, None), self._shelf.get(name)
             if own is not None:
+                self._shares.executed(self._me, own[0], elapsed_ms, batch_ms)
                 self._executed(*own, elapsed_ms)
+            elif held is not None and held.batch.author != self._me:
+                self._shares.executed(held.batch.author, len(held.batch.encoded), elapsed_ms, batch_ms)
 
     def _executed(self, size: int, since_ms: int, elapsed_ms: int) -> None:
         took_ms = elapsed_ms - since_ms
@@ -109,10 +121,12 @@ class Window:
         if self._judge(took_ms, under_way, since_ms, elapsed_ms):
             if self._smallest_since_ms is not None:
                 self._note_smallest(took_ms, elapsed_ms)
+            if self._is_spared(took_ms):
+                self._grow(size, elapsed_ms)
         else:
             self._fast_at_ms = elapsed_ms
             self._smallest_since_ms = None
-            self._on_fast(size, elapsed_ms)
+            self._grow(size, elapsed_ms)
 
     def succeed(self, before: "Window") -> None:
         """What was known in the epoch before holds in this one until something else is seen."""
@@ -167,7 +181,7 @@ class Window:
         """`(name, current, bound)` for metrics; the window within the bound is a gauge of its own."""
         return (("pool_under_way_bytes", self.bytes, self._config.author_bytes_max),)
 
-    def _on_fast(self, size: int, elapsed_ms: int) -> None:
+    def _grow(self, size: int, elapsed_ms: int) -> None:
         if not self._held_back:
             return
         if self.is_narrow(elapsed_ms):
@@ -187,12 +201,21 @@ class Window:
         self._slow_at_ms = elapsed_ms
         if self._shrunk_ms is None or since_ms > self._shrunk_ms:
             self._shrunk_ms = elapsed_ms
-            self._shrink(under_way, far=took_ms > 2 * slow_ms)
+            if not self._is_spared(took_ms):
+                self._shrink(under_way, far=took_ms > FAR_FACTOR * slow_ms)
             if self.bytes_max > self._fewest:
                 self._smallest_since_ms = None
             elif self._smallest_since_ms is None:
                 self._smallest_since_ms, self._least_slow_ms = elapsed_ms, None
         return True
+
+    def _is_spared(self, took_ms: int) -> bool:
+        """Whether the queue that a batch met is due to others, and theirs to end: until it is far too long,
+        for who sends too much may be a liar."""
+        slow_ms = self.slow_ms
+        if slow_ms is None or self._me is None or took_ms > FAR_FACTOR * slow_ms:
+            return False
+        return self._shares.is_poor(self._me)
 
     def _shrink(self, under_way: int, *, far: bool) -> None:
         if 2 * under_way > self.bytes_max:

@@ -5,13 +5,13 @@ from dataclasses import replace
 from heapq import heappop, heappush
 from itertools import pairwise
 
-from consensus import SigningKey
+from consensus import SigningKey, ValidatorIndex
 from node.pool.batches import Batch
 from node.pool.config import PoolConfig
 from node.pool.fairqueue import TURN_BYTES
 from node.pool.messages import PushBatch
 from node.pool.shelf import FOREIGN, Shelf
-from node.pool.window import BATCH_ROUNDS, NARROW_MS, PATIENCE_MS, SLOW_FACTOR, Window
+from node.pool.window import BATCH_ROUNDS, FAR_FACTOR, NARROW_MS, PATIENCE_MS, SLOW_FACTOR, Window
 from tests.node.pool.world import (
     CONFIG,
     START_MS,
@@ -39,7 +39,7 @@ class Author:
 
     def __init__(self, config: PoolConfig = CONFIG) -> None:
         self.shelf = Shelf(config, validator_set())
-        self.window = Window(config, self.shelf)
+        self.window = Window(config, self.shelf, ValidatorIndex(0))
         self.now_ms = 0
         self.sealed: list[Batch] = []
         self.number = 0
@@ -234,6 +234,57 @@ def test_others_batches_do_not_tell_what_a_batch_needs_for_they_may_have_come_la
     for _ in range(20):
         author.turn(600)
     assert author.window.bytes_max == WIDEST
+
+
+def rival(author: Author, size: int) -> None:
+    """So much of another author's is executed."""
+    other = batch(transaction(author.number, size=size), author=1, created_ms=START_MS + author.now_ms)
+    author.shelf.add(other, 1)
+    author.window.executed([other.digest], author.now_ms)
+    author.shelf.remove(other.digest)
+
+
+def test_who_had_less_than_others_does_not_shrink_for_a_queue_but_grows_to_their_part() -> None:
+    author = Author()
+    author.turn(8)
+    widths = []
+    for _ in range(40):
+        rival(author, 40_000)
+        author.turn(30)
+        widths.append(author.window.bytes_max)
+    assert author.window.is_narrow(author.now_ms)
+    assert 10_000 < min(widths[20:]) < max(widths) < 60_000
+
+
+def test_who_had_as_much_as_others_shrinks() -> None:
+    author = Author()
+    author.turn(8)
+    for _ in range(40):
+        author.turn(30)
+        rival(author, author.window.bytes_max * 9 // 10)
+    assert author.window.bytes_max == SMALLEST
+
+
+def test_who_had_less_shrinks_too_where_it_is_far_too_slow() -> None:
+    author = Author()
+    for _ in range(8):
+        author.turn(8)
+    for _ in range(40):
+        author.turn(FAR_FACTOR * SLOW_MS + 1)
+        rival(author, 60_000)
+    assert author.window.bytes_max == SMALLEST
+
+
+def test_what_others_name_as_ours_makes_nobody_rich() -> None:
+    author = Author()
+    author.turn(8)
+    forged = batch(transaction(1, size=60_000), author=0)
+    author.shelf.add(forged, FOREIGN)
+    for _ in range(10):
+        author.window.executed([forged.digest], author.now_ms)
+        rival(author, 40_000)
+        author.turn(30)
+    assert author.window.bytes_max > FIRST
 
 
 def test_clients_are_held_back_for_a_while_after_the_last_slow_batch() -> None:
