@@ -22,6 +22,7 @@ from bench.chaos.history import Result
 from bench.chaos.run import ChaosFailed, Plan, Report, run_chaos
 from bench.chaos.schedule import FaultKind, tolerated
 from bench.chaos.screen import Screen, show
+from bench.finiterange import FiniteRange
 from node.cli.failures import root_of
 from node.client import ClientError
 
@@ -51,7 +52,7 @@ def _minutes(_context: click.Context, _parameter: click.Parameter, minutes: floa
 @click.option(
     "--minutes",
     callback=_minutes,
-    type=click.FloatRange(0.1, _MINUTES_MAX),
+    type=FiniteRange(0.1, _MINUTES_MAX),
     default=2.0,
     show_default=True,
 )

@@ -21,6 +21,7 @@ from bench.cluster.scenarios import (
 )
 from bench.cluster.shapes import ClosedLoop, NoLoad, Shape
 from bench.cluster.signing import PAYLOAD_BYTES_MAX
+from bench.finiterange import FiniteRange
 from bench.results import HISTORY
 from node.api.opaque import PIECES_MAX
 from node.ledger.params import RANGES, Params
@@ -82,7 +83,7 @@ OPTIONS: Sequence[Callable[[Callable[..., None]], Callable[..., None]]] = (
     click.option("--knee", is_flag=True, help="Find the highest rate that is carried."),
     click.option(
         "--p99-ms",
-        type=click.FloatRange(1, 60_000),
+        type=FiniteRange(1, 60_000),
         default=500.0,
         show_default=True,
         help="With --knee: the bound on the 99th percentile.",
@@ -95,8 +96,8 @@ OPTIONS: Sequence[Callable[[Callable[..., None]], Callable[..., None]]] = (
     click.option(
         "--per-request", type=click.IntRange(1, _PER_REQUEST_MAX), help="Transactions in one HTTP request."
     ),
-    click.option("--seconds", type=click.FloatRange(1, _SECONDS_MAX), help="Measured, of each trial."),
-    click.option("--warmup", type=click.FloatRange(0, _WARMUP_MAX), help="Seconds of load before that."),
+    click.option("--seconds", type=FiniteRange(1, _SECONDS_MAX), help="Measured, of each trial."),
+    click.option("--warmup", type=FiniteRange(0, _WARMUP_MAX), help="Seconds of load before that."),
     click.option("--clients", type=click.IntRange(1, _CLIENTS_MAX), help="Different keys that sign."),
     click.option(
         "--payload-bytes", type=click.IntRange(0, PAYLOAD_BYTES_MAX), help="Added to each transaction."

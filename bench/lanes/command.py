@@ -18,6 +18,7 @@ import trio
 
 from bench.cluster.connection import BadAnswer
 from bench.cluster.figures import Latency
+from bench.finiterange import FiniteRange
 from bench.lanes.away import measure_absence
 from bench.lanes.ground import CLUSTERS_MAX, GroundError, open_federation
 from bench.lanes.sailing import Lane
@@ -57,10 +58,10 @@ async def measure(
 @click.option("--clusters", type=click.IntRange(2, CLUSTERS_MAX), default=3, show_default=True)
 @click.option("--nodes", type=click.IntRange(1, NODES_MAX), default=4, show_default=True)
 @click.option("--rate", type=click.IntRange(1, 10_000), default=RATE_FLOOR, show_default=True)
-@click.option("--seconds", type=click.FloatRange(1, 300), default=20.0, show_default=True)
+@click.option("--seconds", type=FiniteRange(1, 300), default=20.0, show_default=True)
 @click.option(
     "--away",
-    type=click.FloatRange(10, 7_200),
+    type=FiniteRange(10, 7_200),
     metavar="SECONDS",
     help="Instead of a load: the second of three clusters is killed for so long, while others send to it.",
 )

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from bench.finiterange import FiniteRange
 from bench.machine import Machine, Noise, describe_machine, filesystem_of, probe_noise
 from bench.micro.comparison import GENERATIONS, RULE, Comparison, MeasurerFailed, compare
 from bench.micro.registry import Registry, UnknownSubject
@@ -37,7 +38,7 @@ _PAPER_COLUMNS = 140
     "--seconds",
     default=SECONDS_DEFAULT,
     show_default=True,
-    type=click.FloatRange(*SECONDS_RANGE),
+    type=FiniteRange(*SECONDS_RANGE),
     help="For each subject; its preparation comes on top.",
 )
 @click.option("--compare", "revision", metavar="REV", help="Alternate with this revision and print ratios.")

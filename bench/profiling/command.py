@@ -16,6 +16,7 @@ from rich.progress import TaskID
 from rich.table import Table
 
 from bench.cluster.scenarios import MODE_MARKS, Mode
+from bench.finiterange import FiniteRange
 from bench.local import Running, running_cluster
 from bench.machine import describe_machine, probe_noise
 from bench.profiling.costs import SAMPLES_ENOUGH, ProcessProfile, Profile, phases_by_cost
@@ -61,7 +62,7 @@ class Wanted:
 @click.command("profile")
 @click.argument("scenario")
 @click.option("--nodes", default=NODES_DEFAULT, show_default=True, type=click.IntRange(1, 32))
-@click.option("--seconds", default=10.0, show_default=True, type=click.FloatRange(1, 3600))
+@click.option("--seconds", default=10.0, show_default=True, type=FiniteRange(1, 3600))
 @click.option("--node", type=click.IntRange(0, 31), help="Sample only this one; by default all.")
 @click.option(
     "--rate",

@@ -21,6 +21,7 @@ from rich.table import Table
 from bench.cluster.children import ChildFailed
 from bench.cluster.ground import GroundError
 from bench.cluster.screen import Screen
+from bench.finiterange import FiniteRange
 from bench.machine import NOISE_RULE, Machine, Noise, describe_machine, probe_noise
 from bench.recordoption import record_option
 from bench.results import append, record_now
@@ -111,7 +112,7 @@ class Wanted:
 )
 @click.option(
     "--seconds",
-    type=click.FloatRange(1, 400),
+    type=FiniteRange(1, 400),
     default=5.0,
     show_default=True,
     help="Of each cluster of daemons.",
