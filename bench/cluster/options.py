@@ -28,6 +28,8 @@ from node.ledger.params import RANGES, Params
 from node.local.testnet import NODES_MAX
 from node.pool.signedchunks import SIGNED_BYTES_MIN
 
+P99_MS = 500.0
+"""Of a carried rate at most, where nobody says otherwise."""
 _CLIENTS_MAX = 2_000
 _RATES_MAX = 32
 _OUTSTANDING_MAX = 50_000
@@ -84,9 +86,7 @@ OPTIONS: Sequence[Callable[[Callable[..., None]], Callable[..., None]]] = (
     click.option(
         "--p99-ms",
         type=FiniteRange(1, 60_000),
-        default=500.0,
-        show_default=True,
-        help="With --knee: the bound on the 99th percentile.",
+        help=f"With --knee: the bound on the 99th percentile.  [default: {P99_MS:g}]",
     ),
     click.option(
         "--outstanding",
@@ -145,6 +145,8 @@ def refuse_contradictions(options: dict[str, Any]) -> None:
     if len(given) > 1 and set(given) != {"rate", "knee"}:
         named = " and ".join(f"--{name}" for name in given)
         raise click.UsageError(f"{named} contradict each other; give one (--rate may begin a --knee).")
+    if options["p99_ms"] is not None and not options["knee"]:
+        raise click.UsageError("--p99-ms is the bound of a search; give it with --knee.")
     if options["attach"]:
         ours = [name for name in _OF_OUR_OWN if options[name]]
         scenario = _named(options)
@@ -209,7 +211,7 @@ def scenario_of(options: dict[str, Any]) -> Scenario:
     if scenario.mode is not Mode.HONEST and options["verification_certificates"]:
         why = "Nobody signs opaque transactions" if scenario.mode is Mode.OPAQUE else "Every node verifies"
         raise click.UsageError(f"{why}; leave --verification-certificates out.")
-    _refuse_bodies(scenario)
+    _refuse_bodies(scenario, _transactions_a_request(scenario, options))
     is_hurt = scenario.fault is not Fault.NONE
     if is_hurt and scenario.nodes < _NODES_MIN_FOR_A_FAULT:
         raise click.UsageError(
@@ -220,9 +222,21 @@ def scenario_of(options: dict[str, Any]) -> Scenario:
     return scenario
 
 
-def _refuse_bodies(scenario: Scenario) -> None:
-    """Raises UsageError for requests to a benchmark cluster that no node takes."""
-    if scenario.mode is Mode.HONEST or isinstance(scenario.shape, NoLoad):
+def _is_row(options: dict[str, Any]) -> bool:
+    """Whether several rates are asked for, each with a shape of its own."""
+    return bool(options["rates"] or options["knee"])
+
+
+def _transactions_a_request(scenario: Scenario, options: dict[str, Any]) -> int:
+    """At most; 0 where nothing is sent."""
+    if _is_row(options):
+        return options["per_request"] or CHUNK_TRANSACTIONS
+    return 0 if isinstance(scenario.shape, NoLoad) else scenario.shape.per_request
+
+
+def _refuse_bodies(scenario: Scenario, count: int) -> None:
+    """Raises UsageError for requests to a benchmark cluster, of so many transactions, that no node takes."""
+    if scenario.mode is Mode.HONEST or not count:
         return
     if scenario.mode is Mode.SIGNED and scenario.payload_bytes < SIGNED_BYTES_MIN:
         raise click.UsageError(
@@ -231,7 +245,7 @@ def _refuse_bodies(scenario: Scenario) -> None:
         )
     if not scenario.payload_bytes:
         raise click.UsageError("An opaque transaction has at least 1 byte; raise --payload-bytes.")
-    count, each = scenario.shape.per_request, scenario.payload_bytes
+    each = scenario.payload_bytes
     limit = PIECES_MAX * (scenario.batch_bytes or Params(1).batch_bytes_max)
     if count * each > limit:
         raise click.UsageError(
@@ -253,8 +267,11 @@ def _shaped(scenario: Scenario, options: dict[str, Any]) -> Scenario:
         closed = ClosedLoop(most, per_request or min(bulk, most))
         prefix = "" if scenario.mode is Mode.HONEST else f"{scenario.mode.value}-"
         scenario = _offering(scenario, closed, f"{prefix}outstanding-{most}", f"outstanding={most}")
-    if per_request is None or options["rates"] or options["knee"]:
+    if per_request is None:
         return scenario
+    changed = (*scenario.changed, f"per_request={per_request}")
+    if _is_row(options):
+        return replace(scenario, changed=changed)
     shape = scenario.shape
     if isinstance(shape, NoLoad):
         raise click.UsageError(f"Scenario {scenario.name} sends nothing; leave --per-request out.")
@@ -262,7 +279,6 @@ def _shaped(scenario: Scenario, options: dict[str, Any]) -> Scenario:
         raise click.UsageError(
             f"--per-request {per_request} is more than the {shape.outstanding} that are outstanding at most."
         )
-    changed = (*scenario.changed, f"per_request={per_request}")
     return replace(scenario, shape=replace(shape, per_request=per_request), changed=changed)
 
 

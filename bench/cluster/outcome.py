@@ -25,13 +25,15 @@ CARRIED_MIN = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One trial with what it was and where. `attached`: the cluster was not ours."""
+    """One trial with what it was and where. `attached`: the cluster was not ours. `p99_ms_bound`: what a rate
+    that counts as carried stays under, where a knee is looked for."""
 
     scenario: Scenario
     trial: Trial
     attached: bool
     machine: Machine
     noise: Noise
+    p99_ms_bound: float | None = None
 
     @property
     def achieved_rate(self) -> float:
@@ -58,6 +60,10 @@ class Outcome:
         if traffic.failed:
             reasons = ", ".join(f"{count:,} {code_name(code)}" for code, count in traffic.failed.items())
             found.append(f"Not all transactions were {done}: {reasons}.")
+        if self.p99_ms_bound is not None and traffic.latency_ms is not None:
+            p99 = traffic.latency_ms.p99
+            if p99 >= self.p99_ms_bound:
+                found.append(f"The 99th percentile was {p99:,.0f} ms, not under {self.p99_ms_bound:g} ms.")
         if trial.ran_out:
             found.append("The load ran out of signed transactions before its end.")
         return (*found, *trial.deaths)

@@ -55,6 +55,17 @@ def test_a_saturated_cluster_has_no_rate_to_miss_but_must_certify_something() ->
     assert outcome_of(BY_NAME["idle"], trial_at(1, seconds=0.5)).problems == ()
 
 
+def test_a_rate_that_is_too_late_for_the_bound_of_a_search_is_not_carried(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    outcome = outcome_of(STEADY, trial_at(800))
+    assert replace(outcome, p99_ms_bound=10.1).problems == ()
+    late = replace(outcome, p99_ms_bound=10.0)
+    assert late.problems == ("The 99th percentile was 10 ms, not under 10 ms.",)
+    show_rates([late], [800])
+    assert "not carried" in capsys.readouterr().out
+
+
 def test_the_object_for_scripts_has_what_was_promised() -> None:
     figures = json.loads(json.dumps(outcome_of(STEADY, trial_at(800)).to_json(), allow_nan=False))
     assert figures["throughput_tps"] == pytest.approx(800, rel=0.01)
