@@ -124,6 +124,7 @@ def figures_of(scenario: Scenario, trial: Trial) -> dict[str, Any]:
         "pause_ms": pauses[0].length_ms if pauses else None,
         "pauses": [asdict(pause) for pause in pauses],
         "fault": _fault(scenario, trial),
+        "measured_seconds": work.seconds,
         "cpu_seconds": dict(work.cpu_seconds),
         "rss_bytes": dict(work.rss_bytes),
         "cpu_us_per_transaction": cpu_us_per_transaction(trial),

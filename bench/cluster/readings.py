@@ -17,7 +17,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from bench.processes import ProcessTable, Usage
 from node.api.transport import trust_for
 
-_METRICS_SECONDS = 5.0
+METRICS_SECONDS = 5.0
+"""How long a look waits for a node."""
 BENCH = "bench"
 """The name of this process, in which proxies run if there are any."""
 Sample = tuple[str, tuple[tuple[str, str], ...]]
@@ -150,7 +151,7 @@ async def take_reading(urls: Mapping[str, str], pids: Mapping[str, int]) -> Read
 
     async def look(http: httpx2.AsyncClient, name: str, url: str) -> None:
         try:
-            answer = await http.get(f"{url}/metrics", timeout=_METRICS_SECONDS)
+            answer = await http.get(f"{url}/metrics", timeout=METRICS_SECONDS)
         except httpx2.TransportError:
             return
         if answer.status_code == 200:
