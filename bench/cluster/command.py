@@ -25,7 +25,7 @@ from bench.cluster.screen import Screen, show_one, show_rates
 from bench.cluster.session import Place, Session, open_session
 from bench.cluster.task import Done, Task, figures_of, task_of
 from bench.cluster.wiring import open_wiring, told
-from bench.machine import Machine, Noise, describe_machine, probe_noise
+from bench.machine import Machine, Noise, describe_machine, noise_around, probe_noise
 from bench.namespaces import NamespaceError
 from bench.results import Record, append, record_now
 from node.cli.failures import root_of
@@ -96,6 +96,8 @@ def _carry_out(task: Task, *, as_json: bool, record: Path | None) -> int:
         else:
             click.echo(f"Error: {problem}", err=True)
         return INTERRUPTED if problem.startswith("interrupted") else 1
+    noise = noise_around(noise)
+    done = done.on(noise)
     figures = figures_of(task, done)
     if record is not None:
         append(_record(machine, noise, figures), record)

@@ -1,6 +1,6 @@
 """What one command was asked to measure, and the one object that comes of it, under a label that says all."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from bench.cluster.options import P99_MS
 from bench.cluster.outcome import Outcome
 from bench.cluster.scenarios import DEFAULT_OF, Scenario
 from bench.cluster.session import Place, Search
+from bench.machine import Noise
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,10 @@ class Done:
 
     outcomes: tuple[Outcome, ...]
     knee: Knee | None
+
+    def on(self, noise: Noise) -> "Done":
+        """The same, of a machine that was found to be so noisy meanwhile."""
+        return replace(self, outcomes=tuple(replace(outcome, noise=noise) for outcome in self.outcomes))
 
 
 def task_of(options: dict[str, Any], scenario: Scenario, directory: Path) -> Task:

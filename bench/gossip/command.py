@@ -24,7 +24,7 @@ from bench.finiterange import FiniteRange
 from bench.gossip import observed
 from bench.gossip.members import MESSAGES, PROGRESS, config_of, identity_of, listening, port_of
 from bench.gossip.simulated import VALIDATORS, NotDelivered, simulate
-from bench.machine import describe_machine, probe_noise
+from bench.machine import describe_machine, noise_around, probe_noise
 from bench.processes import machine
 from bench.recordoption import record_option
 from bench.results import append, record_now
@@ -194,6 +194,7 @@ def command(
         return
     described, noise = describe_machine(), probe_noise()
     figures = trio.run(measure, peers, message_bytes, seconds)
+    noise = noise_around(noise)
     if record is not None:
         label = f"gossip peers={peers} bytes={message_bytes}"
         append(record_now("gossip", label, described, noise, asdict(figures)), record)

@@ -23,7 +23,7 @@ from bench.lanes.away import measure_absence
 from bench.lanes.ground import CLUSTERS_MAX, GroundError, open_federation
 from bench.lanes.sailing import Lane
 from bench.lanes.trial import Trial, run_trial
-from bench.machine import Machine, Noise, describe_machine, probe_noise
+from bench.machine import Machine, Noise, describe_machine, noise_around, probe_noise
 from bench.recordoption import record_option
 from bench.results import append, record_now
 from node.cli.failures import root_of
@@ -102,6 +102,7 @@ def command(
         else:
             click.echo(f"Error: {problem}", err=True)
         sys.exit(INTERRUPTED if problem.startswith("interrupted") else 1)
+    noise = noise_around(noise)
     if record is not None:
         load = f"rate={rate}" if away is None else f"away={away:g}"
         label = f"lanes clusters={clusters} nodes={nodes} {load}"

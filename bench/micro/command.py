@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from bench.finiterange import FiniteRange
-from bench.machine import Machine, Noise, describe_machine, filesystem_of, probe_noise
+from bench.machine import Machine, Noise, describe_machine, filesystem_of, noise_around, probe_noise
 from bench.micro.comparison import GENERATIONS, RULE, Comparison, MeasurerFailed, compare
 from bench.micro.registry import Registry, UnknownSubject
 from bench.micro.revision import RevisionError, open_sources
@@ -120,6 +120,7 @@ def _measure(
         disk = filesystem_of(Path(folder))
         with _progress(len(subjects)) as step:
             figures = measure_all(subjects, Path(folder), seconds, lambda figure: step(figure.name))
+    noise = noise_around(noise)
     document = {
         "scratch_filesystem": disk,
         "seconds": seconds,
@@ -147,6 +148,7 @@ def _compare(
     with open_sources(revision) as (here, base), _progress(GENERATIONS * len(subjects)) as step:
         machine, noise = describe_machine(), probe_noise()
         found = compare(here, base, subjects, seconds, step, scratch=scratch)
+        noise = noise_around(noise)
     if as_json:
         document = {
             "machine": machine.to_json(),

@@ -18,7 +18,7 @@ from rich.table import Table
 from bench.cluster.scenarios import MODE_MARKS, Mode
 from bench.finiterange import FiniteRange
 from bench.local import Running, running_cluster
-from bench.machine import describe_machine, probe_noise
+from bench.machine import describe_machine, noise_around, probe_noise
 from bench.profiling.costs import SAMPLES_ENOUGH, ProcessProfile, Profile, phases_by_cost
 from bench.profiling.scenarios import SCENARIOS, LoadFailed, Progress, Scenario
 from bench.profiling.spy import Spy, SpyError
@@ -107,6 +107,7 @@ def command(
         failures.append(_first(errors))
     if failures:
         raise click.ClickException(str(failures[0])) from failures[0]
+    noise = noise_around(noise)
     figures = profile.to_json(_TOP) | {"rate_hz": rate_hz, "mode": wanted.scenario.mode.value}
     if record is not None:
         append(record_now("profile", wanted.label, machine, noise, figures), record)

@@ -22,7 +22,7 @@ from bench.cluster.children import ChildFailed
 from bench.cluster.ground import GroundError
 from bench.cluster.screen import Screen
 from bench.finiterange import FiniteRange
-from bench.machine import NOISE_RULE, Machine, Noise, describe_machine, probe_noise
+from bench.machine import NOISE_RULE, Machine, Noise, describe_machine, noise_around, probe_noise
 from bench.recordoption import record_option
 from bench.results import append, record_now
 from bench.scale.alone import NotRepeated
@@ -154,6 +154,7 @@ def command(
     except (Stalled, NotRepeated, Violation) as error:
         raise click.ClickException(f"The simulated cluster broke: {error}") from error
     real = _measure_processes(wanted, machine, noise)
+    noise = noise_around(noise)
     figures = _figures(wanted, cost, findings, real, shares)
     if record is not None:
         append(record_now("scale", wanted.label, machine, noise, figures), record)

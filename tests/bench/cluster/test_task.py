@@ -7,8 +7,9 @@ import pytest
 from bench.cluster.command import command as cluster
 from bench.cluster.knee import Knee
 from bench.cluster.options import scenario_of
+from bench.cluster.scenarios import BY_NAME
 from bench.cluster.task import Done, figures_of, task_of
-from tests.bench.cluster.made_up import outcome_of, trial_at
+from tests.bench.cluster.made_up import LOUD, outcome_of, trial_at
 
 
 def labelled(*arguments: str) -> str:
@@ -20,6 +21,12 @@ def labelled(*arguments: str) -> str:
     label = figures_of(task, Done((outcome,), knee))["scenario"]
     assert isinstance(label, str)
     return label
+
+
+def test_noise_that_was_found_later_marks_every_trial() -> None:
+    quiet = Done((outcome_of(BY_NAME["lone"], trial_at(100)),) * 2, None)
+    assert not any(outcome.noise.is_noisy for outcome in quiet.outcomes)
+    assert all(outcome.to_json()["noise"]["is_noisy"] for outcome in quiet.on(LOUD).outcomes)
 
 
 @pytest.mark.parametrize(
