@@ -89,7 +89,7 @@ class Session:
         traffic = outcome.trial.traffic
         p99 = "" if traffic.latency_ms is None else f", p99 {traffic.latency_ms.p99:,.0f} ms"
         counted = f"{traffic.throughput_tps:,.0f} {outcome.scenario.promise.value} tx/s"
-        self.watcher.say(f"{outcome.scenario.name}: {counted}{p99}")
+        self.watcher.say(f"{outcome.scenario.label}: {counted}{p99}")
 
     async def _ceiling_tps(self, scenario: Scenario) -> int:
         """How many transactions a second a closed loop may need: found by a short trial."""
