@@ -107,7 +107,11 @@ OPTIONS: Sequence[Callable[[Callable[..., None]], Callable[..., None]]] = (
         type=click.IntRange(Params(1).max_transaction_bytes, RANGES["batch_bytes_max"][1]),
         help="The genesis parameter batch_bytes_max.",
     ),
-    click.option("--no-fsync", is_flag=True, help="Do not wait for the disk; every table says so."),
+    click.option(
+        "--no-fsync",
+        is_flag=True,
+        help="Do not wait for the disk, but for the guard beside a key; every table says so.",
+    ),
     click.option(
         "--verification-certificates",
         is_flag=True,

@@ -132,7 +132,7 @@ def figures_of(scenario: Scenario, trial: Trial) -> dict[str, Any]:
         "rounds_per_second": rounds_per_second(work),
         "timeouts": _summed(work, "timeouts"),
         "refused_by_nodes": _summed(work, "refused"),
-        "node_work": {name: _node(node) for name, node in work.nodes.items()},
+        "node_work": {name: _node(node, fsync=scenario.fsync) for name, node in work.nodes.items()},
     }
 
 
@@ -185,11 +185,20 @@ def pause_words(after: Aftermath) -> str:
     return f"{longest} at most; longer than {after.bound_ms:,.0f} ms: {times}"
 
 
-def _node(work: NodeWork) -> dict[str, Any]:
+def fsyncs_of(work: NodeWork, *, fsync: bool) -> dict[str, int]:
+    """By what was synced. Of nodes without `fsync` the guard alone is, always."""
+    return {
+        "journal": work.journal_syncs if fsync else 0,
+        "guard": 2 * work.guard_writes,
+        "database": work.database_commits if fsync else 0,
+    }
+
+
+def _node(work: NodeWork, *, fsync: bool) -> dict[str, Any]:
     return {
         "rounds": work.rounds,
         "heights": work.heights,
-        "fsyncs": {"journal": work.journal_syncs, "database": work.database_commits},
+        "fsyncs": fsyncs_of(work, fsync=fsync),
         "link_bytes": dict(work.link_bytes),
     }
 

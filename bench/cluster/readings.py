@@ -68,6 +68,7 @@ class NodeWork:
     heights: int
     journal_syncs: int
     database_commits: int
+    guard_writes: int
     timeouts: Mapping[str, int]
     refused: Mapping[str, int]
     link_bytes: Mapping[str, int]
@@ -138,7 +139,8 @@ def _node_work(before: NodeReading, after: NodeReading) -> NodeWork:
         grown("consensus_round"),
         grown("consensus_certified_height"),
         grown("journal_syncs_total"),
-        grown("store_flushes_total"),
+        grown("store_commits_total"),
+        grown("guard_writes_total"),
         grown_by("consensus_timeouts_total", "reason"),
         {code: count for code, count in grown_by("transactions_refused_total", "code").items() if count},
         sent,

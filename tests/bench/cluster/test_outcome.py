@@ -80,12 +80,20 @@ def test_the_object_for_scripts_has_what_was_promised() -> None:
     assert (figures["rounds"], figures["rounds_per_second"]) == (40, 20.0)
     assert figures["timeouts"] == {"no_quorum": 2}
     assert (figures["refused"], figures["refused_by_nodes"]) == ({"pool-full": 3}, {"pool-full": 4})
-    assert figures["node_work"]["node0"]["fsyncs"] == {"journal": 100, "database": 10}
+    assert figures["node_work"]["node0"]["fsyncs"] == {"journal": 100, "guard": 14, "database": 10}
     assert figures["node_work"]["node0"]["link_bytes"] == {"node1": 1_000_000}
     assert [second["sent"] for second in figures["series"]] == [800, 800]
     assert figures["machine"]["commit"] == "0123456789ab"
     assert figures["noise"]["is_noisy"] is False
     assert figures["fault"] is None
+
+
+def test_nodes_that_sync_neither_journal_nor_database_are_told_so(capsys: pytest.CaptureFixture[str]) -> None:
+    outcome = outcome_of(replace(STEADY, fsync=False), trial_at(800))
+    assert outcome.to_json()["node_work"]["node0"]["fsyncs"] == {"journal": 0, "guard": 14, "database": 0}
+    show_one(outcome)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "node0" in line and " 14 " in line]
+    assert [cell.strip() for cell in line.split("│")[3:7]] == ["20", "0", "14", "0"]
 
 
 def test_a_fault_is_told_with_who_was_killed_and_the_pause() -> None:
