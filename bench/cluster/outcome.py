@@ -57,6 +57,8 @@ class Outcome:
                 found.append(f"Only {traffic.throughput_tps:,.0f} of {rate:,} tx/s were {done} in the time.")
         elif isinstance(self.scenario.shape, ClosedLoop) and traffic.latency_ms is None:
             found.append(f"Nothing was {done} in the measured time.")
+        elif self.scenario.idle_interval_ms == 0 and not rounds_per_second(trial.work):
+            found.append("No node told of any finished round.")
         if traffic.failed:
             reasons = ", ".join(f"{count:,} {code_name(code)}" for code, count in traffic.failed.items())
             found.append(f"Not all transactions were {done}: {reasons}.")

@@ -12,7 +12,7 @@ from bench.cluster.outcome import code_name, pause_words
 from bench.cluster.scenarios import BY_NAME, Fault, at_rate
 from bench.cluster.screen import Screen, show_one, show_rates, sparkline
 from node.ledger.codes import Code
-from tests.bench.cluster.made_up import LOUD, outcome_of, trial_at
+from tests.bench.cluster.made_up import LOUD, WORK, outcome_of, trial_at
 
 STEADY = replace(BY_NAME["steady-800"], shape=at_rate(800))
 
@@ -64,6 +64,16 @@ def test_a_rate_that_is_too_late_for_the_bound_of_a_search_is_not_carried(
     assert late.problems == ("The 99th percentile was 10 ms, not under 10 ms.",)
     show_rates([late], [800])
     assert "not carried" in capsys.readouterr().out
+
+
+def test_a_cluster_that_should_hurry_and_finishes_no_round_is_no_success() -> None:
+    trial = trial_at(1, seconds=0.5)
+    still = {name: replace(node, rounds=0) for name, node in WORK.nodes.items()}
+    for nodes in (still, {}):
+        silent = replace(trial, work=replace(WORK, nodes=nodes))
+        assert outcome_of(BY_NAME["idle-rounds"], silent).problems == ("No node told of any finished round.",)
+        assert outcome_of(BY_NAME["idle"], silent).problems == ()
+    assert outcome_of(BY_NAME["idle-rounds"], trial).problems == ()
 
 
 def test_the_object_for_scripts_has_what_was_promised() -> None:
