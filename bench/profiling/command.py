@@ -29,6 +29,7 @@ from bench.results import append, record_now
 from node.client import ClientError
 
 NODES_DEFAULT = 4
+RATE_DEFAULT = 100
 _WARMUP_SECONDS = 2.0
 _TOP = 15
 _PAPER_COLUMNS = 140
@@ -51,7 +52,9 @@ class Wanted:
     def label(self) -> str:
         """Only runs of one label can be compared."""
         told = [f"nodes={self.nodes}"] if self.nodes != NODES_DEFAULT else []
-        return " ".join((self.scenario.name, *told, *([] if self.node is None else [f"node={self.node}"])))
+        told += [] if self.node is None else [f"node={self.node}"]
+        told += [f"rate={self.rate_hz}"] if self.rate_hz != RATE_DEFAULT else []  # to be sampled costs CPU
+        return " ".join((self.scenario.name, *told))
 
     @property
     def profiled(self) -> Sequence[int]:
@@ -67,7 +70,7 @@ class Wanted:
 @click.option(
     "--rate",
     "rate_hz",
-    default=100,
+    default=RATE_DEFAULT,
     show_default=True,
     type=click.IntRange(1, 1000),
     help="Samples a second of each daemon.",
