@@ -5,7 +5,6 @@ interrupted. No process outlives the command.
 """
 
 import json
-import math
 import os
 import shlex
 import shutil
@@ -42,16 +41,9 @@ def _kinds(_context: click.Context, _parameter: click.Parameter, text: str) -> t
     return tuple(known[name] for name in dict.fromkeys(names))
 
 
-def _minutes(_context: click.Context, _parameter: click.Parameter, minutes: float) -> float:
-    if math.isnan(minutes):
-        raise click.BadParameter("nan is no number of minutes")
-    return minutes
-
-
 @click.command("chaos")
 @click.option(
     "--minutes",
-    callback=_minutes,
     type=FiniteRange(0.1, _MINUTES_MAX),
     default=2.0,
     show_default=True,
