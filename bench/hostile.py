@@ -28,6 +28,7 @@ import click
 import httpx2
 import trio
 
+from bench.finiterange import FiniteRange
 from bench.local import make_record
 from bench.processes import ProcessTable, machine
 from consensus import SigningKey, encode
@@ -278,7 +279,7 @@ def _die(death: ProgramDied) -> None:
 
 @click.command("hostile")
 @click.option("--nodes", type=click.IntRange(1, 16), default=4, show_default=True)
-@click.option("--seconds", type=click.FloatRange(0.5), default=8.0, show_default=True, help="Of each phase.")
+@click.option("--seconds", type=FiniteRange(0.5), default=8.0, show_default=True, help="Of each phase.")
 @click.option(
     "--key-rate",
     type=click.IntRange(0),

@@ -19,6 +19,7 @@ from statistics import quantiles
 import click
 import trio
 
+from bench.finiterange import FiniteRange
 from bench.processes import Usage, machine, usage_of
 from consensus import SigningKey
 from node.client import AsyncClient, Wallet
@@ -29,7 +30,7 @@ from node.ledger.transactions import Transaction
 from node.local.cluster import open_cluster, wait_ready
 from node.local.ports import free_ports
 from node.local.supervisor import ProgramDied, Supervisor
-from node.local.testnet import Testnet, write_testnet
+from node.local.testnet import NODES_MAX, Testnet, write_testnet
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +129,30 @@ async def _submit_share(url: str, transactions: list[Transaction]) -> None:
 
 
 @click.command("local")
-@click.option("--nodes", default=4, show_default=True)
-@click.option("--idle-seconds", default=10.0, show_default=True)
-@click.option("--lone", default=200, show_default=True, help="Transactions sent one at a time.")
-@click.option("--pause-ms", default=50, show_default=True, help="Between two of them.")
-@click.option("--bulk", default=4000, show_default=True, help="Transactions sent in bulk.")
-@click.option("--payload-bytes", default=100, show_default=True)
+@click.option("--nodes", type=click.IntRange(1, NODES_MAX), default=4, show_default=True)
+@click.option("--idle-seconds", type=FiniteRange(0, 3_600), default=10.0, show_default=True)
+@click.option(
+    "--lone",
+    type=click.IntRange(0, 100_000),
+    default=200,
+    show_default=True,
+    help="Transactions sent one at a time.",
+)
+@click.option(
+    "--pause-ms",
+    type=click.IntRange(0, 60_000),
+    default=50,
+    show_default=True,
+    help="Between two of them.",
+)
+@click.option(
+    "--bulk",
+    type=click.IntRange(0, 1_000_000),
+    default=4000,
+    show_default=True,
+    help="Transactions sent in bulk.",
+)
+@click.option("--payload-bytes", type=click.IntRange(0, 1_000), default=100, show_default=True)
 @click.option("--json", "as_json", is_flag=True)
 def command(
     nodes: int,

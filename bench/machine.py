@@ -10,7 +10,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -62,6 +62,14 @@ class Noise:
         alone, crowded = self.one_core, self.all_cores
         return (
             alone.median_ms > SPREAD_MAX * alone.min_ms or crowded.median_ms > CROWDING_MAX * alone.median_ms
+        )
+
+    @property
+    def excess(self) -> float:
+        """How far beyond the bounds of `NOISE_RULE`, as a multiple of the worse one; above 1 it is noisy."""
+        alone, crowded = self.one_core, self.all_cores
+        return max(
+            alone.median_ms / alone.min_ms / SPREAD_MAX, crowded.median_ms / alone.median_ms / CROWDING_MAX
         )
 
     def __str__(self) -> str:
@@ -135,6 +143,12 @@ def probe_noise(loops: int = _LOOPS) -> Noise:
             child.kill()
             child.wait()
     return Noise(Spread.of(alone), Spread.of(crowded))
+
+
+def noise_around(before: Noise, probe: Callable[[], Noise] = probe_noise) -> Noise:
+    """Of a measurement that has just ended: the worse of what was found before it and what is found now. Who
+    began to disturb it on the way is seen by neither, unless still there."""
+    return max(before, probe(), key=lambda noise: noise.excess)
 
 
 def usable_cores() -> int:

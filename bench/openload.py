@@ -9,12 +9,14 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Protocol
 
 import trio
 
 from bench.local import Running, make_record
-from node.client import AsyncClient, ClientError
+from node.client import AsyncClient, ClientError, Wallet
 from node.ledger.receipts import Receipt
+from node.ledger.transactions import Transaction
 from node.local.testnet import LocalNode
 
 IN_FLIGHT_MAX = 4_096
@@ -22,6 +24,13 @@ IN_FLIGHT_MAX = 4_096
 SUBMIT_TIMEOUT_MS = 60_000
 _WARM = 20
 """Certified transactions before the load counts as steady."""
+
+
+class Door(Protocol):
+    """A client of one cluster, as the load sees it."""
+
+    async def submit(self, transaction: Transaction, timeout_ms: int = ...) -> Receipt:
+        """The certified receipt. Raises ClientError."""
 
 
 @dataclass(slots=True)
@@ -38,6 +47,7 @@ class Load:
     """Set once clients have answers."""
     answered_ms: list[int] = field(default_factory=list)
     waited_ms: list[int] = field(default_factory=list)
+    """Of each certified transaction, from the time at which it should have been sent."""
 
     @property
     def in_flight(self) -> int:
@@ -86,20 +96,28 @@ async def offer(cluster: Running, rate: int, load: Load, stop: trio.Event) -> No
             await stack.enter_async_context(AsyncClient((*urls[first:], *urls[:first])))
             for first in range(len(urls))
         ]
-        async with trio.open_nursery() as nursery:
-            began, number = trio.current_time(), 0
-            while not stop.is_set():
-                await trio.sleep_until(began + number / rate)
-                if load.in_flight < IN_FLIGHT_MAX:
-                    load.sent += 1
-                    nursery.start_soon(_send, cluster, doors[number % len(doors)], number, load)
-                else:
-                    load.held_back += 1
-                number += 1
+        await offer_through(doors, cluster.wallet, rate, load, stop)
 
 
-async def _send(cluster: Running, door: AsyncClient, number: int, load: Load) -> None:
-    transaction, sent_ms = make_record(cluster.wallet, number, 64), now_ms()
+async def offer_through(
+    doors: Sequence[Door], wallet: Wallet, rate: int, load: Load, stop: trio.Event
+) -> None:
+    """The same through these doors in turns."""
+    async with trio.open_nursery() as nursery:
+        began, number = trio.current_time(), 0
+        while not stop.is_set():
+            due = began + number / rate
+            await trio.sleep_until(due)
+            if load.in_flight < IN_FLIGHT_MAX:
+                load.sent += 1
+                nursery.start_soon(_send, doors[number % len(doors)], wallet, number, due, load)
+            else:
+                load.held_back += 1
+            number += 1
+
+
+async def _send(door: Door, wallet: Wallet, number: int, due: float, load: Load) -> None:
+    transaction = make_record(wallet, number, 64)
     try:
         receipt = await door.submit(transaction, SUBMIT_TIMEOUT_MS)
     except ClientError as error:
@@ -108,10 +126,9 @@ async def _send(cluster: Running, door: AsyncClient, number: int, load: Load) ->
     if not receipt.ok:
         load.failed.append(f"transaction {number}: {receipt.explanation}")
         return
-    told_ms = now_ms()
     load.certified[transaction.id] = receipt.height
-    load.answered_ms.append(told_ms)
-    load.waited_ms.append(told_ms - sent_ms)
+    load.answered_ms.append(now_ms())
+    load.waited_ms.append(round((trio.current_time() - due) * 1000))
     if len(load.certified) >= _WARM:
         load.warm.set()
 

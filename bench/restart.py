@@ -20,7 +20,7 @@ import trio
 
 from bench.join.joining import write_observer
 from bench.local import Running, make_record, running_cluster
-from bench.machine import describe_machine, probe_noise
+from bench.machine import describe_machine, noise_around, probe_noise
 from bench.processes import machine, usage_of
 from bench.recordoption import record_option
 from bench.results import append, record_now
@@ -179,6 +179,7 @@ def command(nodes: int, records: int, times: int, term: bool, as_json: bool, rec
     described, noise = describe_machine(), probe_noise()
     with tempfile.TemporaryDirectory(prefix="isthmus-restart-") as folder:
         figures = trio.run(_run, nodes, Path(folder), records, times, not term)
+    noise = noise_around(noise)
     if record is not None:
         label = f"restart nodes={nodes} records={records} {'term' if term else 'kill'}"
         append(record_now("restart", label, described, noise, figures.to_json()), record)

@@ -49,7 +49,7 @@ class Record:
 
     @property
     def is_noisy(self) -> bool:
-        """Whether the machine was noisy before the run, by today's rule for all lines."""
+        """Whether the machine was noisy before or after the run, by today's rule for all lines."""
         return self.noise.is_noisy
 
     def to_json(self) -> dict[str, object]:

@@ -17,9 +17,11 @@ import httpx2
 import trio
 from prometheus_client.parser import text_string_to_metric_families
 
+from bench.finiterange import FiniteRange
 from bench.local import Running, make_record, running_cluster
 from bench.processes import machine
 from node.client import AsyncClient
+from node.local.testnet import NODES_MAX
 
 SAMPLE_SECONDS = 10.0
 BURSTS_PER_SECOND = 4
@@ -101,9 +103,15 @@ def ratio_of(samples: list[Sample], early_s: float, late_s: float) -> list[float
 
 
 @click.command("soak")
-@click.option("--nodes", default=4, show_default=True)
-@click.option("--minutes", default=10.5, show_default=True)
-@click.option("--rate", default=200, show_default=True, help="Transactions a second, all nodes together.")
+@click.option("--nodes", type=click.IntRange(1, NODES_MAX), default=4, show_default=True)
+@click.option("--minutes", type=FiniteRange(0.1, 10_000), default=10.5, show_default=True)
+@click.option(
+    "--rate",
+    type=click.IntRange(1, 100_000),
+    default=200,
+    show_default=True,
+    help="Transactions a second, all nodes together.",
+)
 @click.option("--json", "as_json", is_flag=True)
 def command(nodes: int, minutes: float, rate: int, as_json: bool) -> None:
     """Memory under steady load, and every bound checked while it runs."""

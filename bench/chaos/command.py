@@ -5,7 +5,6 @@ interrupted. No process outlives the command.
 """
 
 import json
-import math
 import os
 import shlex
 import shutil
@@ -22,6 +21,7 @@ from bench.chaos.history import Result
 from bench.chaos.run import ChaosFailed, Plan, Report, run_chaos
 from bench.chaos.schedule import FaultKind, tolerated
 from bench.chaos.screen import Screen, show
+from bench.finiterange import FiniteRange
 from node.cli.failures import root_of
 from node.client import ClientError
 
@@ -41,17 +41,10 @@ def _kinds(_context: click.Context, _parameter: click.Parameter, text: str) -> t
     return tuple(known[name] for name in dict.fromkeys(names))
 
 
-def _minutes(_context: click.Context, _parameter: click.Parameter, minutes: float) -> float:
-    if math.isnan(minutes):
-        raise click.BadParameter("nan is no number of minutes")
-    return minutes
-
-
 @click.command("chaos")
 @click.option(
     "--minutes",
-    callback=_minutes,
-    type=click.FloatRange(0.1, _MINUTES_MAX),
+    type=FiniteRange(0.1, _MINUTES_MAX),
     default=2.0,
     show_default=True,
 )

@@ -9,7 +9,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,13 @@ import trio
 
 from bench.cluster.children import ChildFailed
 from bench.cluster.ground import GroundError
-from bench.cluster.knee import Knee
 from bench.cluster.options import OPTIONS, described, refuse_contradictions, scenario_of
-from bench.cluster.outcome import Outcome
 from bench.cluster.scenarios import Scenario
 from bench.cluster.screen import Screen, show_one, show_rates
-from bench.cluster.session import Place, Search, Session, open_session
+from bench.cluster.session import Place, Session, open_session
+from bench.cluster.task import Done, Task, figures_of, task_of
 from bench.cluster.wiring import open_wiring, told
-from bench.machine import Machine, Noise, describe_machine, probe_noise
+from bench.machine import Machine, Noise, describe_machine, noise_around, probe_noise
 from bench.namespaces import NamespaceError
 from bench.results import Record, append, record_now
 from node.cli.failures import root_of
@@ -34,23 +33,6 @@ from node.client import ClientError
 from node.home import HomeError, KeyFileError
 from node.local.interruption import INTERRUPTED, until_interrupted
 from node.local.testnet import TestnetError
-
-
-@dataclass(frozen=True, slots=True)
-class _Task:
-    """What to measure: `rates` or `search`, or neither: the scenario once."""
-
-    scenario: Scenario
-    place: Place
-    per_request: int | None
-    rates: tuple[int, ...]
-    search: Search | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Done:
-    outcomes: tuple[Outcome, ...]
-    knee: Knee | None
 
 
 def _with_options(function: Callable[..., None]) -> Callable[..., None]:
@@ -74,9 +56,7 @@ def command(**options: Any) -> None:
     scenario = scenario_of(options)
     directory = keep or Path(tempfile.mkdtemp(prefix="isthmus-cluster-"))
     directory.mkdir(parents=True, exist_ok=True)
-    search = Search(options["rate"] or 100, options["p99_ms"]) if options["knee"] else None
-    place = Place(directory, options["attach"], options["keys"])
-    task = _Task(scenario, place, options["per_request"], options["rates"], search)
+    task = task_of(options, scenario, directory)
     try:
         code = _carry_out(task, as_json=options["as_json"], record=options["record"])
     finally:
@@ -85,13 +65,13 @@ def command(**options: Any) -> None:
     sys.exit(code)
 
 
-def _carry_out(task: _Task, *, as_json: bool, record: Path | None) -> int:
+def _carry_out(task: Task, *, as_json: bool, record: Path | None) -> int:
     """Measure and show; the exit code."""
     machine, noise = describe_machine(), probe_noise()
     done, problem = None, ""
     with Screen() as screen:
 
-        async def measure(place: Place, scenario: Scenario) -> _Done:
+        async def measure(place: Place, scenario: Scenario) -> Done:
             async with open_session(place, scenario, screen, machine, noise) as session:
                 session.per_request = task.per_request
                 return await _measure(session, task)
@@ -116,7 +96,9 @@ def _carry_out(task: _Task, *, as_json: bool, record: Path | None) -> int:
         else:
             click.echo(f"Error: {problem}", err=True)
         return INTERRUPTED if problem.startswith("interrupted") else 1
-    figures = _figures(task, done)
+    noise = noise_around(noise)
+    done = done.on(noise)
+    figures = figures_of(task, done)
     if record is not None:
         append(_record(machine, noise, figures), record)
     if as_json:
@@ -127,8 +109,8 @@ def _carry_out(task: _Task, *, as_json: bool, record: Path | None) -> int:
 
 
 def _in_its_links(
-    task: _Task, screen: Screen, measure: Callable[[Place, Scenario], Awaitable[_Done]]
-) -> _Done | None:
+    task: Task, screen: Screen, measure: Callable[[Place, Scenario], Awaitable[Done]]
+) -> Done | None:
     """Run it where a fault in a link can be done; None when it was interrupted."""
     if not task.scenario.fault.is_in_a_link:
         return trio.run(until_interrupted, partial(measure, task.place, task.scenario))
@@ -149,49 +131,18 @@ def _record(machine: Machine, noise: Noise, figures: dict[str, Any]) -> Record:
     return record_now("cluster", figures["scenario"], machine, noise, rest | {"trials": trials})
 
 
-async def _measure(session: Session, task: _Task) -> _Done:
+async def _measure(session: Session, task: Task) -> Done:
     if task.search is not None:
         knee = await session.find_knee(task.search)
-        return _Done(tuple(session.outcomes), knee)
+        return Done(tuple(session.outcomes), knee)
     if task.rates:
         await session.measure_rates(task.rates)
     else:
         await session.measure(session.scenario)
-    return _Done(tuple(session.outcomes), None)
+    return Done(tuple(session.outcomes), None)
 
 
-def _figures(task: _Task, done: _Done) -> dict[str, Any]:
-    """The object for scripts: of the one trial; of several, the one that counts, with all of them in
-    `trials`. A row of rates counts as a success when every one was carried, a search when one was."""
-    if task.search is None and not task.rates:
-        return done.outcomes[0].to_json()
-    trials = [outcome.to_json() for outcome in done.outcomes]
-    if done.knee is None or task.search is None:
-        problems = [sentence for trial in trials for sentence in trial["problems"]]
-        best = max(trials, key=lambda trial: (trial["success"], trial["throughput_tps"]))
-        name = " ".join(("rates-" + "-".join(str(rate) for rate in task.rates), *task.scenario.changed))
-        return best | {"scenario": name, "success": not problems, "problems": problems, "trials": trials}
-    knee = done.knee
-    rates = [rate for rate, _ in knee.tried]
-    best = trials[rates.index(knee.rate)] if knee.rate is not None else trials[-1]
-    problems = [] if knee.rate is not None else ["No rate was carried.", *best["problems"]]
-    found = {
-        "rate": knee.rate,
-        "refused": knee.refused,
-        "p99_ms_bound": task.search.p99_ms,
-        "tried": knee.tried,
-    }
-    name = " ".join(("knee", *task.scenario.changed))
-    return best | {
-        "scenario": name,
-        "success": not problems,
-        "problems": problems,
-        "knee": found,
-        "trials": trials,
-    }
-
-
-def _show(task: _Task, done: _Done) -> None:
+def _show(task: Task, done: Done) -> None:
     if task.search is None and not task.rates:
         show_one(done.outcomes[0])
         return

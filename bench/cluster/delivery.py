@@ -87,7 +87,7 @@ def _until_settled(
             elif answer.code == Code.REPLAYED:
                 codes[number] = yield from _earlier(cluster, transactions[number])
             else:
-                codes[number] = PENDING if answer.state == "admitted" else answer.code
+                codes[number] = _judged(answer)
                 if answer.code in BACK_PRESSURE:
                     refusals.by_code[answer.code] += 1
         todo = [number for number in todo if codes[number] in _OPEN]
@@ -101,6 +101,18 @@ def _is_about(answer: Outcome, transaction: Signed) -> bool:
     if answer.tx_id is None:
         return answer.state == "rejected"
     return answer.tx_id == transaction.tx_id
+
+
+def _judged(answer: Outcome) -> int:
+    """A code of 0 counts only with the certified receipt; without one a node has said nothing for it."""
+    match answer.state:
+        case "admitted":
+            return PENDING
+        case "certified" if answer.receipt is not None:
+            return answer.code
+        case "rejected" if answer.code:
+            return answer.code
+    return UNREADABLE
 
 
 def _ask(cluster: Cluster, transactions: Sequence[Signed], wait_ms: int) -> Flow[tuple[Outcome, ...]]:

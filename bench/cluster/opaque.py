@@ -21,6 +21,10 @@ BODIES = 16
 """Different ones, which go round: a benchmark cluster deduplicates nothing."""
 
 
+_WITHOUT_RECEIPT = {"admitted": PENDING, "rejected": CERTIFIED}
+"""What there is no receipt of, by its state; what was refused is sent again."""
+
+
 def bodies(seed: int, body_bytes: int) -> Iterator[bytes]:
     """Bodies without end."""
     random = Random(seed)
@@ -85,10 +89,9 @@ def _until_taken(
 
 
 def _judged(outcome: OpaqueOutcome, promise: Promise) -> int:
-    """CERTIFIED also for what was refused: it is sent again. What is only committed counts for who asked for
-    no more."""
+    """What is only committed counts for who asked for no more."""
     if outcome.receipt is None:
-        return PENDING if outcome.state == "admitted" else CERTIFIED
+        return _WITHOUT_RECEIPT.get(outcome.state, UNREADABLE)
     receipt = Receipt.decode(outcome.receipt)
     is_kept = outcome.state in (Promise.CERTIFIED.value, promise.value)
     return CERTIFIED if is_kept and receipt.tx_id == outcome.batch_id and receipt.ok else UNREADABLE

@@ -21,12 +21,15 @@ from bench.cluster.scenarios import (
 )
 from bench.cluster.shapes import ClosedLoop, NoLoad, Shape
 from bench.cluster.signing import PAYLOAD_BYTES_MAX
+from bench.finiterange import FiniteRange
 from bench.results import HISTORY
 from node.api.opaque import PIECES_MAX
 from node.ledger.params import RANGES, Params
 from node.local.testnet import NODES_MAX
 from node.pool.signedchunks import SIGNED_BYTES_MIN
 
+P99_MS = 500.0
+"""Of a carried rate at most, where nobody says otherwise."""
 _CLIENTS_MAX = 2_000
 _RATES_MAX = 32
 _OUTSTANDING_MAX = 50_000
@@ -82,10 +85,8 @@ OPTIONS: Sequence[Callable[[Callable[..., None]], Callable[..., None]]] = (
     click.option("--knee", is_flag=True, help="Find the highest rate that is carried."),
     click.option(
         "--p99-ms",
-        type=click.FloatRange(1, 60_000),
-        default=500.0,
-        show_default=True,
-        help="With --knee: the bound on the 99th percentile.",
+        type=FiniteRange(1, 60_000),
+        help=f"With --knee: the bound on the 99th percentile.  [default: {P99_MS:g}]",
     ),
     click.option(
         "--outstanding",
@@ -95,8 +96,8 @@ OPTIONS: Sequence[Callable[[Callable[..., None]], Callable[..., None]]] = (
     click.option(
         "--per-request", type=click.IntRange(1, _PER_REQUEST_MAX), help="Transactions in one HTTP request."
     ),
-    click.option("--seconds", type=click.FloatRange(1, _SECONDS_MAX), help="Measured, of each trial."),
-    click.option("--warmup", type=click.FloatRange(0, _WARMUP_MAX), help="Seconds of load before that."),
+    click.option("--seconds", type=FiniteRange(1, _SECONDS_MAX), help="Measured, of each trial."),
+    click.option("--warmup", type=FiniteRange(0, _WARMUP_MAX), help="Seconds of load before that."),
     click.option("--clients", type=click.IntRange(1, _CLIENTS_MAX), help="Different keys that sign."),
     click.option(
         "--payload-bytes", type=click.IntRange(0, PAYLOAD_BYTES_MAX), help="Added to each transaction."
@@ -106,7 +107,11 @@ OPTIONS: Sequence[Callable[[Callable[..., None]], Callable[..., None]]] = (
         type=click.IntRange(Params(1).max_transaction_bytes, RANGES["batch_bytes_max"][1]),
         help="The genesis parameter batch_bytes_max.",
     ),
-    click.option("--no-fsync", is_flag=True, help="Do not wait for the disk; every table says so."),
+    click.option(
+        "--no-fsync",
+        is_flag=True,
+        help="Do not wait for the disk, but for the guard beside a key; every table says so.",
+    ),
     click.option(
         "--verification-certificates",
         is_flag=True,
@@ -144,6 +149,8 @@ def refuse_contradictions(options: dict[str, Any]) -> None:
     if len(given) > 1 and set(given) != {"rate", "knee"}:
         named = " and ".join(f"--{name}" for name in given)
         raise click.UsageError(f"{named} contradict each other; give one (--rate may begin a --knee).")
+    if options["p99_ms"] is not None and not options["knee"]:
+        raise click.UsageError("--p99-ms is the bound of a search; give it with --knee.")
     if options["attach"]:
         ours = [name for name in _OF_OUR_OWN if options[name]]
         scenario = _named(options)
@@ -208,7 +215,7 @@ def scenario_of(options: dict[str, Any]) -> Scenario:
     if scenario.mode is not Mode.HONEST and options["verification_certificates"]:
         why = "Nobody signs opaque transactions" if scenario.mode is Mode.OPAQUE else "Every node verifies"
         raise click.UsageError(f"{why}; leave --verification-certificates out.")
-    _refuse_bodies(scenario)
+    _refuse_bodies(scenario, _transactions_a_request(scenario, options))
     is_hurt = scenario.fault is not Fault.NONE
     if is_hurt and scenario.nodes < _NODES_MIN_FOR_A_FAULT:
         raise click.UsageError(
@@ -219,9 +226,21 @@ def scenario_of(options: dict[str, Any]) -> Scenario:
     return scenario
 
 
-def _refuse_bodies(scenario: Scenario) -> None:
-    """Raises UsageError for requests to a benchmark cluster that no node takes."""
-    if scenario.mode is Mode.HONEST or isinstance(scenario.shape, NoLoad):
+def _is_row(options: dict[str, Any]) -> bool:
+    """Whether several rates are asked for, each with a shape of its own."""
+    return bool(options["rates"] or options["knee"])
+
+
+def _transactions_a_request(scenario: Scenario, options: dict[str, Any]) -> int:
+    """At most; 0 where nothing is sent."""
+    if _is_row(options):
+        return options["per_request"] or CHUNK_TRANSACTIONS
+    return 0 if isinstance(scenario.shape, NoLoad) else scenario.shape.per_request
+
+
+def _refuse_bodies(scenario: Scenario, count: int) -> None:
+    """Raises UsageError for requests to a benchmark cluster, of so many transactions, that no node takes."""
+    if scenario.mode is Mode.HONEST or not count:
         return
     if scenario.mode is Mode.SIGNED and scenario.payload_bytes < SIGNED_BYTES_MIN:
         raise click.UsageError(
@@ -230,7 +249,7 @@ def _refuse_bodies(scenario: Scenario) -> None:
         )
     if not scenario.payload_bytes:
         raise click.UsageError("An opaque transaction has at least 1 byte; raise --payload-bytes.")
-    count, each = scenario.shape.per_request, scenario.payload_bytes
+    each = scenario.payload_bytes
     limit = PIECES_MAX * (scenario.batch_bytes or Params(1).batch_bytes_max)
     if count * each > limit:
         raise click.UsageError(
@@ -252,8 +271,11 @@ def _shaped(scenario: Scenario, options: dict[str, Any]) -> Scenario:
         closed = ClosedLoop(most, per_request or min(bulk, most))
         prefix = "" if scenario.mode is Mode.HONEST else f"{scenario.mode.value}-"
         scenario = _offering(scenario, closed, f"{prefix}outstanding-{most}", f"outstanding={most}")
-    if per_request is None or options["rates"] or options["knee"]:
+    if per_request is None:
         return scenario
+    changed = (*scenario.changed, f"per_request={per_request}")
+    if _is_row(options):
+        return replace(scenario, changed=changed)
     shape = scenario.shape
     if isinstance(shape, NoLoad):
         raise click.UsageError(f"Scenario {scenario.name} sends nothing; leave --per-request out.")
@@ -261,7 +283,6 @@ def _shaped(scenario: Scenario, options: dict[str, Any]) -> Scenario:
         raise click.UsageError(
             f"--per-request {per_request} is more than the {shape.outstanding} that are outstanding at most."
         )
-    changed = (*scenario.changed, f"per_request={per_request}")
     return replace(scenario, shape=replace(shape, per_request=per_request), changed=changed)
 
 

@@ -25,13 +25,15 @@ CARRIED_MIN = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One trial with what it was and where. `attached`: the cluster was not ours."""
+    """One trial with what it was and where. `attached`: the cluster was not ours. `p99_ms_bound`: what a rate
+    that counts as carried stays under, where a knee is looked for."""
 
     scenario: Scenario
     trial: Trial
     attached: bool
     machine: Machine
     noise: Noise
+    p99_ms_bound: float | None = None
 
     @property
     def achieved_rate(self) -> float:
@@ -55,9 +57,15 @@ class Outcome:
                 found.append(f"Only {traffic.throughput_tps:,.0f} of {rate:,} tx/s were {done} in the time.")
         elif isinstance(self.scenario.shape, ClosedLoop) and traffic.latency_ms is None:
             found.append(f"Nothing was {done} in the measured time.")
+        elif self.scenario.idle_interval_ms == 0 and not rounds_per_second(trial.work):
+            found.append("No node told of any finished round.")
         if traffic.failed:
             reasons = ", ".join(f"{count:,} {code_name(code)}" for code, count in traffic.failed.items())
             found.append(f"Not all transactions were {done}: {reasons}.")
+        if self.p99_ms_bound is not None and traffic.latency_ms is not None:
+            p99 = traffic.latency_ms.p99
+            if p99 >= self.p99_ms_bound:
+                found.append(f"The 99th percentile was {p99:,.0f} ms, not under {self.p99_ms_bound:g} ms.")
         if trial.ran_out:
             found.append("The load ran out of signed transactions before its end.")
         return (*found, *trial.deaths)
@@ -118,6 +126,7 @@ def figures_of(scenario: Scenario, trial: Trial) -> dict[str, Any]:
         "pause_ms": pauses[0].length_ms if pauses else None,
         "pauses": [asdict(pause) for pause in pauses],
         "fault": _fault(scenario, trial),
+        "measured_seconds": work.seconds,
         "cpu_seconds": dict(work.cpu_seconds),
         "rss_bytes": dict(work.rss_bytes),
         "cpu_us_per_transaction": cpu_us_per_transaction(trial),
@@ -125,7 +134,7 @@ def figures_of(scenario: Scenario, trial: Trial) -> dict[str, Any]:
         "rounds_per_second": rounds_per_second(work),
         "timeouts": _summed(work, "timeouts"),
         "refused_by_nodes": _summed(work, "refused"),
-        "node_work": {name: _node(node) for name, node in work.nodes.items()},
+        "node_work": {name: _node(node, fsync=scenario.fsync) for name, node in work.nodes.items()},
     }
 
 
@@ -178,11 +187,20 @@ def pause_words(after: Aftermath) -> str:
     return f"{longest} at most; longer than {after.bound_ms:,.0f} ms: {times}"
 
 
-def _node(work: NodeWork) -> dict[str, Any]:
+def fsyncs_of(work: NodeWork, *, fsync: bool) -> dict[str, int]:
+    """By what was synced. Of nodes without `fsync` the guard alone is, always."""
+    return {
+        "journal": work.journal_syncs if fsync else 0,
+        "guard": 2 * work.guard_writes,
+        "database": work.database_commits if fsync else 0,
+    }
+
+
+def _node(work: NodeWork, *, fsync: bool) -> dict[str, Any]:
     return {
         "rounds": work.rounds,
         "heights": work.heights,
-        "fsyncs": {"journal": work.journal_syncs, "database": work.database_commits},
+        "fsyncs": fsyncs_of(work, fsync=fsync),
         "link_bytes": dict(work.link_bytes),
     }
 

@@ -6,7 +6,8 @@ is absent, never zero.
 """
 
 import os
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import httpx2
@@ -16,7 +17,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from bench.processes import ProcessTable, Usage
 from node.api.transport import trust_for
 
-_METRICS_SECONDS = 5.0
+METRICS_SECONDS = 5.0
+"""How long a look waits for a node."""
 BENCH = "bench"
 """The name of this process, in which proxies run if there are any."""
 Sample = tuple[str, tuple[tuple[str, str], ...]]
@@ -50,7 +52,8 @@ class NodeReading:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """All nodes and processes, by name, at one moment; `second` on Trio's clock."""
+    """All nodes and processes, by name, at one moment; `second` on Trio's clock. What stands below a process
+    is named after it and by its own number, `node0/4711`, which no other has at another moment."""
 
     second: float
     nodes: Mapping[str, NodeReading]
@@ -65,6 +68,7 @@ class NodeWork:
     heights: int
     journal_syncs: int
     database_commits: int
+    guard_writes: int
     timeouts: Mapping[str, int]
     refused: Mapping[str, int]
     link_bytes: Mapping[str, int]
@@ -90,19 +94,31 @@ def parse_metrics(text: str) -> NodeReading:
 
 
 def work_between(before: Reading, after: Reading) -> Work:
-    """The difference, of whatever is in both."""
+    """The difference: of the nodes in both, and of the processes that still run; one that began in between
+    spent all that it has in between. Those below `node0` become `node0/child1` and so on."""
     nodes = {
         name: _node_work(reading, after.nodes[name])
         for name, reading in before.nodes.items()
         if name in after.nodes
     }
-    cpu = {
-        name: after.processes[name].cpu_seconds - usage.cpu_seconds
-        for name, usage in before.processes.items()
-        if name in after.processes
-    }
-    rss = {name: usage.rss_bytes for name, usage in after.processes.items()}
+    shown = _shown_names(after.processes)
+    cpu, rss = {}, {}
+    for name, usage in after.processes.items():
+        earlier = before.processes.get(name)
+        cpu[shown[name]] = usage.cpu_seconds - (0.0 if earlier is None else earlier.cpu_seconds)
+        rss[shown[name]] = usage.rss_bytes
     return Work(after.second - before.second, nodes, cpu, rss)
+
+
+def _shown_names(names: Iterable[str]) -> dict[str, str]:
+    """Numbers of processes mean nothing to anybody: those below another are counted instead."""
+    shown: dict[str, str] = {}
+    counts: Counter[str] = Counter()
+    for name in names:
+        head, below, _ = name.partition("/")
+        counts[head] += bool(below)
+        shown[name] = f"{head}/child{counts[head]}" if below else name
+    return shown
 
 
 def _node_work(before: NodeReading, after: NodeReading) -> NodeWork:
@@ -123,7 +139,8 @@ def _node_work(before: NodeReading, after: NodeReading) -> NodeWork:
         grown("consensus_round"),
         grown("consensus_certified_height"),
         grown("journal_syncs_total"),
-        grown("store_flushes_total"),
+        grown("store_commits_total"),
+        grown("guard_writes_total"),
         grown_by("consensus_timeouts_total", "reason"),
         {code: count for code, count in grown_by("transactions_refused_total", "code").items() if count},
         sent,
@@ -136,7 +153,7 @@ async def take_reading(urls: Mapping[str, str], pids: Mapping[str, int]) -> Read
 
     async def look(http: httpx2.AsyncClient, name: str, url: str) -> None:
         try:
-            answer = await http.get(f"{url}/metrics", timeout=_METRICS_SECONDS)
+            answer = await http.get(f"{url}/metrics", timeout=METRICS_SECONDS)
         except httpx2.TransportError:
             return
         if answer.status_code == 200:
@@ -152,7 +169,8 @@ async def take_reading(urls: Mapping[str, str], pids: Mapping[str, int]) -> Read
 
 
 def _usages(pids: Mapping[str, int]) -> dict[str, Usage]:
-    """A daemon's own and each of its children's (verification workers) under names of their own.
+    """A daemon's own and each of its children's (verification workers) under names of their own, which a
+    child that comes in the place of another does not take over.
 
     Nothing of those that are gone. Everything is a child of this process, which therefore counts alone.
     """
@@ -160,5 +178,5 @@ def _usages(pids: Mapping[str, int]) -> dict[str, Usage]:
     usages = {BENCH: table.usage(os.getpid())}
     for name, pid in pids.items():
         for number, member in enumerate(table.family(pid)):
-            usages[name if not number else f"{name}/child{number}"] = table.usage(member)
+            usages[name if not number else f"{name}/{member}"] = table.usage(member)
     return usages

@@ -4,7 +4,7 @@ A scenario says what its figures mean, so that two runs of one name can be compa
 change single values, and the figures then say which.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from bench.cluster.links import Links, Means
@@ -237,3 +237,12 @@ SCENARIOS: tuple[Scenario, ...] = (
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
 DEFAULT = "saturate"
 DEFAULT_OF = {Mode.HONEST: DEFAULT, Mode.SIGNED: "signed-saturate", Mode.OPAQUE: "opaque-saturate"}
+
+
+def row_at(scenario: Scenario, rate: int, per_request: int | None = None) -> Scenario:
+    """One of several rates of a scenario. It has the name of its rate where that says all; where the scenario
+    stands for more than its load, the name stays and the rate is told beside it."""
+    shape = at_rate(rate, per_request, scenario.mode)
+    if scenario.name == DEFAULT:
+        return replace(scenario, name=rate_name(rate, scenario.mode), shape=shape)
+    return replace(scenario, shape=shape, changed=(*scenario.changed, f"rate={rate}"))

@@ -12,11 +12,19 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from bench.cluster.outcome import Outcome, code_name, cpu_us_per_transaction, pause_words, rounds_per_second
+from bench.cluster.outcome import (
+    Outcome,
+    code_name,
+    cpu_us_per_transaction,
+    fsyncs_of,
+    pause_words,
+    rounds_per_second,
+)
 from bench.cluster.scenarios import MODE_MARKS, PROMISE_MARKS, Fault
 from bench.machine import NOISE_RULE
 
 _NOTHING_YET: Mapping[str, Any] = {"sent": 0, "certified": 0, "p99_ms": None}
+_SYNCED = ("journal syncs", "guard syncs", "database syncs")
 _SPARKS = " ▁▂▃▄▅▆▇█"
 
 
@@ -227,11 +235,12 @@ def _show_links(console: Console, outcome: Outcome) -> None:
 
 def _show_nodes(console: Console, outcome: Outcome) -> None:
     table = Table("node", title="Nodes", title_justify="left")
-    for name in ("rounds", "heights", "journal syncs", "database commits", "MiB sent", "timeouts"):
+    for name in ("rounds", "heights", *_SYNCED, "MiB sent", "timeouts"):
         table.add_column(name, justify="right")
     for name, node in outcome.trial.work.nodes.items():
         timeouts = ", ".join(f"{count} {reason}" for reason, count in node.timeouts.items() if count)
         sent = sum(node.link_bytes.values()) / 2**20
-        numbers = (node.rounds, node.heights, node.journal_syncs, node.database_commits)
+        synced = fsyncs_of(node, fsync=outcome.scenario.fsync)
+        numbers = (node.rounds, node.heights, *synced.values())
         table.add_row(name, *(f"{number:,}" for number in numbers), f"{sent:.1f}", timeouts or "0")
     console.print(table)

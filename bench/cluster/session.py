@@ -9,8 +9,8 @@ from pathlib import Path
 from bench.cluster.ground import Ground, open_attached, open_local
 from bench.cluster.knee import Knee, find_knee
 from bench.cluster.outcome import Outcome
-from bench.cluster.scenarios import Fault, Mode, Scenario, at_rate, rate_name
-from bench.cluster.shapes import ClosedLoop, OpenLoop
+from bench.cluster.scenarios import Fault, Mode, Scenario, row_at
+from bench.cluster.shapes import ClosedLoop
 from bench.cluster.trial import Watcher, run_trial, settle
 from bench.cluster.wiring import Wiring
 from bench.machine import Machine, Noise
@@ -57,12 +57,12 @@ class Session:
     _token: str = field(default_factory=lambda: secrets.token_hex(4))
     _count: int = 0
 
-    async def measure(self, scenario: Scenario) -> Outcome:
+    async def measure(self, scenario: Scenario, p99_ms_bound: float | None = None) -> Outcome:
         """One trial; kept in `outcomes`."""
         if self.outcomes:
             await settle(self.ground, self.watcher)
         ceiling = await self._ceiling_tps(scenario)
-        outcome = await self._try(scenario, ceiling)
+        outcome = replace(await self._try(scenario, ceiling), p99_ms_bound=p99_ms_bound)
         self.outcomes.append(outcome)
         return outcome
 
@@ -75,26 +75,21 @@ class Session:
         """The highest rate that is carried under the bound on latency."""
 
         async def carries(rate: int) -> bool:
-            outcome = await self.measure(self.at(rate))
+            outcome = await self.measure(self.at(rate), search.p99_ms)
             self._tell(outcome)
-            found = outcome.trial.traffic.latency_ms
-            return not outcome.problems and found is not None and found.p99 < search.p99_ms
+            return not outcome.problems and outcome.trial.traffic.latency_ms is not None
 
         return await find_knee(carries, search.first_rate)
 
     def at(self, rate: int) -> Scenario:
         """This session's scenario at a rate."""
-        name = rate_name(rate, self.scenario.mode, self.scenario.promise)
-        return replace(self.scenario, name=name, shape=self._at_rate(rate))
-
-    def _at_rate(self, rate: int) -> OpenLoop:
-        return at_rate(rate, self.per_request, self.scenario.mode)
+        return row_at(self.scenario, rate, self.per_request)
 
     def _tell(self, outcome: Outcome) -> None:
         traffic = outcome.trial.traffic
         p99 = "" if traffic.latency_ms is None else f", p99 {traffic.latency_ms.p99:,.0f} ms"
         counted = f"{traffic.throughput_tps:,.0f} {outcome.scenario.promise.value} tx/s"
-        self.watcher.say(f"{outcome.scenario.name}: {counted}{p99}")
+        self.watcher.say(f"{outcome.scenario.label}: {counted}{p99}")
 
     async def _ceiling_tps(self, scenario: Scenario) -> int:
         """How many transactions a second a closed loop may need: found by a short trial."""

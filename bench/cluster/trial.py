@@ -261,23 +261,29 @@ async def _watch(
             await sleep_until(scenario.warmup_seconds + scenario.seconds / 2)
             gathered.killed = await injure(scenario.fault, ground.daemons)
 
+    async def look() -> None:
+        before.append(await take_reading(ground.urls, pids))
+
+    before: list[Reading] = []
     async with trio.open_nursery() as nursery:
         for loader in loaders:
             nursery.start_soon(_listen, loader, gathered, watcher)
         watcher.phase("warming up", scenario.warmup_seconds)
         await sleep_until(scenario.warmup_seconds)
         watcher.phase("measuring", scenario.seconds)
-        before = await take_reading(ground.urls, pids)
-        async with trio.open_nursery() as window:
-            window.start_soon(hurt)
-            await sleep_until(scenario.warmup_seconds + scenario.seconds)
-            after = await take_reading(ground.urls, pids)
-            window.cancel_scope.cancel()
+        async with trio.open_nursery() as first_look:
+            # Beside the window: a node that is slow to tell may move neither a fault nor the window's end.
+            first_look.start_soon(look)
+            async with trio.open_nursery() as window:
+                window.start_soon(hurt)
+                await sleep_until(scenario.warmup_seconds + scenario.seconds)
+                after = await take_reading(ground.urls, pids)
+                window.cancel_scope.cancel()
         watcher.phase("waiting for the last answers", 0)
         nursery.cancel_scope.deadline = trio.current_time() + _DRAIN_SECONDS
     if nursery.cancel_scope.cancelled_caught:
         raise ChildFailed(f"a load process still waited {_DRAIN_SECONDS:.0f} s after its load had ended")
-    return before, after
+    return before[0], after
 
 
 async def _listen(loader: Child, gathered: _Gathered, watcher: Watcher) -> None:

@@ -20,10 +20,11 @@ from pathlib import Path
 import click
 import trio
 
+from bench.finiterange import FiniteRange
 from bench.gossip import observed
 from bench.gossip.members import MESSAGES, PROGRESS, config_of, identity_of, listening, port_of
 from bench.gossip.simulated import VALIDATORS, NotDelivered, simulate
-from bench.machine import describe_machine, probe_noise
+from bench.machine import describe_machine, noise_around, probe_noise
 from bench.processes import machine
 from bench.recordoption import record_option
 from bench.results import append, record_now
@@ -158,14 +159,14 @@ def _cpu_seconds() -> float:
 @click.command("gossip")
 @click.option("--peers", type=click.IntRange(1, 8), default=3, show_default=True)
 @click.option("--bytes", "message_bytes", type=click.IntRange(16, 65_536), default=1_024, show_default=True)
-@click.option("--seconds", type=click.FloatRange(0.1, 3_600), default=5.0, show_default=True)
+@click.option("--seconds", type=FiniteRange(0.1, 3_600), default=5.0, show_default=True)
 @click.option("--sim", is_flag=True, help="Heights among observers, simulated with the shipped validator.")
 @click.option(
     "--observers",
     type=click.IntRange(1, 64),
     help="What so many observers cost four validators, all of them real processes, at --rate.",
 )
-@click.option("--rate", type=click.FloatRange(0.1, 1_000), default=10.0, show_default=True)
+@click.option("--rate", type=FiniteRange(0.1, 1_000), default=10.0, show_default=True)
 @click.option("--nodes", default="50,200", show_default=True, help="With --sim: sizes, four are validators.")
 @click.option("--heights", type=click.IntRange(1, 1_000), default=20, show_default=True, help="With --sim.")
 @click.option("--links", type=click.IntRange(1, 64), default=4, show_default=True, help="With --sim.")
@@ -193,6 +194,7 @@ def command(
         return
     described, noise = describe_machine(), probe_noise()
     figures = trio.run(measure, peers, message_bytes, seconds)
+    noise = noise_around(noise)
     if record is not None:
         label = f"gossip peers={peers} bytes={message_bytes}"
         append(record_now("gossip", label, described, noise, asdict(figures)), record)

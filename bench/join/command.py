@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from bench.join.joining import Figures, JoinFailed, measure, remove
-from bench.machine import describe_machine, probe_noise
+from bench.machine import describe_machine, noise_around, probe_noise
 from bench.processes import machine
 from bench.recordoption import record_option
 from bench.results import append, record_now
@@ -53,6 +53,7 @@ def command(
             figures = trio.run(measure, directory / "net", blocks, txs, kill_at, _Bars(progress).show)
         except (JoinFailed, ProgramDied) as error:
             raise click.ClickException(f"{error}\nIts files are left in {directory}") from error
+    noise = noise_around(noise)
     if keep is None:
         remove(directory)
     if record is not None:

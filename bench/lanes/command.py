@@ -18,11 +18,12 @@ import trio
 
 from bench.cluster.connection import BadAnswer
 from bench.cluster.figures import Latency
+from bench.finiterange import FiniteRange
 from bench.lanes.away import measure_absence
 from bench.lanes.ground import CLUSTERS_MAX, GroundError, open_federation
 from bench.lanes.sailing import Lane
 from bench.lanes.trial import Trial, run_trial
-from bench.machine import Machine, Noise, describe_machine, probe_noise
+from bench.machine import Machine, Noise, describe_machine, noise_around, probe_noise
 from bench.recordoption import record_option
 from bench.results import append, record_now
 from node.cli.failures import root_of
@@ -57,10 +58,10 @@ async def measure(
 @click.option("--clusters", type=click.IntRange(2, CLUSTERS_MAX), default=3, show_default=True)
 @click.option("--nodes", type=click.IntRange(1, NODES_MAX), default=4, show_default=True)
 @click.option("--rate", type=click.IntRange(1, 10_000), default=RATE_FLOOR, show_default=True)
-@click.option("--seconds", type=click.FloatRange(1, 300), default=20.0, show_default=True)
+@click.option("--seconds", type=FiniteRange(1, 300), default=20.0, show_default=True)
 @click.option(
     "--away",
-    type=click.FloatRange(10, 7_200),
+    type=FiniteRange(10, 7_200),
     metavar="SECONDS",
     help="Instead of a load: the second of three clusters is killed for so long, while others send to it.",
 )
@@ -101,6 +102,7 @@ def command(
         else:
             click.echo(f"Error: {problem}", err=True)
         sys.exit(INTERRUPTED if problem.startswith("interrupted") else 1)
+    noise = noise_around(noise)
     if record is not None:
         load = f"rate={rate}" if away is None else f"away={away:g}"
         label = f"lanes clusters={clusters} nodes={nodes} {load}"

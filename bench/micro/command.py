@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from bench.machine import Machine, Noise, describe_machine, filesystem_of, probe_noise
+from bench.finiterange import FiniteRange
+from bench.machine import Machine, Noise, describe_machine, filesystem_of, noise_around, probe_noise
 from bench.micro.comparison import GENERATIONS, RULE, Comparison, MeasurerFailed, compare
 from bench.micro.registry import Registry, UnknownSubject
 from bench.micro.revision import RevisionError, open_sources
@@ -37,7 +38,7 @@ _PAPER_COLUMNS = 140
     "--seconds",
     default=SECONDS_DEFAULT,
     show_default=True,
-    type=click.FloatRange(*SECONDS_RANGE),
+    type=FiniteRange(*SECONDS_RANGE),
     help="For each subject; its preparation comes on top.",
 )
 @click.option("--compare", "revision", metavar="REV", help="Alternate with this revision and print ratios.")
@@ -119,6 +120,7 @@ def _measure(
         disk = filesystem_of(Path(folder))
         with _progress(len(subjects)) as step:
             figures = measure_all(subjects, Path(folder), seconds, lambda figure: step(figure.name))
+    noise = noise_around(noise)
     document = {
         "scratch_filesystem": disk,
         "seconds": seconds,
@@ -146,6 +148,7 @@ def _compare(
     with open_sources(revision) as (here, base), _progress(GENERATIONS * len(subjects)) as step:
         machine, noise = describe_machine(), probe_noise()
         found = compare(here, base, subjects, seconds, step, scratch=scratch)
+        noise = noise_around(noise)
     if as_json:
         document = {
             "machine": machine.to_json(),

@@ -208,7 +208,7 @@ def compare(
                     continue
                 run_seconds = seconds / (2 * generations * pairs)
                 try:
-                    _alternate(both, subject.name, run_seconds, pairs, collected[subject.name])
+                    alternate(both, subject.name, run_seconds, pairs, collected[subject.name])
                 except CannotMeasure as fault:
                     refused[subject.name] = str(fault)
     ratios = tuple(
@@ -220,19 +220,21 @@ def compare(
     return Comparison(ratios, tuple(refused.items()))
 
 
-def _alternate(
+def alternate(
     both: tuple[Process, ...],
     name: str,
     run_seconds: float,
     pairs: int,
     samples: tuple[list[float], list[float]],
 ) -> None:
+    """One subject on both, A B B A. Raises CannotMeasure, MeasurerFailed."""
     for process, side in zip(both, ("the other revision", "this one"), strict=True):
         try:
             process.ask("make", name)
         except CannotMeasure as fault:
             raise CannotMeasure(f"{side} cannot run it: {fault}") from fault
-    count = int(both[1].number("calibrate", run_seconds))
+    # Both, though one count is for both: its trials warm up what is measured.
+    _, count = (int(process.number("calibrate", run_seconds)) for process in both)
     for pair in range(pairs):
         for place in (0, 1) if pair % 2 == 0 else (1, 0):
             samples[place].append(both[place].number("run", count))

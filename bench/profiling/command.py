@@ -16,8 +16,9 @@ from rich.progress import TaskID
 from rich.table import Table
 
 from bench.cluster.scenarios import MODE_MARKS, Mode
+from bench.finiterange import FiniteRange
 from bench.local import Running, running_cluster
-from bench.machine import describe_machine, probe_noise
+from bench.machine import describe_machine, noise_around, probe_noise
 from bench.profiling.costs import SAMPLES_ENOUGH, ProcessProfile, Profile, phases_by_cost
 from bench.profiling.scenarios import SCENARIOS, LoadFailed, Progress, Scenario
 from bench.profiling.spy import Spy, SpyError
@@ -28,6 +29,7 @@ from bench.results import append, record_now
 from node.client import ClientError
 
 NODES_DEFAULT = 4
+RATE_DEFAULT = 100
 _WARMUP_SECONDS = 2.0
 _TOP = 15
 _PAPER_COLUMNS = 140
@@ -50,7 +52,9 @@ class Wanted:
     def label(self) -> str:
         """Only runs of one label can be compared."""
         told = [f"nodes={self.nodes}"] if self.nodes != NODES_DEFAULT else []
-        return " ".join((self.scenario.name, *told, *([] if self.node is None else [f"node={self.node}"])))
+        told += [] if self.node is None else [f"node={self.node}"]
+        told += [f"rate={self.rate_hz}"] if self.rate_hz != RATE_DEFAULT else []  # to be sampled costs CPU
+        return " ".join((self.scenario.name, *told))
 
     @property
     def profiled(self) -> Sequence[int]:
@@ -61,12 +65,12 @@ class Wanted:
 @click.command("profile")
 @click.argument("scenario")
 @click.option("--nodes", default=NODES_DEFAULT, show_default=True, type=click.IntRange(1, 32))
-@click.option("--seconds", default=10.0, show_default=True, type=click.FloatRange(1, 3600))
+@click.option("--seconds", default=10.0, show_default=True, type=FiniteRange(1, 3600))
 @click.option("--node", type=click.IntRange(0, 31), help="Sample only this one; by default all.")
 @click.option(
     "--rate",
     "rate_hz",
-    default=100,
+    default=RATE_DEFAULT,
     show_default=True,
     type=click.IntRange(1, 1000),
     help="Samples a second of each daemon.",
@@ -106,6 +110,7 @@ def command(
         failures.append(_first(errors))
     if failures:
         raise click.ClickException(str(failures[0])) from failures[0]
+    noise = noise_around(noise)
     figures = profile.to_json(_TOP) | {"rate_hz": rate_hz, "mode": wanted.scenario.mode.value}
     if record is not None:
         append(record_now("profile", wanted.label, machine, noise, figures), record)

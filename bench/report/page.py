@@ -130,14 +130,21 @@ def _scale(runs: Sequence[Run]) -> list[str]:
         for size in run.simulated
     ]
     real = [
-        (str(s.nodes), f"{s.rounds_per_second:.1f}", f"{s.cpu_us / 1000:.2f}", "" if s.fsync else "NO FSYNC")
-        for s in run.real
+        (
+            str(size.nodes),
+            f"{size.rounds_per_second:.1f}",
+            f"{size.cpu_us / 1000:.2f}",
+            "" if size.predicted_us is None else f"{size.predicted_us / 1000:.2f}",
+            "" if size.fsync else "NO FSYNC",
+        )
+        for size in run.real
     ]
+    daemons = ("daemons", "rounds/s", "CPU ms", "signatures predicted ms", "")
     headings = ("n", "load", "headers", "rounds/s on the network", "CPU ms", "signatures ms", "predicted ms")
     return [
         f"<h2>A round, by the size of the cluster</h2>{_marked(run)}",
         *(_table(headings, simulated, numbers=(0, 2, 3, 4, 5, 6)) if simulated else ()),
-        *(_table(("daemons", "rounds/s", "CPU ms", ""), real, numbers=(0, 1, 2)) if real else ()),
+        *(_table(daemons, real, numbers=(0, 1, 2, 3)) if real else ()),
     ]
 
 

@@ -162,6 +162,8 @@ class RealSize:
     rounds_per_second: float
     cpu_us: float
     fsync: bool
+    predicted_us: float | None
+    """Of signatures alone; None where older lines do not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +280,11 @@ def _scale(record: Record, fields: Fields) -> Run:
     )
     real = tuple(
         RealSize(
-            row.whole("nodes"), row.number("rounds_per_second"), row.number("cpu_us"), row.truth("fsync")
+            row.whole("nodes"),
+            row.number("rounds_per_second"),
+            row.number("cpu_us"),
+            row.truth("fsync"),
+            row.fields("predicted").number("crypto_us") if "predicted" in row else None,
         )
         for row in fields.rows("processes")
     )

@@ -21,13 +21,14 @@ from rich.table import Table
 from bench.cluster.children import ChildFailed
 from bench.cluster.ground import GroundError
 from bench.cluster.screen import Screen
-from bench.machine import NOISE_RULE, Machine, Noise, describe_machine, probe_noise
+from bench.finiterange import FiniteRange
+from bench.machine import NOISE_RULE, Machine, Noise, describe_machine, noise_around, probe_noise
 from bench.recordoption import record_option
 from bench.results import append, record_now
 from bench.scale.alone import NotRepeated
 from bench.scale.arithmetic import quorum_of
-from bench.scale.daemons import NoRounds, RealRounds, measure_daemons
-from bench.scale.findings import Finding
+from bench.scale.daemons import NoRounds, measure_daemons
+from bench.scale.findings import Finding, RealFinding
 from bench.scale.profiled import Shares, shares_of
 from bench.scale.simulated import NETWORK_WORDS, WARMUP_ROUNDS, Stalled, simulate
 from bench.sim.violation import Violation
@@ -40,6 +41,7 @@ from node.local.testnet import TestnetError
 
 NODES_DEFAULT = "4,7,16,31,64,100"
 PROCESSES_DEFAULT = "4,7,10,16"
+ROUNDS_DEFAULT, SECONDS_DEFAULT = 20, 5.0
 _NODES_MAX = 100
 _SIZES_MAX = 12
 _NONE = "none"
@@ -82,6 +84,8 @@ class Wanted:
             )
             if ",".join(map(str, sizes)) != usual
         ]
+        told += [f"rounds={self.rounds}"] if self.nodes and self.rounds != ROUNDS_DEFAULT else []
+        told += [f"seconds={self.seconds:g}"] if self.processes and self.seconds != SECONDS_DEFAULT else []
         return " ".join(("scale", *told))
 
 
@@ -97,7 +101,7 @@ class Wanted:
 @click.option(
     "--rounds",
     type=click.IntRange(2, 10_000),
-    default=20,
+    default=ROUNDS_DEFAULT,
     show_default=True,
     help=f"Simulated, after a warm-up of {WARMUP_ROUNDS}.",
 )
@@ -111,8 +115,8 @@ class Wanted:
 )
 @click.option(
     "--seconds",
-    type=click.FloatRange(1, 400),
-    default=5.0,
+    type=FiniteRange(1, 400),
+    default=SECONDS_DEFAULT,
     show_default=True,
     help="Of each cluster of daemons.",
 )
@@ -150,6 +154,7 @@ def command(
     except (Stalled, NotRepeated, Violation) as error:
         raise click.ClickException(f"The simulated cluster broke: {error}") from error
     real = _measure_processes(wanted, machine, noise)
+    noise = noise_around(noise)
     figures = _figures(wanted, cost, findings, real, shares)
     if record is not None:
         append(record_now("scale", wanted.label, machine, noise, figures), record)
@@ -157,16 +162,18 @@ def command(
         click.echo(json.dumps({"machine": machine.to_json(), "noise": noise.to_json()} | figures))
     else:
         _show(machine, noise, cost, findings, real, shares)
-    sys.exit(1 if any(each.problems for each in real) else 0)
+    sys.exit(1 if any(each.real.problems for each in real) else 0)
 
 
 def _find(nodes: int, with_payload: bool, rounds: int, advance: "_Advance") -> Finding:
     """With what a signature costs at that moment: before and after, since machines change their pace."""
     before = measure_signatures()
     found = simulate(nodes, rounds, with_payload=with_payload, on_round=advance)
-    after = measure_signatures()
-    cost = SignatureCost((before.verify_us + after.verify_us) / 2, (before.sign_us + after.sign_us) / 2)
-    return Finding(found, with_payload, cost)
+    return Finding(found, with_payload, _between(before, measure_signatures()))
+
+
+def _between(before: SignatureCost, after: SignatureCost) -> SignatureCost:
+    return SignatureCost((before.verify_us + after.verify_us) / 2, (before.sign_us + after.sign_us) / 2)
 
 
 def _profile(nodes: int | None, rounds: int, advance: "_Advance") -> Shares | None:
@@ -177,10 +184,11 @@ def _profile(nodes: int | None, rounds: int, advance: "_Advance") -> Shares | No
     return shares_of(profiler, _TOP)
 
 
-def _measure_processes(wanted: Wanted, machine: Machine, noise: Noise) -> list[RealRounds]:
-    found: list[RealRounds] = []
+def _measure_processes(wanted: Wanted, machine: Machine, noise: Noise) -> list[RealFinding]:
+    found: list[RealFinding] = []
     measured, problem = None, ""
     for nodes in wanted.processes:
+        before = measure_signatures()
         try:
             with tempfile.TemporaryDirectory(prefix="isthmus-scale-") as folder, Screen() as screen:
                 screen.say(f"{nodes} daemons")
@@ -193,7 +201,7 @@ def _measure_processes(wanted: Wanted, machine: Machine, noise: Noise) -> list[R
         if measured is None:
             click.echo("Error: interrupted; there are no figures", err=True)
             sys.exit(INTERRUPTED)
-        found.append(measured)
+        found.append(RealFinding(measured, _between(before, measure_signatures()), machine.cores))
     return found
 
 
@@ -201,7 +209,7 @@ def _figures(
     wanted: Wanted,
     cost: SignatureCost,
     findings: Sequence[Finding],
-    real: Sequence[RealRounds],
+    real: Sequence[RealFinding],
     shares: Shares | None,
 ) -> dict[str, Any]:
     profile = shares and {
@@ -226,7 +234,7 @@ def _show(
     noise: Noise,
     cost: SignatureCost,
     findings: Sequence[Finding],
-    real: Sequence[RealRounds],
+    real: Sequence[RealFinding],
     shares: Shares | None,
 ) -> None:
     console = Console(highlight=False)
@@ -245,12 +253,13 @@ def _show(
                 click.echo(f"{title}: {sentence}.")
     if real:
         click.echo(
-            f"Real daemons on {machine.cores} cores, empty rounds{mark}; amounts as above, links with frames."
+            f"Real daemons on {machine.cores} cores, empty rounds{mark}; amounts as above, links with "
+            "frames, CPU with all that a daemon does. Predicted: of signatures and messages alone."
         )
         paper.print(_real_table(real), soft_wrap=True)
     for each in real:
-        for sentence in each.problems:
-            click.secho(f"{each.nodes} daemons: {sentence}", fg="red", err=True)
+        for sentence in each.real.problems:
+            click.secho(f"{each.real.nodes} daemons: {sentence}", fg="red", err=True)
     if shares is not None:
         click.echo("Where the time of steps goes, with payload, by a profiler that burdens small functions:")
         for share in (*shares.phases, *shares.functions):
@@ -300,15 +309,25 @@ def _simulated_table(findings: Sequence[Finding]) -> Table:
     return table
 
 
-def _real_table(real: Sequence[RealRounds]) -> Table:
+def _real_table(findings: Sequence[RealFinding]) -> Table:
     table = Table(box=None)
-    for heading in ("n", "seconds", "rounds", "rounds/s", "CPU ms", "KiB", "timeouts", ""):
+    headings = ("n", "seconds", "rounds", "rounds/s", "at most", "CPU ms", "signatures predicted", "KiB")
+    for heading in (*headings, "predicted", "timeouts", ""):
         table.add_column(heading, justify="right")
-    for each in real:
-        numbers = (f"{each.rounds_per_second:.1f}", f"{each.cpu_us / 1000:.2f}", f"{each.bytes / 1024:.2f}")
-        marks = "" if each.fsync else "NO FSYNC"
+    for finding in findings:
+        each, predicted = finding.real, finding.predicted
         table.add_row(
-            str(each.nodes), f"{each.seconds:.1f}", str(each.rounds), *numbers, str(each.timeouts), marks
+            str(each.nodes),
+            f"{each.seconds:.1f}",
+            str(each.rounds),
+            f"{each.rounds_per_second:.1f}",
+            f"{finding.rounds_per_second_at_most:,.0f}",
+            f"{each.cpu_us / 1000:.2f}",
+            f"{predicted.crypto_us / 1000:.2f}",
+            f"{each.bytes / 1024:.2f}",
+            f"{predicted.bytes / 1024:.2f}",
+            str(each.timeouts),
+            "" if each.fsync else "NO FSYNC",
         )
     return table
 

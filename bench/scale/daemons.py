@@ -14,12 +14,14 @@ _SCENARIO = BY_NAME["idle-rounds"]
 
 @dataclass(frozen=True, slots=True)
 class RealRounds:
-    """Empty rounds of `nodes` daemons on one machine. CPU and bytes are a replica's in one round; bytes are
-    those on the links, with frames and without TLS. `problems` are sentences."""
+    """Empty rounds of `nodes` daemons on one machine, with `headers` ledger headers in each, which should be
+    none. CPU and bytes are a replica's in one round; bytes are those on the links, with frames and without
+    TLS. `problems` are sentences."""
 
     nodes: int
     seconds: float
     rounds: int
+    headers: float
     rounds_per_second: float
     cpu_us: float
     bytes: float
@@ -45,6 +47,7 @@ async def measure_daemons(
         outcome = await session.measure(session.scenario)
     work, rate = outcome.trial.work, rounds_per_second(outcome.trial.work)
     rounds = max((node.rounds for node in work.nodes.values()), default=0)
+    heights = max((node.heights for node in work.nodes.values()), default=0)
     if rate is None or not rounds:
         raise NoRounds(f"{nodes} daemons finished no round in {work.seconds:.1f} s")
     cpu = sum(spent for name, spent in work.cpu_seconds.items() if name.startswith("node"))
@@ -54,6 +57,7 @@ async def measure_daemons(
         nodes,
         work.seconds,
         rounds,
+        heights / rounds,
         rate,
         cpu * 1_000_000 / rounds / nodes,
         sent / rounds / nodes,

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.scale.arithmetic import Predicted, predict, quorum_of
+from bench.scale.daemons import RealRounds
 from bench.scale.simulated import Simulated
 from bench.yardstick import SignatureCost
 
@@ -11,6 +12,34 @@ _MICRO = 1_000_000
 _SMALL_PART = 0.05
 """A difference below this part of the prediction needs no words."""
 _DEAREST = 3
+
+
+@dataclass(frozen=True, slots=True)
+class RealFinding:
+    """Real daemons on `cores` with what arithmetic says of their rounds."""
+
+    real: RealRounds
+    cost: SignatureCost
+    cores: int
+
+    @property
+    def predicted(self) -> Predicted:
+        """For as many headers a round as there were."""
+        return predict(self.real.nodes, self.real.headers, self.cost)
+
+    @property
+    def rounds_per_second_at_most(self) -> float:
+        """What these cores could do for all replicas together if a round were signatures and nothing else."""
+        return self.cores * _MICRO / (self.real.nodes * self.predicted.crypto_us)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            **self.real.to_json(),
+            "verify_us": self.cost.verify_us,
+            "predicted": asdict(self.predicted),
+            "rounds_per_second_at_most": self.rounds_per_second_at_most,
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import click
 
+from bench.finiterange import FiniteRange
 from bench.processes import machine
 from bench.sim import report
 from bench.sim.absence import absence_command
@@ -40,6 +41,7 @@ SEEDS_MAX = 100_000_000
 _GAVE_OUT, _INTERRUPTED = 3, 130
 """Exit codes that are no finding: whoever runs shards may run them again."""
 MINUTES_MAX = 24 * 60
+_MINUTES = FiniteRange(0, MINUTES_MAX, min_open=True)
 _JOBS_MAX = 256
 
 
@@ -104,13 +106,7 @@ def _edge() -> Iterator[None]:
 @click.option("--federation", type=click.IntRange(2, CLUSTERS_MAX), help="Several clusters that federate.")
 @click.option("--shipped", is_flag=True, help="Of --federation: with the validator's own ledger.")
 @click.option("--nodes", type=click.IntRange(1, NODES_MAX), default=4, show_default=True)
-@click.option(
-    "--minutes",
-    type=click.FloatRange(0, MINUTES_MAX, min_open=True),
-    default=1.0,
-    show_default=True,
-    help="Virtual time with faults.",
-)
+@click.option("--minutes", type=_MINUTES, default=1.0, show_default=True, help="Virtual time with faults.")
 @click.option("--faults", type=_Faults(), default="all", show_default=True, help=", ".join(KINDS))
 @click.option("--signatures", type=click.Choice(SCHEMES), default=SCHEMES[0], show_default=True)
 @click.option(

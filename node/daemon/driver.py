@@ -65,6 +65,7 @@ class DriverCounts:
     groups: int = 0
     appends: int = 0
     journal_bytes: int = 0
+    guard_writes: int = 0
 
 
 class Driver:
@@ -160,6 +161,7 @@ class Driver:
         for append in group:
             if append.guard is not None and self._guard is not None:
                 self._guard.store(append.guard)
+                self.counts.guard_writes += 1
         records: list[bytes] = []
         size = 0
         for append in group:

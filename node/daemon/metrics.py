@@ -162,9 +162,15 @@ class NodeCollector(Collector):
             ),
             ("loop_inputs", "Inputs the validator stepped through.", loop.inputs),
             ("journal_syncs", "Groups written and synced to the journal.", loop.groups),
+            (
+                "guard_writes",
+                "Times the guard beside the key was written, two syncs each.",
+                loop.guard_writes,
+            ),
             ("journal_records", "Records written to the journal.", loop.appends),
             ("journal_written_bytes", "Bytes written to the journal.", loop.journal_bytes),
             ("store_flushes", "Transactions written to the database.", hands.flushes),
+            ("store_commits", "Commits of both databases, a sync each.", opened.store.commits),
             ("store_writes", "Entries written to the database.", hands.flushed_writes),
             ("snapshots_ended", "Views of the database ended for their age.", opened.store.snapshots.ended),
             (

@@ -181,6 +181,8 @@ class Store:
         self.snapshots = snapshots
         """The open snapshots: `len()` now, `.limit` at most."""
         self.applied = 0  # how often `apply` has come to its end
+        self.commits = 0
+        """Of both environments since they were opened, a sync each."""
         self._failure: str | None = None
 
     @classmethod
@@ -284,6 +286,7 @@ class Store:
                 raise StoreFull(f"{words} some space, then start the node again") from error
             self._failure = f"the {place.name} database in {place.path} could not be written: {error}"
             raise StoreFailed(self._failure) from error
+        self.commits += 1
 
 
 def verify_files(directory: Path) -> list[str]:

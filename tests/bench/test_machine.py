@@ -13,6 +13,7 @@ from bench.machine import (
     Spread,
     describe_machine,
     filesystem_of,
+    noise_around,
     probe_noise,
 )
 
@@ -60,6 +61,7 @@ def test_noise_is_judged_by_medians_so_that_one_hiccup_is_none(
 ) -> None:
     noise = Noise(one, all_cores)
     assert noise.is_noisy is noisy
+    assert (noise.excess > 1) is noisy
     assert noise.to_json()["is_noisy"] is noisy
 
 
@@ -69,6 +71,12 @@ def test_the_probe_runs_alone_and_on_all_cores() -> None:
         assert 0 < spread.min_ms <= spread.median_ms <= spread.max_ms
     plain = json.loads(json.dumps(noise.to_json()))
     assert set(plain) == {"one_core", "all_cores", "is_noisy", "rule"}
+
+
+def test_noise_at_either_end_of_a_measurement_is_its_noise() -> None:
+    quiet, loud = Noise(QUIET, QUIET), Noise(QUIET, Spread(4.0, 8.2, 20.0))
+    assert noise_around(quiet, lambda: loud) == noise_around(loud, lambda: quiet) == loud
+    assert not noise_around(quiet, lambda: quiet).is_noisy
 
 
 def test_the_kind_of_a_disk_is_told_without_its_place(tmp_path: Path) -> None:

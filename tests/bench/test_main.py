@@ -18,6 +18,17 @@ def test_a_measurement_is_listed_in_its_own_words(name: str) -> None:
     assert (found.name, found.get_short_help_str(limit=10_000)) == (name, COMMANDS[name].help)
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_what_is_no_number_is_refused_wherever_a_number_is_asked_for(name: str) -> None:
+    found = main.get_command(click.Context(main), name)
+    assert found is not None
+    for parameter in found.params:
+        for text in ("nan", "inf", "-inf"):
+            if isinstance(parameter.type, click.types.FloatParamType):
+                with pytest.raises(click.BadParameter, match=f"{text} is n"):
+                    parameter.type.convert(text, parameter, None)
+
+
 def test_help_imports_no_measurement_and_one_imports_no_other() -> None:
     code = (
         "import sys; from bench.main import main; main(['--help'], standalone_mode=False); "

@@ -45,7 +45,7 @@ def reported(verdict: Verdict) -> Report:
         (["--faults", ","], "nothing is no fault"),
         (["--nodes", "3"], "3 is not in the range 4<=x<=13"),
         (["--minutes", "0"], "is not in the range"),
-        (["--minutes", "nan"], "nan is no number of minutes"),
+        (["--minutes", "nan"], "nan is no number of the range 0.1<=x<="),
         (["--keep", "/dev/null/kept"], "Invalid value for --keep: /dev/null/kept: Not a directory"),
     ],
 )

@@ -13,7 +13,7 @@ SECOND = 1_000_000
 MACHINE = Machine("a CPU", 2, "Linux 6", "3.11", (("trio", "0.35"),), "0123456789ab", False)
 QUIET = Noise(Spread(1.0, 1.0, 1.1), Spread(1.0, 1.1, 1.2))
 LOUD = Noise(Spread(1.0, 2.0, 9.1), Spread(1.0, 5.1, 9.2))
-NODE = NodeWork(40, 20, 100, 10, {"no_quorum": 1, "followed": 0}, {"pool-full": 2}, {"node1": 1_000_000})
+NODE = NodeWork(40, 20, 100, 10, 7, {"no_quorum": 1, "followed": 0}, {"pool-full": 2}, {"node1": 1_000_000})
 WORK = Work(
     2.0, {"node0": NODE, "node1": NODE}, {"node0": 0.5, "node0/child1": 0.1, "load0": 0.2}, {"node0": 7}
 )

@@ -47,7 +47,8 @@ class Play:
 
 
 def outcome(transaction: Signed, state: str, code: int = 0) -> tuple[object, ...]:
-    return (transaction.tx_id, state, int(code), "name", "message", None, None, None)
+    receipt = b"a receipt" if state in ("certified", "committed") else None
+    return (transaction.tx_id, state, int(code), "name", "message", None, None, receipt)
 
 
 def reply(*outcomes: tuple[object, ...]) -> Reply:
@@ -110,6 +111,12 @@ def test_a_request_of_which_nothing_was_taken_is_sent_again_until_the_time_is_ov
 def test_an_outcome_of_no_transaction_is_no_success() -> None:
     nameless = (None, "certified", 0, "ok", "message", None, None, None)
     assert Play([reply(nameless, outcome(TWO, "certified"))]).run(ONE, TWO) == (UNREADABLE, 0)
+
+
+def test_only_what_is_certified_with_its_receipt_is_a_success() -> None:
+    early, empty = outcome(ONE, "committed"), (TWO.tx_id, "certified", 0, "ok", "message", None, None, None)
+    assert Play([reply(early, empty)]).run(ONE, TWO) == (UNREADABLE, UNREADABLE)
+    assert Play([reply(outcome(ONE, "rejected"), outcome(TWO, "certified"))]).run(ONE, TWO) == (UNREADABLE, 0)
 
 
 def test_a_silent_node_is_left_for_the_next() -> None:

@@ -100,6 +100,9 @@ def test_an_answer_about_other_bytes_is_a_wrong_answer() -> None:
     assert outcome_after(told(replace(CERTIFIED_ANSWER, transactions=5)))[0] == UNREADABLE
     assert outcome_after(told(replace(CERTIFIED_ANSWER, batch_id=bytes(32))))[0] == UNREADABLE
     assert outcome_after(Reply(200, b"\xc1", None))[0] == UNREADABLE
+    for state in ("certified", "committed", "something"):
+        without = replace(CERTIFIED_ANSWER, state=state, receipt=None)
+        assert outcome_after(told(without))[0] == UNREADABLE, "nothing was shown for it"
     failed = Receipt.make(NAME, 3, 0, 203, None, NO_WRITES).encoded
     assert outcome_after(told(replace(CERTIFIED_ANSWER, receipt=failed)))[0] == UNREADABLE
 

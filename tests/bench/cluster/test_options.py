@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from bench.cluster.command import command
 from bench.cluster.options import scenario_of
-from bench.cluster.scenarios import BY_NAME, DEFAULT, SCENARIOS, Fault, Scenario, at_rate
+from bench.cluster.scenarios import BY_NAME, DEFAULT, SCENARIOS, Fault, Scenario, at_rate, row_at
 from bench.cluster.shapes import ClosedLoop, NoLoad, OpenLoop
 from bench.results import HISTORY
 
@@ -52,6 +52,8 @@ def chosen(*arguments: str) -> Scenario:
         ("--rates " + ",".join("1" * 33), "at most 32 rates"),
         ("--fault crash-f --nodes 3", "3 nodes tolerate no fault"),
         ("--fault slow-node --knee", "A fault is for one trial"),
+        ("--rate 5 --p99-ms 80", "--p99-ms is the bound of a search; give it with --knee."),
+        ("--mode opaque --rates 5 --per-request 8192 --payload-bytes 4096", "A request of 8192 transactions"),
         ("--scenario idle --per-request 3", "sends nothing"),
         ("--outstanding 4 --per-request 5", "more than the 4"),
         ("--payload-bytes 10000", "10000 is not in the range"),
@@ -123,6 +125,22 @@ def test_outstanding_and_per_request_shape_the_load() -> None:
     asked = chosen("--rate", "800", "--per-request", "1")
     assert asked.shape == at_rate(800, 1)
     assert asked.label == "steady-800 per_request=1"
+
+
+def test_several_rates_of_a_scenario_keep_what_else_it_stands_for() -> None:
+    assert row_at(chosen("--rates", "20,40"), 40).label == "steady-40"
+    assert row_at(chosen("--rates", "20,40"), 40).shape == at_rate(40)
+    large = row_at(chosen("--scenario", "large", "--rates", "20,40"), 40)
+    assert (large.label, large.payload_bytes, large.shape) == ("large rate=40", 8_192, at_rate(40))
+    lone = chosen("--rates", "20,40", "--per-request", "1")
+    assert (lone.label, row_at(lone, 40, 1).label) == ("saturate per_request=1", "steady-40 per_request=1")
+    opaque = row_at(chosen("--mode", "opaque", "--knee"), 60_000)
+    assert opaque.label == "opaque-saturate rate=60000", "its batches are larger than those of opaque-60k"
+
+
+def test_a_request_of_several_rates_is_measured_by_those_rates() -> None:
+    wide = ("--mode", "opaque", "--payload-bytes", "8192")
+    assert chosen(*wide, "--rates", "100").payload_bytes == 8_192
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)

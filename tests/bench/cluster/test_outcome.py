@@ -12,7 +12,7 @@ from bench.cluster.outcome import code_name, pause_words
 from bench.cluster.scenarios import BY_NAME, Fault, at_rate
 from bench.cluster.screen import Screen, show_one, show_rates, sparkline
 from node.ledger.codes import Code
-from tests.bench.cluster.made_up import LOUD, outcome_of, trial_at
+from tests.bench.cluster.made_up import LOUD, WORK, outcome_of, trial_at
 
 STEADY = replace(BY_NAME["steady-800"], shape=at_rate(800))
 
@@ -55,6 +55,27 @@ def test_a_saturated_cluster_has_no_rate_to_miss_but_must_certify_something() ->
     assert outcome_of(BY_NAME["idle"], trial_at(1, seconds=0.5)).problems == ()
 
 
+def test_a_rate_that_is_too_late_for_the_bound_of_a_search_is_not_carried(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    outcome = outcome_of(STEADY, trial_at(800))
+    assert replace(outcome, p99_ms_bound=10.1).problems == ()
+    late = replace(outcome, p99_ms_bound=10.0)
+    assert late.problems == ("The 99th percentile was 10 ms, not under 10 ms.",)
+    show_rates([late], [800])
+    assert "not carried" in capsys.readouterr().out
+
+
+def test_a_cluster_that_should_hurry_and_finishes_no_round_is_no_success() -> None:
+    trial = trial_at(1, seconds=0.5)
+    still = {name: replace(node, rounds=0) for name, node in WORK.nodes.items()}
+    for nodes in (still, {}):
+        silent = replace(trial, work=replace(WORK, nodes=nodes))
+        assert outcome_of(BY_NAME["idle-rounds"], silent).problems == ("No node told of any finished round.",)
+        assert outcome_of(BY_NAME["idle"], silent).problems == ()
+    assert outcome_of(BY_NAME["idle-rounds"], trial).problems == ()
+
+
 def test_the_object_for_scripts_has_what_was_promised() -> None:
     figures = json.loads(json.dumps(outcome_of(STEADY, trial_at(800)).to_json(), allow_nan=False))
     assert figures["throughput_tps"] == pytest.approx(800, rel=0.01)
@@ -69,12 +90,20 @@ def test_the_object_for_scripts_has_what_was_promised() -> None:
     assert (figures["rounds"], figures["rounds_per_second"]) == (40, 20.0)
     assert figures["timeouts"] == {"no_quorum": 2}
     assert (figures["refused"], figures["refused_by_nodes"]) == ({"pool-full": 3}, {"pool-full": 4})
-    assert figures["node_work"]["node0"]["fsyncs"] == {"journal": 100, "database": 10}
+    assert figures["node_work"]["node0"]["fsyncs"] == {"journal": 100, "guard": 14, "database": 10}
     assert figures["node_work"]["node0"]["link_bytes"] == {"node1": 1_000_000}
     assert [second["sent"] for second in figures["series"]] == [800, 800]
     assert figures["machine"]["commit"] == "0123456789ab"
     assert figures["noise"]["is_noisy"] is False
     assert figures["fault"] is None
+
+
+def test_nodes_that_sync_neither_journal_nor_database_are_told_so(capsys: pytest.CaptureFixture[str]) -> None:
+    outcome = outcome_of(replace(STEADY, fsync=False), trial_at(800))
+    assert outcome.to_json()["node_work"]["node0"]["fsyncs"] == {"journal": 0, "guard": 14, "database": 0}
+    show_one(outcome)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "node0" in line and " 14 " in line]
+    assert [cell.strip() for cell in line.split("│")[3:7]] == ["20", "0", "14", "0"]
 
 
 def test_a_fault_is_told_with_who_was_killed_and_the_pause() -> None:

@@ -1,9 +1,12 @@
 """Two looks at a node and their difference; what cannot be seen is absent, never zero."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import trio
 
 from bench.cluster.readings import BENCH, NodeReading, Reading, parse_metrics, take_reading, work_between
 from bench.processes import ProcessTable, Usage
@@ -16,7 +19,9 @@ TEXT = """
 isthmus_consensus_round {round}
 isthmus_consensus_certified_height 7
 isthmus_journal_syncs_total {syncs}
-isthmus_store_flushes_total 3
+isthmus_store_flushes_total 2
+isthmus_store_commits_total {syncs}
+isthmus_guard_writes_total {timeouts}
 isthmus_consensus_timeouts_total{{reason="no_quorum"}} {timeouts}
 isthmus_consensus_timeouts_total{{reason="followed"}} 1
 isthmus_transactions_refused_total{{code="pool-full"}} {timeouts}
@@ -35,13 +40,8 @@ def test_the_work_between_two_looks_is_the_difference() -> None:
     after = Reading(3.5, {"node0": read(15, 180, 6)}, {"node0": Usage(1.75, 30, 40)})
     work = work_between(before, after)
     node = work.nodes["node0"]
-    assert (work.seconds, node.rounds, node.heights, node.journal_syncs, node.database_commits) == (
-        2.5,
-        5,
-        0,
-        80,
-        0,
-    )
+    assert (work.seconds, node.rounds, node.heights) == (2.5, 5, 0)
+    assert (node.journal_syncs, node.database_commits, node.guard_writes) == (80, 80, 4)
     assert node.timeouts == {"no_quorum": 4, "followed": 0}
     assert node.refused == {"pool-full": 4}
     assert node.link_bytes == {"node1": 80}
@@ -55,7 +55,43 @@ def test_a_node_that_died_in_between_is_absent() -> None:
     after = Reading(2.0, {"node1": read(2, 1, 1)}, {"b": Usage(2, 1, 1), "c": Usage(2, 1, 1)})
     work = work_between(before, after)
     assert set(work.nodes) == {"node1"}
-    assert set(work.cpu_seconds) == {"b"}
+    assert work.cpu_seconds == {"b": 1, "c": 2}  # what began in between did all that it did in between
+
+
+_CHANGES_ITS_CHILD = """
+import subprocess, sys
+pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+work = "import time\\nwhile time.process_time() < 0.3: pass\\nprint(flush=True); input()"
+busy = subprocess.Popen([sys.executable, "-c", work], **pipes)
+busy.stdout.readline()
+print("busy", flush=True)
+sys.stdin.readline()
+busy.kill()
+busy.wait()
+idle = subprocess.Popen([sys.executable, "-c", "print(flush=True); input()"], **pipes)
+idle.stdout.readline()
+print("idle", flush=True)
+sys.stdin.readline()
+idle.kill()
+"""
+
+
+def test_a_child_in_the_place_of_another_is_not_taken_for_it() -> None:
+    command = (sys.executable, "-c", _CHANGES_ITS_CHILD)
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        assert parent.stdin is not None
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == b"busy\n"
+        before = trio.run(take_reading, {}, {"node0": parent.pid})
+        parent.stdin.write(b"\n")
+        parent.stdin.flush()
+        assert parent.stdout.readline() == b"idle\n"
+        after = trio.run(take_reading, {}, {"node0": parent.pid})
+        parent.stdin.close()
+    assert all(usage.cpu_seconds >= 0.2 for name, usage in before.processes.items() if "/" in name)
+    work = work_between(before, after)
+    assert set(work.cpu_seconds) == set(work.rss_bytes) == {BENCH, "node0", "node0/child1"}
+    assert all(seconds >= 0 for seconds in work.cpu_seconds.values())
 
 
 async def test_a_real_nodes_metrics_have_all_that_is_read(tmp_path: Path) -> None:

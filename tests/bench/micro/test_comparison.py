@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ import pytest
 from bench.micro.comparison import (
     CannotMeasure,
     MeasurerFailed,
+    Process,
     Ratio,
+    alternate,
     compare,
     open_process,
 )
@@ -90,6 +93,41 @@ def test_two_revisions_alternate_and_what_one_cannot_do_is_told(tmp_path: Path) 
     assert [name for name, _ in found.not_compared] == ["no/such"]
     assert "the other revision cannot run it" in found.not_compared[0][1]
     assert heard == ["hash/32B", "qc/verify-cached/n4", "no/such"] * 2
+
+
+_SCRIBE = """
+import json, sys
+name, diary = sys.argv[1:]
+for line in sys.stdin:
+    verb, *arguments = json.loads(line)
+    with open(diary, "a") as file:
+        file.write(f"{name} {verb} {arguments}\\n")
+    answers = {"make": None, "calibrate": 40, "run": 1.0 if name == "base" else 2.0}
+    print(json.dumps(["ok", answers[verb]]), flush=True)
+"""
+
+
+def test_both_revisions_take_turns_in_one_go_and_each_begins_as_often(tmp_path: Path) -> None:
+    diary = tmp_path / "diary"
+
+    def scribe(name: str) -> "subprocess.Popen[str]":
+        command = (sys.executable, "-c", _SCRIBE, name, str(diary))
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    with scribe("base") as base, scribe("here") as here:
+        nowhere = Sources("made up", tmp_path, tmp_path)
+        both = (Process(nowhere, base), Process(nowhere, here))
+        samples: tuple[list[float], list[float]] = ([], [])
+        alternate(both, "hash/32B", 0.5, 4, samples)
+        for each in (base, here):
+            assert each.stdin is not None
+            each.stdin.close()
+    told = [line.split() for line in diary.read_text().splitlines()]
+    for verb in ("make", "calibrate"):  # the trials of the latter warm up, so they are made on both
+        assert [name for name, told_verb, _ in told if told_verb == verb] == ["base", "here"]
+    turns = [name for name, verb, count in told if verb == "run" and count == "[40]"]
+    assert turns == ["base", "here", "here", "base"] * 2
+    assert samples == ([1.0] * 4, [2.0] * 4)
 
 
 @needs_checkout

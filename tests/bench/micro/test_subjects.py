@@ -1,14 +1,19 @@
 """Every subject can be made and run; names are found, and what fits nothing is refused in a sentence."""
 
+import re
 from contextlib import ExitStack
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from bench.micro.registry import MODULES, Registry, UnknownSubject
 from bench.micro.subject import Clock, Workshop, prepared, repeated
+from consensus import Blocks, ChainSynced, Event, LedgerContradicted, Message, Received
 
 REGISTRY = Registry.load()
+NOT_TIMED = (ChainSynced, LedgerContradicted, Blocks)
+"""Once in a catching up, once in a node's life, and of who misses a block alone: nothing a round costs."""
 NOUNS = (
     "codec",
     "wire",
@@ -55,8 +60,9 @@ def test_every_message_and_event_of_agreement_has_a_subject() -> None:
         "blocks-request",
         "blocks-8",
     }
-    events = {name.split("/")[1] for name in REGISTRY.subjects if name.startswith("step/")}
-    assert events >= {"proposal", "vote", "timeout", "header-signature", "persisted", "status"}
+    steps = {name.split("/")[1] for name in REGISTRY.subjects if name.startswith("step/")}
+    told = {*get_args(Event), *get_args(Message)} - {Received, *NOT_TIMED}
+    assert steps == {re.sub(r"(?<!^)(?=[A-Z])", "-", kind.__name__).lower() for kind in told}
 
 
 def test_only_what_waits_for_a_disk_is_timed_by_the_wall() -> None:

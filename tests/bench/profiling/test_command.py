@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from click.testing import CliRunner
 
 from bench.cluster.scenarios import OPAQUE_LOOP
 from bench.local import running_cluster
-from bench.profiling.command import command
+from bench.profiling.command import Wanted, command
 from bench.profiling.phases import PHASES
 from bench.profiling.scenarios import SCENARIOS, LoadFailed, Progress
 from bench.profiling.spy import Spy, SpyError
@@ -43,6 +44,12 @@ def test_bad_arguments_are_refused_in_words(arguments: list[str], words: str) ->
     assert done.exit_code == 2
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_what_a_profile_was_asked_for_stands_in_its_label() -> None:
+    usual = Wanted(SCENARIOS["bulk"], 4, 10.0, 100, None, None)
+    assert usual.label == "bulk"
+    assert replace(usual, nodes=7, node=2, rate_hz=500).label == "bulk nodes=7 node=2 rate=500"
 
 
 def test_the_scenarios_of_the_harness_are_there() -> None:

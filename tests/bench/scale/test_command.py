@@ -21,7 +21,7 @@ def test_one_object_with_both_loads_and_a_line_in_the_history(tmp_path: Path) ->
     assert figures["processes"] == []
     assert {"machine", "noise", "network", "verify_us"} <= set(figures)
     (line,) = read_history(record)
-    assert (line.bench, line.scenario) == ("scale", "scale nodes=4 processes=none")
+    assert (line.bench, line.scenario) == ("scale", "scale nodes=4 processes=none rounds=4")
     assert line.figures["simulated"] == figures["simulated"]
 
 

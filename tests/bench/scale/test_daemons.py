@@ -10,7 +10,9 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from bench.report.reading import ScaleRun, read_runs
+from bench.scale.arithmetic import predict
 from bench.scale.command import command
+from bench.yardstick import SignatureCost
 from tests.endtoend.running import reap
 
 BENCH = (sys.executable, "-c", "from bench.main import main; main()", "scale", "--nodes", "none")
@@ -26,9 +28,17 @@ def test_two_daemons_tell_their_rounds_and_the_report_reads_them(tmp_path: Path)
     assert row["rounds"] > 0
     assert row["rounds_per_second"] > 0
     assert row["bytes"] > 0
+    assert row["headers"] == 0, "an empty block has none"
+    predicted = predict(2, 0.0, SignatureCost(row["verify_us"], 0.0))
+    assert row["predicted"]["verifies"] == predicted.verifies
+    assert row["predicted"]["bytes"] == predicted.bytes <= row["bytes"]
+    assert row["predicted"]["crypto_us"] > predicted.crypto_us > 0
     (run,) = read_runs(history)
     assert isinstance(run, ScaleRun)
-    assert [(size.nodes, size.cpu_us) for size in run.real] == [(2, row["cpu_us"])]
+    (size,) = run.real
+    assert (size.nodes, size.cpu_us) == (2, row["cpu_us"])
+    assert size.predicted_us == row["predicted"]["crypto_us"]
+    assert run.record.scenario == "scale nodes=none processes=2 seconds=1"
 
 
 def test_ctrl_c_leaves_no_process_and_no_folder(tmp_path: Path) -> None:

@@ -159,6 +159,7 @@ async def test_the_guard_is_durable_before_the_record_that_needs_it(rig: Make) -
     made = rig({Start(): [Append(1, b"one"), Append(2, b"two", b"bound")]})
     log = await made.run(Start(), until=lambda log: Written(2) in log)
     assert log == [Start(), ("guard", b"bound"), ("journal", (b"one", b"two")), Written(2)]
+    assert (made.driver.counts.guard_writes, made.driver.counts.groups) == (1, 1)
 
 
 async def test_the_appends_of_one_drain_share_one_sync(rig: Make) -> None:

@@ -127,3 +127,5 @@ async def test_a_full_disk_is_a_reason_and_metrics_say_how_full(tmp_path: Path) 
         assert samples["isthmus_disk_free_bytes"][()] > 0
         assert samples["isthmus_store_bytes"][()] > 0
         assert samples["isthmus_journal_syncs_total"][()] == node.driver.counts.groups
+        assert samples["isthmus_guard_writes_total"][()] == node.driver.counts.guard_writes
+        assert samples["isthmus_store_commits_total"][()] == node.opened.store.commits

@@ -46,6 +46,15 @@ def test_a_store_keeps_what_it_has_over_a_restart(tmp_path: Path) -> None:
     second.close()
 
 
+def test_a_commit_of_each_database_counts_and_what_is_empty_costs_none(tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+    begun = store.commits
+    for chain, state in (_step(1), (_step(2)[0], []), ([], [])):
+        store.apply(chain, state)
+    assert store.commits - begun == 3
+    store.close()
+
+
 def test_a_full_map_is_a_sentence_and_shows_nothing_of_what_failed(tmp_path: Path) -> None:
     store = Store.open(tmp_path, map_bytes=64 * BLOCK_BYTES)
     store.apply(*_step(1))
