@@ -18,7 +18,7 @@ import httpx2
 import trio
 
 from node.api.backend import NodeStatus
-from node.api.conversation import Conversation, NotTrusted, RecordVersion, understood
+from node.api.conversation import Conversation, RecordVersion, understood
 from node.api.exchange import (
     Answer,
     ApiError,
@@ -27,6 +27,7 @@ from node.api.exchange import (
     Flow,
     NoReply,
     NotReachable,
+    NotTrusted,
     Pause,
     Reply,
     Send,

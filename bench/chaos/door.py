@@ -11,7 +11,7 @@ import httpx2
 import trio
 
 from bench.chaos.history import Outcome, Result
-from node.api.conversation import Conversation, NotTrusted, RecordVersion
+from node.api.conversation import Conversation, RecordVersion
 from node.api.exchange import (
     Answer,
     ApiError,
@@ -19,6 +19,7 @@ from node.api.exchange import (
     Cluster,
     Flow,
     NotReachable,
+    NotTrusted,
     Reply,
     Send,
     UnexpectedAnswer,

@@ -17,10 +17,10 @@ from node.api.exchange import (
     TRY_LATER,
     ApiError,
     Ask,
-    ClientError,
     Cluster,
     Flow,
     NotReachable,
+    NotTrusted,
     Pause,
     Reply,
     Send,
@@ -65,10 +65,6 @@ _PAGES_MAX = 10_000
 _BACK_PRESSURE = (Code.POOL_FULL, Code.QUOTA_EXCEEDED, Code.RATE_LIMITED, Code.NOT_READY)
 
 
-class NotTrusted(ClientError):
-    """A proof was asked for and there is no genesis hash to check it against, or it does not hold."""
-
-
 @dataclass(frozen=True, slots=True)
 class RecordVersion:
     """One version of a record as it stood at `height`; `entry` is None where there is no record.
@@ -96,18 +92,22 @@ class Conversation:
         """How many epoch links are known, and the file they are in."""
 
     def submit(self, transaction: Transaction, timeout_ms: int) -> Flow[Receipt]:
-        """The certified receipt; look at `receipt.ok`. Raises ApiError, StillPending, NotReachable."""
+        """The certified receipt; look at `receipt.ok`. What busy nodes do not take is sent again until the
+        time is over. Raises ApiError, StillPending, NotReachable."""
         deadline = self.cluster.clock() + timeout_ms
+        is_taken = False
         while True:
             wait_ms = max(0, min(deadline - self.cluster.clock(), _WAIT_STEP_MS))
             ask = submission((transaction.encoded,), single=True, certified=True, wait_ms=wait_ms)
             reply = yield from self.cluster.ask(ask)
-            if reply.status >= 300:
+            is_over = self.cluster.clock() >= deadline
+            if reply.status < 300:
+                outcome, is_taken = read_view(Outcome, reply), True
+                if outcome.receipt is not None:
+                    return self._known(_receipt(outcome.receipt, transaction.id))
+            elif reply.status not in TRY_LATER or (is_over and not is_taken):
                 return (yield from self._receipt_after_refusal(transaction.id, reply))
-            outcome = read_view(Outcome, reply)
-            if outcome.receipt is not None:
-                return self._known(_receipt(outcome.receipt, transaction.id))
-            if self.cluster.clock() >= deadline:
+            if is_over:
                 raise StillPending(transaction.id, timeout_ms)
             yield Pause(_AGAIN_MS)
 

@@ -67,6 +67,10 @@ class StillPending(ClientError):
         self.tx_id = tx_id
 
 
+class NotTrusted(ClientError):
+    """A proof was asked for and there is no genesis hash to check it against, or it does not hold."""
+
+
 class UnexpectedAnswer(ClientError):
     """What answered is not an Isthmus node of a version this client understands."""
 

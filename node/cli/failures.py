@@ -32,7 +32,7 @@ EXITS: dict[str, Exit] = {
     "node.api.exchange.UnexpectedAnswer": Exit.NOT_REACHABLE,
     "node.api.exchange.ApiError": Exit.REFUSED,
     "node.api.exchange.StillPending": Exit.TIMEOUT,
-    "node.api.conversation.NotTrusted": Exit.NEGATIVE,
+    "node.api.exchange.NotTrusted": Exit.NEGATIVE,
     "node.daemon.startup.StartupError": Exit.CONFIGURATION,
     "node.daemon.maintenance.MaintenanceError": Exit.STORAGE,
     "node.daemon.maintenance.SafetyRefused": Exit.KEYS,

@@ -13,8 +13,7 @@ import trio
 from consensus import decode, digest, encode
 from node.anchoring import verify
 from node.api.backend import Busy
-from node.api.conversation import NotTrusted
-from node.api.exchange import Reply, reasons_of
+from node.api.exchange import NotTrusted, Reply, reasons_of
 from node.api.limits import ApiLimits
 from node.api.server import bind_listener
 from node.api.transport import batches_of, trust_for

@@ -8,7 +8,7 @@ import pytest
 from consensus import encode
 from node.api.backend import Readiness
 from node.api.checking import Ground, check_header
-from node.api.conversation import Conversation, NotTrusted
+from node.api.conversation import Conversation
 from node.api.exchange import (
     Answer,
     ApiError,
@@ -17,9 +17,11 @@ from node.api.exchange import (
     Flow,
     NoReply,
     NotReachable,
+    NotTrusted,
     Pause,
     Reply,
     Send,
+    StillPending,
     UnexpectedAnswer,
     options,
     read_view,
@@ -258,6 +260,36 @@ def test_what_has_become_of_some_of_a_batch_is_told_though_the_rest_stays_refuse
     first = (certified_of(1), unread())
     outcomes = batch_over(range(0, 10_000, 100), 350, of(*first), *[busy()] * 8)
     assert outcomes == first
+
+
+def one_over(timeout_ms: int, *answers: Reply) -> Receipt:
+    """What one submission comes to while each look at the clock takes a tenth of a second."""
+    transaction = put_record(make_genesis(), "docs/1", 1)
+    clock = iter(range(0, 1_000_000, 100))
+    talk = Conversation(Cluster(["http://a"], clock=lambda: next(clock)), None)
+    return drive(talk.submit(transaction, timeout_ms), answers)[0]
+
+
+def one_of(state: str, receipt: Receipt | None) -> Reply:
+    transaction = put_record(make_genesis(), "docs/1", 1)
+    encoded = None if receipt is None else receipt.encoded
+    outcome = Outcome(transaction.id, state, 0, "", "", None, None, encoded)
+    return Reply(200, encode(to_value(outcome)), None)
+
+
+def test_one_that_busy_nodes_do_not_take_is_sent_again_until_the_time_is_over() -> None:
+    receipt = Receipt.make(put_record(make_genesis(), "docs/1", 1).id, 4, 2, 0, 1, NO_WRITES)
+    assert one_over(5_000, *[busy()] * 20, one_of("certified", receipt)) == receipt
+
+
+def test_one_that_was_never_taken_ends_with_what_the_node_says() -> None:
+    with pytest.raises(ApiError, match="Full"):
+        one_over(350, *[busy()] * 16)
+
+
+def test_one_that_was_taken_once_is_pending_whatever_busy_nodes_say_later() -> None:
+    with pytest.raises(StillPending):
+        one_over(350, one_of("admitted", None), *[busy()] * 8)
 
 
 def test_too_few_outcomes_are_not_taken_for_an_answer() -> None:
