@@ -16,7 +16,7 @@ SUITABLE := import sys, sysconfig, venv, ensurepip; assert sys.version_info >= (
 OPTIMISED := $(SUITABLE); assert sys.base_prefix == "/usr" or "--enable-optimizations" in str(sysconfig.get_config_var("CONFIG_ARGS"))
 PYTHON ?= $(shell for wanted in '$(OPTIMISED)' '$(SUITABLE)'; do for python in $(PYTHONS); do \
 	$$python -c "$$wanted" 2>/dev/null && echo $$python && exit; done; done)
-SOURCES := consensus p2p node bench tests
+SOURCES := isthmus consensus p2p node bench tests
 # The tests start hundreds of interpreters: each would compile all of this anew where the environment forbids
 # to keep what was compiled.
 export PYTHONDONTWRITEBYTECODE :=

@@ -15,7 +15,7 @@ import pytest
 from tests.conftest import LONG_FIRST
 
 ROOT = Path(__file__).resolve().parent.parent
-PRODUCT = ("consensus", "p2p", "node", "bench")
+PRODUCT = ("isthmus", "consensus", "p2p", "node", "bench")
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 70
 CLASS_LINES_MAX = 300

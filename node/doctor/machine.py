@@ -18,7 +18,7 @@ from node.config import NodeConfig
 from node.doctor.finding import Finding, fault, good, is_full, skipped, warning
 from node.knobs import address_of
 
-PACKAGES = ("consensus", "p2p", "node", "bench")
+PACKAGES = ("isthmus", "consensus", "p2p", "node", "bench")
 DISTRIBUTION = "isthmus"
 DISK_FAULT_BYTES = 256 * 1024 * 1024
 """Below this a node refuses transactions (C17)."""
@@ -50,7 +50,7 @@ def look_at_machine(config: NodeConfig, *, is_running: bool) -> list[Finding]:
 
 
 def python_packages() -> Finding:
-    """Our four packages have common names: another distribution with one of them would shadow ours."""
+    """Our packages have common names: another distribution with one of them would shadow ours."""
     owners = importlib.metadata.packages_distributions()
     strangers = {
         package: sorted(set(owners.get(package, ())) - {DISTRIBUTION})

@@ -1,0 +1,1 @@
+"""The commands' door, under a name that nobody else's package has."""
