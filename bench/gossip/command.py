@@ -2,8 +2,9 @@
 
 The publisher keeps a window of messages that not every peer has confirmed, so that no queue overflows; every
 body is different, every delivery accepted by the application, announced to the others and counted by its
-receiver. A message counts once all peers have it. With `--sim`: how heights travel among observers, in
-virtual time.
+receiver. A message counts once all peers have it. With `--direct`: what the same messages cost when they are
+sent to each peer and nobody announces them. With `--sim`: how heights travel among observers, in virtual
+time.
 """
 
 import json
@@ -21,7 +22,7 @@ import click
 import trio
 
 from bench.gossip import observed
-from bench.gossip.members import MESSAGES, PROGRESS, config_of, identity_of, listening, port_of
+from bench.gossip.members import DIRECT, MESSAGES, PROGRESS, config_of, identity_of, listening, port_of
 from bench.gossip.simulated import VALIDATORS, NotDelivered, simulate
 from bench.machine import describe_machine, probe_noise
 from bench.processes import machine
@@ -55,8 +56,9 @@ class Figures:
 
 
 class _Publisher:
-    def __init__(self, network: Network, peers: int, message_bytes: int) -> None:
+    def __init__(self, network: Network, peers: int, message_bytes: int, direct: bool) -> None:
         self._network = network
+        self._direct = direct
         self._taken = {identity_of(number).peer_id: 0 for number in range(1, peers + 1)}
         self._body_bytes = message_bytes - 8
         self._padding = random.Random(0).randbytes(self._body_bytes)
@@ -85,7 +87,11 @@ class _Publisher:
         self._network.hold()
         for _ in range(GROUP):
             self.published += 1
-            self._network.publish(MESSAGES.code, self.published.to_bytes(8, "big") + self._padding)
+            body = self.published.to_bytes(8, "big") + self._padding
+            if self._direct:
+                self._network.broadcast(DIRECT.code, body)
+            else:
+                self._network.publish(MESSAGES.code, body)
         self._network.release()
 
     def _hear(self) -> None:
@@ -97,8 +103,8 @@ class _Publisher:
             self._taken[event.peer] = int.from_bytes(event.body, "big")
 
 
-async def measure(peers: int, message_bytes: int, seconds: float) -> Figures:
-    """One run. Raises trio.TooSlowError when the peers do not come up."""
+async def measure(peers: int, message_bytes: int, seconds: float, direct: bool = False) -> Figures:
+    """One run, by gossip or directly. Raises trio.TooSlowError when the peers do not come up."""
     before = _cpu_seconds()
     async with trio.open_nursery() as nursery:
         with trio.fail_after(START_SECONDS):
@@ -112,7 +118,7 @@ async def measure(peers: int, message_bytes: int, seconds: float) -> Figures:
             with trio.fail_after(START_SECONDS):
                 while sum(peer.connected for peer in network.status()) < peers:  # noqa: ASYNC110  # no event
                     await trio.sleep(0.02)
-            publisher = _Publisher(network, peers, message_bytes)
+            publisher = _Publisher(network, peers, message_bytes, direct)
             started = time.perf_counter()
             await publisher.run(seconds)
             took = time.perf_counter() - started
@@ -159,6 +165,7 @@ def _cpu_seconds() -> float:
 @click.option("--peers", type=click.IntRange(1, 8), default=3, show_default=True)
 @click.option("--bytes", "message_bytes", type=click.IntRange(16, 65_536), default=1_024, show_default=True)
 @click.option("--seconds", type=click.FloatRange(0.1, 3_600), default=5.0, show_default=True)
+@click.option("--direct", is_flag=True, help="And send the same without gossip, for comparison.")
 @click.option("--sim", is_flag=True, help="Heights among observers, simulated with the shipped validator.")
 @click.option(
     "--observers",
@@ -175,6 +182,7 @@ def command(
     peers: int,
     message_bytes: int,
     seconds: float,
+    direct: bool,
     sim: bool,
     observers: int | None,
     rate: float,
@@ -192,12 +200,16 @@ def command(
         _observe(observers, rate, seconds, as_json)
         return
     described, noise = describe_machine(), probe_noise()
+    directly = trio.run(measure, peers, message_bytes, seconds, True) if direct else None
     figures = trio.run(measure, peers, message_bytes, seconds)
     if record is not None:
         label = f"gossip peers={peers} bytes={message_bytes}"
         append(record_now("gossip", label, described, noise, asdict(figures)), record)
     if as_json:
-        click.echo(json.dumps({"machine": machine(), "noise": noise.to_json()} | asdict(figures)))
+        beside = {}
+        if directly is not None:
+            beside = {"direct": asdict(directly), "gossip_over_direct": _ratio(figures, directly)}
+        click.echo(json.dumps({"machine": machine(), "noise": noise.to_json()} | asdict(figures) | beside))
     else:
         click.echo(
             f"{figures.messages} messages of {message_bytes} bytes to {peers} peers "
@@ -205,8 +217,18 @@ def command(
             f"({figures.messages_per_second:.0f} to each), {figures.cpu_us_per_delivery:.0f} us of CPU each, "
             f"{figures.lost} lost" + (f"; NOISY MACHINE: {noise}" if noise.is_noisy else "")
         )
+        if directly is not None:
+            click.echo(
+                f"sent directly: {directly.delivered_per_second:.0f} delivered a second, "
+                f"{directly.cpu_us_per_delivery:.0f} us of CPU each: "
+                f"gossip costs {_ratio(figures, directly):.2f} times as much"
+            )
     if figures.lost:
         raise click.ClickException(f"{figures.lost} messages did not arrive within {PATIENCE_SECONDS} s")
+
+
+def _ratio(gossip: Figures, direct: Figures) -> float:
+    return gossip.cpu_us_per_delivery / direct.cpu_us_per_delivery
 
 
 def _sizes(text: str) -> tuple[int, ...]:

@@ -26,6 +26,33 @@ def test_every_message_reaches_every_peer(tmp_path: Path) -> None:
     assert figures["delivered_per_second"] == pytest.approx(2 * figures["messages_per_second"])
 
 
+def test_gossip_is_held_against_sending_the_same_messages_directly() -> None:
+    asked = ["--peers", "2", "--bytes", "64", "--seconds", "0.2", "--direct"]
+    said = CliRunner().invoke(gossip, [*asked, "--json"], catch_exceptions=False)
+    assert said.exit_code == 0, said.output
+    figures = json.loads(said.stdout)
+    direct = figures["direct"]
+    assert (direct["peers"], direct["message_bytes"], direct["lost"]) == (2, 64, 0)
+    assert direct["messages"] > 0
+    ratio = figures["cpu_us_per_delivery"] / direct["cpu_us_per_delivery"]
+    assert figures["gossip_over_direct"] == pytest.approx(ratio)
+
+
+def test_people_read_what_gossip_costs_beside_direct_sending(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def measure(
+        peers: int, message_bytes: int, seconds: float, direct: bool = False
+    ) -> command.Figures:
+        return command.Figures(3, 64, 1.0, 100, 0, 100.0, 300.0, 20.0 if direct else 50.0)
+
+    monkeypatch.setattr(command, "measure", measure)
+    said = CliRunner().invoke(gossip, ["--seconds", "1", "--direct"])
+    assert said.exit_code == 0
+    assert (
+        "sent directly: 300 delivered a second, 20 us of CPU each: gossip costs 2.50 times as much"
+        in said.output
+    )
+
+
 def test_what_does_not_arrive_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
     lossy = command.Figures(3, 64, 1.0, 100, 7, 93.0, 279.0, 40.0)
 
