@@ -194,41 +194,54 @@ def command(
 ) -> None:
     """Messages a second from one node to its peers, over TLS, each a process of its own."""
     if sim:
+        if record is not None:
+            raise click.UsageError("--record is for what is measured; --sim runs in virtual time")
         _simulate(_sizes(nodes), heights, links, as_json)
         return
-    if observers is not None:
-        _observe(observers, rate, seconds, as_json)
-        return
     described, noise = describe_machine(), probe_noise()
+    if observers is not None:
+        found = _observe(observers, rate, seconds, as_json)
+        if record is not None:
+            label = f"gossip observers={observers} rate={rate:g}"
+            append(record_now("gossip", label, described, noise, found.to_json()), record)
+        return
     directly = trio.run(measure, peers, message_bytes, seconds, True) if direct else None
     figures = trio.run(measure, peers, message_bytes, seconds)
+    told = asdict(figures) | ({} if directly is None else _beside(figures, directly))
     if record is not None:
-        label = f"gossip peers={peers} bytes={message_bytes}"
-        append(record_now("gossip", label, described, noise, asdict(figures)), record)
+        label = f"gossip peers={peers} bytes={message_bytes}" + (" direct" if direct else "")
+        append(record_now("gossip", label, described, noise, told), record)
     if as_json:
-        beside = {}
-        if directly is not None:
-            beside = {"direct": asdict(directly), "gossip_over_direct": _ratio(figures, directly)}
-        click.echo(json.dumps({"machine": machine(), "noise": noise.to_json()} | asdict(figures) | beside))
+        click.echo(json.dumps({"machine": machine(), "noise": noise.to_json()} | told))
     else:
-        click.echo(
-            f"{figures.messages} messages of {message_bytes} bytes to {peers} peers "
-            f"in {figures.seconds:.1f} s, {machine()}: {figures.delivered_per_second:.0f} delivered a second "
-            f"({figures.messages_per_second:.0f} to each), {figures.cpu_us_per_delivery:.0f} us of CPU each, "
-            f"{figures.lost} lost" + (f"; NOISY MACHINE: {noise}" if noise.is_noisy else "")
-        )
-        if directly is not None:
-            click.echo(
-                f"sent directly: {directly.delivered_per_second:.0f} delivered a second, "
-                f"{directly.cpu_us_per_delivery:.0f} us of CPU each: "
-                f"gossip costs {_ratio(figures, directly):.2f} times as much"
-            )
+        click.echo(_words(figures, directly) + (f"\nNOISY MACHINE: {noise}" if noise.is_noisy else ""))
     if figures.lost:
         raise click.ClickException(f"{figures.lost} messages did not arrive within {PATIENCE_SECONDS} s")
 
 
-def _ratio(gossip: Figures, direct: Figures) -> float:
-    return gossip.cpu_us_per_delivery / direct.cpu_us_per_delivery
+def _beside(gossip: Figures, direct: Figures) -> dict[str, float]:
+    return {
+        "direct_delivered_per_second": direct.delivered_per_second,
+        "direct_cpu_us_per_delivery": direct.cpu_us_per_delivery,
+        "direct_lost": direct.lost,
+        "gossip_over_direct": gossip.cpu_us_per_delivery / direct.cpu_us_per_delivery,
+    }
+
+
+def _words(gossip: Figures, direct: Figures | None) -> str:
+    words = (
+        f"{gossip.messages} messages of {gossip.message_bytes} bytes to {gossip.peers} peers "
+        f"in {gossip.seconds:.1f} s, {machine()}: {gossip.delivered_per_second:.0f} delivered a second "
+        f"({gossip.messages_per_second:.0f} to each), {gossip.cpu_us_per_delivery:.0f} us of CPU each, "
+        f"{gossip.lost} lost"
+    )
+    if direct is None:
+        return words
+    ratio = gossip.cpu_us_per_delivery / direct.cpu_us_per_delivery
+    return (
+        f"{words}\nsent directly: {direct.delivered_per_second:.0f} delivered a second, "
+        f"{direct.cpu_us_per_delivery:.0f} us of CPU each: gossip costs {ratio:.2f} times as much"
+    )
 
 
 def _sizes(text: str) -> tuple[int, ...]:
@@ -268,7 +281,7 @@ def _simulate(sizes: tuple[int, ...], heights: int, links: int, as_json: bool) -
         )
 
 
-def _observe(observers: int, rate: float, seconds: float, as_json: bool) -> None:
+def _observe(observers: int, rate: float, seconds: float, as_json: bool) -> observed.Observed:
     with tempfile.TemporaryDirectory(prefix="isthmus-observed-") as directory:
         place = Path(directory) / "net"
         try:
@@ -277,7 +290,7 @@ def _observe(observers: int, rate: float, seconds: float, as_json: bool) -> None
             raise click.ClickException(str(error)) from error
     if as_json:
         click.echo(json.dumps({"machine": machine()} | found.to_json()))
-        return
+        return found
     click.echo(
         f"{found.observers} observers, {found.transactions} transactions, {machine()}:\n"
         f"  a validator's process {found.observed_cpu_us:.0f} us of CPU a transaction, without observers "
@@ -285,6 +298,7 @@ def _observe(observers: int, rate: float, seconds: float, as_json: bool) -> None
         f"  an observer {found.observer_cpu_us:.0f} us, {found.observer_bytes / 2**20:.0f} MiB; "
         f"{found.behind} heights behind at the end"
     )
+    return found
 
 
 def _say(words: str) -> None:
