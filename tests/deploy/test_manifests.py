@@ -122,12 +122,18 @@ def test_prometheus_understands_every_expression(expression: str) -> None:
 
 
 @pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed here: make promtool")
-@pytest.mark.parametrize(("verb", "file"), [("check", RULES), ("test", CASES)], ids=["check", "test"])
-def test_prometheus_accepts_the_rules_and_each_alert_fires_when_it_should(verb: str, file: Path) -> None:
+@pytest.mark.parametrize(
+    ("verb", "what", "file"),
+    [
+        ("check", "config", RULES.with_name("prometheus.yaml")),
+        ("check", "rules", RULES),
+        ("test", "rules", CASES),
+    ],
+    ids=["config", "rules", "cases"],
+)
+def test_prometheus_accepts_it_and_each_alert_fires_when_it_should(verb: str, what: str, file: Path) -> None:
     """The cases look at all alerts at once: a healthy validator and a healthy observer raise none."""
-    done = subprocess.run(
-        [str(PROMTOOL), verb, "rules", str(file)], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([str(PROMTOOL), verb, what, str(file)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "SUCCESS" in done.stdout
 
