@@ -22,7 +22,7 @@ SOURCES := consensus p2p node bench tests
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install browser nftables demo demo-federation test check lock wheel clean
+.PHONY: help install browser nftables promtool demo demo-federation test check lock wheel clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,21 @@ nftables: ## give the tests of lost packets their tools (Debian, as root); witho
 	echo "Installing nftables, iproute2 and util-linux ..."; \
 	{ timeout 60 apt-get update -qq && DEBIAN_FRONTEND=noninteractive timeout 120 apt-get install -y -qq --no-install-recommends nftables iproute2 util-linux >/dev/null; } \
 	|| echo "They could not be installed: the tests of lost packets will be skipped."; \
+	fi
+
+promtool: $(STAMP) ## give the tests of the alert rules Prometheus' own checker (Debian); without it they are skipped
+	@if test -x $(BIN)/promtool || command -v promtool >/dev/null; then \
+	echo "promtool is here."; \
+	elif ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null; then \
+	echo "No promtool here, and it is taken from a package of Debian's: its tests will be skipped."; \
+	else \
+	echo "Taking promtool from Debian's package of Prometheus, which is not installed ..."; \
+	place=$$(mktemp -d); \
+	test "$$(id -u)" != 0 || timeout 60 apt-get update -qq; \
+	{ (cd "$$place" && timeout 120 apt-get -o APT::Sandbox::User= -qq download prometheus >/dev/null && dpkg-deb -x prometheus_*.deb .) \
+	&& install "$$place/usr/bin/promtool" $(BIN)/promtool; } \
+	|| echo "It could not be fetched: its tests will be skipped."; \
+	rm -rf "$$place"; \
 	fi
 
 demo: $(STAMP) ## start four validators, publish real data, verify it: make demo [DATA=folder]

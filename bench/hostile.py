@@ -32,7 +32,8 @@ from bench.finiterange import FiniteRange
 from bench.local import make_record
 from bench.processes import ProcessTable, machine
 from consensus import SigningKey, encode
-from node.client import AsyncClient, Wallet
+from node.cli.failures import root_of
+from node.client import AsyncClient, ClientError, Wallet
 from node.home import read_key
 from node.ledger.members import Member
 from node.local.cluster import open_cluster, wait_ready
@@ -46,6 +47,8 @@ _LIFE_MS = 500_000
 _PAYLOAD_BYTES = 100
 _OFFERED_PER_SECOND = 1_500
 """Valid transactions in stock, for each node and second of a phase: more than two cores answer."""
+_STOCK_SECONDS = 2
+"""So much beyond a phase: what nodes take at once before they hold a key back, and the last receipt."""
 _HANDSHAKES_AT_ONCE = 8
 _SLOW_CONNECTIONS = 32
 """Half-sent requests kept open at each node: below the bound, for loopback has no share of its own."""
@@ -293,7 +296,7 @@ def command(nodes: int, seconds: float, key_rate: int, as_json: bool) -> None:
 
     async def run() -> list[Phase]:
         with tempfile.TemporaryDirectory(prefix="isthmus-bench-") as folder:
-            flood = round(_OFFERED_PER_SECOND * nodes * seconds)
+            flood = round(_OFFERED_PER_SECOND * nodes * (seconds + _STOCK_SECONDS))
             async with attacked_cluster(Path(folder) / "net", nodes, key_rate, flood) as cluster:
                 names = (
                     "warm",
@@ -307,7 +310,13 @@ def command(nodes: int, seconds: float, key_rate: int, as_json: bool) -> None:
                 )
                 return [await cluster.phase(name, seconds) for name in names]
 
-    phases = trio.run(run)[1:]
+    problem, phases = "", list[Phase]()
+    try:
+        phases = trio.run(run)[1:]
+    except* (click.ClickException, ClientError, OSError, trio.TooSlowError) as group:
+        problem = f"there are no figures: {root_of(group)}"
+    if problem:
+        raise click.ClickException(problem)
     if as_json:
         figures = {"machine": machine(), "nodes": nodes, "key_rate": key_rate}
         click.echo(json.dumps({**figures, "phases": [asdict(phase) for phase in phases]}))

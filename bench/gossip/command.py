@@ -2,8 +2,9 @@
 
 The publisher keeps a window of messages that not every peer has confirmed, so that no queue overflows; every
 body is different, every delivery accepted by the application, announced to the others and counted by its
-receiver. A message counts once all peers have it. With `--sim`: how heights travel among observers, in
-virtual time.
+receiver. A message counts once all peers have it. With `--direct`: what the same messages cost when they are
+sent to each peer and nobody announces them. With `--sim`: how heights travel among observers, in virtual
+time.
 """
 
 import json
@@ -22,7 +23,7 @@ import trio
 
 from bench.finiterange import FiniteRange
 from bench.gossip import observed
-from bench.gossip.members import MESSAGES, PROGRESS, config_of, identity_of, listening, port_of
+from bench.gossip.members import DIRECT, MESSAGES, PROGRESS, config_of, identity_of, listening, port_of
 from bench.gossip.simulated import VALIDATORS, NotDelivered, simulate
 from bench.machine import describe_machine, noise_around, probe_noise
 from bench.processes import machine
@@ -56,8 +57,9 @@ class Figures:
 
 
 class _Publisher:
-    def __init__(self, network: Network, peers: int, message_bytes: int) -> None:
+    def __init__(self, network: Network, peers: int, message_bytes: int, direct: bool) -> None:
         self._network = network
+        self._direct = direct
         self._taken = {identity_of(number).peer_id: 0 for number in range(1, peers + 1)}
         self._body_bytes = message_bytes - 8
         self._padding = random.Random(0).randbytes(self._body_bytes)
@@ -86,7 +88,11 @@ class _Publisher:
         self._network.hold()
         for _ in range(GROUP):
             self.published += 1
-            self._network.publish(MESSAGES.code, self.published.to_bytes(8, "big") + self._padding)
+            body = self.published.to_bytes(8, "big") + self._padding
+            if self._direct:
+                self._network.broadcast(DIRECT.code, body)
+            else:
+                self._network.publish(MESSAGES.code, body)
         self._network.release()
 
     def _hear(self) -> None:
@@ -98,8 +104,8 @@ class _Publisher:
             self._taken[event.peer] = int.from_bytes(event.body, "big")
 
 
-async def measure(peers: int, message_bytes: int, seconds: float) -> Figures:
-    """One run. Raises trio.TooSlowError when the peers do not come up."""
+async def measure(peers: int, message_bytes: int, seconds: float, direct: bool = False) -> Figures:
+    """One run, by gossip or directly. Raises trio.TooSlowError when the peers do not come up."""
     before = _cpu_seconds()
     async with trio.open_nursery() as nursery:
         with trio.fail_after(START_SECONDS):
@@ -113,7 +119,7 @@ async def measure(peers: int, message_bytes: int, seconds: float) -> Figures:
             with trio.fail_after(START_SECONDS):
                 while sum(peer.connected for peer in network.status()) < peers:  # noqa: ASYNC110  # no event
                     await trio.sleep(0.02)
-            publisher = _Publisher(network, peers, message_bytes)
+            publisher = _Publisher(network, peers, message_bytes, direct)
             started = time.perf_counter()
             await publisher.run(seconds)
             took = time.perf_counter() - started
@@ -160,6 +166,7 @@ def _cpu_seconds() -> float:
 @click.option("--peers", type=click.IntRange(1, 8), default=3, show_default=True)
 @click.option("--bytes", "message_bytes", type=click.IntRange(16, 65_536), default=1_024, show_default=True)
 @click.option("--seconds", type=FiniteRange(0.1, 3_600), default=5.0, show_default=True)
+@click.option("--direct", is_flag=True, help="And send the same without gossip, for comparison.")
 @click.option("--sim", is_flag=True, help="Heights among observers, simulated with the shipped validator.")
 @click.option(
     "--observers",
@@ -176,6 +183,7 @@ def command(
     peers: int,
     message_bytes: int,
     seconds: float,
+    direct: bool,
     sim: bool,
     observers: int | None,
     rate: float,
@@ -187,28 +195,55 @@ def command(
 ) -> None:
     """Messages a second from one node to its peers, over TLS, each a process of its own."""
     if sim:
+        if record is not None:
+            raise click.UsageError("--record is for what is measured; --sim runs in virtual time")
         _simulate(_sizes(nodes), heights, links, as_json)
         return
-    if observers is not None:
-        _observe(observers, rate, seconds, as_json)
-        return
     described, noise = describe_machine(), probe_noise()
+    if observers is not None:
+        found = _observe(observers, rate, seconds, as_json)
+        if record is not None:
+            label = f"gossip observers={observers} rate={rate:g}"
+            append(record_now("gossip", label, described, noise_around(noise), found.to_json()), record)
+        return
+    directly = trio.run(measure, peers, message_bytes, seconds, True) if direct else None
     figures = trio.run(measure, peers, message_bytes, seconds)
     noise = noise_around(noise)
+    told = asdict(figures) | ({} if directly is None else _beside(figures, directly))
     if record is not None:
-        label = f"gossip peers={peers} bytes={message_bytes}"
-        append(record_now("gossip", label, described, noise, asdict(figures)), record)
+        label = f"gossip peers={peers} bytes={message_bytes}" + (" direct" if direct else "")
+        append(record_now("gossip", label, described, noise, told), record)
     if as_json:
-        click.echo(json.dumps({"machine": machine(), "noise": noise.to_json()} | asdict(figures)))
+        click.echo(json.dumps({"machine": machine(), "noise": noise.to_json()} | told))
     else:
-        click.echo(
-            f"{figures.messages} messages of {message_bytes} bytes to {peers} peers "
-            f"in {figures.seconds:.1f} s, {machine()}: {figures.delivered_per_second:.0f} delivered a second "
-            f"({figures.messages_per_second:.0f} to each), {figures.cpu_us_per_delivery:.0f} us of CPU each, "
-            f"{figures.lost} lost" + (f"; NOISY MACHINE: {noise}" if noise.is_noisy else "")
-        )
+        click.echo(_words(figures, directly) + (f"\nNOISY MACHINE: {noise}" if noise.is_noisy else ""))
     if figures.lost:
         raise click.ClickException(f"{figures.lost} messages did not arrive within {PATIENCE_SECONDS} s")
+
+
+def _beside(gossip: Figures, direct: Figures) -> dict[str, float]:
+    return {
+        "direct_delivered_per_second": direct.delivered_per_second,
+        "direct_cpu_us_per_delivery": direct.cpu_us_per_delivery,
+        "direct_lost": direct.lost,
+        "gossip_over_direct": gossip.cpu_us_per_delivery / direct.cpu_us_per_delivery,
+    }
+
+
+def _words(gossip: Figures, direct: Figures | None) -> str:
+    words = (
+        f"{gossip.messages} messages of {gossip.message_bytes} bytes to {gossip.peers} peers "
+        f"in {gossip.seconds:.1f} s, {machine()}: {gossip.delivered_per_second:.0f} delivered a second "
+        f"({gossip.messages_per_second:.0f} to each), {gossip.cpu_us_per_delivery:.0f} us of CPU each, "
+        f"{gossip.lost} lost"
+    )
+    if direct is None:
+        return words
+    ratio = gossip.cpu_us_per_delivery / direct.cpu_us_per_delivery
+    return (
+        f"{words}\nsent directly: {direct.delivered_per_second:.0f} delivered a second, "
+        f"{direct.cpu_us_per_delivery:.0f} us of CPU each: gossip costs {ratio:.2f} times as much"
+    )
 
 
 def _sizes(text: str) -> tuple[int, ...]:
@@ -248,7 +283,7 @@ def _simulate(sizes: tuple[int, ...], heights: int, links: int, as_json: bool) -
         )
 
 
-def _observe(observers: int, rate: float, seconds: float, as_json: bool) -> None:
+def _observe(observers: int, rate: float, seconds: float, as_json: bool) -> observed.Observed:
     with tempfile.TemporaryDirectory(prefix="isthmus-observed-") as directory:
         place = Path(directory) / "net"
         try:
@@ -257,7 +292,7 @@ def _observe(observers: int, rate: float, seconds: float, as_json: bool) -> None
             raise click.ClickException(str(error)) from error
     if as_json:
         click.echo(json.dumps({"machine": machine()} | found.to_json()))
-        return
+        return found
     click.echo(
         f"{found.observers} observers, {found.transactions} transactions, {machine()}:\n"
         f"  a validator's process {found.observed_cpu_us:.0f} us of CPU a transaction, without observers "
@@ -265,6 +300,7 @@ def _observe(observers: int, rate: float, seconds: float, as_json: bool) -> None
         f"  an observer {found.observer_cpu_us:.0f} us, {found.observer_bytes / 2**20:.0f} MiB; "
         f"{found.behind} heights behind at the end"
     )
+    return found
 
 
 def _say(words: str) -> None:

@@ -1,4 +1,4 @@
-"""Who takes part: fixed node keys, one topic that is gossip and one that says how far a peer is."""
+"""Who takes part: fixed node keys, a topic of gossip, one without, and one that says how far a peer is."""
 
 from collections.abc import Sequence
 
@@ -8,6 +8,7 @@ from p2p import NodeIdentity, P2PConfig, PeerAddress, Priority, Topic, listen
 
 LOOPBACK = "127.0.0.1"
 MESSAGES = Topic(1, "messages", Priority.NORMAL, 64 * 1024, gossip=True)
+DIRECT = Topic(3, "direct", Priority.NORMAL, 64 * 1024)
 PROGRESS = Topic(2, "progress", Priority.URGENT, 64)
 
 
@@ -24,7 +25,14 @@ def config_of(number: int, ports: Sequence[int]) -> P2PConfig:
         if other != number
     )
     return P2PConfig(
-        LOOPBACK, 0, bytes(32), 1, "isthmus-bench", (MESSAGES, PROGRESS), peers, node_name=f"node-{number}"
+        LOOPBACK,
+        0,
+        bytes(32),
+        1,
+        "isthmus-bench",
+        (MESSAGES, DIRECT, PROGRESS),
+        peers,
+        node_name=f"node-{number}",
     )
 
 

@@ -11,7 +11,7 @@ import sys
 
 import trio
 
-from bench.gossip.members import MESSAGES, PROGRESS, config_of, identity_of, listening, port_of
+from bench.gossip.members import DIRECT, MESSAGES, PROGRESS, config_of, identity_of, listening, port_of
 from p2p import Delivery, Network, open_network
 
 PUBLISHER = 0
@@ -43,6 +43,8 @@ async def _take(network: Network) -> None:
         while True:
             if isinstance(event, Delivery) and event.message_id is not None:
                 network.accept_gossip(event.peer, MESSAGES.code, event.message_id)
+                taken += 1
+            elif isinstance(event, Delivery) and event.topic == DIRECT.code:
                 taken += 1
             try:
                 event = network.inbox.receive_nowait()

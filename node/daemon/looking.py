@@ -44,6 +44,12 @@ def left_out(validator: Validator) -> tuple[LeftOut, ...]:
     )
 
 
+def own_weight(validator: Validator) -> int:
+    """The weight of this node's own vote; 0 for who has none."""
+    me = validator.term.me
+    return 0 if me is None else validator.term.roster.validators[me].weight
+
+
 def missed_attestations(validator: Validator) -> dict[bytes, Missed]:
     """By node keys, the validators that this node waited for in vain when it last wanted batches verified."""
     records = validator.term.roster.validators
@@ -64,7 +70,7 @@ def _node_facts(node: Node) -> NodeFacts:
         version=software_version(),
         time_ms=wall_ms(),
         started_ms=node.started_ms,
-        weight=0 if term.me is None else term.roster.validators[term.me].weight,
+        weight=own_weight(validator),
         total_weight=term.validators.total_weight,
         reachable_weight=validator.reachable_weight(),
         epoch=view.epoch,

@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 from consensus import TimeoutReason
 from node.daemon.daemon import TICKETS_MAX, Node
 from node.daemon.federation.gauges import federation_metrics
-from node.daemon.looking import left_out, missed_attestations
+from node.daemon.looking import left_out, missed_attestations, own_weight
 from node.daemon.performer import SERVED_AT_ONCE_MAX
 from node.daemon.readiness import reasons_against
 from node.daemon.startup import wall_ms
@@ -58,6 +58,7 @@ class NodeCollector(Collector):
             ("sync_running", "1 while catching up.", data.catchup.running),
             ("consensus_reachable_weight", "Weight of connected validators and own.", self._weight()),
             ("consensus_total_weight", "Weight of all validators.", node.validator.validators.total_weight),
+            ("consensus_weight", "Own weight; 0 for who has no vote.", own_weight(node.validator)),
             ("pool_window_bytes", "What of our own batches may be under way now.", window.bytes_max),
             (
                 "pool_batch_ms",

@@ -258,9 +258,9 @@ def _uncertified(scene: Scene) -> str | None:
 def _others_ahead(scene: Scene) -> str | None:
     node = scene.node
     highest = max((p.certified_height or 0 for p in scene.validators if p.connected), default=0)
-    if highest < node.certified_height + BEHIND_HEIGHTS:
+    if highest < node.height + BEHIND_HEIGHTS:
         return None
-    return f"the cluster is at height {highest} and this node at {node.certified_height}"
+    return f"the cluster is at height {highest} and this node at {node.height}"
 
 
 def _weakened(scene: Scene) -> str | None:

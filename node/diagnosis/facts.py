@@ -152,6 +152,11 @@ class NodeFacts:
     proposed_features: tuple[ProposedFeature, ...]
 
     @property
+    def height(self) -> int:
+        """How far this node has come: while it catches up, agreement stands still and only storage moves."""
+        return max(self.certified_height, self.stored_height)
+
+    @property
     def has_quorum(self) -> bool:
         """Whether enough voting power is linked to commit."""
         return 3 * self.reachable_weight > 2 * self.total_weight

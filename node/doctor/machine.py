@@ -50,7 +50,7 @@ def look_at_machine(config: NodeConfig, *, is_running: bool) -> list[Finding]:
 
 
 def python_packages() -> Finding:
-    """Our four packages have common names: another distribution with one of them would shadow ours."""
+    """Our packages have common names: another distribution with one of them would shadow ours."""
     owners = importlib.metadata.packages_distributions()
     strangers = {
         package: sorted(set(owners.get(package, ())) - {DISTRIBUTION})

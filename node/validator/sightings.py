@@ -36,6 +36,9 @@ class Sighting:
     fresh_above: Round | None = None
     """Its round when its link came up or it entered the epoch; None until it has told. What it
     proposes up to there may be sent again, with the time of before: of its clock that says nothing."""
+    judged_round: Round | None = None
+    """Of the latest proposal by which its clock was judged. Who waits for votes sends it again, with the time
+    of before."""
     skews_ms: deque[int] = field(default_factory=lambda: deque(maxlen=_SKEWS))
 
     condition: Condition | None = None
@@ -52,6 +55,7 @@ class Sighting:
         self.epoch = epoch
         self.passed_before = passed
         self.round = self.vote_round = self.timeout_round = self.timeout_reason = self.fresh_above = None
+        self.judged_round = None
 
 
 class Sightings:
@@ -99,7 +103,9 @@ class Sightings:
             seen.passed_before = self._passed
         elif isinstance(message, Proposal):
             least, at = seen.fresh_above, seen.round or Round(0)
-            if least is not None and message.block.round > least and message.block.round >= at:
+            is_new = message.block.round >= at and message.block.round > (seen.judged_round or 0)
+            if least is not None and message.block.round > least and is_new:
+                seen.judged_round = message.block.round
                 seen.skews_ms.append(message.block.time_ms - now_ms)
         elif isinstance(message, Status):
             if seen.fresh_above is None:

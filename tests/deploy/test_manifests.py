@@ -19,8 +19,11 @@ from node.cli.exits import Exit
 from node.config import parse_config
 from node.daemon import guardfile, segment, store
 from node.home import Home
+from tests.deploy.tools import PROMTOOL
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
+RULES = DEPLOY / "prometheus" / "rules.yaml"
+CASES = Path(__file__).parent / "alerts.yaml"
 UNIT = DEPLOY / "systemd" / "isthmus@.service"
 KUBERNETES_VERSION = "1.34"
 
@@ -103,7 +106,7 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
 
 
 def alerts() -> list[dict[str, Any]]:
-    groups = yaml.safe_load((DEPLOY / "prometheus" / "rules.yaml").read_text())["groups"]
+    groups = yaml.safe_load(RULES.read_text())["groups"]
     return [rule for group in groups for rule in group["rules"]]
 
 
@@ -116,6 +119,28 @@ def expressions() -> list[str]:
 @pytest.mark.parametrize("expression", expressions())
 def test_prometheus_understands_every_expression(expression: str) -> None:
     promql_parser.parse(expression)
+
+
+@pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed here: make promtool")
+@pytest.mark.parametrize(
+    ("verb", "what", "file"),
+    [
+        ("check", "config", RULES.with_name("prometheus.yaml")),
+        ("check", "rules", RULES),
+        ("test", "rules", CASES),
+    ],
+    ids=["config", "rules", "cases"],
+)
+def test_prometheus_accepts_it_and_each_alert_fires_when_it_should(verb: str, what: str, file: Path) -> None:
+    """The cases look at all alerts at once: a healthy validator and a healthy observer raise none."""
+    done = subprocess.run([str(PROMTOOL), verb, what, str(file)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "SUCCESS" in done.stdout
+
+
+def test_every_alert_has_a_case_in_which_it_fires() -> None:
+    fired = set(re.findall(r'alertname="(\w+)"', CASES.read_text()))
+    assert fired == {rule["alert"] for rule in alerts()}
 
 
 def test_every_alert_says_what_to_do() -> None:

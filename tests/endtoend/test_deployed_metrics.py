@@ -4,8 +4,10 @@ import re
 from pathlib import Path
 
 import httpx2
+import trio
 
 from node.client import AsyncClient
+from tests.deploy.tools import PROMTOOL
 from tests.endtoend.running import RunningCluster, write_cluster
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -28,3 +30,15 @@ async def test_a_running_node_exports_what_alerts_and_dashboards_name(tmp_path: 
         running.close()
     exported = set(re.findall(r"^(isthmus_[a-z0-9_]+)", text, re.MULTILINE))
     assert named - exported == set()
+    # Alerts and dashboard leave out the same rows of what is bounded, and each of them exists.
+    (names,) = {names for file in files for names in re.findall(r'name!~\\*"([a-z0-9_|]+)', file.read_text())}
+    rows = set(re.findall(r'^isthmus_bounded_items\{name="([a-z0-9_]+)"\}', text, re.MULTILINE))
+    assert len(rows) > 50
+    assert set(names.split("|")) - rows == set()
+    if PROMTOOL is not None:
+        complaints = await trio.run_process(
+            [PROMTOOL, "check", "metrics"], stdin=text.encode(), capture_stderr=True, check=False
+        )
+        # Our times are in milliseconds, which every name says; nothing else is against the field's habit.
+        allowed = "metric names should not contain abbreviated units"
+        assert [line for line in complaints.stderr.decode().splitlines() if allowed not in line] == []

@@ -111,7 +111,7 @@ def _summary(found: Sequence[Found]) -> list[Diagnosis]:
     own |= {item.down.about: item.down for item in found if item.down is not None}
     if not answers:
         return list(own.values())
-    best = max(answers, key=lambda answer: (answer.node.certified_height, answer.node.round))
+    best = max(answers, key=lambda answer: (answer.node.height, answer.node.round))
     others = {item.about: item for item in best.diagnoses[2:]}
     for name, told in own.items():
         seen = others.get(name)
@@ -124,11 +124,11 @@ def _summary(found: Sequence[Found]) -> list[Diagnosis]:
 def _show(console: Console, found: Sequence[Found], diagnoses: Sequence[Diagnosis]) -> None:
     answers = [item.answer for item in found if item.answer is not None]
     if answers:
-        best = max(answers, key=lambda answer: (answer.node.certified_height, answer.node.round))
+        best = max(answers, key=lambda answer: (answer.node.height, answer.node.round))
         node = best.node
         console.print(
             f"as {node.name} sees it: cluster {node.cluster_name}, epoch {node.epoch}, round {node.round}, "
-            f"height {node.certified_height}, weight {node.reachable_weight} of {node.total_weight}",
+            f"height {node.height}, weight {node.reachable_weight} of {node.total_weight}",
             markup=False,
         )
         console.print(table(PEER_HEADINGS, [peer_row(peer, node.round) for peer in best.peers]))

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,15 @@ async def test_a_benchmark_cluster_tells_of_no_pending_transactions(kind: Benchm
         assert samples["isthmus_transactions_certified_total"] == {(): 0.0}
     async with running_node(config_of(written(tmp_path / "other", 1))) as node:
         assert samples_of(node)["isthmus_transactions_pending"] == {(): 0.0}
+
+
+async def test_who_has_no_vote_has_no_weight_and_needs_no_quorum(tmp_path: Path) -> None:
+    """The alert of a lost quorum goes by it: an observer linked with one validator of four is in order."""
+    config = config_of(written(tmp_path / "net", 4))
+    async with running_node(config) as node:
+        assert samples_of(node)["isthmus_consensus_weight"] == {(): 1.0}
+    async with running_node(replace(config, role="observer")) as node:
+        assert samples_of(node)["isthmus_consensus_weight"] == {(): 0.0}
 
 
 async def test_what_never_happened_is_exported_as_zero(tmp_path: Path) -> None:

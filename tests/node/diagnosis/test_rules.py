@@ -108,7 +108,13 @@ OF_THE_CLUSTER: list[tuple[str, dict[str, Any], str]] = [
         "nothing is heard of node-2",
     ),
     ("certification-lags", {"committed_height": 532}, "32 committed heights"),
-    ("node-behind", {"certified_height": 492, "committed_height": 492}, "the cluster is at height 500"),
+    (
+        "node-behind",
+        {"certified_height": 492, "committed_height": 492, "stored_height": 492},
+        "the cluster is at height 500 and this node at 492",
+    ),
+    # What catching up brought is stored before agreement goes on from there.
+    ("node-behind", {"certified_height": 0, "committed_height": 0, "stored_height": 256}, "this node at 256"),
     ("commits", {"pending_transactions": 7}, "7 transactions wait"),
 ]
 OF_A_HOME: list[tuple[str, HomeFacts, str]] = [
@@ -183,6 +189,11 @@ def test_who_only_follows_needs_no_link_to_a_quorum() -> None:
     check(found[3], "not-linked", "node-2 at 127.0.0.1:27610 is not connected: no route")
     check(found[4], "not-dialled", "node-3 is not linked with this node, which does not dial it")
     assert not any(item.verdict == Verdict.FAULT.value for item in found)
+
+
+def test_who_catches_up_is_where_it_has_stored_to() -> None:
+    assert replace(A_NODE, certified_height=0, stored_height=256).height == 256
+    assert replace(A_NODE, certified_height=500, stored_height=499).height == 500
 
 
 def test_who_only_follows_and_has_no_link_at_all_learns_nothing() -> None:

@@ -147,6 +147,22 @@ def test_after_a_restart_of_all_nobodys_clock_is_judged_by_what_was_proposed_bef
     assert all(one is not None and one.clock_skew_ms is not None for one in known)
 
 
+def test_what_a_leader_without_a_quorum_sends_again_does_not_set_its_clock_back() -> None:
+    world = world_of(idle_interval_ms=50).start()
+    for turn in range(12):
+        assert world.stored(world.submit(turn % 4), 5_000)
+    for host in world.hosts[2:]:
+        host.crash()
+    world.submit(0)
+    first, second = world.hosts[:2]
+    for _ in range(600):
+        world.run(100)
+        seen = [one.validator.sightings.of(other.peer) for one, other in ((first, second), (second, first))]
+        skews = [one.clock_skew_ms for one in seen if one is not None and one.clock_skew_ms is not None]
+        assert len(skews) == 2
+        assert all(abs(skew) < 1_000 for skew in skews), skews
+
+
 def test_a_clock_is_judged_anew_when_the_link_comes_up_again() -> None:
     seen = Sightings()
     seen.note(PEER, status(7, 5), 1_000, NO_ROUND)
