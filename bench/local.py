@@ -9,7 +9,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -25,7 +25,6 @@ from consensus import SigningKey
 from node.client import AsyncClient, Wallet
 from node.home import read_key
 from node.ledger.apps.records import Content
-from node.ledger.params import Params
 from node.ledger.transactions import Transaction
 from node.local.cluster import open_cluster, wait_ready
 from node.local.ports import free_ports
@@ -63,13 +62,12 @@ def _die(death: ProgramDied) -> None:
 
 @asynccontextmanager
 async def running_cluster(
-    nodes: int, directory: Path, params: Callable[[int], Params] = Params, python: str = sys.executable
+    nodes: int, directory: Path, python: str = sys.executable
 ) -> AsyncIterator[Running]:
-    """A fresh cluster in `directory` until the block ends; `params` makes its parameters of the time, and
-    `python` is the interpreter of the installation that runs it."""
+    """A fresh cluster in `directory` until the block ends; `python` is the interpreter of the installation
+    that runs it."""
     created_ms = time.time_ns() // 1_000_000
-    made = params(created_ms)
-    testnet = write_testnet(directory, "bench", free_ports(nodes), created_ms, os.urandom, params=made)
+    testnet = write_testnet(directory, "bench", free_ports(nodes), created_ms, os.urandom)
     async with open_cluster(testnet, _die, python) as supervisor:
         await wait_ready(testnet)
         wallet = Wallet(SigningKey(read_key(testnet.client_key_file)), testnet.cluster_id)

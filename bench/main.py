@@ -52,7 +52,7 @@ COMMANDS: dict[str, Entry] = {
     ),
     "profile": Entry(
         "bench.profiling.command",
-        "CPU of the daemons by phase under a load: idle, lone, bulk or opaque.",
+        "What a transaction costs all daemons, phase by phase, in a scenario of `cluster`.",
     ),
     "proofs": Entry(
         "bench.lanes.proofs",

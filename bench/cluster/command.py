@@ -17,22 +17,16 @@ from typing import Any
 import click
 import trio
 
-from bench.cluster.children import ChildFailed
-from bench.cluster.ground import GroundError
 from bench.cluster.options import OPTIONS, described, refuse_contradictions, scenario_of
-from bench.cluster.scenarios import Scenario
-from bench.cluster.screen import Screen, show_one, show_rates
-from bench.cluster.session import Place, Session, open_session
+from bench.cluster.scenarios import SCENARIOS, Scenario
+from bench.cluster.screen import INTERRUPTED_WORDS, Screen, show_one, show_rates, tell_failure
+from bench.cluster.session import MEASURING_FAILURES, Place, Session, open_session
 from bench.cluster.task import Done, Task, figures_of, task_of
 from bench.cluster.wiring import open_wiring, told
 from bench.machine import Machine, Noise, describe_machine, noise_around, probe_noise
-from bench.namespaces import NamespaceError
 from bench.results import Record, append, record_now
 from node.cli.failures import root_of
-from node.client import ClientError
-from node.home import HomeError, KeyFileError
-from node.local.interruption import INTERRUPTED, until_interrupted
-from node.local.testnet import TestnetError
+from node.local.interruption import until_interrupted
 
 
 def _with_options(function: Callable[..., None]) -> Callable[..., None]:
@@ -41,7 +35,7 @@ def _with_options(function: Callable[..., None]) -> Callable[..., None]:
     return function
 
 
-@click.command("cluster", epilog=described())
+@click.command("cluster", epilog=described(SCENARIOS))
 @_with_options
 def command(**options: Any) -> None:
     """Throughput and latency of real daemons under honest, signed or opaque load, with what it costs.
@@ -68,7 +62,7 @@ def command(**options: Any) -> None:
 def _carry_out(task: Task, *, as_json: bool, record: Path | None) -> int:
     """Measure and show; the exit code."""
     machine, noise = describe_machine(), probe_noise()
-    done, problem = None, ""
+    done, problem = None, INTERRUPTED_WORDS
     with Screen() as screen:
 
         async def measure(place: Place, scenario: Scenario) -> Done:
@@ -78,24 +72,10 @@ def _carry_out(task: Task, *, as_json: bool, record: Path | None) -> int:
 
         try:
             done = _in_its_links(task, screen, measure)
-            problem = "interrupted; there are no figures" if done is None else ""
-        except* (
-            ChildFailed,
-            ClientError,
-            GroundError,
-            HomeError,
-            KeyFileError,
-            NamespaceError,
-            TestnetError,
-            OSError,
-        ) as group:
+        except* MEASURING_FAILURES as group:
             problem = f"there are no figures: {root_of(group)}"
     if done is None:
-        if as_json:
-            click.echo(json.dumps({"success": False, "problems": [problem]}))
-        else:
-            click.echo(f"Error: {problem}", err=True)
-        return INTERRUPTED if problem.startswith("interrupted") else 1
+        return tell_failure(problem, as_json=as_json)
     noise = noise_around(noise)
     done = done.on(noise)
     figures = figures_of(task, done)

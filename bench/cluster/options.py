@@ -1,6 +1,6 @@
 """What people may ask for on the command line, what contradicts itself, and which scenario it comes to."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,12 @@ from bench.cluster.scenarios import (
     Scenario,
     at_rate,
     rate_name,
+    with_values,
 )
 from bench.cluster.shapes import ClosedLoop, NoLoad, Shape
 from bench.cluster.signing import PAYLOAD_BYTES_MAX
 from bench.finiterange import FiniteRange
-from bench.results import HISTORY
+from bench.recordoption import record_option
 from node.api.opaque import PIECES_MAX
 from node.ledger.params import RANGES, Params
 from node.local.testnet import NODES_MAX
@@ -61,9 +62,16 @@ def _urls(_context: click.Context, _parameter: click.Parameter, text: str | None
     return urls
 
 
-def described() -> str:
-    """The scenarios, for the help."""
-    return "\b\nScenarios:\n" + "\n".join(f"  {each.name:20} {each.words}" for each in SCENARIOS)
+def described(scenarios: Iterable[Scenario]) -> str:
+    """Scenarios, for the help."""
+    return "\b\nScenarios:\n" + "\n".join(f"  {each.name:20} {each.words}" for each in scenarios)
+
+
+nodes_option = click.option("--nodes", type=click.IntRange(1, NODES_MAX), help="Daemons on this machine.")
+seconds_option = click.option("--seconds", type=FiniteRange(1, _SECONDS_MAX), help="Measured, of each trial.")
+warmup_option = click.option(
+    "--warmup", type=FiniteRange(0, _WARMUP_MAX), help="Seconds of load before that."
+)
 
 
 OPTIONS: Sequence[Callable[[Callable[..., None]], Callable[..., None]]] = (
@@ -79,7 +87,7 @@ OPTIONS: Sequence[Callable[[Callable[..., None]], Callable[..., None]]] = (
         help="What a transaction is: a record that is signed, verified and executed; or, on a benchmark "
         "cluster, bytes that are signed and verified and not executed, or opaque ones that are none of it.",
     ),
-    click.option("--nodes", type=click.IntRange(1, NODES_MAX), help="Daemons on this machine."),
+    nodes_option,
     click.option("--rate", type=click.IntRange(1, RATE_MAX), help="Transactions a second at fixed times."),
     click.option("--rates", callback=_rates, metavar="R,R,...", help="Several rates, one after the other."),
     click.option("--knee", is_flag=True, help="Find the highest rate that is carried."),
@@ -96,8 +104,8 @@ OPTIONS: Sequence[Callable[[Callable[..., None]], Callable[..., None]]] = (
     click.option(
         "--per-request", type=click.IntRange(1, _PER_REQUEST_MAX), help="Transactions in one HTTP request."
     ),
-    click.option("--seconds", type=FiniteRange(1, _SECONDS_MAX), help="Measured, of each trial."),
-    click.option("--warmup", type=FiniteRange(0, _WARMUP_MAX), help="Seconds of load before that."),
+    seconds_option,
+    warmup_option,
     click.option("--clients", type=click.IntRange(1, _CLIENTS_MAX), help="Different keys that sign."),
     click.option(
         "--payload-bytes", type=click.IntRange(0, PAYLOAD_BYTES_MAX), help="Added to each transaction."
@@ -128,13 +136,7 @@ OPTIONS: Sequence[Callable[[Callable[..., None]], Callable[..., None]]] = (
         "given several times.",
     ),
     click.option("--json", "as_json", is_flag=True, help="One object instead of tables."),
-    click.option(
-        "--record",
-        is_flag=False,
-        flag_value=HISTORY,
-        type=click.Path(dir_okay=False, path_type=Path),
-        help="Add the figures to a history, by default bench/results/history.jsonl.",
-    ),
+    record_option,
     click.option(
         "--keep",
         type=click.Path(file_okay=False, path_type=Path),
@@ -200,16 +202,9 @@ def scenario_of(options: dict[str, Any]) -> Scenario:
         "verification_certificates": True if options["verification_certificates"] else None,
         "fault": None if options["fault"] is None else Fault(options["fault"]),
     }
-    different = {
-        name: value
-        for name, value in values.items()
-        if value is not None and value != getattr(scenario, name)
-    }
-    told = [
-        f"{name}={value.value if isinstance(value, Fault) else value}" for name, value in different.items()
-    ]
-    changed = (*scenario.changed, *told, *(["attached"] if options["attach"] else []))
-    scenario = replace(scenario, **different, changed=changed)
+    scenario = with_values(scenario, values)
+    if options["attach"]:
+        scenario = replace(scenario, changed=(*scenario.changed, "attached"))
     if scenario.mode is Mode.OPAQUE and options["clients"]:
         raise click.UsageError("Nobody signs opaque transactions; leave --clients out.")
     if scenario.mode is not Mode.HONEST and options["verification_certificates"]:

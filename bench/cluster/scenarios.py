@@ -4,8 +4,10 @@ A scenario says what its figures mean, so that two runs of one name can be compa
 change single values, and the figures then say which.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import Any
 
 from bench.cluster.links import Links, Means
 from bench.cluster.shapes import ClosedLoop, NoLoad, OpenLoop, Shape, per_request_for
@@ -237,6 +239,19 @@ SCENARIOS: tuple[Scenario, ...] = (
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
 DEFAULT = "saturate"
 DEFAULT_OF = {Mode.HONEST: DEFAULT, Mode.SIGNED: "signed-saturate", Mode.OPAQUE: "opaque-saturate"}
+
+
+def with_values(scenario: Scenario, values: Mapping[str, Any]) -> Scenario:
+    """The scenario with other values, by field; None leaves one as it is. Its label tells what differs."""
+    different = {
+        name: value
+        for name, value in values.items()
+        if value is not None and value != getattr(scenario, name)
+    }
+    told = (
+        f"{name}={value.value if isinstance(value, Fault) else value}" for name, value in different.items()
+    )
+    return replace(scenario, **different, changed=(*scenario.changed, *told))
 
 
 def row_at(scenario: Scenario, rate: int, per_request: int | None = None) -> Scenario:

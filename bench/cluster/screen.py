@@ -1,5 +1,6 @@
 """What people see: live figures while a trial runs, tables at its end. Progress goes to standard error."""
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -22,8 +23,10 @@ from bench.cluster.outcome import (
 )
 from bench.cluster.scenarios import MODE_MARKS, PROMISE_MARKS, Fault
 from bench.machine import NOISE_RULE
+from node.local.interruption import INTERRUPTED
 
 _NOTHING_YET: Mapping[str, Any] = {"sent": 0, "certified": 0, "p99_ms": None}
+INTERRUPTED_WORDS = "interrupted; there are no figures"
 _SYNCED = ("journal syncs", "guard syncs", "database syncs")
 _SPARKS = " ▁▂▃▄▅▆▇█"
 
@@ -86,10 +89,10 @@ class Screen:
 def show_one(outcome: Outcome) -> None:
     """Everything of one trial, to standard output."""
     console = Console(highlight=False)
-    _show_conditions(console, [outcome])
+    show_conditions(console, [outcome])
     scenario, trial = outcome.scenario, outcome.trial
     traffic = trial.traffic
-    title = f"{scenario.label}{_marks(outcome)}: {scenario.shape.words()}"
+    title = f"{scenario.label}{marks(outcome)}: {scenario.shape.words()}"
     console.print(title, soft_wrap=True, markup=False)
     table = Table(show_header=False)
     table.add_row("throughput", f"{traffic.throughput_tps:,.1f} {scenario.promise.value} tx/s")
@@ -137,8 +140,8 @@ def show_one(outcome: Outcome) -> None:
 def show_rates(outcomes: Sequence[Outcome], rates: Sequence[int]) -> None:
     """One line for each rate, to standard output."""
     console = Console(highlight=False)
-    _show_conditions(console, outcomes)
-    console.print(f"Rates{_marks(outcomes[0])}", soft_wrap=True, markup=False)
+    show_conditions(console, outcomes)
+    console.print(f"Rates{marks(outcomes[0])}", soft_wrap=True, markup=False)
     table = Table()
     done = outcomes[0].scenario.promise.value
     for name in ("tx/s", "in time", done, "p50 ms", "p99 ms", "p99.9 ms", "pause ms"):
@@ -171,6 +174,15 @@ def show_problems(outcomes: Sequence[Outcome]) -> None:
             click.secho(f"{outcome.scenario.label}: {sentence}", fg="red", err=True)
 
 
+def tell_failure(problem: str, *, as_json: bool) -> int:
+    """There are no figures, and why; the exit code."""
+    if as_json:
+        click.echo(json.dumps({"success": False, "problems": [problem]}))
+    else:
+        click.echo(f"Error: {problem}", err=True)
+    return INTERRUPTED if problem == INTERRUPTED_WORDS else 1
+
+
 def sparkline(values: Sequence[float]) -> str:
     """A row of bars; nothing of nothing."""
     highest = max(values, default=0)
@@ -182,21 +194,22 @@ def sparkline(values: Sequence[float]) -> str:
     )
 
 
-def _marks(outcome: Outcome) -> str:
+def marks(outcome: Outcome) -> str:
     """What must stand beside every figure of a run that is not like others."""
-    marks = [MODE_MARKS[outcome.scenario.mode], *PROMISE_MARKS[outcome.scenario.promise]]
+    found = [MODE_MARKS[outcome.scenario.mode], *PROMISE_MARKS[outcome.scenario.promise]]
     if not outcome.scenario.fsync:
-        marks.append("NO FSYNC")
+        found.append("NO FSYNC")
     if outcome.scenario.means is not None:
-        marks.append(f"through {outcome.scenario.means.value}")
+        found.append(f"through {outcome.scenario.means.value}")
     if outcome.attached:
-        marks.append("cluster elsewhere")
+        found.append("cluster elsewhere")
     if outcome.noise.is_noisy:
-        marks.append("NOISY MACHINE")
-    return f" ({', '.join(marks)})"
+        found.append("NOISY MACHINE")
+    return f" ({', '.join(found)})"
 
 
-def _show_conditions(console: Console, outcomes: Sequence[Outcome]) -> None:
+def show_conditions(console: Console, outcomes: Sequence[Outcome]) -> None:
+    """The machine, its noise, and the load."""
     outcome = outcomes[0]
     console.print(str(outcome.machine), soft_wrap=True, markup=False)
     if outcome.noise.is_noisy:

@@ -1,12 +1,15 @@
 """What one command measures: one trial, a row of rates, or the search for the knee, on one cluster."""
 
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from bench.cluster.ground import Ground, open_attached, open_local
+import trio
+
+from bench.cluster.children import ChildFailed
+from bench.cluster.ground import Ground, GroundError, open_attached, open_local
 from bench.cluster.knee import Knee, find_knee
 from bench.cluster.outcome import Outcome
 from bench.cluster.scenarios import Fault, Mode, Scenario, row_at
@@ -14,7 +17,22 @@ from bench.cluster.shapes import ClosedLoop
 from bench.cluster.trial import Watcher, run_trial, settle
 from bench.cluster.wiring import Wiring
 from bench.machine import Machine, Noise
+from bench.namespaces import NamespaceError
+from node.client import ClientError
+from node.home import HomeError, KeyFileError
+from node.local.testnet import TestnetError
 
+MEASURING_FAILURES: tuple[type[Exception], ...] = (
+    ChildFailed,
+    ClientError,
+    GroundError,
+    HomeError,
+    KeyFileError,
+    NamespaceError,
+    TestnetError,
+    OSError,
+)
+"""What keeps a measurement from its figures, each with a sentence."""
 _LONE_TPS_MAX = 500
 _SCOUT_TPS = 8_000
 _SCOUT_SECONDS = 2.0
@@ -57,12 +75,17 @@ class Session:
     _token: str = field(default_factory=lambda: secrets.token_hex(4))
     _count: int = 0
 
-    async def measure(self, scenario: Scenario, p99_ms_bound: float | None = None) -> Outcome:
-        """One trial; kept in `outcomes`."""
+    async def measure(
+        self,
+        scenario: Scenario,
+        p99_ms_bound: float | None = None,
+        beside: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
+    ) -> Outcome:
+        """One trial, with this beside its measured window; kept in `outcomes`."""
         if self.outcomes:
             await settle(self.ground, self.watcher)
         ceiling = await self._ceiling_tps(scenario)
-        outcome = replace(await self._try(scenario, ceiling), p99_ms_bound=p99_ms_bound)
+        outcome = replace(await self._try(scenario, ceiling, beside), p99_ms_bound=p99_ms_bound)
         self.outcomes.append(outcome)
         return outcome
 
@@ -107,10 +130,17 @@ class Session:
                 return int(_MARGIN * max(second.certified for second in found.traffic.series)) + 100
         return 0
 
-    async def _try(self, scenario: Scenario, ceiling_tps: int) -> Outcome:
+    async def _try(
+        self,
+        scenario: Scenario,
+        ceiling_tps: int,
+        beside: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
+    ) -> Outcome:
         self._count += 1
         name = f"{self._token}-{self._count}"
-        trial = await run_trial(self.ground, scenario, name, self.directory, self.watcher, ceiling_tps)
+        trial = await run_trial(
+            self.ground, scenario, name, self.directory, self.watcher, ceiling_tps, beside
+        )
         return Outcome(scenario, trial, self.ground.daemons is None, self.machine, self.noise)
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,12 +77,18 @@ class _Gathered:
 
 
 async def run_trial(
-    ground: Ground, scenario: Scenario, name: str, directory: Path, watcher: Watcher, ceiling_tps: int
+    ground: Ground,
+    scenario: Scenario,
+    name: str,
+    directory: Path,
+    watcher: Watcher,
+    ceiling_tps: int,
+    beside: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
 ) -> Trial:
     """Measure once. `name` is unlike any other of this cluster's; files go to `directory`, which exists.
 
-    `ceiling_tps`: for a closed loop, how many transactions a second are signed ahead. Raises ChildFailed,
-    OSError.
+    `ceiling_tps`: for a closed loop, how many transactions a second are signed ahead. `beside` is begun
+    with the measured window and waited for. Raises ChildFailed, OSError, and what `beside` does, in a group.
     """
     duration = scenario.warmup_seconds + scenario.seconds
     shares = _shares(scenario)
@@ -109,7 +115,7 @@ async def run_trial(
         begin_us = time.monotonic_ns() // 1000 + _LEAD_US
         for loader in loaders:
             await loader.tell(str(begin_us))
-        before, after = await _watch(ground, scenario, loaders, pids, begin_us, gathered, watcher)
+        before, after = await _watch(ground, scenario, loaders, pids, begin_us, gathered, watcher, beside)
     for share in shares:
         gathered.samples.extend(_read(_samples_file(directory, name, share)))
         _transactions_file(directory, name, share).unlink(missing_ok=not scenario.mode.is_signed)
@@ -250,6 +256,7 @@ async def _watch(
     begin_us: int,
     gathered: _Gathered,
     watcher: Watcher,
+    beside: Callable[[], Awaitable[None]],
 ) -> tuple[Reading, Reading]:
     """Follow a load from its begin until everything is answered; the looks at the window's ends."""
 
@@ -274,6 +281,7 @@ async def _watch(
         async with trio.open_nursery() as first_look:
             # Beside the window: a node that is slow to tell may move neither a fault nor the window's end.
             first_look.start_soon(look)
+            first_look.start_soon(beside)
             async with trio.open_nursery() as window:
                 window.start_soon(hurt)
                 await sleep_until(scenario.warmup_seconds + scenario.seconds)

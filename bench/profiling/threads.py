@@ -1,21 +1,16 @@
-"""CPU seconds of each thread of a process and of its children, by the kernel's account (Linux)."""
+"""CPU seconds of each thread of processes, by the kernel's account (Linux)."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
-def cpu_of_threads(pid: int) -> dict[int, float]:
-    """Thread id -> seconds so far, of `pid` and everything below it; whatever ends meanwhile is left out."""
-    parents: dict[int, int] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and (fields := _fields(entry)):
-            parents[int(entry.name)] = int(fields[1])
+def cpu_of_threads(processes: Iterable[int]) -> dict[int, float]:
+    """Thread id -> seconds so far, of all these processes; whatever ends meanwhile is left out."""
     found: dict[int, float] = {}
-    for process in parents:
-        if not _is_below(process, pid, parents):
-            continue
+    for process in processes:
         for thread in _threads(process):
             if fields := _fields(thread):
                 found[int(thread.name)] = (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND
@@ -35,9 +30,3 @@ def _fields(place: Path) -> list[str]:
         return (place / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return []
-
-
-def _is_below(number: int, ancestor: int, parents: dict[int, int]) -> bool:
-    while number and number != ancestor:
-        number = parents.get(number, 0)
-    return number == ancestor

@@ -214,13 +214,13 @@ class ProfileRun:
     total_us: float
     phases_us: Mapping[str, float]
     is_thin: bool
-    mode: str
+    trial_marks: tuple[str, ...]
 
     @property
     def marks(self) -> tuple[str, ...]:
         """What must stand beside its figures."""
         thin = ("FEW SAMPLES",) if self.is_thin else ()
-        return (*_MODE_MARKS.get(self.mode, ()), *thin, *_marks_of_place(self.record))
+        return (*self.trial_marks, *thin, *_marks_of_place(self.record))
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +300,10 @@ def _micro(record: Record, fields: Fields) -> Run:
 
 
 def _profile(record: Record, fields: Fields) -> Run:
+    if "load" in fields:
+        marks = Trial.of(fields).marks
+    else:  # older lines are of other loads, and say no more of a trial than its mode, if that
+        marks = _MODE_MARKS.get(fields.text("mode"), ()) if "mode" in fields else ()
     return ProfileRun(
         record,
         fields.text("unit"),
@@ -307,7 +311,7 @@ def _profile(record: Record, fields: Fields) -> Run:
         fields.number("total_us"),
         fields.table("phases_us"),
         fields.truth("is_thin"),
-        fields.text("mode") if "mode" in fields else HONEST,  # older lines do not say
+        marks,
     )
 
 

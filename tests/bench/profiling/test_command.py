@@ -3,22 +3,19 @@
 import json
 import shutil
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import trio
 from click.testing import CliRunner
 
-from bench.cluster.scenarios import OPAQUE_LOOP
-from bench.local import running_cluster
-from bench.profiling.command import Wanted, command
+from bench.cluster.scenarios import BY_NAME, Fault
+from bench.profiling.command import UNHURT, command
 from bench.profiling.phases import PHASES
-from bench.profiling.scenarios import SCENARIOS, LoadFailed, Progress
 from bench.profiling.spy import Spy, SpyError
-from bench.results import read_history
+from bench.report.reading import ProfileRun, read_runs
 
 HAS_SPY = shutil.which("py-spy") is not None or Path(sys.executable).with_name("py-spy").exists()
+BRIEFLY = ("--seconds", "2", "--warmup", "0.5")
 
 
 def program(folder: Path, script: str) -> Spy:
@@ -32,11 +29,15 @@ def program(folder: Path, script: str) -> Spy:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["bulky"], "bulk"),
+        (["satturate"], "the nearest is saturate"),
+        (["bulk"], "the nearest is saturate"),
+        (["opaque"], "the nearest is opaque-saturate"),
+        (["leader-killed"], "is hurt in mid-run"),
         ([], "SCENARIO"),
-        (["bulk", "--node", "4"], "0 to 3"),
-        (["bulk", "--seconds", "0"], "--seconds"),
-        (["bulk", "--svg", "no/such/folder/x.svg"], "no folder"),
+        (["saturate", "--node", "4"], "0 to 3"),
+        (["saturate", "--nodes", "7", "--node", "7"], "0 to 6"),
+        (["saturate", "--seconds", "0"], "--seconds"),
+        (["saturate", "--svg", "no/such/folder/x.svg"], "no folder"),
     ],
 )
 def test_bad_arguments_are_refused_in_words(arguments: list[str], words: str) -> None:
@@ -46,35 +47,11 @@ def test_bad_arguments_are_refused_in_words(arguments: list[str], words: str) ->
     assert "Traceback" not in done.stderr
 
 
-def test_what_a_profile_was_asked_for_stands_in_its_label() -> None:
-    usual = Wanted(SCENARIOS["bulk"], 4, 10.0, 100, None, None)
-    assert usual.label == "bulk"
-    assert replace(usual, nodes=7, node=2, rate_hz=500).label == "bulk nodes=7 node=2 rate=500"
-
-
-def test_the_scenarios_of_the_harness_are_there() -> None:
-    assert set(SCENARIOS) == {"idle", "lone", "bulk", "opaque"}
-
-
-async def test_the_opaque_load_is_certified_by_a_benchmark_cluster(tmp_path: Path) -> None:
-    scenario, progress = SCENARIOS["opaque"], Progress()
-    async with (
-        running_cluster(1, tmp_path / "net", scenario.params) as cluster,
-        trio.open_nursery() as nursery,
-    ):
-        nursery.start_soon(scenario.drive, cluster, progress)
-        with trio.fail_after(60):
-            while not progress.certified:  # noqa: ASYNC110  # the load tells nobody
-                await trio.sleep(0.05)
-        nursery.cancel_scope.cancel()
-    assert progress.certified % OPAQUE_LOOP.per_request == 0
-
-
-async def test_a_load_that_nobody_takes_is_no_profile(tmp_path: Path) -> None:
-    async with running_cluster(1, tmp_path / "net") as cluster:
-        with pytest.raises(ExceptionGroup) as refused:
-            await SCENARIOS["opaque"].drive(cluster, Progress())
-    assert refused.group_contains(LoadFailed, match="not certified")
+def test_the_scenarios_are_those_of_cluster_that_nothing_hurts() -> None:
+    help_text = CliRunner().invoke(command, ["--help"]).stdout
+    for name, scenario in BY_NAME.items():
+        assert (name in UNHURT) == (scenario.fault is Fault.NONE)
+        assert (f"  {name} " in help_text) == (name in UNHURT)
 
 
 def test_without_py_spy_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -103,20 +80,57 @@ async def test_a_recording_that_wrote_nothing_is_a_failure(tmp_path: Path) -> No
         await program(tmp_path, "exit 0").raw(1, 1, tmp_path / "out")
 
 
+def test_a_sampler_that_fails_in_mid_trial_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    program(tmp_path, "echo 'no such process' >&2; exit 1")
+    beside = tmp_path / "python"
+    beside.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    beside.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(beside))
+    done = CliRunner().invoke(command, ["idle", "--nodes", "1", *BRIEFLY])
+    assert done.exit_code == 1
+    assert "Error: there are no figures: py-spy failed: no such process" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.skipif(not HAS_SPY, reason="needs py-spy, the optional extra `profile`")
 def test_a_profile_says_what_a_transaction_costs_by_phase(tmp_path: Path) -> None:
     history = tmp_path / "history.jsonl"
-    arguments = ["bulk", "--seconds", "2", "--node", "1", "--json", "--svg", str(tmp_path / "flame.svg")]
+    arguments = ["saturate", *BRIEFLY, "--node", "1", "--json", "--svg", str(tmp_path / "flame.svg")]
     done = CliRunner().invoke(command, [*arguments, "--record", str(history)])
-    assert done.exit_code == 0, done.output
     document = json.loads(done.stdout)
+    assert done.exit_code == (0 if document["success"] else 1), done.output
+    assert document["scenario"] == "saturate seconds=2.0 warmup_seconds=0.5 node=1"
     assert document["unit"] == "transaction"
     assert document["transactions"] > 0
+    assert (document["mode"], document["promise"]) == ("honest", "certified")
+    assert document["throughput_tps"] > 0
     assert set(document["phases_us"]) == set(PHASES)
     assert [process["name"] for process in document["processes"]] == ["node1"]
     assert document["phases_us"]["crypto"] > 0
     assert document["functions"]
     assert "<svg" in (tmp_path / "flame.svg").read_text()
-    (line,) = read_history(history)
-    assert (line.bench, line.scenario) == ("profile", "bulk node=1")
-    assert line.figures["phases_us"] == document["phases_us"]
+    (run,) = read_runs(history)
+    assert isinstance(run, ProfileRun)
+    assert (run.record.bench, run.record.scenario) == ("profile", document["scenario"])
+    assert run.phases_us == document["phases_us"]
+
+
+@pytest.mark.skipif(not HAS_SPY, reason="needs py-spy, the optional extra `profile`")
+def test_people_are_told_the_mark_the_rate_and_that_sampling_costs(tmp_path: Path) -> None:
+    done = CliRunner().invoke(command, ["opaque-60k-committed", "--nodes", "1", *BRIEFLY])
+    assert done.exit_code in (0, 1), done.output
+    assert "OPAQUE MODE: nothing is signed, verified or executed, COMMITTED, not certified" in done.stdout
+    assert "committed tx/s" in done.stdout
+    assert "CPU microseconds a transaction" in done.stdout
+    assert "being sampled is part of the cost" in done.stdout
+
+
+@pytest.mark.skipif(not HAS_SPY, reason="needs py-spy, the optional extra `profile`")
+def test_without_transactions_costs_are_a_second_s(tmp_path: Path) -> None:
+    done = CliRunner().invoke(command, ["idle", "--nodes", "1", *BRIEFLY, "--hz", "50", "--json"])
+    document = json.loads(done.stdout)
+    assert done.exit_code == 0, done.output
+    assert document["scenario"].endswith(" hz=50")
+    assert (document["unit"], document["transactions"], document["hz"]) == ("second", 0, 50)

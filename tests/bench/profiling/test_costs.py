@@ -47,7 +47,7 @@ def test_what_no_sample_explains_is_shown_as_such() -> None:
 
 
 def profile(transactions: int, *processes: ProcessProfile) -> Profile:
-    return Profile("bulk", 4, 10.0, transactions, processes)
+    return Profile("saturate", 4, 10.0, transactions, processes)
 
 
 def test_a_cluster_costs_what_its_processes_cost_together() -> None:
@@ -103,7 +103,7 @@ def test_every_thread_of_a_process_is_found() -> None:
     thread = threading.Thread(target=hold.wait)
     thread.start()
     try:
-        found = cpu_of_threads(os.getpid())
+        found = cpu_of_threads([os.getpid()])
         assert {thread.native_id, threading.main_thread().native_id} <= set(found)
         assert found[os.getpid()] > 0
     finally:

@@ -88,6 +88,15 @@ def test_an_opaque_profile_is_marked_and_an_older_line_is_honest() -> None:
     assert run_of(opaque).marks == ("OPAQUE",)
 
 
+def test_a_profile_of_a_scenario_has_the_marks_of_its_trial() -> None:
+    trial = cluster_run(LONE, mode="opaque", promise="committed", success=False).figures
+    older = next(record for record in everything() if record.bench == "profile")
+    profile = run_of(replace(older, figures={**trial, **older.figures}))
+    assert isinstance(profile, ProfileRun)
+    assert profile.phases_us == {"crypto": 600.0, "ledger": 400.0, "HTTP": 0.0}
+    assert profile.marks == ("OPAQUE", "COMMITTED, not certified", "NOT CARRIED")
+
+
 def test_a_row_of_rates_keeps_its_trials() -> None:
     run = run_of(rates_run())
     assert isinstance(run, ClusterRun)
