@@ -4,7 +4,8 @@ All see a queue alike, and all would make their windows smaller for it (`window.
 many batches under way, of which one or the other comes back fast, and a narrow one has few, which are all
 slow: the wide would stay wide, and the narrow become as small as they get, with everybody who waits at their
 nodes. What was executed of others is known from the ledger, and of oneself by what one sealed: nobody can
-make another look rich.
+make us look rich. An author's part is what the author of an average byte had: of many authors the richest is
+rich by chance, and all others would be poor beside it; and who sends little makes nobody's part smaller.
 Source: max-min fairness, Bertsekas and Gallager, Data Networks, 2nd edition, section 6.5.2.
 """
 
@@ -12,8 +13,8 @@ PERIOD_MS = 100
 PERIOD_BATCHES = 4
 """What was executed in a period and in the one before counts. A period is as long as so many slow batches
 take one after the other, and no shorter."""
-POOR_TIMES, RICH_TIMES = 5, 4
-"""Poor is of whom five times as much is less than four times as much as the richest had."""
+POOR_TIMES, PART_TIMES = 5, 4
+"""Poor is who had less than four fifths of its part."""
 
 
 class Shares:
@@ -35,9 +36,9 @@ class Shares:
         self._now[author] = self._now.get(author, 0) + size
 
     def is_poor(self, author: int) -> bool:
-        """Whether clearly less was executed of this author's than of another's."""
-        richest = max((self._lately(other) for other in (*self._now, *self._before)), default=0)
-        return POOR_TIMES * self._lately(author) < RICH_TIMES * richest
-
-    def _lately(self, author: int) -> int:
-        return self._now.get(author, 0) + self._before.get(author, 0)
+        """Whether clearly less was executed of this author's than of others', by weight of their bytes."""
+        had = self._before.copy()
+        for other, size in self._now.items():
+            had[other] = had.get(other, 0) + size
+        squares = sum(size * size for size in had.values())
+        return POOR_TIMES * had.get(author, 0) * sum(had.values()) < PART_TIMES * squares

@@ -14,7 +14,7 @@ back fast all the while it was under way, and as long before as is slow: times t
 stalls, are not made better by having less under way. How long others' batches take tells nothing: one may
 come here long after it was sealed, from a liar, over a new link or out of the journal, and all of ours would
 be slow beside it. But what was executed of them does: a queue is due to those who have most of it, and who
-had less keeps its window, and grows to their part (`shares.py`), as long as it is not far too slow. Where not
+had less keeps its window, and grows to its part (`shares.py`), as long as it is not far too slow. Where not
 even the smallest window has a fast batch for a minute, the cluster has become slower or farther away, or a
 batch needs more than rounds tell: then the least is taken anew, and from batches alone.
 Sources: additive increase and multiplicative decrease, Chiu and Jain, Computer Networks and ISDN Systems 17,
@@ -45,6 +45,9 @@ NARROW_MS = 2_000
 """How long after a slow batch clients are held back: longer than the window takes to grow until the next."""
 _GROWTH = 16
 """Beside the step, the window grows by such a part of itself: where it is wide, a step is nothing."""
+_REGAIN = 3
+"""Who had less than others grows in a queue by such a part at most, what a shrink by a quarter takes: where
+authors are many and their windows small, all their steps together would be the next queue."""
 PATIENCE_MS = 60_000
 """How long the smallest window bears batches that are all slow, before that is what they take."""
 
@@ -122,11 +125,11 @@ class Window:
             if self._smallest_since_ms is not None:
                 self._note_smallest(took_ms, elapsed_ms)
             if self._is_spared(took_ms):
-                self._grow(size, elapsed_ms)
+                self._grow(size, elapsed_ms, most=size // _REGAIN)
         else:
             self._fast_at_ms = elapsed_ms
             self._smallest_since_ms = None
-            self._grow(size, elapsed_ms)
+            self._grow(size, elapsed_ms, most=size)
 
     def succeed(self, before: "Window") -> None:
         """What was known in the epoch before holds in this one until something else is seen."""
@@ -181,14 +184,14 @@ class Window:
         """`(name, current, bound)` for metrics; the window within the bound is a gauge of its own."""
         return (("pool_under_way_bytes", self.bytes, self._config.author_bytes_max),)
 
-    def _grow(self, size: int, elapsed_ms: int) -> None:
+    def _grow(self, size: int, elapsed_ms: int, *, most: int) -> None:
         if not self._held_back:
             return
         if self.is_narrow(elapsed_ms):
             # Each batch brings its share of what all that are under way together bring.
             step = self._config.window_step_bytes + self.bytes_max // _GROWTH
-            size = max(1, min(size, step * size // self.bytes_max))
-        self.bytes_max = min(self._most, self.bytes_max + size)
+            size = step * size // self.bytes_max
+        self.bytes_max = min(self._most, self.bytes_max + max(1, min(size, most)))
 
     def _judge(self, took_ms: int, under_way: int, since_ms: int, elapsed_ms: int) -> bool:
         """Whether that was slow; if it shows a queue, the window shrinks by what was sealed since it last

@@ -45,6 +45,8 @@ PAUSE_SECONDS = 1.0
 """Before nodes are asked again what none of them answered."""
 FALSE_ANSWER_WEIGHT = 40
 _REFUSALS = frozenset(refusal.value for refusal in Refusal)
+_NO_TIME = frozenset(("busy", "silent", "unreachable", "disconnected"))
+"""What asking again may change; whatever else was said is that node's answer."""
 
 T = TypeVar("T")
 
@@ -306,7 +308,7 @@ class Asking:
             except AskFailed as failed:
                 if failure.code not in _REFUSALS:
                     failure = _failure(failed)
-                if failed.code in _REFUSALS:
+                if failed.code not in _NO_TIME:
                     done.append(peer)
             except (ProofError, CodecError) as error:
                 self._exchange.blame(peer, "false-answer", FALSE_ANSWER_WEIGHT)

@@ -256,6 +256,16 @@ def test_who_had_less_than_others_does_not_shrink_for_a_queue_but_grows_to_their
     assert 10_000 < min(widths[20:]) < max(widths) < 60_000
 
 
+def test_who_had_less_grows_in_a_queue_by_what_a_shrink_takes_at_most() -> None:
+    author = Author()
+    author.turn(8)
+    for _ in range(4):
+        rival(author, 60_000)
+        before = author.window.bytes_max
+        author.turn(30)
+        assert before < author.window.bytes_max <= before * 4 // 3
+
+
 def test_who_had_as_much_as_others_shrinks() -> None:
     author = Author()
     author.turn(8)

@@ -250,6 +250,19 @@ async def test_the_only_node_is_not_asked_again_for_what_it_refused_or_lied_abou
     assert trio.current_time() == 0
 
 
+@pytest.mark.parametrize("code", ["wrong-answer", "nothing", "unknown-cluster", "no word of ours"])
+async def test_only_who_had_no_time_is_asked_again(
+    world: World, autojump_clock: trio.testing.MockClock, code: str
+) -> None:
+    """Who answers with another kind is scored for each of them (`exchange.py`), and a word is an answer."""
+    world.nodes = NODES[:1]
+    world.lies[NODES[0]] = lambda asked, told: AskFailed(code, "so it said")
+    async with refused("false-answer" if code == "wrong-answer" else "silent"):
+        await world.asking.state(world.b.id, world.question(), 30)
+    assert world.asked == [NODES[0]]
+    assert trio.current_time() == 0
+
+
 async def test_a_liar_is_scored_and_another_node_is_asked(
     world: World, autojump_clock: trio.testing.MockClock
 ) -> None:
