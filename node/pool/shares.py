@@ -13,8 +13,8 @@ PERIOD_MS = 100
 PERIOD_BATCHES = 4
 """What was executed in a period and in the one before counts. A period is as long as so many slow batches
 take one after the other, and no shorter."""
-POOR_TIMES, PART_TIMES = 5, 4
-"""Poor is who had less than four fifths of its part."""
+POOR_TIMES, PART_TIMES = 3, 2
+"""Poor is who had less than two thirds of its part."""
 
 
 class Shares:

@@ -14,9 +14,9 @@ back fast all the while it was under way, and as long before as is slow: times t
 stalls, are not made better by having less under way. How long others' batches take tells nothing: one may
 come here long after it was sealed, from a liar, over a new link or out of the journal, and all of ours would
 be slow beside it. But what was executed of them does: a queue is due to those who have most of it, and who
-had less keeps its window, and grows to its part (`shares.py`), as long as it is not far too slow. Where not
-even the smallest window has a fast batch for a minute, the cluster has become slower or farther away, or a
-batch needs more than rounds tell: then the least is taken anew, and from batches alone.
+had less keeps its window, and grows to its part (`shares.py`), until batches take half as long again. Where
+not even the smallest window has a fast batch for a minute, the cluster has become slower or farther away, or
+a batch needs more than rounds tell: then the least is taken anew, and from batches alone.
 Sources: additive increase and multiplicative decrease, Chiu and Jain, Computer Networks and ISDN Systems 17,
 1989; judging a queue by how long things are in it, not by how many they are, CoDel, RFC 8289; the slow start,
 RFC 5681.
@@ -34,6 +34,8 @@ SLOW_FACTOR = 2
 """Times what a batch needs: what a flood may make of consensus latency."""
 FAR_FACTOR = 2
 """Times what is slow: far too slow."""
+SPARED_PERCENT = 150
+"""Of what is slow: how long batches may take of whom the queue is not due to; more lets more floods in."""
 BATCH_ROUNDS = 4
 """From a proposal to the certificate on it are two message delays. A batch that meets no queue needs eight at
 most: to everybody, acknowledged, two of a round that has begun without it, four from its proposal to the
@@ -213,10 +215,10 @@ class Window:
         return True
 
     def _is_spared(self, took_ms: int) -> bool:
-        """Whether the queue that a batch met is due to others, and theirs to end: until it is far too long,
-        for who sends too much may be a liar."""
+        """Whether the queue that a batch met is due to others, and theirs to end: until it is too long for
+        that, for who sends too much may be a liar."""
         slow_ms = self.slow_ms
-        if slow_ms is None or self._me is None or took_ms > FAR_FACTOR * slow_ms:
+        if slow_ms is None or self._me is None or 100 * took_ms > SPARED_PERCENT * slow_ms:
             return False
         return self._shares.is_poor(self._me)
 

@@ -128,8 +128,9 @@ def test_in_overload_no_author_is_left_without_its_part(seed: int) -> None:
     town.forget()
     town.run(8_000)
     part = sum(town.done) // AUTHORS
-    assert min(town.done) >= part * 3 // 4
-    assert max(map(median, town.took_ms)) <= 2 * min(map(median, town.took_ms))
+    # What is slow differs by half here, for nobody has seen a round: who bears more gets more.
+    assert min(town.done) >= part // 2
+    assert max(map(median, town.took_ms)) <= 4 * min(map(median, town.took_ms))
 
 
 def test_batches_take_little_longer_than_is_slow_while_authors_share() -> None:
@@ -153,7 +154,7 @@ def test_in_a_crowd_one_that_had_much_by_chance_makes_nobody_poor() -> None:
     for author in range(16):
         shares.executed(author, 1_300 if author == 15 else 1_000, 10, 0)
     assert not any(shares.is_poor(author) for author in range(16))
-    shares.executed(16, 700, 20, 0)
+    shares.executed(16, 600, 20, 0)
     assert shares.is_poor(16)
 
 
@@ -170,9 +171,9 @@ def test_who_has_clearly_less_than_others_is_poor() -> None:
     shares.executed(1, 1_000, 10, 0)
     assert shares.is_poor(0)
     assert not shares.is_poor(1)
-    shares.executed(0, 700, 20, 0)
-    assert shares.is_poor(0), "it is seven tenths of what the other had"
-    shares.executed(0, 10, 20, 0)
+    shares.executed(0, 500, 20, 0)
+    assert shares.is_poor(0), "it is half of what the other had"
+    shares.executed(0, 70, 20, 0)
     assert not shares.is_poor(0), "it is clear only below that"
     shares.executed(2, 1_001, 30, 0)
     assert shares.is_poor(0)
