@@ -21,6 +21,8 @@ _ANSWER_BYTES_MAX = 512 * 1024 * 1024
 _BACK_OFF_MS = (50, 100, 200, 400, 800, 1_600, 2_000)
 TRY_LATER = (429, 502, 503, 504)
 """Statuses with which a node, or what stands before it, says that another time or node may do."""
+UNLINKED = "cluster-silent"
+"""The refusal of a node that no node of another cluster answers: not all nodes have a link to it."""
 _SILENT_ROUNDS_MAX = 4
 _REASONS_CHARACTERS_MAX = 1_000
 """A node that says busy is asked for longer than one that says nothing: people wait for the sentence."""
@@ -157,18 +159,23 @@ class Cluster:
         self._current = (self._current + 1) % len(self.urls)
 
     def ask(self, ask: Ask) -> "Flow[Reply]":
-        """The first useful reply of any node: not busy, not stopping, not silent.
+        """The first useful reply of any node: not busy, not stopping, not silent; of a node without a link to
+        the cluster that is asked only where no other has one.
 
         Raises NotReachable, or the last refusal as it came once all attempts are used.
         """
         failure: Reply | NoReply = NoReply("not tried")
-        silent = 0
+        silent = unlinked = 0
         for attempt in range(self.attempts_max):
             asked = self._current
             url = self.url + ask.path + (f"?{urlencode(ask.query)}" if ask.query else "")
             answer = yield Send(ask.method, url, ask.content, self.timeout_ms + ask.wait_ms)
             if isinstance(answer, Reply) and answer.status not in TRY_LATER:
-                return answer
+                unlinked += _is_unlinked(answer)
+                if not _is_unlinked(answer) or unlinked >= len(self.urls):
+                    return answer
+                self.move_on()
+                continue
             failure = answer or NoReply("no answer")
             silent = silent + 1 if isinstance(failure, NoReply) else 0
             if silent >= _SILENT_ROUNDS_MAX * len(self.urls):
@@ -185,6 +192,13 @@ class Cluster:
         """The reply's view. Raises ApiError, NotReachable, UnexpectedAnswer."""
         reply = yield from self.ask(ask)
         return read_view(kind, reply)
+
+
+def _is_unlinked(reply: Reply) -> bool:
+    if reply.status < 300:
+        return False
+    error = read_error(reply)
+    return isinstance(error, ApiError) and error.name == UNLINKED
 
 
 def read_view(kind: type[T], reply: Reply) -> T:

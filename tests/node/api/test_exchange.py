@@ -27,6 +27,7 @@ from node.api.exchange import (
     read_view,
     record_path,
 )
+from node.api.faults import Fault
 from node.api.shapes import to_value
 from node.api.subscription import Subscription
 from node.api.views import GenesisAnswer, Outcome, ProvenHeader, ReceiptAnswer
@@ -115,6 +116,24 @@ def test_silence_ends_in_a_sentence_sooner_than_being_busy() -> None:
 def test_a_refusal_that_waiting_cannot_change_is_not_repeated() -> None:
     reply, done = drive(cluster_of("a", "b").ask(ASK), [Reply(404, b"{}", None)])
     assert (reply.status, len(done)) == (404, 1)
+
+
+def unlinked() -> Reply:
+    fault = Fault.CLUSTER_SILENT.value
+    body = f'{{"code": {fault.code}, "name": "{fault.name}", "message": "No.", "hint": ""}}'
+    return Reply(fault.status, body.encode(), None)
+
+
+def test_a_question_goes_on_to_a_node_with_a_link_to_the_other_cluster() -> None:
+    cluster = cluster_of("a", "b", "c")
+    assert drive(cluster.ask(ASK), [unlinked(), GOOD])[0] == GOOD
+    assert cluster.url == "http://b"
+
+
+def test_where_no_node_has_a_link_each_is_asked_once() -> None:
+    reply, done = drive(cluster_of("a", "b").ask(ASK), [unlinked(), unlinked()])
+    assert reply == unlinked()
+    assert len(done) == 2
 
 
 def test_the_time_a_node_may_wait_is_added_to_the_time_for_the_request() -> None:
