@@ -171,11 +171,9 @@ class Cluster:
             url = self.url + ask.path + (f"?{urlencode(ask.query)}" if ask.query else "")
             answer = yield Send(ask.method, url, ask.content, self.timeout_ms + ask.wait_ms)
             if isinstance(answer, Reply) and answer.status not in TRY_LATER:
-                unlinked += _is_unlinked(answer)
-                if not _is_unlinked(answer) or unlinked >= len(self.urls):
+                unlinked = unlinked + 1 if _is_unlinked(answer) else len(self.urls)
+                if unlinked >= len(self.urls):
                     return answer
-                self.move_on()
-                continue
             failure = answer or NoReply("no answer")
             silent = silent + 1 if isinstance(failure, NoReply) else 0
             if silent >= _SILENT_ROUNDS_MAX * len(self.urls):

@@ -130,6 +130,15 @@ def test_a_question_goes_on_to_a_node_with_a_link_to_the_other_cluster() -> None
     assert cluster.url == "http://b"
 
 
+def test_questions_that_meet_no_link_at_one_node_together_all_go_to_the_next() -> None:
+    cluster = cluster_of("a", "b")
+    flows = [cluster.ask(ASK) for _ in range(2)]
+    steps = [next(flow) for flow in flows]
+    assert [step.url for step in steps if isinstance(step, Send)] == ["http://a/v1/status"] * 2
+    steps = [flow.send(unlinked()) for flow in flows]
+    assert [step.url for step in steps if isinstance(step, Send)] == ["http://b/v1/status"] * 2
+
+
 def test_where_no_node_has_a_link_each_is_asked_once() -> None:
     reply, done = drive(cluster_of("a", "b").ask(ASK), [unlinked(), unlinked()])
     assert reply == unlinked()
